@@ -1,0 +1,15 @@
+//! Image classification with ConvNeXt, served: bytes of an image in, labels out.
+//!
+//! `ARCHITECTURE.md` has the way of an image, the map of the modules and what must stay true of them.
+
+pub mod checkpoint;
+pub mod cli;
+pub mod config;
+pub mod engine;
+pub mod http;
+pub mod metrics;
+pub mod model;
+pub mod pixels;
+pub mod program;
+pub mod service;
+pub mod telemetry;

@@ -1,0 +1,2 @@
+//! The `convnext` command.
+fn main() {}

@@ -1,0 +1,65 @@
+//! Architectures and their sizes: from a specification to a [`Program`].
+//!
+//! Models emit plain operations, unfused and unfolded; what a checkpoint calls its tensors is `checkpoint`'s business.
+
+pub mod convnext;
+
+use crate::program::{InputSpec, Program};
+
+/// An architecture of any family with all that its program depends on.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Spec {
+    /// ConvNeXt, version 1 or 2.
+    ConvNext(convnext::Spec),
+}
+
+/// The architecture cannot be built.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SpecError {
+    /// No architecture has this name.
+    #[error("unknown architecture {name}; known are {}", .known.join(", "))]
+    Unknown {
+        /// The name asked for.
+        name: String,
+        /// All names that there are.
+        known: Vec<&'static str>,
+    },
+    /// The numbers do not make a network.
+    #[error("{architecture}: {why}")]
+    Invalid {
+        /// The architecture.
+        architecture: String,
+        /// What does not fit.
+        why: String,
+    },
+}
+
+impl Spec {
+    /// The published specification of a name, as `convnext_tiny`, with ImageNet-1k's thousand classes.
+    ///
+    /// # Errors
+    /// [`SpecError::Unknown`], which lists the names there are.
+    pub fn published(name: &str) -> Result<Self, SpecError> {
+        let unknown = || SpecError::Unknown { name: name.to_owned(), known: names() };
+        convnext::Spec::published(name).map(Self::ConvNext).ok_or_else(unknown)
+    }
+
+    /// The program for images of `input`.
+    ///
+    /// # Errors
+    /// [`SpecError::Invalid`] when sizes do not fit.
+    pub fn program(&self, input: InputSpec) -> Result<Program, SpecError> {
+        let program = match self {
+            Self::ConvNext(spec) => convnext::program(spec, input)?,
+        };
+        let invalid = |why| SpecError::Invalid { architecture: program.architecture.clone(), why };
+        program.check().map_err(invalid)?;
+        Ok(program)
+    }
+}
+
+/// All published names.
+#[must_use]
+pub fn names() -> Vec<&'static str> {
+    convnext::PUBLISHED.iter().map(|size| size.name).collect()
+}

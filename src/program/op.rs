@@ -1,0 +1,233 @@
+//! The operations: what each reads, writes and requires of its shapes. Not here: computing them (`engine`).
+
+use super::{Program, Shape, TensorId, WeightId};
+
+/// One canonical operation. Maps are `[h, w, c]`, channels last.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Op {
+    /// Convolution whose kernel is its stride, without padding: stem and downsampling.
+    Patchify(Patchify),
+    /// Depthwise convolution of stride 1, zero padded to the same size.
+    Depthwise(Depthwise),
+    /// Layer norm over the channels of each place.
+    Norm(Norm),
+    /// Matrix product over the channels of each place, with its epilogue.
+    Linear(Linear),
+    /// Global response normalisation (ConvNeXt V2).
+    Grn(Grn),
+    /// Mean over all places.
+    Pool(Pool),
+}
+
+/// `[h, w, c] → [h/size, w/size, out]`; rows and columns beyond a multiple of `size` are not read, as in PyTorch.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Patchify {
+    /// `[h, w, c]`
+    pub input: TensorId,
+    /// `[h/size, w/size, out]`
+    pub output: TensorId,
+    /// Side of a patch: kernel and stride.
+    pub size: usize,
+    /// `[out, size, size, c]`, so that a row lies as its patch lies in the map.
+    pub weight: WeightId,
+    /// `[out]`
+    pub bias: WeightId,
+}
+
+/// `[h, w, c] → [h, w, c]`, zero padding of `kernel / 2`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Depthwise {
+    /// `[h, w, c]`
+    pub input: TensorId,
+    /// `[h, w, c]`
+    pub output: TensorId,
+    /// Side of the kernel, odd.
+    pub kernel: usize,
+    /// `[kernel, kernel, c]`
+    pub weight: WeightId,
+    /// `[c]`
+    pub bias: WeightId,
+}
+
+/// Scale and shift of a norm, each `[c]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Affine {
+    /// `[c]`
+    pub scale: WeightId,
+    /// `[c]`
+    pub shift: WeightId,
+}
+
+/// `y = (x − mean) / sqrt(var + eps) · scale + shift` over the channels of each place; the biased variance.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Norm {
+    /// `[h, w, c]`
+    pub input: TensorId,
+    /// `[h, w, c]`
+    pub output: TensorId,
+    /// None where [`fold`](super::fold()) has moved it into the operation that follows.
+    pub affine: Option<Affine>,
+    /// Added to the variance.
+    pub eps: f32,
+}
+
+/// A pointwise non-linearity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activation {
+    /// `x · Φ(x)` by the error function; the tanh form is another function and nobody's checkpoint here uses it.
+    Gelu,
+}
+
+/// `y = act(x·Wᵀ + bias) · scale + residual` at each place.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Linear {
+    /// `[h, w, in]`
+    pub input: TensorId,
+    /// `[h, w, out]`
+    pub output: TensorId,
+    /// `[out, in]`, as PyTorch stores it.
+    pub weight: WeightId,
+    /// `[out]`
+    pub bias: WeightId,
+    /// After the bias.
+    pub activation: Option<Activation>,
+    /// Layer scale γ, `[out]`.
+    pub scale: Option<WeightId>,
+    /// Added last; of the output's shape.
+    pub residual: Option<TensorId>,
+}
+
+/// `y = x + scale · (x · n) + shift`, where `n = g / (mean over channels of g + eps)` and `g` is the L2 norm of each channel
+/// over all places (ConvNeXt V2, section 3.2).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Grn {
+    /// `[h, w, c]`
+    pub input: TensorId,
+    /// `[h, w, c]`
+    pub output: TensorId,
+    /// `[c]`
+    pub scale: WeightId,
+    /// `[c]`
+    pub shift: WeightId,
+    /// Added to the mean norm.
+    pub eps: f32,
+}
+
+/// `[h, w, c] → [c]`, the mean over all places.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pool {
+    /// `[h, w, c]`
+    pub input: TensorId,
+    /// `[c]`
+    pub output: TensorId,
+}
+
+impl Op {
+    /// The kind, as tables print it.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Patchify(_) => "patchify",
+            Self::Depthwise(_) => "depthwise",
+            Self::Norm(_) => "norm",
+            Self::Linear(_) => "linear",
+            Self::Grn(_) => "grn",
+            Self::Pool(_) => "pool",
+        }
+    }
+
+    /// The tensor that is transformed.
+    #[must_use]
+    pub fn input(&self) -> TensorId {
+        match self {
+            Self::Patchify(op) => op.input,
+            Self::Depthwise(op) => op.input,
+            Self::Norm(op) => op.input,
+            Self::Linear(op) => op.input,
+            Self::Grn(op) => op.input,
+            Self::Pool(op) => op.input,
+        }
+    }
+
+    /// All tensors that are read: the input, and a residual where there is one.
+    #[must_use]
+    pub fn inputs(&self) -> Vec<TensorId> {
+        let residual = if let Self::Linear(op) = self { op.residual } else { None };
+        std::iter::once(self.input()).chain(residual).collect()
+    }
+
+    /// The tensor that is written.
+    #[must_use]
+    pub fn output(&self) -> TensorId {
+        match self {
+            Self::Patchify(op) => op.output,
+            Self::Depthwise(op) => op.output,
+            Self::Norm(op) => op.output,
+            Self::Linear(op) => op.output,
+            Self::Grn(op) => op.output,
+            Self::Pool(op) => op.output,
+        }
+    }
+
+    /// The weights that are read.
+    #[must_use]
+    pub fn weights(&self) -> Vec<WeightId> {
+        match self {
+            Self::Patchify(op) => vec![op.weight, op.bias],
+            Self::Depthwise(op) => vec![op.weight, op.bias],
+            Self::Norm(op) => op.affine.iter().flat_map(|a| [a.scale, a.shift]).collect(),
+            Self::Linear(op) => [op.weight, op.bias].into_iter().chain(op.scale).collect(),
+            Self::Grn(op) => vec![op.scale, op.shift],
+            Self::Pool(_) => vec![],
+        }
+    }
+
+    /// Holds the operation's shapes against each other.
+    pub(super) fn check(&self, program: &Program) -> Result<(), String> {
+        let input = program.shape(self.input());
+        let (output, weights): (Shape, Vec<(WeightId, Vec<usize>)>) = match self {
+            Self::Patchify(op) => {
+                let out = program.shape(op.output).channels;
+                let shape = Shape::map(input.height / op.size.max(1), input.width / op.size.max(1), out);
+                (shape, vec![(op.weight, vec![out, op.size, op.size, input.channels]), (op.bias, vec![out])])
+            }
+            Self::Depthwise(op) => {
+                if op.kernel % 2 == 0 {
+                    return Err(format!("kernel {} is even", op.kernel));
+                }
+                let c = input.channels;
+                (input, vec![(op.weight, vec![op.kernel, op.kernel, c]), (op.bias, vec![c])])
+            }
+            Self::Norm(op) => {
+                let c = vec![input.channels];
+                (input, op.affine.iter().flat_map(|a| [(a.scale, c.clone()), (a.shift, c.clone())]).collect())
+            }
+            Self::Linear(op) => {
+                let out = program.shape(op.output).channels;
+                let mut weights = vec![(op.weight, vec![out, input.channels]), (op.bias, vec![out])];
+                weights.extend(op.scale.map(|scale| (scale, vec![out])));
+                (Shape::map(input.height, input.width, out), weights)
+            }
+            Self::Grn(op) => (input, vec![(op.scale, vec![input.channels]), (op.shift, vec![input.channels])]),
+            Self::Pool(_) => (Shape::vector(input.channels), vec![]),
+        };
+        if output.len() == 0 {
+            return Err(format!("the input {input} is too small: nothing would be left of it"));
+        }
+        for (tensor, expected) in [(Some(self.output()), output), (self.inputs().get(1).copied(), output)] {
+            if let Some(found) = tensor.map(|t| program.shape(t)).filter(|found| *found != expected) {
+                return Err(format!("a tensor has shape {found} where the operation gives {expected}"));
+            }
+        }
+        for (id, expected) in weights {
+            let found = &program.weight(id).shape;
+            if *found != expected {
+                return Err(format!(
+                    "weight {} has shape {found:?} where {expected:?} is needed",
+                    program.weight(id).name
+                ));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,2 @@
+//! The one door to checks, tests and benchmarks.
+fn main() {}
