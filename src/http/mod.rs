@@ -1,1 +1,3 @@
 //! REST.
+mod options;
+pub use options::Options;
