@@ -37,7 +37,7 @@ fn the_demo_models_accuracy_on_fashion_mnist_is_its_cards() {
     let mut executable = CpuEngine::new().compile(&demo.program, &demo.weights, &options).unwrap();
 
     let slots: Vec<usize> = (0..BATCH).collect();
-    let mut hits = 0;
+    let mut hits = 0_usize;
     for (images, labels) in images.chunks(BATCH * 28 * 28).zip(labels.chunks(BATCH)) {
         let images: Vec<&[u8]> = images.chunks(28 * 28).collect();
         let batch: Vec<Pixels> = images.par_iter().map(|grey| pixels_of_png(&png(grey), &demo.transform)).collect();

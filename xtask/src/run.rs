@@ -10,7 +10,8 @@ use anyhow::{Context as _, Result, bail};
 
 /// The root of the repository.
 pub(crate) fn root() -> &'static Path {
-    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+    let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
+    xtask.parent().unwrap_or(xtask)
 }
 
 /// Where cargo builds, and where everything fetched goes.
@@ -62,9 +63,11 @@ pub(crate) fn on_path(name: &str) -> Option<PathBuf> {
     env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file())
 }
 
-/// A command line to show: its program by file name only.
+/// A command line to show: its program by file name only, paths from the root.
 fn words(command: &Command) -> String {
     let program = Path::new(command.get_program()).file_name().unwrap_or(command.get_program());
-    let words = std::iter::once(program).chain(command.get_args()).map(OsStr::to_string_lossy);
+    let words = std::iter::once(program).chain(command.get_args()).map(|word| {
+        Path::new(word).strip_prefix(root()).map_or_else(|_| word.to_string_lossy(), Path::to_string_lossy)
+    });
     words.collect::<Vec<_>>().join(" ")
 }
