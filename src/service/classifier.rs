@@ -1,15 +1,39 @@
-//! The classifier: admission, then the way of an image.
+//! The classifier: what protocols and the command line hold. It admits a request and takes its images their way:
+//! decode, queue, batch, answer.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
-
-use super::{Answer, Limits, ScoreFunction, ServiceError};
-use crate::metrics::Metrics;
+use super::decoder::Decoder;
+use super::registry::{Model, NamedModel, Registry, check_names};
+use super::scheduler::ModelId;
+use super::tally::{Counts, Outcome, Tally};
+use super::ticket::Ticket;
+use super::warmup::Warmth;
+use super::worker::{Load, Worker};
+use super::{Limits, ServiceError, budget::Budget};
+use crate::engine::{Engine, LoadError, Options};
+use crate::metrics::{Metrics, ModelLabels, Rejection};
 
 /// Serves several models; cheap to clone.
 #[derive(Clone)]
-pub struct Classifier {}
+pub struct Classifier {
+    inner: Arc<Inner>,
+}
+
+/// What all clones and tickets share.
+pub(super) struct Inner {
+    pub(super) registry: Registry,
+    pub(super) limits: Limits,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) decoder: Decoder,
+    pub(super) bodies: Arc<Budget>,
+    pub(super) pixels: Arc<Budget>,
+    pub(super) tally: Tally,
+    pub(super) next_entry: AtomicU64,
+    draining: AtomicBool,
+}
 
 /// What is known of a model.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,42 +62,157 @@ pub struct ModelStatus {
     pub parameters: u64,
     /// Multiply-accumulates of one image.
     pub macs: u64,
-    /// The largest batch.
+    /// The largest batch that is allowed.
     pub max_batch: usize,
 }
 
-/// The images of a request, and what is asked of them.
-#[derive(Clone, Debug)]
-pub struct Request {
-    /// Files, one for each image.
-    pub images: Vec<Bytes>,
-    /// Classes in the answer; 0 and less are refused, more than there are is clamped.
-    pub top_k: i64,
-    /// How logits become scores.
-    pub function: ScoreFunction,
+/// How a classifier runs its models.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The budgets of admission.
+    pub limits: Limits,
+    /// The largest batch.
+    pub max_batch: usize,
+    /// How long an image waits for company while the device idles.
+    pub max_delay: Duration,
+    /// Threads of the engine.
+    pub engine_threads: usize,
+    /// Threads that decode and resize.
+    pub decode_threads: usize,
 }
 
-/// A place in the queue and a share of the byte budget, held from before the body is read; dropping it gives all back.
-pub struct Ticket {}
+impl Default for Settings {
+    fn default() -> Self {
+        // respects cgroup quotas and the affinity of the process
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let limits = Limits::default();
+        Self { limits, max_batch: 32, max_delay: Duration::ZERO, engine_threads: cores, decode_threads: cores }
+    }
+}
+
+/// A classifier could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The models as named cannot be served.
+    #[error("{0}")]
+    Models(String),
+    /// Threads or metrics could not be made.
+    #[error("starting the {what}: {why}")]
+    System {
+        /// What was being made.
+        what: &'static str,
+        /// What the system said.
+        why: String,
+    },
+    /// A model could not be loaded.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+}
+
+/// Models on their way into the device.
+#[must_use = "the models may fail to load"]
+pub struct Loading(tokio::sync::oneshot::Receiver<Result<Vec<Warmth>, LoadError>>);
+
+impl Loading {
+    /// Waits until every model is loaded and warm.
+    ///
+    /// # Errors
+    /// The first model's error; none is ready then.
+    pub async fn done(self) -> Result<(), StartError> {
+        match self.0.await {
+            Ok(loaded) => Ok(loaded.map(drop)?),
+            Err(_) => Err(StartError::System { what: "worker", why: "its thread has ended".to_owned() }),
+        }
+    }
+}
 
 impl Classifier {
+    /// Begins to load the models, the default first, onto one device. Until [`Loading::done`] requests are refused as not ready.
+    ///
+    /// # Errors
+    /// [`StartError`], but for models that do not load: those [`Loading::done`] tells.
+    pub fn start(
+        engine: Arc<dyn Engine>,
+        models: Vec<NamedModel>,
+        settings: Settings,
+    ) -> Result<(Self, Loading), StartError> {
+        let system = |what| move |why: &dyn std::fmt::Display| StartError::System { what, why: why.to_string() };
+        check_names(&models).map_err(StartError::Models)?;
+        let metrics = Arc::new(Metrics::new().map_err(|e| system("metrics")(&e))?);
+        metrics.build_info(engine.device()).map_err(|e| system("metrics")(&e))?;
+        let decoder = Decoder::new(settings.decode_threads).map_err(|e| system("decode pool")(&e))?;
+        let limits = settings.limits;
+
+        let options = Options { max_batch: settings.max_batch.max(1), threads: settings.engine_threads.max(1) };
+        let (mut loads, mut parts) = (Vec::new(), Vec::new());
+        for NamedModel { name, checkpoint } in models {
+            let metric_labels = ModelLabels {
+                model: name,
+                family: checkpoint.program.family.clone(),
+                device: engine.device().to_owned(),
+            };
+            metrics.ready(&metric_labels, false);
+            let program = Arc::new(checkpoint.program);
+            loads.push(Load {
+                labels: metric_labels.clone(),
+                program: Arc::clone(&program),
+                weights: checkpoint.weights,
+                options,
+                max_delay: settings.max_delay,
+            });
+            parts.push((metric_labels, program, checkpoint.transform, checkpoint.labels, checkpoint.origin));
+        }
+        let (worker, loading) = Worker::start(engine, loads, Arc::clone(&metrics)).map_err(|e| system("worker")(&e))?;
+        let worker = Arc::new(worker);
+        let model = |(index, (metric_labels, program, transform, labels, origin))| {
+            let labels: Vec<String> = labels;
+            Arc::new(Model {
+                metric_labels,
+                program,
+                transform,
+                classes: labels.into_iter().map(Arc::from).collect(),
+                origin,
+                places: Budget::new(limits.queue_images as u64),
+                worker: Arc::clone(&worker),
+                id: ModelId(index),
+                max_batch: options.max_batch,
+            })
+        };
+        let registry = Registry::new(parts.into_iter().enumerate().map(model).collect());
+        let inner = Inner {
+            registry,
+            limits,
+            metrics,
+            decoder,
+            bodies: Budget::new(limits.body_bytes),
+            pixels: Budget::new(limits.decoded_pixels),
+            tally: Tally::default(),
+            next_entry: AtomicU64::new(0),
+            draining: AtomicBool::new(false),
+        };
+        Ok((Self { inner: Arc::new(inner) }, Loading(loading)))
+    }
+
     /// Takes a place for one image of a model (None: the default) and `body_bytes` of the byte budget, before the body is read.
+    /// The deadline counts from now and is at most the server's.
     ///
     /// # Errors
     /// `UnknownModel`, `NotReady`, `TooLarge` for a body over the limit, `Overloaded` when a budget is spent.
     pub fn admit(
         &self,
-        _model: Option<&str>,
-        _body_bytes: Option<u64>,
-        _deadline: Option<Duration>,
+        model: Option<&str>,
+        body_bytes: Option<u64>,
+        deadline: Option<Duration>,
     ) -> Result<Ticket, ServiceError> {
-        todo!()
+        self.inner.tally.receive();
+        let ticket = Ticket::admit(&self.inner, model, body_bytes, deadline);
+        ticket.inspect_err(|error| self.inner.ended(error))
     }
 
     /// All models, in the order of the configuration.
     #[must_use]
     pub fn models(&self) -> Vec<ModelStatus> {
-        todo!()
+        self.inner.registry.iter().enumerate().map(|(index, model)| model.status(index == 0)).collect()
     }
 
     /// Every model is ready and no drain has begun; otherwise why not.
@@ -81,53 +220,64 @@ impl Classifier {
     /// # Errors
     /// The reason in words.
     pub fn ready(&self) -> Result<(), String> {
-        todo!()
+        if self.draining() {
+            return Err("draining: this server is about to stop".to_owned());
+        }
+        match self.inner.registry.iter().find(|model| !model.worker.ready()) {
+            Some(model) => Err(format!("{}: {}", model.name(), model.worker.closed().unwrap_or_default())),
+            None => Ok(()),
+        }
     }
 
     /// Turns readiness off; requests are still served.
     pub fn begin_drain(&self) {
-        todo!()
+        self.inner.draining.store(true, Ordering::Release);
     }
 
     /// Whether a drain has begun: answers then carry `Connection: close`.
     #[must_use]
     pub fn draining(&self) -> bool {
-        todo!()
+        self.inner.draining.load(Ordering::Acquire)
     }
 
     /// The budgets.
     #[must_use]
     pub fn limits(&self) -> &Limits {
-        todo!()
+        &self.inner.limits
     }
 
-    /// The metrics.
+    /// The metrics, for those who count.
     #[must_use]
     pub fn metrics(&self) -> &Metrics {
-        todo!()
+        &self.inner.metrics
+    }
+
+    /// The metrics as text with their content type, the gauges brought up to date.
+    ///
+    /// # Errors
+    /// When a metric cannot be encoded.
+    pub fn scrape(&self) -> Result<(Vec<u8>, String), prometheus::Error> {
+        for model in self.inner.registry.iter() {
+            self.inner.metrics.queue(model.name()).set(model.worker.waiting(model.id) as i64);
+        }
+        self.inner.metrics.encode()
+    }
+
+    /// The account of requests so far.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.inner.tally.counts()
     }
 }
 
-impl Ticket {
-    /// The model's name, which may be a label of metrics.
-    #[must_use]
-    pub fn model(&self) -> &str {
-        todo!()
-    }
-
-    /// Says that the body so far is `total` bytes long: of a body without a declared length, as it arrives.
-    ///
-    /// # Errors
-    /// `TooLarge` over the limit of one body, `Overloaded` when the budget is spent.
-    pub fn body_is(&mut self, _total: u64) -> Result<(), ServiceError> {
-        todo!()
-    }
-
-    /// Decodes, queues, computes, answers. Dropping the future cancels all of it. The deadline counts from admission.
-    ///
-    /// # Errors
-    /// Any [`ServiceError`].
-    pub async fn classify(self, _request: Request) -> Result<Answer, ServiceError> {
-        todo!()
+impl Inner {
+    /// Enters the end of a request by an error into the books.
+    pub(super) fn ended(&self, error: &ServiceError) {
+        match error {
+            ServiceError::Overloaded { reason, .. } => self.metrics.rejected(*reason),
+            ServiceError::NotReady(_) => self.metrics.rejected(Rejection::NotReady),
+            _ => {}
+        }
+        self.tally.end(Outcome::of(error), &self.metrics);
     }
 }

@@ -1,0 +1,103 @@
+//! The queue of one model, sans IO: it holds entries and says which may run, and knows neither clock, thread nor channel.
+//!
+//! Every method takes the time as an argument. The worker drives it, tests drive it with a made-up clock, and so can a
+//! simulation. Several queues share a device through the [`Scheduler`](super::scheduler::Scheduler).
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// Names an entry from before it is pushed, so that its owner can cancel it at any time. Rises in the order of admission,
+/// which is the order of service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct EntryId(pub u64);
+
+/// An image that waits.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Entry<T> {
+    /// Its name.
+    pub id: EntryId,
+    /// When it was pushed.
+    pub enqueued: Instant,
+    /// When its answer is worth nothing any more.
+    pub deadline: Instant,
+    /// When it need not wait for company any longer.
+    ripe: Instant,
+    /// What the owner wants back.
+    pub payload: T,
+}
+
+/// Whether a batch may run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Readiness {
+    /// This many entries may run now.
+    Batch(usize),
+    /// The first entry becomes ripe then, if no more come before.
+    RipeAt(Instant),
+    /// Nothing waits.
+    Empty,
+}
+
+/// Entries of one model by admission.
+#[derive(Debug)]
+pub struct Queue<T> {
+    entries: BTreeMap<EntryId, Entry<T>>,
+    max_batch: usize,
+    max_delay: Duration,
+}
+
+impl<T> Queue<T> {
+    /// An empty queue whose batches have at most `max_batch` entries (at least one), and whose entries wait up to `max_delay` for
+    /// company while the device idles.
+    #[must_use]
+    pub fn new(max_batch: usize, max_delay: Duration) -> Self {
+        Self { entries: BTreeMap::new(), max_batch: max_batch.max(1), max_delay }
+    }
+
+    /// Entries that wait.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether nothing waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The largest batch from now on.
+    pub fn set_max_batch(&mut self, max_batch: usize) {
+        self.max_batch = max_batch.max(1);
+    }
+
+    /// Adds an entry. One that comes while the device is busy has its wait behind it when the device becomes free.
+    pub(super) fn push(&mut self, id: EntryId, now: Instant, deadline: Instant, device_idles: bool, payload: T) {
+        let ripe = if device_idles { now + self.max_delay } else { now };
+        self.entries.insert(id, Entry { id, enqueued: now, deadline, ripe, payload });
+    }
+
+    /// Takes an entry out, if it still waits.
+    pub(super) fn cancel(&mut self, id: EntryId) -> Option<T> {
+        self.entries.remove(&id).map(|entry| entry.payload)
+    }
+
+    /// Takes out the entries whose deadline has come.
+    pub(super) fn expire(&mut self, now: Instant) -> Vec<Entry<T>> {
+        self.entries.extract_if(.., |_, entry| entry.deadline <= now).map(|(_, entry)| entry).collect()
+    }
+
+    /// Whether a batch may run now.
+    pub(super) fn readiness(&self, now: Instant) -> Readiness {
+        let Some(ripe) = self.entries.values().map(|entry| entry.ripe).min() else { return Readiness::Empty };
+        if ripe <= now || self.len() >= self.max_batch {
+            Readiness::Batch(self.len().min(self.max_batch))
+        } else {
+            Readiness::RipeAt(ripe)
+        }
+    }
+
+    /// Takes out the first `count` entries.
+    pub(super) fn take(&mut self, count: usize) -> Vec<Entry<T>> {
+        std::iter::from_fn(|| self.entries.pop_first()).take(count).map(|(_, entry)| entry).collect()
+    }
+}

@@ -1,0 +1,90 @@
+//! Warm-up: the first runs of an executable, which also find the batch to run and what an image costs.
+
+use std::time::{Duration, Instant};
+
+use crate::engine::{Buckets, Executable, Input, RunError};
+use crate::program::InputSpec;
+
+/// What warm-up found.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Warmth {
+    /// The smallest batch whose images cost at most 5 % more than the best's.
+    pub(super) batch: usize,
+    /// Device time of an image in it.
+    pub(super) image_time: Duration,
+}
+
+/// Larger batches are tried until this much time is gone; batch 1 always is. A demo model must be ready in 300 ms.
+const TIME: Duration = Duration::from_millis(100);
+/// How much more than the best an image may cost, for the sake of a smaller batch and so of latency.
+const SLACK: f64 = 1.05;
+
+/// Runs rising batches of grey images.
+pub(super) fn warm(executable: &mut dyn Executable, input: &InputSpec) -> Result<Warmth, RunError> {
+    let grey = vec![128; input.height * input.width * 3];
+    let began = Instant::now();
+    let mut costs: Vec<(usize, f64)> = Vec::new();
+    for batch in sizes(&executable.buckets()) {
+        let image_time = measure(executable, &grey, batch)?;
+        costs.push((batch, image_time));
+        // twice the images, twice the runs: stop before one that would go far beyond the time
+        if began.elapsed() > TIME / 2 {
+            break;
+        }
+    }
+    Ok(choose(&costs))
+}
+
+/// 1, 2, 4 … and the largest; or the buckets there are.
+fn sizes(buckets: &Buckets) -> Vec<usize> {
+    match buckets {
+        Buckets::Fixed(sizes) => sizes.clone(),
+        Buckets::Any(max) => {
+            let doubling = std::iter::successors(Some(1), |n| Some(n * 2)).take_while(|n| n < max);
+            doubling.chain([*max.max(&1)]).collect()
+        }
+    }
+}
+
+/// Seconds an image in a batch: the better of two runs, of which the first touches all memory.
+fn measure(executable: &mut dyn Executable, image: &[u8], batch: usize) -> Result<f64, RunError> {
+    let slots: Vec<usize> = (0..batch).collect();
+    let mut best = f64::INFINITY;
+    for _ in 0..2 {
+        let began = Instant::now();
+        for slot in &slots {
+            executable.stage(*slot, Input::Rgb8(image))?;
+        }
+        executable.launch(&slots)?;
+        executable.finish()?;
+        best = best.min(began.elapsed().as_secs_f64());
+    }
+    Ok(best / batch as f64)
+}
+
+fn choose(costs: &[(usize, f64)]) -> Warmth {
+    let best = costs.iter().map(|(_, cost)| *cost).fold(f64::INFINITY, f64::min);
+    let chosen = costs.iter().find(|(_, cost)| *cost <= best * SLACK);
+    let (batch, seconds) = chosen.copied().unwrap_or((1, best));
+    Warmth { batch, image_time: Duration::from_secs_f64(if seconds.is_finite() { seconds } else { 0.0 }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_double_up_to_the_largest_batch() {
+        assert_eq!(sizes(&Buckets::Any(1)), [1]);
+        assert_eq!(sizes(&Buckets::Any(8)), [1, 2, 4, 8]);
+        assert_eq!(sizes(&Buckets::Any(12)), [1, 2, 4, 8, 12]);
+        assert_eq!(sizes(&Buckets::Fixed(vec![1, 3, 9])), [1, 3, 9]);
+    }
+
+    #[test]
+    fn the_smallest_batch_within_five_per_cent_of_the_best_is_chosen() {
+        assert_eq!(choose(&[(1, 2.0), (2, 1.04), (4, 1.0), (8, 1.5)]).batch, 2);
+        assert_eq!(choose(&[(1, 2.0), (2, 1.06), (4, 1.0)]).batch, 4);
+        assert_eq!(choose(&[(1, 1.0)]), Warmth { batch: 1, image_time: Duration::from_secs(1) });
+    }
+}
