@@ -52,7 +52,7 @@ async fn serve(config: Config, engine: Arc<dyn Engine>, models: Vec<NamedModel>)
     let _ = writeln!(stdout, "listening on http://{address}").and_then(|()| stdout.flush());
     let drained = server.await.context("the HTTP server has failed")?;
     tracing::info!(?drained, "stopped");
-    if drained.clean() { Ok(()) } else { Err(anyhow!("the drain was cut off with requests in flight").into()) }
+    if drained.is_clean() { Ok(()) } else { Err(anyhow!("the drain was cut off with requests in flight").into()) }
 }
 
 /// Ends at the first SIGTERM or SIGINT; a second one ends the process at once.

@@ -1,0 +1,75 @@
+//! `POST /classify`: admit, read, classify, answer. Dropping the future, as hyper does when the client leaves, undoes
+//! all of it: the ticket gives back its places and the timer counts the request as cancelled.
+
+use std::time::Instant;
+
+use axum::extract::{Request, State};
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+
+use super::access::Model;
+use super::answer;
+use super::body::{self, Patience};
+use super::error::Error;
+use super::form::Form;
+use super::front::or_internal;
+use super::query::Query;
+use super::routes::App;
+use crate::metrics::{RequestTimer, Stage};
+use crate::service;
+
+/// Answers labels, or the error that there is instead, and counts it.
+pub(super) async fn classify(State(app): State<App>, request: Request) -> Response {
+    let mut timer = app.classifier.metrics().request("http");
+    let mut model = None;
+    let outcome = or_internal(labels(&app, request, &mut timer, &mut model)).await.flatten();
+    let gone = outcome == Err(Error::BodyBrokeOff);
+    let mut response = match outcome {
+        Ok(json) => ([(header::CONTENT_TYPE, "application/json")], json).into_response(),
+        Err(error) => error.into_response(),
+    };
+    if gone {
+        drop(timer); // which is how a cancelled request is counted
+    } else {
+        timer.finish(response.status().as_str());
+    }
+    if let Some(name) = model {
+        response.extensions_mut().insert(Model(name));
+    }
+    response
+}
+
+async fn labels(
+    app: &App,
+    request: Request,
+    timer: &mut RequestTimer<'_>,
+    model: &mut Option<String>,
+) -> Result<Vec<u8>, Error> {
+    let App { classifier, body_timeout } = app;
+    let (head, body) = request.into_parts();
+    let query = Query::of(&head.uri)?;
+    let declared = body::declared(&body);
+    if declared == Some(0) {
+        return Err(Error::Malformed("the body is empty; it must be an image".into()));
+    }
+
+    let deadline = query.deadline_within(classifier.limits().deadline);
+    let mut ticket = classifier.admit(query.model.as_deref(), declared, Some(deadline))?;
+    let name = model.insert(ticket.model().to_owned());
+    timer.model(name);
+
+    let patience = Patience { since: tokio::time::Instant::now(), body: *body_timeout, deadline };
+    let bytes = body::read(body, patience, |total| match declared {
+        Some(_) => Ok(()), // admitted whole
+        None => ticket.body_is(total),
+    });
+    let form = Form::of(bytes.await?, head.headers.get(header::CONTENT_TYPE)).await?;
+    let asked = form.asked.or(query.asked);
+    let request = service::Request { images: form.images, top_k: asked.top_k(), function: asked.function() };
+    let answer = ticket.classify(request).await?;
+
+    let began = Instant::now();
+    let json = answer::json(&answer, form.shape, query.detail);
+    classifier.metrics().stage(name, Stage::Respond, began.elapsed());
+    json
+}

@@ -1,0 +1,99 @@
+//! The three forms of a body, told apart by what it is and not by what it is called: curl calls a photo
+//! `application/x-www-form-urlencoded`. JSON begins with `{`, a multipart body with `--`, and no image with either.
+
+use axum::http::HeaderValue;
+use bytes::Bytes;
+
+use super::asked::Asked;
+use super::error::Error;
+use super::{json, multipart};
+use crate::service::ServiceError;
+
+/// JSON over this size is parsed on tokio's blocking threads: base64 goes at about a byte a nanosecond, and an async
+/// thread should not be away for long.
+const PARSED_INLINE: usize = 256 << 10;
+
+/// Images of one request, whatever the queue takes: what is kept of each tiny image is larger than the image, and should
+/// not be many times the body.
+pub(super) const MAX_IMAGES: usize = 65_536;
+
+/// The shape of the answer, which follows the form of the request and not the number of its images.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shape {
+    /// The labels of the one image.
+    One,
+    /// A list of the labels of each.
+    List,
+}
+
+/// What a body says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Form {
+    /// At least one.
+    pub(super) images: Vec<Bytes>,
+    pub(super) shape: Shape,
+    pub(super) asked: Asked,
+}
+
+impl Form {
+    /// Reads a body in whichever form it is; images of raw bodies and of parts are not copied once more.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`], which names the field or the part; `TooLarge` beyond [`MAX_IMAGES`].
+    pub(super) async fn of(body: Bytes, content_type: Option<&HeaderValue>) -> Result<Self, Error> {
+        match body.trim_ascii_start() {
+            [] => Err(Error::Malformed("the body is empty; it must be an image".into())),
+            [b'{', ..] if body.len() > PARSED_INLINE => {
+                tokio::task::spawn_blocking(move || json::form(&body)).await.unwrap_or_else(|fault| {
+                    tracing::error!(%fault, "parsing a JSON body failed");
+                    Err(Error::Internal)
+                })
+            }
+            [b'{', ..] => json::form(&body),
+            [b'-', b'-', ..] => multipart::form(body, content_type).await,
+            _ => Ok(Self { images: vec![body], shape: Shape::One, asked: Asked::default() }),
+        }
+    }
+}
+
+/// More images than [`MAX_IMAGES`].
+pub(super) fn too_many() -> Error {
+    ServiceError::TooLarge(format!("more than {MAX_IMAGES} images in one request")).into()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    const CURL: HeaderValue = HeaderValue::from_static("application/x-www-form-urlencoded");
+
+    #[tokio::test]
+    async fn bytes_are_an_image_whatever_they_are_called() {
+        let jpeg = Bytes::from_static(b"\xff\xd8\xff\xe0");
+        for declared in [None, Some(&CURL), Some(&HeaderValue::from_static("application/json"))] {
+            let form = Form::of(jpeg.clone(), declared).await.unwrap();
+            assert_eq!(form, Form { images: vec![jpeg.clone()], shape: Shape::One, asked: Asked::default() });
+        }
+    }
+
+    #[tokio::test]
+    async fn json_is_json_whatever_it_is_called() {
+        let form = Form::of(Bytes::from_static(b" \r\n{\"inputs\": \"aGk=\"}"), Some(&CURL)).await.unwrap();
+        assert_eq!(form.images, ["hi"]);
+    }
+
+    #[tokio::test]
+    async fn large_json_is_parsed_too() {
+        let body = format!("{{\"inputs\": \"{}\"}}", "QUFB".repeat(PARSED_INLINE));
+        let form = Form::of(body.into(), None).await.unwrap();
+        assert_eq!(form.images, ["AAA".repeat(PARSED_INLINE)]);
+    }
+
+    #[tokio::test]
+    async fn an_empty_body_is_no_image() {
+        for body in ["", " \n"] {
+            assert_eq!(Form::of(body.into(), None).await.unwrap_err().status(), 400);
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! The JSON form, that of Hugging Face's inference API: `{"inputs": base64 | [base64, …], "parameters": {…}}`.
+//!
+//! Parsed straight into what is wanted, with strings borrowed from the body and unknown fields skipped, so that a
+//! hostile body of 16 MiB makes no tree of many times its size. Errors name the field.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_PAD_INDIFFERENT as BASE64;
+use bytes::Bytes;
+use serde::de::{Deserialize, Deserializer, IgnoredAny, SeqAccess, Visitor};
+
+use super::asked::{Asked, function_of, top_k};
+use super::error::Error;
+use super::form::{Form, MAX_IMAGES, Shape, too_many};
+
+#[derive(serde::Deserialize)]
+struct Body<'a> {
+    #[serde(borrow)]
+    inputs: Inputs<'a>,
+    parameters: Option<Parameters>,
+}
+
+enum Inputs<'a> {
+    One(Cow<'a, str>),
+    List(Vec<Text<'a>>),
+    TooMany,
+}
+
+struct Text<'a>(Cow<'a, str>);
+
+#[derive(Default, serde::Deserialize)]
+#[serde(expecting = "`parameters` to be an object")]
+struct Parameters {
+    top_k: Option<TopK>,
+    function_to_apply: Option<Function>,
+}
+
+struct TopK(i64);
+
+struct Function(String);
+
+/// Reads a JSON body.
+///
+/// # Errors
+/// [`Error::Malformed`], which names the field and for images their place in the list.
+pub(super) fn form(body: &[u8]) -> Result<Form, Error> {
+    let Body { inputs, parameters } = serde_json::from_slice(body)
+        .map_err(|error| Error::Malformed(format!("the JSON is not understood: {error}")))?;
+    let parameters = parameters.unwrap_or_default();
+    let asked = Asked {
+        top_k: parameters.top_k.map(|TopK(number)| top_k(number)).transpose()?,
+        function: parameters.function_to_apply.map(|Function(name)| function_of(&name)).transpose()?,
+    };
+    let (images, shape) = match inputs {
+        Inputs::One(text) => (vec![image(&text, "inputs")?], Shape::One),
+        Inputs::TooMany => return Err(too_many()),
+        Inputs::List(list) if list.is_empty() => return Err(Error::Malformed("inputs is an empty list".into())),
+        Inputs::List(list) => {
+            let images = list.iter().enumerate().map(|(index, Text(text))| image(text, &format!("inputs[{index}]")));
+            (images.collect::<Result<_, _>>()?, Shape::List)
+        }
+    };
+    Ok(Form { images, shape, asked })
+}
+
+/// The image of base64 or of a `data:` URL.
+fn image(text: &str, place: &str) -> Result<Bytes, Error> {
+    let text = text.trim_ascii();
+    if starts_with(text, "http://") || starts_with(text, "https://") {
+        return Err(Error::Malformed(format!(
+            "{place} is a URL, which is not fetched; send the image itself in base64"
+        )));
+    }
+    let text = if starts_with(text, "data:") {
+        match text.split_once(',') {
+            Some((head, text)) if head.to_ascii_lowercase().ends_with(";base64") => text,
+            _ => return Err(Error::Malformed(format!("{place} is a data: URL without ;base64"))),
+        }
+    } else {
+        text
+    };
+    if text.is_empty() {
+        return Err(Error::Malformed(format!("{place} is empty; it must be an image in base64")));
+    }
+    // MIME's base64, as Python's encodebytes and the command base64 write it, is broken into lines.
+    let whole = if text.bytes().any(|byte| byte.is_ascii_whitespace()) {
+        Cow::Owned(text.split_ascii_whitespace().collect::<String>())
+    } else {
+        Cow::Borrowed(text)
+    };
+    match BASE64.decode(whole.as_bytes()) {
+        Ok(bytes) => Ok(bytes.into()),
+        Err(error) => Err(Error::Malformed(format!("{place} is not base64: {error}"))),
+    }
+}
+
+fn starts_with(text: &str, scheme: &str) -> bool {
+    text.get(..scheme.len()).is_some_and(|head| head.eq_ignore_ascii_case(scheme))
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Inputs<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+        impl<'de> Visitor<'de> for Either {
+            type Value = Inputs<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("`inputs` to be a base64 string or a list of them")
+            }
+
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+                Ok(Inputs::One(text.into()))
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(Inputs::One(text.to_owned().into()))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+                let mut texts = Vec::new();
+                while let Some(text) = list.next_element()? {
+                    if texts.len() == MAX_IMAGES {
+                        while list.next_element::<IgnoredAny>()?.is_some() {}
+                        return Ok(Inputs::TooMany);
+                    }
+                    texts.push(text);
+                }
+                Ok(Inputs::List(texts))
+            }
+        }
+        deserializer.deserialize_any(Either)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Element;
+        impl<'de> Visitor<'de> for Element {
+            type Value = Text<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("each of `inputs` to be a base64 string")
+            }
+
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+                Ok(Text(text.into()))
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(Text(text.to_owned().into()))
+            }
+        }
+        deserializer.deserialize_str(Element)
+    }
+}
+
+impl<'de> Deserialize<'de> for TopK {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Whole;
+        impl Visitor<'_> for Whole {
+            type Value = TopK;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("`top_k` to be a whole number")
+            }
+
+            fn visit_i64<E>(self, number: i64) -> Result<Self::Value, E> {
+                Ok(TopK(number))
+            }
+
+            fn visit_u64<E>(self, number: u64) -> Result<Self::Value, E> {
+                Ok(TopK(i64::try_from(number).unwrap_or(i64::MAX)))
+            }
+        }
+        deserializer.deserialize_i64(Whole)
+    }
+}
+
+impl<'de> Deserialize<'de> for Function {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Name;
+        impl Visitor<'_> for Name {
+            type Value = Function;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("`function_to_apply` to be softmax, sigmoid or none")
+            }
+
+            fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
+                Ok(Function(name.to_owned()))
+            }
+        }
+        deserializer.deserialize_str(Name)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::service::ScoreFunction;
+
+    fn refused(body: &str) -> String {
+        let error = form(body.as_bytes()).unwrap_err();
+        assert_eq!(error.status(), 400, "{body}");
+        error.to_string()
+    }
+
+    #[test]
+    fn one_string_is_one_image_and_a_list_is_a_list_even_of_one() {
+        let one = form(br#"{"inputs": "aGVsbG8="}"#).unwrap();
+        assert_eq!((one.images, one.shape), (vec![Bytes::from("hello")], Shape::One));
+        let list = form(br#"{"inputs": ["aGVsbG8="]}"#).unwrap();
+        assert_eq!((list.images, list.shape), (vec![Bytes::from("hello")], Shape::List));
+        let two = form(br#"{"inputs": ["aGVsbG8=", "aGk="]}"#).unwrap();
+        assert_eq!(two.images, ["hello", "hi"]);
+    }
+
+    #[test]
+    fn parameters_are_read_and_null_is_none() {
+        let asked = |body: &str| form(body.as_bytes()).unwrap().asked;
+        let all = r#"{"inputs": "aGk", "parameters": {"top_k": 2, "function_to_apply": "sigmoid"}}"#;
+        assert_eq!(asked(all), Asked { top_k: Some(2), function: Some(ScoreFunction::Sigmoid) });
+        let nulls = r#"{"parameters": {"top_k": null, "function_to_apply": null}, "inputs": "aGk"}"#;
+        assert_eq!(asked(nulls), Asked::default());
+        assert_eq!(asked(r#"{"inputs": "aGk", "parameters": null}"#), Asked::default());
+        let huge = r#"{"inputs": "aGk", "parameters": {"top_k": 18446744073709551615}}"#;
+        assert_eq!(asked(huge).top_k, Some(i64::MAX), "clamped to the classes later");
+    }
+
+    #[test]
+    fn fields_of_other_tasks_are_skipped() {
+        let body =
+            r#"{"inputs": "aGk", "options": {"wait_for_model": true}, "parameters": {"candidate_labels": ["a"]}}"#;
+        assert_eq!(form(body.as_bytes()).unwrap().images, ["hi"]);
+    }
+
+    #[test]
+    fn base64_may_lack_padding_be_broken_into_lines_and_stand_in_a_data_url() {
+        for text in ["aGVsbG8=", "aGVsbG8", "aGVs\\nbG8=\\n", "data:image/png;base64,aGVsbG8=", "DATA:;BASE64,aGVsbG8"]
+        {
+            let body = format!(r#"{{"inputs": "{text}"}}"#);
+            assert_eq!(form(body.as_bytes()).unwrap().images, ["hello"], "{text}");
+        }
+    }
+
+    #[test]
+    fn a_url_is_not_fetched() {
+        for url in ["http://169.254.169.254/latest/meta-data", "HTTPS://example.org/cat.jpg"] {
+            assert!(refused(&format!(r#"{{"inputs": "{url}"}}"#)).contains("not fetched"));
+            assert!(refused(&format!(r#"{{"inputs": ["aGk", "{url}"]}}"#)).contains("inputs[1]"));
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        for (body, named) in [
+            (r#"{}"#, "`inputs`"),
+            (r#"{"inputs": 5}"#, "`inputs`"),
+            (r#"{"inputs": null}"#, "`inputs`"),
+            (r#"{"inputs": {"image": "aGk"}}"#, "`inputs`"),
+            (r#"{"inputs": ["aGk", 5]}"#, "each of `inputs`"),
+            (r#"{"inputs": []}"#, "inputs"),
+            (r#"{"inputs": ""}"#, "inputs is empty"),
+            (r#"{"inputs": "not base64!"}"#, "inputs is not base64"),
+            (r#"{"inputs": ["aGk", "!"]}"#, "inputs[1] is not base64"),
+            (r#"{"inputs": "data:image/svg+xml,<svg/>"}"#, "data: URL without ;base64"),
+            (r#"{"inputs": "aGk", "parameters": 5}"#, "`parameters`"),
+            (r#"{"inputs": "aGk", "parameters": {"top_k": "5"}}"#, "`top_k`"),
+            (r#"{"inputs": "aGk", "parameters": {"top_k": 2.5}}"#, "`top_k`"),
+            (r#"{"inputs": "aGk", "parameters": {"top_k": 0}}"#, "top_k is 0"),
+            (r#"{"inputs": "aGk", "parameters": {"function_to_apply": 1}}"#, "`function_to_apply`"),
+            (r#"{"inputs": "aGk", "parameters": {"function_to_apply": "relu"}}"#, "softmax, sigmoid or none"),
+            (r#"{"inputs": "aGk""#, "EOF"),
+            (r#"{"inputs": "aGk"} more"#, "trailing"),
+        ] {
+            let error = refused(body);
+            assert!(error.contains(named), "{body}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_list_beyond_all_bounds_is_too_large() {
+        let list = |images: usize| format!(r#"{{"inputs": [{}"a"]}}"#, "\"a\",".repeat(images - 1));
+        assert_eq!(form(list(MAX_IMAGES + 1).as_bytes()).unwrap_err().status(), 413);
+        assert_eq!(form(list(MAX_IMAGES).as_bytes()).unwrap_err().status(), 400, "\"a\" is not base64");
+    }
+
+    #[test]
+    fn deep_nesting_is_an_error_and_not_a_stack_overflow() {
+        let body = format!(r#"{{"inputs": "aGk", "x": {}"#, "[".repeat(1 << 20));
+        assert!(refused(&body).contains("EOF"));
+    }
+}

@@ -1,0 +1,121 @@
+//! The query of `POST /classify`. An unknown or repeated parameter is an error: a typo should not be found by its silence.
+
+use std::time::Duration;
+
+use axum::extract::Query as Pairs;
+use axum::http::Uri;
+
+use super::asked::{Asked, function_of, top_k_of};
+use super::error::Error;
+
+/// What the query says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Query {
+    /// None: the default model.
+    pub(super) model: Option<String>,
+    pub(super) asked: Asked,
+    pub(super) detail: bool,
+    pub(super) deadline: Option<Duration>,
+}
+
+impl Query {
+    /// Reads the query.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`], which names the parameter.
+    pub(super) fn of(uri: &Uri) -> Result<Self, Error> {
+        let Pairs(pairs) = Pairs::<Vec<(String, String)>>::try_from_uri(uri)
+            .map_err(|rejection| Error::Malformed(rejection.body_text()))?;
+        let mut query = Self::default();
+        for (index, (name, value)) in pairs.iter().enumerate() {
+            if pairs[..index].iter().any(|(earlier, _)| earlier == name) {
+                return Err(Error::Malformed(format!("the query has {name} twice")));
+            }
+            match name.as_str() {
+                "model" => query.model = (!value.is_empty()).then(|| value.clone()),
+                "top_k" => query.asked.top_k = Some(top_k_of(value)?),
+                "function_to_apply" => query.asked.function = Some(function_of(value)?),
+                "detail" => query.detail = flag("detail", value)?,
+                "deadline_ms" => query.deadline = Some(deadline(value)?),
+                _ => {
+                    return Err(Error::Malformed(format!(
+                        "unknown query parameter {name:?}; known are model, top_k, function_to_apply, detail, deadline_ms"
+                    )));
+                }
+            }
+        }
+        Ok(query)
+    }
+
+    /// The deadline of the request: what it asks for, but never more than the server's.
+    pub(super) fn deadline_within(&self, limit: Duration) -> Duration {
+        self.deadline.map_or(limit, |deadline| deadline.min(limit))
+    }
+}
+
+fn flag(name: &str, value: &str) -> Result<bool, Error> {
+    match value {
+        "1" | "true" => Ok(true),
+        "0" | "false" => Ok(false),
+        _ => Err(Error::Malformed(format!("{name} is {value:?}; it must be 0 or 1"))),
+    }
+}
+
+fn deadline(value: &str) -> Result<Duration, Error> {
+    match value.parse() {
+        Ok(milliseconds) if milliseconds > 0 => Ok(Duration::from_millis(milliseconds)),
+        _ => Err(Error::Malformed(format!("deadline_ms is {value:?}; it must be a whole number of at least 1"))),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::service::ScoreFunction;
+
+    fn read(query: &str) -> Result<Query, Error> {
+        Query::of(&format!("/classify?{query}").parse().unwrap())
+    }
+
+    #[test]
+    fn every_parameter_is_read() {
+        let query = read("model=convnext%20atto&top_k=3&function_to_apply=sigmoid&detail=1&deadline_ms=250").unwrap();
+        assert_eq!(query.model.as_deref(), Some("convnext atto"));
+        assert_eq!(query.asked, Asked { top_k: Some(3), function: Some(ScoreFunction::Sigmoid) });
+        assert!(query.detail);
+        assert_eq!(query.deadline, Some(Duration::from_millis(250)));
+    }
+
+    #[test]
+    fn without_a_query_the_defaults_hold() {
+        assert_eq!(Query::of(&"/classify".parse().unwrap()).unwrap(), Query::default());
+        assert_eq!(read("model=").unwrap(), Query::default(), "an empty name is none");
+    }
+
+    #[test]
+    fn a_wrong_parameter_is_named() {
+        for (query, named) in [
+            ("topk=3", "topk"),
+            ("top_k=0", "top_k"),
+            ("top_k=all", "top_k"),
+            ("function_to_apply=relu", "function_to_apply"),
+            ("detail=yes", "detail"),
+            ("deadline_ms=0", "deadline_ms"),
+            ("deadline_ms=-5", "deadline_ms"),
+            ("top_k=1&top_k=2", "top_k twice"),
+        ] {
+            let error = read(query).unwrap_err();
+            assert_eq!(error.status(), 400, "{query}");
+            assert!(error.to_string().contains(named), "{query}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_deadline_beyond_the_servers_is_the_servers() {
+        let limit = Duration::from_secs(30);
+        assert_eq!(read("deadline_ms=60000").unwrap().deadline_within(limit), limit);
+        assert_eq!(read("deadline_ms=10").unwrap().deadline_within(limit), Duration::from_millis(10));
+        assert_eq!(read("").unwrap().deadline_within(limit), limit);
+    }
+}
