@@ -55,7 +55,7 @@ fn detail(op: &Op) -> String {
 
 fn table(program: &Program, origin: &str) -> String {
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING);
+    table.load_style(presets::NOTHING);
     table.set_header(["operation", "kind", "", "in", "out", "MMAC", "parameters", "weights KB", "activations KB"]);
     for Row { name, op, cost } in rows(program) {
         table.add_row([

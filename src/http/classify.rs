@@ -63,7 +63,18 @@ async fn labels(
         Some(_) => Ok(()), // admitted whole
         None => ticket.body_is(total),
     });
-    let form = Form::of(bytes.await?, head.headers.get(header::CONTENT_TYPE)).await?;
+    let form = match bytes.await {
+        Ok(bytes) => Form::of(bytes, head.headers.get(header::CONTENT_TYPE)).await,
+        Err(Error::BodyBrokeOff) => return Err(Error::BodyBrokeOff), // the dropped ticket counts as cancelled
+        Err(error) => Err(error),
+    };
+    let form = match form {
+        Ok(form) => form,
+        Err(error) => {
+            ticket.refuse();
+            return Err(error);
+        }
+    };
     let asked = form.asked.or(query.asked);
     let request = service::Request { images: form.images, top_k: asked.top_k(), function: asked.function() };
     let answer = ticket.classify(request).await?;
