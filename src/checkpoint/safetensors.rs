@@ -87,7 +87,7 @@ fn check_layout(entries: &mut [Entry], data: u64) -> Result<(), String> {
             ));
         }
         if *end - *start != bytes {
-            let (name, dtype) = (&*name, dtype.name);
+            let dtype = dtype.name;
             return Err(format!(
                 "tensor {name}: {dtype} of shape {shape:?} takes {bytes} bytes, not {}",
                 *end - *start

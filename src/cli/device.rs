@@ -10,7 +10,7 @@ use crate::engine::cpu::CpuEngine;
 /// The engine of a name. `auto` takes the best there is; a device that was named is never replaced by another.
 pub(super) fn engine(name: &str) -> anyhow::Result<Arc<dyn Engine>> {
     match name {
-        "auto" | "cpu" => Ok(Arc::new(CpuEngine::default())),
+        "auto" | "cpu" => Ok(Arc::new(CpuEngine)),
         cuda if cuda == "cuda" || cuda.starts_with("cuda:") => {
             bail!("device {cuda}: this version has no CUDA engine; use cpu or auto")
         }

@@ -36,7 +36,7 @@ Try:
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serve models over HTTP
-    Serve(serve::Args),
+    Serve(Box<serve::Args>),
     /// Classify image files
     Classify(classify::Args),
     /// Show a model's operations, shapes and costs
@@ -83,7 +83,7 @@ pub fn run() -> ExitCode {
         }
     };
     let result = match cli.command {
-        Command::Serve(args) => serve::run(args),
+        Command::Serve(args) => serve::run(*args),
         Command::Classify(args) => classify::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Verify(args) => verify::run(args),

@@ -68,6 +68,7 @@ fn stop_signal() -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {
         tokio::spawn(async move {
             let name = next(&mut terminate, &mut interrupt).await;
             tracing::warn!(signal = name, "ended at once");
+            #[expect(clippy::disallowed_methods, reason = "whoever signals twice wants no destructors")]
             std::process::exit(130);
         });
     })

@@ -54,7 +54,7 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     let compile = |engine: &dyn Engine| {
         engine.compile(program, &*network.weights, &options).with_context(|| format!("loading on {}", engine.device()))
     };
-    let (mut tested, mut reference) = (compile(&*engine)?, compile(&ReferenceEngine::default())?);
+    let (mut tested, mut reference) = (compile(&*engine)?, compile(&ReferenceEngine)?);
     let size = program.input.height * program.input.width * 3;
     let mut errors = Vec::with_capacity(count);
     let began = Instant::now();
