@@ -1,5 +1,6 @@
 //! Checkpoints as their libraries publish them: each opens as its own configuration says, and its weights are those that
-//! Python's safetensors reads. What must not open is in `checkpoint_errors.rs`.
+//! Python's safetensors reads. What must not open is in `checkpoint_errors.rs` and
+//! `checkpoint_configs.rs`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, reason = "tests")]
 

@@ -1,5 +1,6 @@
 //! The element types of safetensors: their sizes, and the floating-point ones as f32. Not here: where tensors lie.
 
+use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 
 /// An element type, by safetensors' name.
@@ -85,9 +86,20 @@ impl Float {
         match self {
             Self::F64 => each(bytes, into, |element| f64::from_le_bytes(element) as f32),
             Self::F32 => each(bytes, into, f32::from_le_bytes),
-            Self::F16 => each(bytes, into, |element| f16::from_le_bytes(element).to_f32()),
+            Self::F16 => halves(bytes, into),
             Self::Bf16 => each(bytes, into, |element| bf16::from_le_bytes(element).to_f32()),
         }
+    }
+}
+
+/// Half's conversion of a slice is of many at once (F16C, NEON), several times as fast as one by one.
+fn halves(bytes: &[u8], into: &mut [f32]) {
+    let mut block = [f16::ZERO; 256];
+    for (bytes, into) in bytes.chunks(2 * block.len()).zip(into.chunks_mut(block.len())) {
+        let block = &mut block[..into.len()];
+        let (elements, _) = bytes.as_chunks();
+        block.iter_mut().zip(elements).for_each(|(half, element)| *half = f16::from_le_bytes(*element));
+        block.convert_to_f32_slice(into);
     }
 }
 
@@ -115,8 +127,11 @@ mod tests {
 
     #[test]
     fn every_half_becomes_the_number_that_its_fields_say() {
-        for bits in 0..=u16::MAX {
-            let (found, expected) = (f64::from(widened(Float::F16, &bits.to_le_bytes())[0]), half_by_its_fields(bits));
+        let all: Vec<u8> = (0..=u16::MAX).flat_map(u16::to_le_bytes).collect();
+        // at once, as many as the hardware likes, and the odd ones that remain
+        let odd = (1..=3).zip(widened(Float::F16, &all[2..8]));
+        for (bits, found) in (0..=u16::MAX).zip(widened(Float::F16, &all)).chain(odd) {
+            let (found, expected) = (f64::from(found), half_by_its_fields(bits));
             assert!(found == expected || found.is_nan() && expected.is_nan(), "{bits:#06x}: {found}, not {expected}");
         }
     }
@@ -134,18 +149,9 @@ mod tests {
     fn f32_keeps_its_bits_and_f64_is_rounded() {
         let numbers = [0.0f32, -0.0, 1e-45, 1.000_000_1, -3.4e38];
         let bytes: Vec<u8> = numbers.iter().flat_map(|n| n.to_le_bytes()).collect();
-        assert_eq!(widened(Float::F32, &bytes).map_bits(), numbers.to_vec().map_bits());
+        let bits = |numbers: &[f32]| numbers.iter().map(|n| n.to_bits()).collect::<Vec<_>>();
+        assert_eq!(bits(&widened(Float::F32, &bytes)), bits(&numbers));
         assert_eq!(widened(Float::F64, &0.1f64.to_le_bytes()), [0.1f32]);
-    }
-
-    trait MapBits {
-        fn map_bits(self) -> Vec<u32>;
-    }
-
-    impl MapBits for Vec<f32> {
-        fn map_bits(self) -> Vec<u32> {
-            self.into_iter().map(f32::to_bits).collect()
-        }
     }
 
     #[test]

@@ -192,3 +192,91 @@ impl<'de> Deserialize<'de> for Dims {
         deserializer.deserialize_seq(Shape)
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use std::io;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use proptest::prelude::*;
+
+    use super::super::files::ReadAt;
+    use super::*;
+
+    /// Bytes that remember the largest read: a buffer is allocated for each.
+    struct Watched {
+        bytes: Vec<u8>,
+        largest: Arc<AtomicUsize>,
+    }
+
+    impl ReadAt for Watched {
+        fn read_exact_at(&self, into: &mut [u8], offset: u64) -> io::Result<()> {
+            self.largest.fetch_max(into.len(), Ordering::Relaxed);
+            into.copy_from_slice(&self.bytes[offset as usize..][..into.len()]);
+            Ok(())
+        }
+    }
+
+    /// What is said of the bytes, and the largest buffer that it took.
+    fn read(bytes: Vec<u8>) -> (Result<Vec<Tensor>, CheckpointError>, usize) {
+        let (largest, len) = (Arc::new(AtomicUsize::new(0)), bytes.len() as u64);
+        let found = tensors(&File::of(Watched { bytes, largest: largest.clone() }, len));
+        (found, largest.load(Ordering::Relaxed))
+    }
+
+    fn small() -> Vec<u8> {
+        let header = br#"{"__metadata__":{"format":"pt"},"b":{"dtype":"F16","shape":[2,3],"data_offsets":[4,16]},"a":{"dtype":"F32","shape":[],"data_offsets":[0,4]}}  "#;
+        [&(header.len() as u64).to_le_bytes()[..], header, &[0; 16]].concat()
+    }
+
+    #[test]
+    fn tensors_are_found_where_their_header_says() {
+        let bytes = small();
+        let data = bytes.len() as u64 - 16;
+        let found = read(bytes).0.unwrap();
+        let brief: Vec<_> = found
+            .iter()
+            .map(|tensor| (tensor.name.as_str(), tensor.dtype.name, &tensor.shape[..], tensor.offset))
+            .collect();
+        assert_eq!(brief, [("a", "F32", &[][..], data), ("b", "F16", &[2, 3], data + 4)]);
+    }
+
+    #[test]
+    fn a_file_of_too_many_tensors_is_refused() {
+        let entries: Vec<String> =
+            (0..=TENSOR_LIMIT).map(|i| format!(r#""{i}":{{"dtype":"U8","shape":[0],"data_offsets":[0,0]}}"#)).collect();
+        let header = format!("{{{}}}", entries.join(","));
+        let error = read([&(header.len() as u64).to_le_bytes()[..], header.as_bytes()].concat()).0.unwrap_err();
+        assert!(error.to_string().contains("more than 65536 tensors"), "{error}");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn no_header_makes_it_read_or_allocate_more_than_the_file_has(
+            changes in proptest::collection::vec((0..small().len(), any::<u8>()), 1..8),
+            length in proptest::option::of(any::<u64>()),
+            cut in 0..16usize,
+        ) {
+            let mut bytes = small();
+            for (place, byte) in changes {
+                bytes[place] = byte;
+            }
+            if let Some(length) = length {
+                bytes[..8].copy_from_slice(&(length >> (length % 64)).to_le_bytes());
+            }
+            bytes.truncate(small().len() - cut);
+            let len = bytes.len();
+            let (found, largest) = read(bytes);
+            prop_assert!(largest <= len);
+            for tensor in found.unwrap_or_default() {
+                let elements = tensor.shape.iter().product();
+                let end = tensor.dtype.bytes(elements).and_then(|bytes| bytes.checked_add(tensor.offset));
+                prop_assert!(end.is_some_and(|end| end <= len as u64), "{tensor:?} of {len}");
+            }
+        }
+    }
+}

@@ -86,9 +86,14 @@ fn weight_map<'a>(index: &'a Value, path: &'a Path) -> Result<BTreeMap<&'a str, 
     let missing = || CheckpointError::Config { path: path.to_owned(), why: "it has no weight_map".to_owned() };
     let weight_map = Section::new(path, index)?.section("weight_map")?.ok_or_else(missing)?;
     let entries = weight_map.entries().map(|(tensor, value)| {
-        let plain = |name: &&str| matches!(Path::new(name).components().collect::<Vec<_>>()[..], [Component::Normal(only)] if only == *name);
-        let name = value.as_str().filter(plain);
+        let name = value.as_str().filter(|name| is_plain(name));
         Ok((tensor, name.ok_or_else(|| weight_map.invalid(tensor, "the name of a file beside the index is needed"))?))
     });
     entries.collect()
+}
+
+/// Whether this names a file in a folder, and no way to another.
+fn is_plain(name: &str) -> bool {
+    let mut components = Path::new(name).components();
+    matches!((components.next(), components.next()), (Some(Component::Normal(only)), None) if only == name)
 }

@@ -105,3 +105,22 @@ impl Place {
         Ok(())
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tensor_longer_than_a_chunk_is_read_whole_and_from_its_place() {
+        // more than two chunks, of which the last is short
+        let numbers: Vec<f32> = (0..2 * CHUNK / 4 + 1001).map(|i| i as f32).collect();
+        let bytes: Vec<u8> = [0xff; 6].into_iter().chain(numbers.iter().flat_map(|n| n.to_le_bytes())).collect();
+        let len = bytes.len() as u64;
+        let file = File::of(&*bytes.leak(), len);
+        let place = Place { stored: "t".into(), file: 0, float: Float::F32, offset: 6, elements: numbers.len() };
+        let mut read = vec![f32::NAN; numbers.len()];
+        place.read(&file, &mut read).unwrap();
+        assert!(read == numbers);
+    }
+}
