@@ -1,0 +1,75 @@
+//! PNG, WebP and BMP, by the decoders of the `image` crate.
+
+use std::io::Cursor;
+
+use image::codecs::bmp::BmpDecoder;
+use image::codecs::png::PngDecoder;
+use image::codecs::webp::WebPDecoder;
+use image::error::ImageError as DecoderError;
+use image::{ColorType, ExtendedColorType, ImageDecoder, ImageFormat, ImageResult, Limits};
+
+use super::decode::{Header, Rgb, SIDE_BYTES, expect_size, rgb};
+use super::samples::{clip_16, drop_alpha, grey_to_rgb, high_byte};
+use super::orientation;
+
+/// Columns and rows, from the head.
+pub(super) fn size(bytes: &[u8], format: ImageFormat) -> Result<(u32, u32), String> {
+    open(bytes, format, SIDE_BYTES).map(|decoder| decoder.dimensions()).map_err(says)
+}
+
+/// Decodes, of an animation the first frame.
+pub(super) fn decode(bytes: &[u8], header: &Header) -> Result<Rgb, String> {
+    // at most four 16-bit samples a pixel, in the buffer here and in one of the decoder's
+    let mut decoder = open(bytes, header.format, header.pixels() * 16 + SIDE_BYTES).map_err(says)?;
+    let (width, height) = decoder.dimensions();
+    expect_size(header, width, height)?;
+    let turn = decoder.exif_metadata().map_err(says)?.map(|exif| orientation::of_exif(&exif));
+    let (colour, stored) = (decoder.color_type(), decoder.original_color_type());
+
+    let length = usize::try_from(decoder.total_bytes()).map_err(|_| "its size is out of range")?;
+    let mut samples = vec![0; length];
+    decoder.read_image_boxed(&mut samples).map_err(says)?;
+    let image = rgb(width, height, to_rgb(samples, colour, stored)?)?;
+    match turn {
+        Some(turn) => orientation::upright(image, turn),
+        None => Ok(image),
+    }
+}
+
+/// A decoder that has read the head and allocates no more than `memory` bytes.
+fn open(bytes: &[u8], format: ImageFormat, memory: u64) -> ImageResult<Box<dyn ImageDecoder + '_>> {
+    let mut limits = Limits::no_limits();
+    limits.max_alloc = Some(memory);
+    let reader = Cursor::new(bytes);
+    let mut decoder: Box<dyn ImageDecoder> = match format {
+        ImageFormat::Png => return Ok(Box::new(PngDecoder::with_limits(reader, limits)?)),
+        ImageFormat::WebP => Box::new(WebPDecoder::new(reader)?),
+        _ => Box::new(BmpDecoder::new(reader)?),
+    };
+    // whether the output fits was decided by `probe`, in pixels
+    limits.max_alloc = Some(memory.max(decoder.total_bytes()));
+    decoder.set_limits(limits)?;
+    Ok(decoder)
+}
+
+/// Samples as the decoder wrote them to RGB as Pillow has it.
+fn to_rgb(samples: Vec<u8>, colour: ColorType, stored: ExtendedColorType) -> Result<Vec<u8>, String> {
+    let wide = || samples.as_chunks().0.iter().map(|&sample| u16::from_ne_bytes(sample));
+    Ok(match colour {
+        ColorType::Rgb8 => samples,
+        ColorType::Rgba8 => drop_alpha(&samples, 4),
+        ColorType::L8 => grey_to_rgb(samples.into_iter()),
+        ColorType::La8 => grey_to_rgb(samples.as_chunks::<2>().0.iter().map(|&[grey, _]| grey)),
+        ColorType::L16 => grey_to_rgb(wide().map(clip_16)),
+        // grey with a transparent value, which the decoder turned into alpha
+        ColorType::La16 if stored == ExtendedColorType::L16 => grey_to_rgb(wide().step_by(2).map(clip_16)),
+        ColorType::La16 => grey_to_rgb(wide().step_by(2).map(high_byte)),
+        ColorType::Rgb16 => wide().map(high_byte).collect(),
+        ColorType::Rgba16 => drop_alpha(&wide().map(high_byte).collect::<Vec<_>>(), 4),
+        other => return Err(format!("its colours are {other:?}, which is not supported")),
+    })
+}
+
+fn says(error: DecoderError) -> String {
+    error.to_string()
+}
