@@ -5,9 +5,15 @@ use std::path::{Path, PathBuf};
 
 /// Module, and what none of its files may mention.
 const FORBIDDEN: &[(&str, &[&str])] = &[
-    ("program", &["crate::model", "crate::checkpoint", "crate::pixels", "crate::engine", "crate::service", "crate::http"]),
+    (
+        "program",
+        &["crate::model", "crate::checkpoint", "crate::pixels", "crate::engine", "crate::service", "crate::http"],
+    ),
     ("model", &["crate::checkpoint", "crate::pixels", "crate::engine", "crate::service", "crate::http"]),
-    ("pixels", &["crate::model", "crate::program", "crate::checkpoint", "crate::engine", "crate::service", "crate::http"]),
+    (
+        "pixels",
+        &["crate::model", "crate::program", "crate::checkpoint", "crate::engine", "crate::service", "crate::http"],
+    ),
     ("engine", &["crate::model", "crate::checkpoint", "crate::pixels", "crate::service", "crate::http"]),
     ("checkpoint", &["crate::engine", "crate::service", "crate::http", "crate::cli"]),
     ("service", &["crate::http", "crate::cli", "crate::config"]),

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::thread;
 
 use convnext_server::checkpoint;
-use convnext_server::engine::cpu::CpuEngine;
+use convnext_server::engine::cpu::Cpu;
 use convnext_server::engine::{Engine as _, Input, Options};
 use convnext_server::pixels::{self, Pixels, Transform};
 use image::{ExtendedColorType, ImageEncoder as _, codecs::png::PngEncoder};
@@ -34,7 +34,7 @@ fn the_demo_models_accuracy_on_fashion_mnist_is_its_cards() {
     let demo = checkpoint::demo("convnext_atto").unwrap();
     let threads = thread::available_parallelism().unwrap().get();
     let options = Options { max_batch: BATCH, threads };
-    let mut executable = CpuEngine::new().compile(&demo.program, &*demo.weights, &options).unwrap();
+    let mut executable = Cpu.compile(&demo.program, &*demo.weights, &options).unwrap();
 
     let slots: Vec<usize> = (0..BATCH).collect();
     let mut hits = 0_usize;

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::CheckpointError;
 use super::config::Section;
-use crate::pixels::{Filter, Fit, Transform};
+use crate::pixels::{CropRounding, Filter, Fit, Transform};
 use crate::program::InputSpec;
 
 /// From the pixels of an image to the numbers that a network reads.
@@ -50,7 +50,7 @@ pub(super) fn timm(config: Section<'_>) -> Result<Preprocessing, CheckpointError
     let mean = config.channels("mean")?.unwrap_or(InputSpec::IMAGENET_MEAN);
     let std = deviations(config, "std")?.unwrap_or(InputSpec::IMAGENET_STD);
     let input = InputSpec { height, width, mean, std };
-    Ok(Preprocessing { input, transform: Transform { height, width, fit, filter } })
+    Ok(Preprocessing { input, transform: Transform { height, width, fit, rounding: CropRounding::HalfToEven, filter } })
 }
 
 /// transformers' `ConvNextImageProcessor` (and `ViTImageProcessor`, which warps to its size whatever that is).
@@ -99,7 +99,7 @@ pub(super) fn transformers(config: Section<'_>) -> Result<Preprocessing, Checkpo
         ),
     };
     let input = InputSpec { height, width, mean, std };
-    Ok(Preprocessing { input, transform: Transform { height, width, fit, filter } })
+    Ok(Preprocessing { input, transform: Transform { height, width, fit, rounding: CropRounding::Down, filter } })
 }
 
 /// Whether the processor is ViT's; without a type it is ConvNeXt's, as the model's own default.

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use anyhow::bail;
 
 use crate::engine::Engine;
-use crate::engine::cpu::CpuEngine;
+use crate::engine::cpu::Cpu;
 
 /// The engine of a name. `auto` takes the best there is; a device that was named is never replaced by another.
 pub(super) fn engine(name: &str) -> anyhow::Result<Arc<dyn Engine>> {
     match name {
-        "auto" | "cpu" => Ok(Arc::new(CpuEngine)),
+        "auto" | "cpu" => Ok(Arc::new(Cpu)),
         cuda if cuda == "cuda" || cuda.starts_with("cuda:") => {
             bail!("device {cuda}: this version has no CUDA engine; use cpu or auto")
         }

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::{Failure, device, model_ref, print};
 use crate::config::DEFAULT_MODEL;
-use crate::engine::reference::ReferenceEngine;
+use crate::engine::reference::Reference;
 use crate::engine::{Engine, Executable, Input, Options, RunError};
 
 /// Largest relative error of an image's logits, ‖out − ref‖ / ‖ref‖.
@@ -54,7 +54,7 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     let compile = |engine: &dyn Engine| {
         engine.compile(program, &*network.weights, &options).with_context(|| format!("loading on {}", engine.device()))
     };
-    let (mut tested, mut reference) = (compile(&*engine)?, compile(&ReferenceEngine)?);
+    let (mut tested, mut reference) = (compile(&*engine)?, compile(&Reference)?);
     let size = program.input.height * program.input.width * 3;
     let mut errors = Vec::with_capacity(count);
     let began = Instant::now();

@@ -9,8 +9,8 @@ use image::error::ImageError as DecoderError;
 use image::{ColorType, ExtendedColorType, ImageDecoder, ImageFormat, ImageResult, Limits};
 
 use super::decode::{Header, Rgb, SIDE_BYTES, expect_size, rgb};
-use super::samples::{clip_16, drop_alpha, grey_to_rgb, high_byte};
 use super::orientation;
+use super::samples::{clip_16, drop_alpha, grey_to_rgb, high_byte};
 
 /// Columns and rows, from the head.
 pub(super) fn size(bytes: &[u8], format: ImageFormat) -> Result<(u32, u32), String> {

@@ -43,7 +43,8 @@ impl Window {
 /// The wanted window of the resized image, `[rows.length, columns.length, 3]`. What lies outside it is not computed, so that time and
 /// memory are bounded by the window and the image, whatever the aspect ratio.
 pub(super) fn resize(image: &Rgb, rows: Window, columns: Window, filter: Filter) -> Result<Vec<u8>, String> {
-    let source = ImageRef::new(image.width(), image.height(), image.bytes(), PixelType::U8x3).map_err(|error| error.to_string())?;
+    let source = ImageRef::new(image.width(), image.height(), image.bytes(), PixelType::U8x3)
+        .map_err(|error| error.to_string())?;
     let mut target = Image::new(columns.length as u32, rows.length as u32, PixelType::U8x3);
     let ((left, width), (top, height)) = (columns.source(image.width()), rows.source(image.height()));
     let filter = match filter {

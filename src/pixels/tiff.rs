@@ -136,15 +136,11 @@ impl Samples {
             (ColorType::RGBA(16), U16(values)) => {
                 self.pixels::<_, 4>(values, count)?.flat_map(|[r, g, b, _]| [r, g, b].map(high_byte)).collect()
             }
-            (ColorType::CMYK(8), U8(values)) => {
-                self.pixels::<_, 4>(values, count)?.flat_map(cmyk_to_rgb).collect()
-            }
+            (ColorType::CMYK(8), U8(values)) => self.pixels::<_, 4>(values, count)?.flat_map(cmyk_to_rgb).collect(),
             (ColorType::CMYK(16), U16(values)) => {
                 self.pixels::<_, 4>(values, count)?.flat_map(|inks| cmyk_to_rgb(inks.map(high_byte))).collect()
             }
-            (ColorType::YCbCr(8), U8(values)) => {
-                self.pixels::<_, 3>(values, count)?.flat_map(ycbcr_to_rgb).collect()
-            }
+            (ColorType::YCbCr(8), U8(values)) => self.pixels::<_, 3>(values, count)?.flat_map(ycbcr_to_rgb).collect(),
             (colour, _) => return Err(format!("its colours are {colour:?}, which is not supported")),
         })
     }

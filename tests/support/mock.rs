@@ -10,7 +10,7 @@ use bytes::Bytes;
 use convnext_server::checkpoint::Checkpoint;
 use convnext_server::engine::{Buckets, Engine, Executable, Input, LoadError, Options, RunError};
 use convnext_server::model::{Spec, convnext};
-use convnext_server::pixels::{Filter, Fit, Transform};
+use convnext_server::pixels::{CropRounding, Filter, Fit, Transform};
 use convnext_server::program::{InputSpec, Program, RandomWeights, WeightSource};
 use convnext_server::service::{Classifier, NamedModel, Settings};
 
@@ -201,7 +201,13 @@ pub fn model(name: &str, architecture: &str) -> NamedModel {
         checkpoint: Checkpoint {
             weights: Box::new(RandomWeights::new(&program, 0)),
             program,
-            transform: Transform { height: 4, width: 4, fit: Fit::Exact(4, 4), filter: Filter::Bilinear },
+            transform: Transform {
+                height: 4,
+                width: 4,
+                fit: Fit::Exact(4, 4),
+                rounding: CropRounding::Down,
+                filter: Filter::Bilinear,
+            },
             labels: (0..CLASSES).map(|class| format!("class {class}")).collect(),
             origin: "mock".to_owned(),
         },
