@@ -71,7 +71,10 @@ impl Transform {
         let (resized_height, resized_width) = self.fit.resized(image);
         let rows = Placement::centred(resized_height, self.height, self.rounding);
         let columns = Placement::centred(resized_width, self.width, self.rounding);
-        #[expect(clippy::expect_used, reason = "sizes of an Rgb are checked, windows lie inside it: only a bug here can fail")]
+        #[expect(
+            clippy::expect_used,
+            reason = "sizes of an Rgb are checked, windows lie inside it: only a bug here can fail"
+        )]
         let window = resize(image, rows.window, columns.window, self.filter).expect("a window inside the image");
         if rows.before == 0 && columns.before == 0 && window.len() == self.height * self.width * 3 {
             return Pixels(window);
