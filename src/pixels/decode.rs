@@ -92,7 +92,11 @@ pub enum ImageError {
     },
 }
 
-/// Reads the head of the file.
+/// Pixels of one edge, at most: as many as a JPEG or a GIF can have. Resizing keeps weights for every pixel of an edge, so that a line
+/// of 64 million, a file of a few kB, would take GBs.
+const MAX_EDGE: u32 = 65_535;
+
+/// Reads the head of the file, and allocates nothing for its pixels.
 ///
 /// # Errors
 /// [`ImageError::UnknownFormat`], [`ImageError::Undecodable`] for a broken head, [`ImageError::TooLarge`] over `max_pixels`.
@@ -109,6 +113,9 @@ pub fn probe(bytes: &[u8], max_pixels: u64) -> Result<Header, ImageError> {
     let header = Header { width, height, format };
     if header.pixels() == 0 {
         return Err(undecodable(format, format!("it has {width}×{height} pixels")));
+    }
+    if width.max(height) > MAX_EDGE {
+        return Err(undecodable(format, format!("it has {width}×{height} pixels, and no edge may be over {MAX_EDGE}")));
     }
     if header.pixels() > max_pixels {
         return Err(ImageError::TooLarge { width, height, limit: max_pixels });

@@ -3,6 +3,7 @@
 //! Strictly: a file that ends early is an error, as it is to Pillow, and no picture that is grey below.
 
 use zune_jpeg::JpegDecoder;
+use zune_jpeg::errors::DecodeErrors;
 use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
@@ -21,10 +22,7 @@ mod marker {
 
 /// Columns and rows, from the head.
 pub(super) fn size(bytes: &[u8]) -> Result<(u32, u32), String> {
-    let decoder = open(bytes)?;
-    let (width, height) = decoder.dimensions().ok_or("it has no frame header")?;
-    let narrow = |n: usize| u32::try_from(n).map_err(|_| "its size is out of range".to_owned());
-    Ok((narrow(width)?, narrow(height)?))
+    dimensions(&open(bytes)?)
 }
 
 /// Decodes; CMYK is taken for inverted, Adobe's way, as Pillow takes it.
@@ -32,15 +30,25 @@ pub(super) fn decode(bytes: &[u8], header: &Header) -> Result<Rgb, String> {
     if !reaches_end_of_image(bytes) {
         return Err("it is truncated".to_owned());
     }
-    let (width, height) = size(bytes)?;
-    expect_size(header, width, height)?;
     let mut decoder = open(bytes)?;
-    let pixels = decoder.decode().map_err(|error| error.to_string())?;
+    let (width, height) = dimensions(&decoder)?;
+    expect_size(header, width, height)?;
+    let pixels = decoder.decode().map_err(says)?;
     let image = rgb(width, height, pixels)?;
     match decoder.exif() {
         Some(exif) => orientation::upright(image, orientation::of_exif(exif)),
         None => Ok(image),
     }
+}
+
+fn dimensions(decoder: &JpegDecoder<ZCursor<&[u8]>>) -> Result<(u32, u32), String> {
+    let (width, height) = decoder.dimensions().ok_or("it has no frame header")?;
+    let narrow = |edge: usize| u32::try_from(edge).map_err(|_| "its size is out of range".to_owned());
+    Ok((narrow(width)?, narrow(height)?))
+}
+
+fn says(error: DecodeErrors) -> String {
+    error.to_string()
 }
 
 /// A decoder that has read the head.
@@ -51,7 +59,7 @@ fn open(bytes: &[u8]) -> Result<JpegDecoder<ZCursor<&[u8]>>, String> {
         .set_max_height(usize::MAX)
         .jpeg_set_out_colorspace(ColorSpace::RGB);
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
-    decoder.decode_headers().map_err(|error| error.to_string())?;
+    decoder.decode_headers().map_err(says)?;
     Ok(decoder)
 }
 

@@ -1,7 +1,6 @@
 //! Antialiased resize, as Pillow's `Image.resize`: support scaled with the reduction, 8 bits between the two passes.
 //!
-//! By fast_image_resize (SIMD), which keeps 15 bits of each weight where Pillow keeps 22 and runs the vertical pass first: single
-//! values differ by one.
+//! By fast_image_resize (SIMD), whose weights have 15 bits where Pillow's have 22: single values differ by one.
 
 use fast_image_resize::images::{Image, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
@@ -42,16 +41,48 @@ impl Window {
 
 /// The wanted window of the resized image, `[rows.length, columns.length, 3]`. What lies outside it is not computed, so that time and
 /// memory are bounded by the window and the image, whatever the aspect ratio.
+///
+/// Columns first, as Pillow: each pass clips to 0..255, so the order shows at hard edges (by up to 9 when fast_image_resize
+/// chooses it).
 pub(super) fn resize(image: &Rgb, rows: Window, columns: Window, filter: Filter) -> Result<Vec<u8>, String> {
-    let source = ImageRef::new(image.width(), image.height(), image.bytes(), PixelType::U8x3)
-        .map_err(|error| error.to_string())?;
-    let mut target = Image::new(columns.length as u32, rows.length as u32, PixelType::U8x3);
     let ((left, width), (top, height)) = (columns.source(image.width()), rows.source(image.height()));
-    let filter = match filter {
-        Filter::Bilinear => FilterType::Bilinear,
-        Filter::Bicubic => FilterType::CatmullRom,
-    };
-    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(filter)).crop(left, top, width, height);
-    Resizer::new().resize(&source, &mut target, &options).map_err(|error| error.to_string())?;
+    let (first, last) = filter.reach(top, height, rows.length, image.height());
+
+    let source = ImageRef::new(image.width(), image.height(), image.bytes(), PixelType::U8x3).map_err(says)?;
+    let mut narrow = Image::new(columns.length as u32, last - first, PixelType::U8x3);
+    let options = filter.options().crop(left, first.into(), width, (last - first).into());
+    let mut resizer = Resizer::new();
+    resizer.resize(&source, &mut narrow, &options).map_err(says)?;
+
+    let mut target = Image::new(columns.length as u32, rows.length as u32, PixelType::U8x3);
+    let options = filter.options().crop(0.0, top - f64::from(first), columns.length as f64, height);
+    resizer.resize(&narrow, &mut target, &options).map_err(says)?;
     Ok(target.into_vec())
+}
+
+impl Filter {
+    fn options(self) -> ResizeOptions {
+        let kernel = match self {
+            Self::Bilinear => FilterType::Bilinear,
+            Self::Bicubic => FilterType::CatmullRom,
+        };
+        ResizeOptions::new().resize_alg(ResizeAlg::Convolution(kernel))
+    }
+
+    /// The stored rows, first and past the last, that `resized` rows of the part from `top` are made of, or a little more.
+    fn reach(self, top: f64, height: f64, resized: usize, stored: u32) -> (u32, u32) {
+        let radius = match self {
+            Self::Bilinear => 1.0,
+            Self::Bicubic => 2.0,
+        };
+        let margin = radius * (height / resized as f64).max(1.0) + 1.0;
+        // `as` saturates at 0
+        let first = (top - margin).floor() as u32;
+        let last = (top + height + margin).ceil() as u32;
+        (first, last.min(stored))
+    }
+}
+
+fn says(error: impl std::error::Error) -> String {
+    error.to_string()
 }

@@ -47,10 +47,3 @@ pub(super) fn cmyk_to_rgb([cyan, magenta, yellow, black]: [u8; 4]) -> [u8; 3] {
         ((scaled + (scaled >> 8)) >> 8) as u8
     })
 }
-
-/// Y'CbCr of JPEG (JFIF: ITU-R BT.601, full range) to RGB, rounded.
-pub(super) fn ycbcr_to_rgb([y, cb, cr]: [u8; 3]) -> [u8; 3] {
-    let (y, cb, cr) = (f32::from(y), f32::from(cb) - 128.0, f32::from(cr) - 128.0);
-    // `as` saturates
-    [y + 1.402 * cr, y - 0.344_136 * cb - 0.714_136 * cr, y + 1.772 * cb].map(|value| value.round() as u8)
-}

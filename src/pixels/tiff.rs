@@ -1,4 +1,6 @@
-//! TIFF: its first image, in strips or tiles, grey, palette, RGB, CMYK or JPEG's Y'CbCr, by the `tiff` crate.
+//! TIFF: its first image, in strips or tiles, grey, palette, RGB or CMYK, by the `tiff` crate.
+//!
+//! Not JPEG or fax inside a TIFF: the crate gives these decoders no limits, and what they decode may be larger than the head says.
 
 use std::borrow::Cow;
 use std::io::Cursor;
@@ -10,7 +12,7 @@ use image::metadata::Orientation;
 
 use super::decode::{Header, Rgb, SIDE_BYTES, expect_size, rgb};
 use super::orientation;
-use super::samples::{clip_16, cmyk_to_rgb, grey_to_rgb, high_byte, palette_to_rgb, ycbcr_to_rgb};
+use super::samples::{clip_16, cmyk_to_rgb, grey_to_rgb, high_byte, palette_to_rgb};
 
 /// Columns and rows, from the head.
 pub(super) fn size(bytes: &[u8]) -> Result<(u32, u32), String> {
@@ -140,7 +142,6 @@ impl Samples {
             (ColorType::CMYK(16), U16(values)) => {
                 self.pixels::<_, 4>(values, count)?.flat_map(|inks| cmyk_to_rgb(inks.map(high_byte))).collect()
             }
-            (ColorType::YCbCr(8), U8(values)) => self.pixels::<_, 3>(values, count)?.flat_map(ycbcr_to_rgb).collect(),
             (colour, _) => return Err(format!("its colours are {colour:?}, which is not supported")),
         })
     }

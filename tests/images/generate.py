@@ -5,6 +5,9 @@
 
 Writes tests/images/formats/NAME.EXT and beside it NAME.rgb: `ImageOps.exif_transpose(image).convert("RGB")`, rows of R, G, B.
 expected.json lists them with their sizes. What Pillow cannot write is written here by hand.
+
+Writes tests/images/transforms/N.rgb: resizes and centre crops of formats/png-rgb-8.png by Pillow with torchvision's geometry, as
+listed in expected.json there.
 """
 import io, json, pathlib, shutil, struct, zlib
 
@@ -227,10 +230,8 @@ def tiffs():
         pillow(f"tiff-rgb-{compression.removeprefix('tiff_')}.tif", PHOTO, compression=compression)
     pillow("tiff-strips.tif", PHOTO, compression="tiff_lzw", tiffinfo={278: 5})
     pillow("tiff-predictor.tif", PHOTO, compression="tiff_lzw", tiffinfo={317: 2})
-    pillow("tiff-jpeg.tif", PHOTO, compression="jpeg", quality=90)
     pillow("tiff-grey.tif", GREY)
     pillow("tiff-grey-1.tif", PHOTO.convert("1"))
-    pillow("tiff-grey-1-group4.tif", PHOTO.convert("1"), compression="group4")
     pillow("tiff-palette.tif", PALETTE)
     pillow("tiff-palette-lzw.tif", PALETTE, compression="tiff_lzw")
     pillow("tiff-rgba.tif", RGBA)
@@ -248,6 +249,41 @@ def tiffs():
     tiff("tiff-white-is-zero.tif", np.asarray(GREY)[..., None], photometric=0)
 
 
+def transformed(image, height, width, fit, rounding, filter):
+    """torchvision's resize and center_crop, transformers' where `rounding` is "down"."""
+    if isinstance(fit, int):
+        short, long = sorted(image.size)
+        other = int(fit * long / short)
+        size = (fit, other) if image.width <= image.height else (other, fit)
+    else:
+        size = fit[::-1]
+    image = image.resize(size, {"bilinear": Image.BILINEAR, "bicubic": Image.BICUBIC}[filter])
+    pad = lambda edge, crop: max(crop - edge, 0) // 2
+    canvas = Image.new("RGB", (max(size[0], width), max(size[1], height)))
+    canvas.paste(image, (pad(size[0], width), pad(size[1], height)))
+    start = {"half_to_even": lambda n: int(round(n / 2.0)), "down": lambda n: int(n / 2.0)}[rounding]
+    left, top = start(canvas.width - width), start(canvas.height - height)
+    return canvas.crop((left, top, left + width, top + height))
+
+
+def transforms():
+    source = Image.open(OUT / "png-rgb-8.png").convert("RGB")
+    cases = [dict(height=12, width=12, fit=fit, rounding=rounding, filter=filter)
+             for fit in (12, 13, 14, 15, 18) for rounding in ("half_to_even", "down") for filter in ("bilinear", "bicubic")]
+    cases += [dict(height=48, width=48, fit=49, rounding="half_to_even", filter="bicubic"),  # enlarged
+              dict(height=21, width=31, fit=21, rounding="down", filter="bicubic"),  # as it is
+              dict(height=28, width=28, fit=21, rounding="down", filter="bicubic"),  # rows padded, columns cropped
+              dict(height=40, width=45, fit=23, rounding="half_to_even", filter="bilinear"),  # padded all around
+              dict(height=20, width=20, fit=[20, 20], rounding="down", filter="bicubic"),  # warped
+              dict(height=9, width=40, fit=[11, 43], rounding="half_to_even", filter="bicubic")]
+    folder = HERE / "transforms"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    for number, case in enumerate(cases):
+        (folder / f"{number}.rgb").write_bytes(transformed(source, **case).tobytes())
+    (folder / "expected.json").write_text("[\n" + ",\n".join("  " + json.dumps(case) for case in cases) + "\n]\n")
+
+
 def main():
     for make in (jpeg, pngs, webps, gifs, bmps, tiffs):
         make()
@@ -260,6 +296,7 @@ def main():
         (OUT / name).with_suffix(".rgb").write_bytes(image.tobytes())
         rows.append(dict(file=name, width=image.width, height=image.height))
     (OUT / "expected.json").write_text("[\n" + ",\n".join("  " + json.dumps(row) for row in rows) + "\n]\n")
+    transforms()
     print(f"{len(files)} images, {sum(f.stat().st_size for f in OUT.iterdir()):,} bytes, by Pillow {Image.__version__}")
 
 
