@@ -50,7 +50,7 @@ mod tests {
         assert_eq!(linear(&input, &weight, &bias, None, None, None).values, [1.0, 1.0]);
         let whole = linear(&input, &weight, &bias, Some(Activation::Gelu), Some(&[10.0, 100.0]), Some(&residual));
         // Φ(1) = 0.841344746068543 (any table of the normal distribution)
-        for (found, expected) in whole.values.iter().zip([1008.41344746068543, 2084.1344746068543]) {
+        for (found, expected) in whole.values.iter().zip([1_008.413_447_460_685, 2_084.134_474_606_854]) {
             assert!((found - expected).abs() < 1e-9, "{found} for {expected}");
         }
     }
