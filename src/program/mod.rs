@@ -164,3 +164,116 @@ impl Program {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    fn stored(program: &mut Program, name: &str, shape: Vec<usize>) -> WeightId {
+        let recipe = Recipe::Stored { name: name.to_owned(), shape: shape.clone(), order: Order::Same };
+        program.declare(WeightDecl { name: name.to_owned(), shape, recipe })
+    }
+
+    /// Patches of 2, a depthwise convolution, a linear with the patches as its residual, a mean.
+    fn small() -> Program {
+        let mut program = Program::new("small", "test", InputSpec::imagenet(6));
+        let (stem, depthwise, linear) = (Shape::map(3, 3, 4), Shape::map(3, 3, 4), Shape::map(3, 3, 4));
+        let [stem, depthwise, linear] = [stem, depthwise, linear].map(|shape| program.tensor(shape));
+        let pooled = program.tensor(Shape::vector(4));
+        let [weight, bias] = [("a", vec![4, 2, 2, 3]), ("b", vec![4])].map(|(n, s)| stored(&mut program, n, s));
+        program.push("stem", Op::Patchify(Patchify { input: Program::INPUT, output: stem, size: 2, weight, bias }));
+        let [weight, bias] = [("c", vec![3, 3, 4]), ("d", vec![4])].map(|(n, s)| stored(&mut program, n, s));
+        program.push("depthwise", Op::Depthwise(Depthwise { input: stem, output: depthwise, kernel: 3, weight, bias }));
+        let [weight, bias] = [("e", vec![4, 4]), ("f", vec![4])].map(|(n, s)| stored(&mut program, n, s));
+        let residual = Some(stem);
+        let plain = Linear { input: depthwise, output: linear, weight, bias, activation: None, scale: None, residual };
+        program.push("linear", Op::Linear(plain));
+        program.push("pool", Op::Pool(Pool { input: linear, output: pooled }));
+        program
+    }
+
+    #[test]
+    fn what_holds_together_passes() {
+        assert_eq!(small().check(), Ok(()));
+    }
+
+    #[test]
+    fn every_planted_fault_is_found_and_named() {
+        type Plant = fn(&mut Program);
+        fn linear(program: &mut Program) -> &mut Linear {
+            let Op::Linear(op) = &mut program.ops[2].1 else { unreachable!() };
+            op
+        }
+        fn patchify(program: &mut Program) -> &mut Patchify {
+            let Op::Patchify(op) = &mut program.ops[0].1 else { unreachable!() };
+            op
+        }
+        let faults: &[(&str, Plant)] = &[
+            ("linear reads tensor 2 before", |p| drop(p.ops.remove(1))),
+            ("depthwise reads tensor 1 before", |p| p.ops.swap(0, 1)),
+            ("again writes tensor 4, which already", |p| p.ops.push(("again".into(), p.ops[3].1.clone()))),
+            ("linear: there is no tensor 99", |p| linear(p).residual = Some(TensorId(99))),
+            ("linear: there is no weight 99", |p| linear(p).scale = Some(WeightId(99))),
+            ("linear: a tensor has shape 4 where", |p| p.tensors[3] = Shape::vector(4)),
+            ("linear: a tensor has shape 6×6×3", |p| linear(p).residual = Some(Program::INPUT)),
+            ("linear: weight d has shape [4] where [4, 4]", |p| linear(p).weight = WeightId(3)),
+            ("stem: patches of no size", |p| patchify(p).size = 0),
+            ("stem: a tensor has shape 3×3×4 where", |p| patchify(p).size = 3),
+            ("stem: the input 6×6×3 is too small", |p| {
+                patchify(p).size = 7;
+                p.tensors[1] = Shape::map(0, 0, 4);
+            }),
+            ("depthwise: kernel 4 is even", |p| {
+                let Op::Depthwise(op) = &mut p.ops[1].1 else { unreachable!() };
+                op.kernel = 4;
+            }),
+            ("the first tensor is not the input", |p| p.tensors[0] = Shape::map(6, 6, 1)),
+            ("an input of 0×6", |p| p.input.height = 0),
+            ("an input of 6×5000", |p| p.input.width = 5000),
+            ("nothing computes the output, tensor 0", |p| p.output = Program::INPUT),
+            ("nothing computes the output, tensor 99", |p| p.output = TensorId(99)),
+            ("e: its recipe makes [16] where its shape is [4, 4]", |p| {
+                p.weights[4].recipe = Recipe::Stored { name: "e".into(), shape: vec![16], order: Order::Same };
+            }),
+            ("e: stored tensor e of shape [4, 0] is empty", |p| {
+                p.weights[4].recipe = Recipe::Stored { name: "e".into(), shape: vec![4, 0], order: Order::Same };
+            }),
+            ("c: stored tensor c of shape [3, 3, 4] is no kernel", |p| {
+                p.weights[2].recipe =
+                    Recipe::Stored { name: "c".into(), shape: vec![3, 3, 4], order: Order::TapsFirst };
+            }),
+            ("e: a norm of shape [3] cannot be folded into a weight of [4, 4]", |p| {
+                let scale = Recipe::Stored { name: "s".into(), shape: vec![3], order: Order::Same };
+                let weight = Box::new(p.weights[4].recipe.clone());
+                p.weights[4].recipe = Recipe::ScaleColumns { weight, scale: Box::new(scale) };
+            }),
+        ];
+        for (expected, plant) in faults {
+            let mut program = small();
+            plant(&mut program);
+            let found = program.check().unwrap_err();
+            assert!(found.starts_with(expected), "{found:?} where {expected:?} is expected");
+        }
+    }
+
+    #[test]
+    fn readers_are_listed_once_each_in_running_order() {
+        // the stem is read by the depthwise convolution and, as its residual, by the linear; nothing reads the output
+        assert_eq!(small().readers(), [vec![0], vec![1, 2], vec![2], vec![3], vec![]]);
+    }
+
+    #[test]
+    fn costs_are_counted_by_hand() {
+        let program = small();
+        let costs: Vec<Cost> = program.ops.iter().map(|(_, op)| op.cost(&program)).collect();
+        let cost = |macs, weights, activations| Cost { macs, weights, activations };
+        // 9 places of 4 channels; the linear also reads its residual
+        assert_eq!(costs[0], cost(36 * 12, 48 + 4, 108 + 36));
+        assert_eq!(costs[1], cost(36 * 9, 36 + 4, 36 + 36));
+        assert_eq!(costs[2], cost(36 * 4, 16 + 4, 36 + 36 + 36));
+        assert_eq!(costs[3], cost(0, 0, 36 + 4));
+        assert_eq!(program.cost(), cost(900, 112, 364));
+        assert_eq!(program.parameters(), 112);
+    }
+}

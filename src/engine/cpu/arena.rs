@@ -64,3 +64,60 @@ impl Arena {
         buffer
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Steps that each read one or two of the values before them, some with a scratch; value 0 is the input.
+    fn accesses() -> impl Strategy<Value = (Vec<Access>, Vec<usize>)> {
+        let step =
+            (any::<prop::sample::Index>(), any::<prop::sample::Index>(), any::<bool>(), 1usize..100, 1usize..100);
+        prop::collection::vec(step, 1..30).prop_map(|steps| {
+            let (mut sizes, mut written, mut accesses) = (vec![10], vec![0], Vec::new());
+            for (first, second, with_scratch, size, scratch_size) in steps {
+                let reads = vec![*first.get(&written), *second.get(&written)];
+                let scratch = with_scratch.then_some(sizes.len());
+                sizes.extend(scratch.map(|_| scratch_size));
+                accesses.push(Access { reads, writes: sizes.len(), scratch });
+                written.push(sizes.len());
+                sizes.push(size);
+            }
+            (accesses, sizes)
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn no_step_writes_over_a_value_that_is_still_needed((steps, sizes) in accesses()) {
+            let output = steps.last().unwrap().writes;
+            let arena = Arena::new(&steps, &sizes, output);
+            // what each buffer holds while the steps run
+            let mut holds: Vec<Option<usize>> = vec![None; arena.buffers.len()];
+            for step in &steps {
+                for value in step.scratch.into_iter().chain([step.writes]) {
+                    let buffer = arena.places[value].unwrap();
+                    prop_assert!(arena.buffers[buffer] >= sizes[value]);
+                    holds[buffer] = Some(value);
+                }
+                for value in step.values().filter(|value| *value != 0) {
+                    prop_assert_eq!(holds[arena.places[value].unwrap()], Some(value));
+                }
+            }
+            prop_assert_eq!(holds[arena.places[output].unwrap()], Some(output));
+            prop_assert_eq!(arena.places[0], None);
+        }
+    }
+
+    #[test]
+    fn a_chain_of_any_length_needs_two_buffers() {
+        let steps: Vec<Access> = (0..20).map(|i| Access { reads: vec![i], writes: i + 1, scratch: None }).collect();
+        let sizes: Vec<usize> = (0..=20).map(|i| 100 - i).collect();
+        assert_eq!(Arena::new(&steps, &sizes, 20).buffers, [99, 98]);
+    }
+}

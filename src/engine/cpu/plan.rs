@@ -230,3 +230,46 @@ impl Draft<'_> {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::engine::cpu::IMAGES_IN_FLIGHT;
+    use crate::model::Spec;
+    use crate::program::{InputSpec, fold};
+
+    /// Weights that nobody looks at.
+    struct Zeros;
+
+    impl WeightSource for Zeros {
+        fn read(&self, _name: &str, _into: &mut [f32]) -> Result<(), WeightError> {
+            Ok(())
+        }
+    }
+
+    fn plan(name: &str, side: usize) -> Plan {
+        let program = Spec::published(name).unwrap().program(InputSpec::imagenet(side)).unwrap();
+        Plan::new(&fold(&program), &Zeros).unwrap()
+    }
+
+    #[test]
+    fn a_block_is_three_steps_and_its_norm_is_part_of_the_first() {
+        let plan = plan("convnext_atto", 64);
+        let count = |of: fn(&Kernel) -> bool| plan.steps.iter().filter(|step| of(&step.kernel)).count();
+        // 12 blocks; the norms that stand alone are the stem's, the downsamplings' and the head's
+        assert_eq!(count(|kernel| matches!(kernel, Kernel::Depthwise(_))), 12);
+        assert_eq!(count(|kernel| matches!(kernel, Kernel::Norm(..))), 1 + 3 + 1);
+        assert_eq!(count(|kernel| matches!(kernel, Kernel::Gather(_))), 4);
+        assert_eq!(count(|kernel| matches!(kernel, Kernel::Linear(_))), 12 * 2 + 4 + 1);
+    }
+
+    #[test]
+    fn buffers_are_shared_as_the_engine_says() {
+        let plan = plan("convnext_tiny", 224);
+        // of the first stage: the block's input, its normed convolution (later its output) and a hidden layer of four times that
+        let floats: usize = plan.buffers().iter().sum();
+        assert_eq!(floats, 56 * 56 * 96 * (1 + 1 + 4));
+        assert!(floats * 4 * IMAGES_IN_FLIGHT <= 29_000_000);
+    }
+}

@@ -125,3 +125,47 @@ impl Shared {
         self.0
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tiles_cover_an_output_once_and_name_their_place_in_it() {
+        for threads in [Threads::Caller, Threads::new(3).unwrap()] {
+            let grid = Grid { images: 3, rows: 7, columns: 10, tile_rows: 3, tile_columns: 4 };
+            let mut output = vec![0.0; 3 * 7 * 10];
+            grid.each(&threads, &mut output, |mut tile| {
+                let (rows, columns, image) = (tile.rows.clone(), tile.columns.clone(), tile.image);
+                assert!(rows.len() <= 3 && columns.len() <= 4);
+                for (row, y) in rows.enumerate() {
+                    for (value, x) in tile.row(row).iter_mut().zip(columns.clone()) {
+                        *value += ((image * 7 + y) * 10 + x) as f32;
+                    }
+                }
+            });
+            let expected: Vec<f32> = (0..output.len()).map(|i| i as f32).collect();
+            assert_eq!(output, expected);
+        }
+    }
+
+    #[test]
+    fn a_product_stays_in_its_tile() {
+        let grid = Grid { images: 1, rows: 2, columns: 3, tile_rows: 2, tile_columns: 2 };
+        let mut output = vec![7.0; 6];
+        grid.each(&Threads::Caller, &mut output, |mut tile| {
+            if tile.columns.start == 0 {
+                tile.product(&[1.0, 2.0, 3.0, 4.0], 2, &[1.0, 10.0, 100.0, 1000.0]);
+            }
+        });
+        assert_eq!(output, [201.0, 2010.0, 7.0, 403.0, 4030.0, 7.0]);
+    }
+
+    #[test]
+    #[should_panic(expected = "a panel of 2×3")]
+    fn a_panel_of_another_size_is_refused_before_it_is_read() {
+        let grid = Grid { images: 1, rows: 1, columns: 3, tile_rows: 1, tile_columns: 3 };
+        grid.each(&Threads::Caller, &mut [0.0; 3], |mut tile| tile.product(&[1.0, 2.0], 2, &[1.0; 5]));
+    }
+}

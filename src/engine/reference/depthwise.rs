@@ -28,3 +28,25 @@ pub(crate) fn depthwise(input: &Map, kernel: usize, weight: &[f32], bias: &[f32]
     }
     output
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn correlates_each_channel_with_its_own_kernel_over_a_border_of_zeros() {
+        // two channels: the numbers 1 to 6, and their negatives
+        let values: Vec<f32> = (1..=6).flat_map(|i| [i as f32, -(i as f32)]).collect();
+        let input = Map::new(Shape::map(2, 3, 2), &values);
+        // the first kernel takes the place to the right and ten times the one below, the second its own place
+        let mut weight = [0.0; 18];
+        weight[5 * 2] = 1.0;
+        weight[7 * 2] = 10.0;
+        weight[4 * 2 + 1] = 1.0;
+        let output = depthwise(&input, 3, &weight, &[0.5, 0.0]);
+        let first: Vec<f64> = output.values.iter().copied().step_by(2).collect();
+        let second: Vec<f64> = output.values.iter().copied().skip(1).step_by(2).collect();
+        assert_eq!(first, [42.5, 53.5, 60.5, 5.5, 6.5, 0.5]);
+        assert_eq!(second, [-1.0, -2.0, -3.0, -4.0, -5.0, -6.0]);
+    }
+}

@@ -17,3 +17,21 @@ pub(crate) fn grn(input: &Map, scale: &[f32], shift: &[f32], eps: f32) -> Map {
     }
     output
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::program::Shape;
+
+    #[test]
+    fn weighs_each_channel_by_its_share_of_the_mean_norm() {
+        // norms over the places: 5 and 15, their mean 10
+        let input = Map::new(Shape::map(2, 1, 2), &[3.0, 9.0, 4.0, 12.0]);
+        // with an eps of 2.5 the shares are 5/12.5 = 0.4 and 15/12.5 = 1.2
+        let output = grn(&input, &[10.0, 1.0], &[0.25, 0.5], 2.5);
+        let expected = [3.0 + 12.0 + 0.25, 9.0 + 10.8 + 0.5, 4.0 + 16.0 + 0.25, 12.0 + 14.4 + 0.5];
+        for (found, expected) in output.values.iter().zip(expected) {
+            assert!((found - expected).abs() < 1e-12, "{found} for {expected}");
+        }
+    }
+}

@@ -37,3 +37,28 @@ pub(crate) fn linear(
 pub(crate) fn gelu(x: f64) -> f64 {
     x * 0.5 * libm::erfc(-x * std::f64::consts::FRAC_1_SQRT_2)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn follows_the_order_bias_activation_scale_residual() {
+        let input = Map::new(Shape::map(1, 1, 2), &[1.0, 2.0]);
+        let residual = Map::new(Shape::map(1, 1, 2), &[1000.0, 2000.0]);
+        let (weight, bias) = ([3.0, 4.0, 0.0, 0.0], [-10.0, 1.0]);
+        assert_eq!(linear(&input, &weight, &bias, None, None, None).values, [1.0, 1.0]);
+        let whole = linear(&input, &weight, &bias, Some(Activation::Gelu), Some(&[10.0, 100.0]), Some(&residual));
+        // Φ(1) = 0.841344746068543 (any table of the normal distribution)
+        for (found, expected) in whole.values.iter().zip([1_008.413_447_460_685, 2_084.134_474_606_854]) {
+            assert!((found - expected).abs() < 1e-9, "{found} for {expected}");
+        }
+    }
+
+    #[test]
+    fn gelu_keeps_its_digits_far_below_zero() {
+        // Φ(−6) = 9.865876450376946e-10
+        assert!((gelu(-6.0) / (-6.0 * 9.865_876_450_376_946e-10) - 1.0).abs() < 1e-12);
+        assert_eq!(gelu(0.0), 0.0);
+    }
+}

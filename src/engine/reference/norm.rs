@@ -20,3 +20,19 @@ pub(crate) fn norm(input: &Map, affine: Option<(&[f32], &[f32])>, eps: f32) -> M
     }
     Map { shape: input.shape, values }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::program::Shape;
+
+    #[test]
+    fn divides_by_the_biased_deviation_of_each_place() {
+        let input = Map::new(Shape::map(1, 2, 2), &[1.0, 5.0, 7.0, 7.0]);
+        // mean 3, variance ((−2)² + 2²) / 2 = 4
+        assert_eq!(norm(&input, None, 0.0).values[..2], [-1.0, 1.0]);
+        // eps 5 makes the deviation sqrt(4 + 5) = 3; a place of equals has none
+        let affine = norm(&input, Some((&[3.0, 30.0], &[0.5, 0.25])), 5.0);
+        assert_eq!(affine.values, [-1.5, 20.25, 0.5, 0.25]);
+    }
+}

@@ -25,3 +25,26 @@ pub(crate) fn patchify(input: &Map, size: usize, weight: &[f32], bias: &[f32]) -
     }
     output
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_each_patch_and_leaves_out_what_fills_none() {
+        // rows of 5: the last column and the last row fill no patch
+        let rows = [[1.0, 2.0, 3.0, 4.0, 9.0], [5.0, 6.0, 7.0, 8.0, 9.0], [9.0; 5]].concat();
+        let input = Map::new(Shape::map(3, 5, 1), &rows);
+        let weight = [1.0, 10.0, 100.0, 1000.0, 0.0, 0.0, 0.0, 1.0];
+        let output = patchify(&input, 2, &weight, &[0.5, 0.0]);
+        assert_eq!(output.shape, Shape::map(1, 2, 2));
+        assert_eq!(output.values, [6521.5, 6.0, 8743.5, 8.0]);
+    }
+
+    #[test]
+    fn reads_the_channels_of_a_place_together() {
+        let input = Map::new(Shape::map(1, 2, 3), &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+        let output = patchify(&input, 1, &[1.0, 10.0, 100.0], &[0.0]);
+        assert_eq!(output.values, [321.0, 654.0]);
+    }
+}

@@ -1,0 +1,88 @@
+//! One suite for every engine: the answers of timm and transformers, what an executable promises, and agreement with the
+//! reference on shapes that nobody publishes. An engine joins by a line in [`engines`].
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod agreement;
+mod contract;
+mod golden;
+
+use convnext_server::engine::cpu::Cpu;
+use convnext_server::engine::reference::Reference;
+use convnext_server::engine::{Engine, Executable, Input, Options};
+use convnext_server::model::convnext::{self, Spec};
+use convnext_server::program::{InputSpec, Program, RandomWeights, WeightSource};
+
+/// Every engine that runs on this machine.
+fn engines() -> Vec<Box<dyn Engine>> {
+    vec![Box::new(Reference), Box::new(Cpu)]
+}
+
+/// An executable for batches up to `max_batch` on two threads.
+fn compile(
+    engine: &dyn Engine,
+    program: &Program,
+    weights: &dyn WeightSource,
+    max_batch: usize,
+) -> Box<dyn Executable> {
+    engine.compile(program, weights, &Options { max_batch, threads: 2 }).expect("compiles")
+}
+
+/// The logits of a launch.
+fn launch(executable: &mut dyn Executable, slots: &[usize]) -> Vec<f32> {
+    executable.launch(slots).expect("launches");
+    executable.finish().expect("finishes").to_vec()
+}
+
+/// `‖found − expected‖ / ‖expected‖`
+fn relative_error(found: &[f32], expected: &[f32]) -> f64 {
+    assert_eq!(found.len(), expected.len(), "as many logits");
+    let norm = |values: &mut dyn Iterator<Item = f64>| values.map(|v| v * v).sum::<f64>().sqrt();
+    let difference = norm(&mut found.iter().zip(expected).map(|(a, b)| f64::from(*a) - f64::from(*b)));
+    difference / norm(&mut expected.iter().map(|v| f64::from(*v)))
+}
+
+/// A ConvNeXt of two stages, small enough for the reference and with maps and layers of more than one tile.
+fn small_spec() -> Spec {
+    Spec {
+        name: "small".to_owned(),
+        depths: vec![1, 2],
+        widths: vec![56, 72],
+        classes: 11,
+        patch: 4,
+        kernels: vec![7, 7],
+        expansion: 4.0,
+        grn: false,
+        layer_scale: true,
+        head_norm_first: false,
+        eps: 1e-6,
+        head_eps: 1e-6,
+    }
+}
+
+/// A program for images of `height` rows and `width` columns.
+fn program(spec: &Spec, height: usize, width: usize) -> Program {
+    let program = convnext::program(spec, InputSpec { height, width, ..InputSpec::imagenet(0) }).expect("a network");
+    program.check().expect("holds together");
+    program
+}
+
+/// A small program and its weights.
+fn small() -> (Program, RandomWeights) {
+    let program = program(&small_spec(), 44, 40);
+    let weights = RandomWeights::new(&program, 1);
+    (program, weights)
+}
+
+/// Pixels that differ from place to place and by seed.
+fn pixels(program: &Program, seed: usize) -> Vec<u8> {
+    let len = program.input.height * program.input.width * 3;
+    (0..len).map(|i| ((i * (7 + 2 * seed) + i / 31 * 13 + seed * 101) % 256) as u8).collect()
+}
+
+/// Stages images of seeds 0, 1, … into the slots.
+fn stage_all(executable: &mut dyn Executable, program: &Program, count: usize) {
+    for slot in 0..count {
+        executable.stage(slot, Input::Rgb8(&pixels(program, slot))).expect("stages");
+    }
+}
