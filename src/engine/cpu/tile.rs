@@ -9,7 +9,8 @@
 use std::marker::PhantomData;
 use std::ops::Range;
 
-use gemm::Parallelism;
+use gemm_common::Parallelism;
+use gemm_f32::gemm::f32::get_gemm_fn;
 
 use super::threads::Threads;
 
@@ -88,7 +89,7 @@ impl Tile<'_> {
         // SAFETY: the operands' lengths were checked against the strides given here (columns 1 apart, rows a row's length),
         // and the output is this tile, which no other task touches. `read_dst` is false: nothing of it is read first.
         unsafe {
-            gemm::gemm(
+            get_gemm_fn()(
                 rows,
                 columns,
                 depth,
