@@ -59,11 +59,21 @@ async fn labels(
     timer.model(name);
 
     let patience = Patience { since: tokio::time::Instant::now(), body: *body_timeout, deadline };
-    let bytes = body::read(body, patience, |total| match declared {
-        Some(_) => Ok(()), // admitted whole
-        None => ticket.body_is(total),
-    });
-    let form = Form::of(bytes.await?, head.headers.get(header::CONTENT_TYPE)).await?;
+    let form = async {
+        let bytes = body::read(body, patience, |total| match declared {
+            Some(_) => Ok(()), // admitted whole
+            None => ticket.body_is(total),
+        });
+        Form::of(bytes.await?, head.headers.get(header::CONTENT_TYPE)).await
+    };
+    let form = match form.await {
+        Ok(form) => form,
+        Err(Error::BodyBrokeOff) => return Err(Error::BodyBrokeOff), // a ticket that is dropped counts as cancelled
+        Err(error) => {
+            ticket.refuse();
+            return Err(error);
+        }
+    };
     let asked = form.asked.or(query.asked);
     let request = service::Request { images: form.images, top_k: asked.top_k(), function: asked.function() };
     let answer = ticket.classify(request).await?;

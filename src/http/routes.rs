@@ -77,7 +77,7 @@ fn model(status: &ModelStatus) -> Value {
 }
 
 async fn metrics(State(app): State<App>) -> Response {
-    match app.classifier.metrics().encode() {
+    match app.classifier.scrape() {
         Ok((text, content_type)) => ([(header::CONTENT_TYPE, content_type)], text).into_response(),
         Err(fault) => {
             tracing::error!(%fault, "the metrics cannot be encoded");
