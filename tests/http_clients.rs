@@ -86,8 +86,8 @@ async fn a_client_that_waits_for_100_is_told_to_go_on_or_refused_without_its_bod
 async fn a_client_that_sends_it_all_before_it_reads_sees_its_refusal() {
     bounded(async {
         let server = Server::start().await;
-        // more than the socket's buffers, so that sending it needs somebody who reads
-        let body = vec![0; 900 << 10];
+        // more than all buffers of a socket, so that sending it needs somebody who reads
+        let body = vec![0; 14 << 20];
         for head in ["POST /classify?model=third HTTP/1.1", "POST /nope HTTP/1.1", "PUT /classify HTTP/1.1"] {
             let mut client = server.connect().await;
             client.send(request(head, &body)).await;

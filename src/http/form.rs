@@ -64,6 +64,10 @@ pub(super) fn too_many() -> Error {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
+    use base64::Engine as _;
+    use futures_util::FutureExt as _;
+    use proptest::prelude::*;
+
     use super::*;
 
     const CURL: HeaderValue = HeaderValue::from_static("application/x-www-form-urlencoded");
@@ -94,6 +98,31 @@ mod tests {
     async fn an_empty_body_is_no_image() {
         for body in ["", " \n"] {
             assert_eq!(Form::of(body.into(), None).await.unwrap_err().status(), 400);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_body_is_understood_or_refused(start in "|[{]|[{]\"inputs\":|--XX\r\n", rest: Vec<u8>) {
+            let form_data = HeaderValue::from_static("multipart/form-data; boundary=XX");
+            let body = [start.as_bytes(), &rest].concat();
+            match Form::of(body.into(), Some(&form_data)).now_or_never().unwrap() {
+                Ok(form) => prop_assert!(!form.images.is_empty()),
+                Err(error) => prop_assert_eq!(error.status(), 400),
+            }
+        }
+
+        #[test]
+        fn any_image_comes_out_of_each_form_as_it_went_in(image in proptest::collection::vec(any::<u8>(), 1..2000)) {
+            let read = |body: Vec<u8>, content_type: Option<&'static str>| {
+                let content_type = content_type.map(HeaderValue::from_static);
+                Form::of(body.into(), content_type.as_ref()).now_or_never().unwrap().unwrap().images
+            };
+            let base64 = base64::engine::general_purpose::STANDARD.encode(&image);
+            prop_assert_eq!(read(format!("{{\"inputs\": \"{base64}\"}}").into_bytes(), None), vec![image.clone()]);
+            let head = b"--a b\r\nContent-Disposition: form-data; name=image\r\n\r\n";
+            let parts = [head.as_slice(), &image, b"\r\n--a b--"].concat();
+            prop_assert_eq!(read(parts, Some("multipart/form-data; boundary=\"a b\"")), vec![image]);
         }
     }
 }

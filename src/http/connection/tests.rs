@@ -62,7 +62,7 @@ impl Client {
     }
 
     /// The connection closes after `limit`, give or take the clock's granularity of a millisecond.
-    async fn is_closed_after(self, limit: Duration) {
+    async fn closes_after(self, limit: Duration) {
         let (text, time) = self.closed().await;
         assert_eq!(text, "");
         assert!(time >= limit && time < limit + Duration::from_millis(10), "{time:?} instead of {limit:?}");
@@ -70,26 +70,26 @@ impl Client {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_sends_nothing_is_closed_after_the_header_timeout() {
-    Client::connect().is_closed_after(HEADER).await;
+async fn a_client_that_sends_nothing_closes_after_the_header_timeout() {
+    Client::connect().closes_after(HEADER).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_head_that_does_not_end_is_closed_after_the_header_timeout_however_it_trickles() {
+async fn a_head_that_does_not_end_closes_after_the_header_timeout_however_it_trickles() {
     let mut client = Client::connect();
     client.send(b"GET / HTTP/1.1\r\n").await;
     for _ in 0..9 {
         tokio::time::sleep(Duration::from_secs(1)).await;
         client.send(b"X: y\r\n").await;
     }
-    client.is_closed_after(HEADER - Duration::from_secs(9)).await;
+    client.closes_after(HEADER - Duration::from_secs(9)).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_start_of_an_http2_preface_is_closed_after_the_header_timeout() {
+async fn the_start_of_an_http2_preface_closes_after_the_header_timeout() {
     let mut client = Client::connect();
     client.send(b"PRI * HTTP/2").await;
-    client.is_closed_after(HEADER).await;
+    client.closes_after(HEADER).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -102,7 +102,7 @@ async fn between_requests_a_connection_may_rest_for_the_idle_timeout() {
     }
     client.send(REQUEST).await;
     client.until("hello").await;
-    client.is_closed_after(IDLE).await;
+    client.closes_after(IDLE).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -112,7 +112,7 @@ async fn the_head_of_a_later_request_has_the_header_timeout_too() {
     client.until("hello").await;
     tokio::time::sleep(Duration::from_secs(30)).await;
     client.send(b"GET / HT").await;
-    client.is_closed_after(HEADER).await;
+    client.closes_after(HEADER).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -122,7 +122,25 @@ async fn a_request_that_is_answered_is_not_timed_here() {
     tokio::time::sleep(10 * IDLE).await;
     client.work.add_permits(1);
     client.until("done").await;
-    client.is_closed_after(IDLE).await;
+    client.closes_after(IDLE).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn pings_of_http2_are_no_head_that_is_late_and_keep_no_connection_open() {
+    let Client { stream, served, stop: _stop, .. } = Client::connect();
+    let io = TokioIo::new(stream);
+    let (mut sender, client) = hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await.unwrap();
+    let client = tokio::spawn(client);
+    for _ in 0..3 {
+        sender.ready().await.unwrap();
+        let request = Request::get("http://a/").body(Body::empty()).unwrap();
+        assert_eq!(sender.send_request(request).await.unwrap().status(), 200);
+        tokio::time::sleep(IDLE - Duration::from_secs(1)).await; // the server pings meanwhile, and the client answers
+    }
+    let began = Instant::now();
+    served.await.unwrap();
+    assert!(began.elapsed() <= Duration::from_secs(1) + CLOSE_WITHIN, "{:?}", began.elapsed());
+    client.await.unwrap().unwrap();
 }
 
 #[tokio::test(start_paused = true)]
@@ -152,7 +170,7 @@ async fn at_a_stop_an_idle_connection_closes_at_once() {
     client.send(REQUEST).await;
     client.until("hello").await;
     client.stop.send(true).unwrap();
-    client.is_closed_after(Duration::ZERO).await;
+    client.closes_after(Duration::ZERO).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -180,7 +198,7 @@ async fn at_a_stop_a_new_connection_may_send_its_first_request() {
 async fn at_a_stop_a_new_connection_that_sends_nothing_is_not_waited_for_long() {
     let client = Client::connect();
     client.stop.send(true).unwrap();
-    client.is_closed_after(FIRST_REQUEST_WITHIN).await;
+    client.closes_after(FIRST_REQUEST_WITHIN).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -188,7 +206,7 @@ async fn at_a_stop_a_head_that_does_not_end_is_not_waited_for_long() {
     let mut client = Client::connect();
     client.send(b"GET / HTTP/1.1\r\n").await;
     client.stop.send(true).unwrap();
-    client.is_closed_after(FIRST_REQUEST_WITHIN).await;
+    client.closes_after(FIRST_REQUEST_WITHIN).await;
 }
 
 #[tokio::test(start_paused = true)]
