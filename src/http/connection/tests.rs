@@ -14,12 +14,12 @@ use super::*;
 const HEADER: Duration = Duration::from_secs(10);
 const IDLE: Duration = Duration::from_secs(75);
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
-const WORK: &[u8] = b"GET /work HTTP/1.1\r\nHost: a\r\n\r\n";
+const SLOW: &[u8] = b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n";
 
 /// A client's end of a connection that is being served.
 struct Client {
     stream: DuplexStream,
-    /// One permit lets one `/work` finish.
+    /// One permit lets one `/slow` finish.
     work: Arc<Semaphore>,
     stop: watch::Sender<bool>,
     served: JoinHandle<()>,
@@ -30,7 +30,7 @@ impl Client {
         let work = Arc::new(Semaphore::new(0));
         let permits = Arc::clone(&work);
         let working = move || async move { permits.acquire().await.map(|_| "done").unwrap_or_default() };
-        let router = Router::new().route("/", get(|| async { "hello" })).route("/work", get(working));
+        let router = Router::new().route("/", get(|| async { "hello" })).route("/slow", get(working));
         let (stream, theirs) = duplex(64 << 10);
         let stop = watch::Sender::new(false);
         let stopped = stop.subscribe();
@@ -118,7 +118,7 @@ async fn the_head_of_a_later_request_has_the_header_timeout_too() {
 #[tokio::test(start_paused = true)]
 async fn a_request_that_is_answered_is_not_timed_here() {
     let mut client = Client::connect();
-    client.send(WORK).await;
+    client.send(SLOW).await;
     tokio::time::sleep(10 * IDLE).await;
     client.work.add_permits(1);
     client.until("done").await;
@@ -159,7 +159,7 @@ async fn a_client_that_does_not_read_is_cut_off() {
 async fn pipelined_requests_are_answered_in_order() {
     let mut client = Client::connect();
     client.work.add_permits(1);
-    client.send(&[WORK, REQUEST].concat()).await;
+    client.send(&[SLOW, REQUEST].concat()).await;
     client.until("done").await;
     client.until("hello").await;
 }
@@ -176,7 +176,7 @@ async fn at_a_stop_an_idle_connection_closes_at_once() {
 #[tokio::test(start_paused = true)]
 async fn at_a_stop_the_request_that_runs_is_answered() {
     let mut client = Client::connect();
-    client.send(WORK).await;
+    client.send(SLOW).await;
     tokio::time::sleep(Duration::from_secs(1)).await; // until the paused clock has nothing else to do: it runs
     client.stop.send(true).unwrap();
     tokio::time::sleep(Duration::from_secs(1)).await;
@@ -212,7 +212,7 @@ async fn at_a_stop_a_head_that_does_not_end_is_not_waited_for_long() {
 #[tokio::test(start_paused = true)]
 async fn a_client_that_leaves_cancels_its_request() {
     let mut client = Client::connect();
-    client.send(WORK).await;
+    client.send(SLOW).await;
     client.stream.shutdown().await.unwrap(); // the end of what it sends is taken for its leaving
     client.served.await.unwrap();
     assert_eq!(client.work.available_permits(), 0);
