@@ -1,2 +1,5 @@
 //! The `convnext` command.
-fn main() {}
+
+fn main() -> std::process::ExitCode {
+    convnext_server::cli::run()
+}

@@ -1,9 +1,38 @@
 //! Checkpoints: whose names, whose config, from a folder to a program, its weights, its preprocessing and its labels.
+//!
+//! Folders in timm's hub format and in transformers' are read, each by the rules of its own library. Everything is checked
+//! when a folder is opened, before a weight is read, and nothing that a file says is believed. Not here: what a network
+//! computes (`model`), how weights are packed (`engine`), downloading.
+
+mod config;
+mod demo;
+mod dtype;
+mod error;
+mod files;
+mod labels;
+mod names;
+mod preprocessing;
+mod safetensors;
+mod shards;
+mod timm;
+mod transformers;
+mod weights;
 
 use std::path::Path;
 
+use config::Section;
+pub use demo::{demo, demo_names};
+pub use error::{CheckpointError, Misfit};
+use files::Files;
+use names::Naming;
+use preprocessing::Preprocessing;
+use weights::StoredWeights;
+
+use crate::model::Spec;
 use crate::pixels::Transform;
 use crate::program::{Program, WeightSource};
+
+const CONFIG: &str = "config.json";
 
 /// A model as published: everything that serving it needs.
 pub struct Checkpoint {
@@ -13,34 +42,51 @@ pub struct Checkpoint {
     pub weights: Box<dyn WeightSource + Send>,
     /// Bytes of an image to the pixels of the program's input.
     pub transform: Transform,
-    /// Names of the classes, by index.
+    /// Names of the classes, by index. Two classes may have the same name, as ImageNet's two cranes do.
     pub labels: Vec<String>,
     /// Where it came from, in words: a folder, or built in.
     pub origin: String,
 }
 
-/// A checkpoint cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum CheckpointError {}
+/// What a configuration says of a model.
+struct Description {
+    spec: Spec,
+    naming: Naming,
+    preprocessing: Preprocessing,
+    /// One for each class, where they are known.
+    labels: Option<Vec<String>>,
+}
 
-/// Opens a folder in timm's hub format or transformers'.
+/// Opens a folder in timm's hub format or transformers': `config.json`, `model.safetensors` (or the files that
+/// `model.safetensors.index.json` lists), and transformers' `preprocessor_config.json`.
+///
+/// Classes without names are called as ImageNet-1k's when a timm checkpoint has a thousand, else `class_0`, `class_1`, ….
 ///
 /// # Errors
 /// See [`CheckpointError`].
-pub fn open(_folder: &Path) -> Result<Checkpoint, CheckpointError> {
-    todo!()
+pub fn open(folder: &Path) -> Result<Checkpoint, CheckpointError> {
+    open_files(Files::Folder(folder), folder.display().to_string())
 }
 
-/// The names of the models that are built into the binary.
-#[must_use]
-pub fn demo_names() -> &'static [&'static str] {
-    &["convnext_atto"]
-}
-
-/// A model that is built into the binary.
-///
-/// # Errors
-/// See [`CheckpointError`].
-pub fn demo(_name: &str) -> Result<Checkpoint, CheckpointError> {
-    todo!()
+fn open_files(files: Files<'_>, origin: String) -> Result<Checkpoint, CheckpointError> {
+    let path = files.path(CONFIG);
+    let missing = || {
+        let why = "a model is a folder with config.json and model.safetensors, in timm's format or transformers'";
+        CheckpointError::NotFound { path: path.clone(), why: why.to_owned() }
+    };
+    let config = files.json(CONFIG)?.ok_or_else(missing)?;
+    let config = Section::new(&path, &config)?;
+    let description = if config.has("architecture") {
+        timm::describe(config)?
+    } else if config.has("architectures") || config.has("model_type") {
+        transformers::describe(config, files)?
+    } else {
+        let why = "it has neither architecture, as timm's has, nor architectures, as transformers' has".to_owned();
+        return Err(CheckpointError::Config { path, why });
+    };
+    let Description { spec, naming, preprocessing: Preprocessing { input, transform }, labels } = description;
+    let program = spec.program(input).map_err(|cause| CheckpointError::Architecture { path: path.clone(), cause })?;
+    let weights = Box::new(StoredWeights::open(files, &program, naming)?);
+    let labels = labels.unwrap_or_else(|| labels::numbered(program.classes()));
+    Ok(Checkpoint { program, weights, transform, labels, origin })
 }

@@ -1,1 +1,120 @@
-//! The command line.
+//! The command line: one file a subcommand, each a thin user of the library.
+//!
+//! Exit codes: 0 done, 1 it went wrong, 64 the command or its configuration makes no sense (`EX_USAGE` of sysexits).
+
+mod classify;
+mod device;
+mod health;
+mod inspect;
+mod model_ref;
+mod serve;
+mod verify;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Serves image classification with ConvNeXt: a JPEG in, labels out.
+#[derive(Debug, Parser)]
+#[command(name = "convnext", version, max_term_width = 110, after_help = AFTER_HELP)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const AFTER_HELP: &str = "\
+A MODEL is the name of a demo model (convnext_atto: ten kinds of clothing), a folder with config.json and model.safetensors
+as timm or transformers publish them, or NAME=FOLDER. For inspect and verify it may also be the name of an architecture
+(convnext_tiny, convnextv2_base, …), whose weights then are random.
+
+Try:
+  convnext serve                                      the demo model on http://127.0.0.1:8080
+  convnext serve --models cats=./cats,convnext_atto   two models, the first by default
+  convnext classify photo.jpg --top-k 3               labels on the terminal
+  convnext inspect convnext_tiny                      operations, shapes, costs";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve models over HTTP
+    Serve(Box<serve::Args>),
+    /// Classify image files
+    Classify(classify::Args),
+    /// Show a model's operations, shapes and costs
+    Inspect(inspect::Args),
+    /// Compare an engine with the reference engine
+    Verify(verify::Args),
+    /// Ask a server whether it is ready; the exit code answers
+    Health(health::Args),
+}
+
+/// What ended a command, with its exit code.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    /// The command or its configuration makes no sense.
+    #[error("{0:#}")]
+    Usage(anyhow::Error),
+    /// It went wrong.
+    #[error("{0:#}")]
+    Failed(#[from] anyhow::Error),
+}
+
+impl Failure {
+    fn usage(error: impl Into<anyhow::Error>) -> Self {
+        Self::Usage(error.into())
+    }
+
+    fn code(&self) -> u8 {
+        match self {
+            Self::Usage(_) => 64,
+            Self::Failed(_) => 1,
+        }
+    }
+}
+
+/// Runs the command of the process's arguments.
+#[must_use]
+pub fn run() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let asked = matches!(error.exit_code(), 0); // --help and --version
+            let _ = error.print();
+            return ExitCode::from(if asked { 0 } else { 64 });
+        }
+    };
+    let result = match cli.command {
+        Command::Serve(args) => serve::run(*args),
+        Command::Classify(args) => classify::run(args),
+        Command::Inspect(args) => inspect::run(args),
+        Command::Verify(args) => verify::run(args),
+        Command::Health(args) => health::run(args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("convnext: {failure}");
+            ExitCode::from(failure.code())
+        }
+    }
+}
+
+/// Writes to standard output; a reader that has gone (`convnext … | head`) is no failure.
+fn print(text: &str) -> Result<(), Failure> {
+    use std::io::Write;
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::Failed(error.into())),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_holds_together() {
+        Cli::command().debug_assert();
+    }
+}

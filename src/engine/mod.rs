@@ -6,6 +6,7 @@
 
 pub mod cpu;
 pub mod reference;
+mod slots;
 
 use crate::program::{Program, WeightError, WeightSource};
 
@@ -46,16 +47,18 @@ pub trait Executable {
     /// [`RunError::Input`] when the image is of another size or the slot does not exist.
     fn stage(&mut self, slot: usize, input: Input<'_>) -> Result<(), RunError>;
 
-    /// Starts a batch of staged slots, in this order; at most `max_batch`, at least one.
+    /// Starts a batch of staged slots, in this order; at most `max_batch`, at least one. A slot keeps its image.
     ///
     /// # Errors
-    /// [`RunError::Input`] for slots that do not exist; [`RunError::Batch`] or [`RunError::DeviceLost`] from the device.
+    /// [`RunError::Input`] for slots that do not exist or hold no image, and for no slots or too many;
+    /// [`RunError::Batch`] or [`RunError::DeviceLost`] from the device.
     fn launch(&mut self, slots: &[usize]) -> Result<(), RunError>;
 
     /// Waits for the launched batch; its logits `[batch, classes]`, row `i` that of the `i`th slot of the launch.
     ///
     /// # Errors
-    /// [`RunError::Batch`] or [`RunError::DeviceLost`] from the device.
+    /// [`RunError::Input`] when no batch was launched since the last one was finished; [`RunError::Batch`] or
+    /// [`RunError::DeviceLost`] from the device.
     fn finish(&mut self) -> Result<&[f32], RunError>;
 }
 

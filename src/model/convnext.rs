@@ -114,6 +114,9 @@ impl Spec {
         }
         // bounds that no network comes near, so that no later product overflows
         const MOST: usize = 1 << 16;
+        if self.depths.len() > 12 {
+            return invalid(&format!("{} stages; of the largest input nothing is left after 12", self.depths.len()));
+        }
         if self.widths.iter().any(|w| !(1..=MOST).contains(w)) || self.depths.iter().any(|d| *d > 1024) {
             return invalid("a stage has no channels, more than 65,536 channels or more than 1,024 blocks");
         }
@@ -125,6 +128,9 @@ impl Spec {
         }
         if !(self.expansion > 0.0 && self.expansion <= 64.0) {
             return invalid("the hidden layer must be wider than nothing and at most 64 times its block");
+        }
+        if ![self.eps, self.head_eps].iter().all(|eps| (0.0..1.0).contains(eps)) {
+            return invalid("the epsilon of a norm must be at least 0 and below 1");
         }
         Ok(())
     }

@@ -1,4 +1,10 @@
-//! Bytes to RGB.
+//! Bytes to RGB: which format it is, whether it is small enough, and the decoder that reads it.
+//!
+//! Not here: what is particular to a format (`jpeg`, `gif`, `tiff`, `raster`).
+
+use image::ImageFormat;
+
+use super::{gif, jpeg, raster, tiff};
 
 /// What the head of a file says, before anything is allocated for its pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -8,7 +14,7 @@ pub struct Header {
     /// Rows as stored, before orientation.
     pub height: u32,
     /// The format, found by content.
-    pub format: image::ImageFormat,
+    pub format: ImageFormat,
 }
 
 impl Header {
@@ -19,15 +25,45 @@ impl Header {
     }
 }
 
-/// An image `[height, width, 3]`, 0 to 255.
+/// An image `[height, width, 3]`, 0 to 255, of at least one pixel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rgb {
+    width: u32,
+    height: u32,
+    bytes: Vec<u8>,
+}
+
+impl Rgb {
+    /// An image of these bytes; None unless there are `height · width · 3` of them, and at least one pixel.
+    #[must_use]
+    pub fn new(width: u32, height: u32, bytes: Vec<u8>) -> Option<Self> {
+        let length = u64::from(width) * u64::from(height) * 3;
+        (length > 0 && length == bytes.len() as u64).then_some(Self { width, height, bytes })
+    }
+
     /// Columns.
-    pub width: u32,
+    #[must_use]
+    pub fn width(&self) -> u32 {
+        self.width
+    }
+
     /// Rows.
-    pub height: u32,
+    #[must_use]
+    pub fn height(&self) -> u32 {
+        self.height
+    }
+
     /// `height · width · 3` bytes.
-    pub bytes: Vec<u8>,
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The bytes, by value.
+    #[must_use]
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
 }
 
 /// An image cannot be had of the bytes.
@@ -56,18 +92,80 @@ pub enum ImageError {
     },
 }
 
-/// Reads the head of the file.
+/// Pixels of one edge, at most: as many as a JPEG or a GIF can have. Resizing keeps weights for every pixel of an edge, so that a line
+/// of 64 million, a file of a few kB, would take GBs.
+const MAX_EDGE: u32 = 65_535;
+
+/// Reads the head of the file, and allocates nothing for its pixels.
 ///
 /// # Errors
 /// [`ImageError::UnknownFormat`], [`ImageError::Undecodable`] for a broken head, [`ImageError::TooLarge`] over `max_pixels`.
-pub fn probe(_bytes: &[u8], _max_pixels: u64) -> Result<Header, ImageError> {
-    todo!()
+pub fn probe(bytes: &[u8], max_pixels: u64) -> Result<Header, ImageError> {
+    let format = image::guess_format(bytes).map_err(|_| ImageError::UnknownFormat)?;
+    let (width, height) = match format {
+        ImageFormat::Jpeg => jpeg::size(bytes),
+        ImageFormat::Gif => gif::size(bytes),
+        ImageFormat::Tiff => tiff::size(bytes),
+        ImageFormat::Png | ImageFormat::WebP | ImageFormat::Bmp => raster::size(bytes, format),
+        _ => return Err(ImageError::UnknownFormat),
+    }
+    .map_err(|why| undecodable(format, why))?;
+    let header = Header { width, height, format };
+    if header.pixels() == 0 {
+        return Err(undecodable(format, format!("it has {width}×{height} pixels")));
+    }
+    if width.max(height) > MAX_EDGE {
+        return Err(undecodable(format, format!("it has {width}×{height} pixels, and no edge may be over {MAX_EDGE}")));
+    }
+    if header.pixels() > max_pixels {
+        return Err(ImageError::TooLarge { width, height, limit: max_pixels });
+    }
+    Ok(header)
 }
 
-/// Decodes as Pillow's `ImageOps.exif_transpose(image).convert("RGB")`.
+/// Decodes as Pillow's `ImageOps.exif_transpose(image).convert("RGB")`: of an animation the first frame, alpha dropped.
+///
+/// Memory is bounded by what [`probe`] admitted: `header` must be what it said of the same bytes.
 ///
 /// # Errors
 /// [`ImageError::Undecodable`] for what is broken or truncated.
-pub fn decode(_bytes: &[u8], _header: &Header) -> Result<Rgb, ImageError> {
-    todo!()
+pub fn decode(bytes: &[u8], header: &Header) -> Result<Rgb, ImageError> {
+    match header.format {
+        ImageFormat::Jpeg => jpeg::decode(bytes, header),
+        ImageFormat::Gif => gif::decode(bytes, header),
+        ImageFormat::Tiff => tiff::decode(bytes, header),
+        ImageFormat::Png | ImageFormat::WebP | ImageFormat::Bmp => raster::decode(bytes, header),
+        _ => return Err(ImageError::UnknownFormat),
+    }
+    .map_err(|why| undecodable(header.format, why))
 }
+
+fn undecodable(format: ImageFormat, why: String) -> ImageError {
+    let format = match format {
+        ImageFormat::Jpeg => "JPEG",
+        ImageFormat::Png => "PNG",
+        ImageFormat::WebP => "WebP",
+        ImageFormat::Gif => "GIF",
+        ImageFormat::Bmp => "BMP",
+        ImageFormat::Tiff => "TIFF",
+        _ => "image",
+    };
+    ImageError::Undecodable { format, why }
+}
+
+/// A size that is not the header's: the header is of other bytes.
+pub(super) fn expect_size(header: &Header, width: u32, height: u32) -> Result<(), String> {
+    if (header.width, header.height) == (width, height) {
+        return Ok(());
+    }
+    Err(format!("it has {width}×{height} pixels where its head said {}×{}", header.width, header.height))
+}
+
+/// An image of what a decoder wrote.
+pub(super) fn rgb(width: u32, height: u32, bytes: Vec<u8>) -> Result<Rgb, String> {
+    let length = bytes.len();
+    Rgb::new(width, height, bytes).ok_or_else(|| format!("{length} bytes are no {width}×{height} pixels of RGB"))
+}
+
+/// Bytes that decoders may allocate beside the pixels: colour profiles, text, tables.
+pub(super) const SIDE_BYTES: u64 = 16 << 20;

@@ -1,9 +1,17 @@
-//! Bytes of an image to the pixels of a model's input. Knows no model.
+//! Bytes of an image to the pixels of a model's input, as Pillow and torchvision do it. Knows no model.
+//!
+//! Not here: mean and standard deviation, which the engine applies, and budgets across images, which the service keeps.
 
 mod decode;
+mod gif;
+mod jpeg;
+mod orientation;
+mod raster;
 mod resize;
+mod samples;
+mod tiff;
 mod transform;
 
 pub use decode::{Header, ImageError, Rgb, decode, probe};
 pub use resize::Filter;
-pub use transform::{Fit, Pixels, Transform};
+pub use transform::{CropRounding, Fit, Pixels, Transform};

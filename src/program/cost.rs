@@ -20,10 +20,11 @@ pub struct Cost {
 
 impl Sum for Cost {
     fn sum<I: Iterator<Item = Self>>(costs: I) -> Self {
+        // saturating: a network that no machine could run has a cost all the same
         costs.fold(Self::default(), |a, b| Self {
-            macs: a.macs + b.macs,
-            weights: a.weights + b.weights,
-            activations: a.activations + b.activations,
+            macs: a.macs.saturating_add(b.macs),
+            weights: a.weights.saturating_add(b.weights),
+            activations: a.activations.saturating_add(b.activations),
         })
     }
 }

@@ -10,9 +10,14 @@ use super::{Op, Program, Recipe, TensorId, WeightDecl, WeightId};
 #[must_use]
 pub fn fold(program: &Program) -> Program {
     let mut folded = program.clone();
+    let readers = program.readers();
+    let sole_reader = |tensor: TensorId| match readers[tensor.0].as_slice() {
+        [reader] if tensor != program.output => Some(*reader),
+        _ => None,
+    };
     for index in 0..folded.ops.len() {
         let Op::Norm(norm) = &folded.ops[index].1 else { continue };
-        let (Some(affine), Some(reader)) = (norm.affine, sole_reader(&folded, norm.output)) else { continue };
+        let (Some(affine), Some(reader)) = (norm.affine, sole_reader(norm.output)) else { continue };
         let (weight, bias) = match &folded.ops[reader].1 {
             Op::Linear(op) if op.residual != Some(norm.output) => (op.weight, op.bias),
             Op::Patchify(op) => (op.weight, op.bias),
@@ -28,13 +33,6 @@ pub fn fold(program: &Program) -> Program {
         }
     }
     without_unread_weights(folded)
-}
-
-/// The index of the only operation that reads a tensor, if there is just one.
-fn sole_reader(program: &Program, tensor: TensorId) -> Option<usize> {
-    let mut readers = program.ops.iter().enumerate().filter(|(_, (_, op))| op.inputs().contains(&tensor));
-    let (index, _) = readers.next()?;
-    (readers.next().is_none() && program.output != tensor).then_some(index)
 }
 
 /// Drops the declarations that no operation reads, and renumbers the others.

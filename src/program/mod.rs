@@ -106,14 +106,38 @@ impl Program {
         self.weights.iter().map(|w| w.parameters()).sum()
     }
 
-    /// Checks the invariants; the error names the operation.
+    /// The operations that read each tensor, by their indices, in running order; after the last its memory can be had again.
+    #[must_use]
+    pub fn readers(&self) -> Vec<Vec<usize>> {
+        let mut readers = vec![Vec::new(); self.tensors.len()];
+        for (index, (_, op)) in self.ops.iter().enumerate() {
+            for tensor in op.inputs() {
+                if readers[tensor.0].last() != Some(&index) {
+                    readers[tensor.0].push(index);
+                }
+            }
+        }
+        readers
+    }
+
+    /// Checks the invariants; the error names the operation or the weight. What passes can be run without a panic.
     ///
     /// # Errors
-    /// The first operation that reads what nothing wrote, or whose shapes disagree.
+    /// An input of impossible size, a recipe that does not make its weight, the first operation that reads what nothing
+    /// wrote or whose shapes disagree, an output that nothing writes.
     pub fn check(&self) -> Result<(), String> {
+        let InputSpec { height, width, .. } = self.input;
+        if [height, width].iter().any(|side| !(1..=InputSpec::MAX_SIDE).contains(side)) {
+            return Err(format!("an input of {height}×{width}; sides of 1 to {} are possible", InputSpec::MAX_SIDE));
+        }
+        if self.tensors.first() != Some(&Shape::map(height, width, 3)) {
+            return Err(format!("the first tensor is not the input {height}×{width}×3"));
+        }
+        self.weights.iter().try_for_each(|weight| weight.check().map_err(|why| format!("{}: {why}", weight.name)))?;
         let mut written = vec![false; self.tensors.len()];
         written[Self::INPUT.0] = true;
         for (name, op) in &self.ops {
+            self.check_indices(op).map_err(|why| format!("{name}: {why}"))?;
             if let Some(missing) = op.inputs().into_iter().find(|t| !written[t.0]) {
                 return Err(format!("{name} reads tensor {} before anything writes it", missing.0));
             }
@@ -123,6 +147,20 @@ impl Program {
                 return Err(format!("{name} writes tensor {output}, which already is written"));
             }
         }
+        if self.output == Self::INPUT || !written.get(self.output.0).is_some_and(|written| *written) {
+            return Err(format!("nothing computes the output, tensor {}", self.output.0));
+        }
         Ok(())
+    }
+
+    /// Every index of an operation is one of this program's.
+    fn check_indices(&self, op: &Op) -> Result<(), String> {
+        if let Some(tensor) = op.inputs().into_iter().chain([op.output()]).find(|t| t.0 >= self.tensors.len()) {
+            return Err(format!("there is no tensor {}", tensor.0));
+        }
+        match op.weights().into_iter().find(|w| w.0 >= self.weights.len()) {
+            Some(weight) => Err(format!("there is no weight {}", weight.0)),
+            None => Ok(()),
+        }
     }
 }

@@ -187,8 +187,11 @@ impl Op {
         let input = program.shape(self.input());
         let (output, weights): (Shape, Vec<(WeightId, Vec<usize>)>) = match self {
             Self::Patchify(op) => {
+                if op.size == 0 {
+                    return Err("patches of no size".to_owned());
+                }
                 let out = program.shape(op.output).channels;
-                let shape = Shape::map(input.height / op.size.max(1), input.width / op.size.max(1), out);
+                let shape = Shape::map(input.height / op.size, input.width / op.size, out);
                 (shape, vec![(op.weight, vec![out, op.size, op.size, input.channels]), (op.bias, vec![out])])
             }
             Self::Depthwise(op) => {

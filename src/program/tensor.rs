@@ -73,6 +73,8 @@ pub struct InputSpec {
 }
 
 impl InputSpec {
+    /// The longest side of an image that a program takes; far beyond any network, so that no product of shapes overflows.
+    pub const MAX_SIDE: usize = 4096;
     /// Mean of ImageNet's channels, as timm and transformers publish it.
     pub const IMAGENET_MEAN: [f32; 3] = [0.485, 0.456, 0.406];
     /// Standard deviation of ImageNet's channels, as timm and transformers publish it.

@@ -116,6 +116,15 @@ impl WeightDecl {
         self.len() as u64
     }
 
+    /// The recipe makes a weight of this shape.
+    pub(super) fn check(&self) -> Result<(), String> {
+        let made = self.recipe.shape()?;
+        if made != self.shape {
+            return Err(format!("its recipe makes {made:?} where its shape is {:?}", self.shape));
+        }
+        Ok(())
+    }
+
     /// Makes the weight: reads what is stored and follows the recipe.
     ///
     /// # Errors
@@ -133,6 +142,37 @@ impl Recipe {
             Self::Stored { name, shape, .. } => vec![(name, shape)],
             Self::ScaleColumns { weight, scale } => [weight.stored(), scale.stored()].concat(),
             Self::AddProduct { bias, weight, shift } => [bias.stored(), weight.stored(), shift.stored()].concat(),
+        }
+    }
+
+    /// The shape that it makes, if its parts fit each other.
+    fn shape(&self) -> Result<Vec<usize>, String> {
+        // a patch carries the channels of a folded norm once for each of its places
+        let fits = |weight: &Self, folded: &Self| {
+            let (weight, folded) = (weight.shape()?, folded.shape()?);
+            match (weight.as_slice(), folded.as_slice()) {
+                ([_, .., last], [channels]) if last == channels => Ok(weight),
+                _ => Err(format!("a norm of shape {folded:?} cannot be folded into a weight of {weight:?}")),
+            }
+        };
+        match self {
+            Self::Stored { name, shape, .. } if shape.is_empty() || shape.contains(&0) => {
+                Err(format!("stored tensor {name} of shape {shape:?} is empty"))
+            }
+            Self::Stored { name, shape, order } => match (order, shape.as_slice()) {
+                (Order::Same, _) => Ok(shape.clone()),
+                (Order::ChannelsLast, [o, i, h, w]) => Ok(vec![*o, *h, *w, *i]),
+                (Order::TapsFirst, [c, 1, h, w]) => Ok(vec![*h, *w, *c]),
+                _ => Err(format!("stored tensor {name} of shape {shape:?} is no kernel that {order:?} can reorder")),
+            },
+            Self::ScaleColumns { weight, scale } => fits(weight, scale),
+            Self::AddProduct { bias, weight, shift } => {
+                let (bias, weight) = (bias.shape()?, fits(weight, shift)?);
+                if bias != weight[..1] {
+                    return Err(format!("a bias of shape {bias:?} beside a weight of {weight:?}"));
+                }
+                Ok(bias)
+            }
         }
     }
 
@@ -175,7 +215,7 @@ impl Order {
             // all channels are one block of which the taps come first
             (Self::TapsFirst, [c, one, h, w]) => (1, c * one, h * w),
             (Self::ChannelsLast, [o, i, h, w]) => (*o, *i, h * w),
-            (_, other) => unreachable!("only kernels of four indices are reordered, not {other:?}"),
+            (_, other) => unreachable!("Program::check lets no {other:?} be reordered"),
         };
         let mut ordered = Vec::with_capacity(stored.len());
         for block in stored.chunks(inner * taps).take(outer) {

@@ -10,8 +10,7 @@ use super::registry::{Model, NamedModel, Registry, check_names};
 use super::scheduler::ModelId;
 use super::tally::{Counts, Outcome, Tally};
 use super::ticket::Ticket;
-use super::warmup::Warmth;
-use super::worker::{Load, Worker};
+use super::worker::{Load, Loaded, Worker};
 use super::{Limits, ServiceError, budget::Budget};
 use crate::engine::{Engine, LoadError, Options};
 use crate::metrics::{Metrics, ModelLabels, Rejection};
@@ -111,7 +110,7 @@ pub enum StartError {
 
 /// Models on their way into the device.
 #[must_use = "the models may fail to load"]
-pub struct Loading(tokio::sync::oneshot::Receiver<Result<Vec<Warmth>, LoadError>>);
+pub struct Loading(tokio::sync::oneshot::Receiver<Loaded>);
 
 impl Loading {
     /// Waits until every model is loaded and warm.

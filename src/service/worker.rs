@@ -51,6 +51,9 @@ pub(super) struct Load {
     pub(super) max_delay: Duration,
 }
 
+/// What loading came to, a model each.
+pub(super) type Loaded = Result<Vec<Warmth>, LoadError>;
+
 /// The handle of a device's thread; dropping it ends the thread once its queues are empty.
 #[derive(Debug)]
 pub(super) struct Worker {
@@ -88,7 +91,7 @@ impl Worker {
         engine: Arc<dyn Engine>,
         loads: Vec<Load>,
         metrics: Arc<Metrics>,
-    ) -> std::io::Result<(Self, oneshot::Receiver<Result<Vec<Warmth>, LoadError>>)> {
+    ) -> std::io::Result<(Self, oneshot::Receiver<Loaded>)> {
         let mut scheduler = Scheduler::default();
         for load in &loads {
             scheduler.add(Queue::new(load.options.max_batch, load.max_delay));
@@ -160,7 +163,7 @@ struct Thread {
 }
 
 impl Thread {
-    fn run(mut self, engine: &dyn Engine, loads: Vec<Load>, report: oneshot::Sender<Result<Vec<Warmth>, LoadError>>) {
+    fn run(mut self, engine: &dyn Engine, loads: Vec<Load>, report: oneshot::Sender<Loaded>) {
         self.labels = loads.iter().map(|load| load.labels.clone()).collect();
         let device = engine.device();
         let loaded = catch_unwind(AssertUnwindSafe(|| load_all(engine, loads)))
@@ -298,8 +301,11 @@ impl Thread {
     }
 }
 
+/// A model that is ready to run, and what warm-up found.
+type WarmModel = (Box<dyn Executable>, Warmth);
+
 /// Compiles and warms every model.
-fn load_all(engine: &dyn Engine, loads: Vec<Load>) -> Result<Vec<(Box<dyn Executable>, Warmth)>, LoadError> {
+fn load_all(engine: &dyn Engine, loads: Vec<Load>) -> Result<Vec<WarmModel>, LoadError> {
     let load = |load: Load| {
         let began = Instant::now();
         let mut executable = engine.compile(&load.program, &*load.weights, &load.options)?;

@@ -1,2 +1,49 @@
-//! The one door to checks, tests and benchmarks.
-fn main() {}
+//! `cargo xtask`: the one door to checks and tests, for people and CI alike.
+//!
+//! It only runs other programs, in the right order and with the right environment. What is tested stands in `tests/` and
+//! in the crates, what is forbidden in `clippy.toml` and `deny.toml`.
+
+mod check;
+mod provision;
+mod run;
+mod test;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// The one door to checks and tests of this repository.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", after_help = AFTER_HELP)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const AFTER_HELP: &str = "\
+Before a commit:    cargo xtask check
+Before a push:      cargo xtask test      (what CI runs: see .ci/run)
+One test, quickly:  cargo xtask test fashion_mnist
+
+Everything that is fetched or built lies under target/: `cargo clean` undoes it.";
+
+#[derive(Subcommand)]
+enum Command {
+    Check(check::Options),
+    Test(test::Options),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Check(options) => check::check(&options),
+        Command::Test(options) => test::test(&options),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            // In one line: a backtrace would bury what the program that failed has said.
+            eprintln!("\nerror: {why:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! The models that are built into the binary, so that it serves something without a download; `models/` describes them.
+//! They are opened by the same code as a folder is.
+
+use super::files::Files;
+use super::{Checkpoint, CheckpointError, open_files};
+
+const NAMES: &[&str] = &["convnext_atto"];
+
+const CONVNEXT_ATTO: &[(&str, &[u8])] = &[
+    ("config.json", include_bytes!("../../models/convnext_atto/config.json")),
+    ("model.safetensors", include_bytes!("../../models/convnext_atto/model.safetensors")),
+];
+
+/// The names of the models that are built into the binary; the first is served by default.
+#[must_use]
+pub fn demo_names() -> &'static [&'static str] {
+    NAMES
+}
+
+/// A model that is built into the binary.
+///
+/// # Errors
+/// [`CheckpointError::UnknownDemo`], which lists the names there are.
+pub fn demo(name: &str) -> Result<Checkpoint, CheckpointError> {
+    let files = match name {
+        "convnext_atto" => Files::BuiltIn("convnext_atto", CONVNEXT_ATTO),
+        _ => return Err(CheckpointError::UnknownDemo { name: name.to_owned(), known: NAMES }),
+    };
+    open_files(files, "built in".to_owned())
+}

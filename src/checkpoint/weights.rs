@@ -1,0 +1,126 @@
+//! The weights of a program in the files of a checkpoint: found and held against the program when it is opened, read at
+//! their positions when an engine asks. Not here: which files and tensors there are (`shards`), whose names (`names`).
+
+use std::collections::HashMap;
+use std::io;
+
+use super::CheckpointError;
+use super::dtype::Float;
+use super::error::Misfit;
+use super::files::{File, Files};
+use super::names::Naming;
+use super::shards::{self, Located};
+use crate::program::{Program, WeightError, WeightSource};
+
+/// Bytes that are read at once: enough to hide the call, little beside a model.
+const CHUNK: usize = 1 << 20;
+
+/// The weights of a program, of which all are known to be there and in their shape.
+pub(super) struct StoredWeights {
+    files: Vec<File>,
+    /// By canonical name.
+    places: HashMap<String, Place>,
+}
+
+/// Where a weight lies.
+struct Place {
+    /// As the file names it.
+    stored: String,
+    /// Index of its file.
+    file: usize,
+    float: Float,
+    offset: u64,
+    elements: usize,
+}
+
+impl StoredWeights {
+    /// Finds the program's weights. Reads no more than the heads of the files.
+    ///
+    /// # Errors
+    /// Missing or damaged files, [`CheckpointError::Dtype`], and [`CheckpointError::Tensors`] unless the files have just the
+    /// tensors that the program reads.
+    pub(super) fn open(files: Files<'_>, program: &Program, naming: Naming) -> Result<Self, CheckpointError> {
+        let mut shards = shards::open(files)?;
+        let mut misfit = Misfit::default();
+        let mut places = HashMap::new();
+        for (canonical, shape) in program.weights.iter().flat_map(|weight| weight.recipe.stored()) {
+            let stored = naming.stored(canonical);
+            let Some(Located { file, tensor }) = shards.tensors.remove(&stored) else {
+                misfit.missing.push(stored);
+                continue;
+            };
+            if !agree(&tensor.shape, shape) {
+                misfit.misshapen.push(format!("{stored} {:?} instead of {shape:?}", tensor.shape));
+                continue;
+            }
+            let Some(float) = tensor.dtype.float() else {
+                let path = shards.files[file].path.clone();
+                return Err(CheckpointError::Dtype { path, tensor: stored, dtype: tensor.dtype.name });
+            };
+            let elements = shape.iter().product();
+            places.insert(canonical.to_owned(), Place { stored, file, float, offset: tensor.offset, elements });
+        }
+        misfit.extra = shards.tensors.into_keys().collect();
+        if !misfit.is_empty() {
+            let architecture = program.architecture.clone();
+            return Err(CheckpointError::Tensors { path: shards.path, architecture, misfit });
+        }
+        Ok(Self { files: shards.files, places })
+    }
+}
+
+/// Whether shapes are the same but for dimensions of one, which move no element: a linear layer may be stored as a 1×1
+/// convolution, and GRN's vectors as `[1, 1, 1, c]`.
+fn agree(found: &[u64], needed: &[usize]) -> bool {
+    let found = found.iter().copied().filter(|dim| *dim != 1);
+    found.eq(needed.iter().map(|dim| *dim as u64).filter(|dim| *dim != 1))
+}
+
+impl WeightSource for StoredWeights {
+    fn read(&self, name: &str, into: &mut [f32]) -> Result<(), WeightError> {
+        let Some(place) = self.places.get(name) else {
+            let source_name = self.files.first().map(|file| file.path.display().to_string()).unwrap_or_default();
+            return Err(WeightError::Missing { source_name, tensor: name.to_owned() });
+        };
+        let file = &self.files[place.file];
+        let (source_name, tensor) = (file.path.display().to_string(), place.stored.clone());
+        if into.len() != place.elements {
+            return Err(WeightError::Size { source_name, tensor, found: place.elements, needed: into.len() });
+        }
+        place.read(file, into).map_err(|cause| WeightError::Read { source_name, tensor, cause })
+    }
+}
+
+impl Place {
+    fn read(&self, file: &File, into: &mut [f32]) -> io::Result<()> {
+        let size = self.float.size();
+        let mut buffer = vec![0; CHUNK.min(into.len() * size)];
+        let mut offset = self.offset;
+        for chunk in into.chunks_mut(CHUNK / size) {
+            let bytes = &mut buffer[..chunk.len() * size];
+            file.read_exact_at(bytes, offset)?;
+            self.float.widen(bytes, chunk);
+            offset += bytes.len() as u64;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tensor_longer_than_a_chunk_is_read_whole_and_from_its_place() {
+        // more than two chunks, of which the last is short
+        let numbers: Vec<f32> = (0..2 * CHUNK / 4 + 1001).map(|i| i as f32).collect();
+        let bytes: Vec<u8> = [0xff; 6].into_iter().chain(numbers.iter().flat_map(|n| n.to_le_bytes())).collect();
+        let len = bytes.len() as u64;
+        let file = File::of(&*bytes.leak(), len);
+        let place = Place { stored: "t".into(), file: 0, float: Float::F32, offset: 6, elements: numbers.len() };
+        let mut read = vec![f32::NAN; numbers.len()];
+        place.read(&file, &mut read).unwrap();
+        assert!(read == numbers);
+    }
+}

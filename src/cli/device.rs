@@ -1,0 +1,19 @@
+//! `--device`: which engine runs the models.
+
+use std::sync::Arc;
+
+use anyhow::bail;
+
+use crate::engine::Engine;
+use crate::engine::cpu::Cpu;
+
+/// The engine of a name. `auto` takes the best there is; a device that was named is never replaced by another.
+pub(super) fn engine(name: &str) -> anyhow::Result<Arc<dyn Engine>> {
+    match name {
+        "auto" | "cpu" => Ok(Arc::new(Cpu)),
+        cuda if cuda == "cuda" || cuda.starts_with("cuda:") => {
+            bail!("device {cuda}: this version has no CUDA engine; use cpu or auto")
+        }
+        other => bail!("device {other:?} is not known; auto and cpu are possible"),
+    }
+}

@@ -1,0 +1,72 @@
+//! How a model is named on the command line: a demo model, a folder, `NAME=FOLDER`, or an architecture with random weights.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+
+use crate::checkpoint::{self, Checkpoint};
+use crate::model::Spec;
+use crate::program::{InputSpec, Program, RandomWeights, WeightSource};
+use crate::service::NamedModel;
+
+/// Side of the images that the papers' sizes and costs are given for.
+const PUBLISHED_SIDE: usize = 224;
+/// Random weights are the same in every run.
+const SEED: u64 = 0;
+
+/// A model with its weights, from a checkpoint.
+///
+/// # Errors
+/// When there is no such demo model or folder, or the checkpoint cannot be used.
+pub(super) fn named(text: &str) -> anyhow::Result<NamedModel> {
+    if checkpoint::demo_names().contains(&text) {
+        let checkpoint = checkpoint::demo(text).with_context(|| format!("the demo model {text}"))?;
+        return Ok(NamedModel { name: text.to_owned(), checkpoint });
+    }
+    let (name, folder) = match text.split_once('=') {
+        Some((name, folder)) => (name.to_owned(), PathBuf::from(folder)),
+        None => (folder_name(Path::new(text))?, PathBuf::from(text)),
+    };
+    if !folder.is_dir() {
+        bail!("model {text:?} is neither a demo model ({}) nor a folder", checkpoint::demo_names().join(", "));
+    }
+    let checkpoint = checkpoint::open(&folder)?;
+    Ok(NamedModel { name, checkpoint })
+}
+
+/// The last part of a path, with which a model is named that got no other name.
+fn folder_name(folder: &Path) -> anyhow::Result<String> {
+    let absolute = std::path::absolute(folder).with_context(|| format!("model {}", folder.display()))?;
+    let name = absolute.file_name().and_then(|name| name.to_str());
+    name.map(str::to_owned).with_context(|| format!("model {}: name it, as NAME={0}", folder.display()))
+}
+
+/// A program and weights for it, for commands that need no labels.
+pub(super) struct Network {
+    pub(super) program: Program,
+    pub(super) weights: Box<dyn WeightSource + Send>,
+    /// Where it is from, in words.
+    pub(super) origin: String,
+}
+
+/// A checkpoint's network; or, where `text` names no checkpoint or a `side` is given, an architecture's, for images of that side.
+pub(super) fn network(text: &str, side: Option<usize>) -> anyhow::Result<Network> {
+    let is_checkpoint = checkpoint::demo_names().contains(&text) || text.contains('=') || Path::new(text).is_dir();
+    match (is_checkpoint, side) {
+        (true, None) => {
+            let Checkpoint { program, weights, origin, .. } = named(text)?.checkpoint;
+            Ok(Network { program, weights, origin })
+        }
+        (_, side) => {
+            let spec =
+                Spec::published(text).with_context(|| format!("{text:?} is no demo model and no folder either"))?;
+            let side = side.unwrap_or(PUBLISHED_SIDE);
+            if !(1..=8192).contains(&side) {
+                bail!("images of side {side}: 1 to 8192 pixels are possible");
+            }
+            let program = spec.program(InputSpec::imagenet(side))?;
+            let weights = Box::new(RandomWeights::new(&program, SEED));
+            Ok(Network { program, weights, origin: "random weights".to_owned() })
+        }
+    }
+}

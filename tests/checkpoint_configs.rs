@@ -1,0 +1,301 @@
+//! What configurations may say, by the rules of timm and of transformers: followed, ignored, or refused by name. What golden
+//! checkpoints say is in `checkpoint.rs`.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, reason = "tests")]
+
+mod checkpoint_made;
+
+use checkpoint_made::{Made, assert_says, error};
+use convnext_server::checkpoint;
+use convnext_server::pixels::{Filter, Fit};
+use serde_json::{Value, json};
+
+// ---- timm's configuration
+
+fn timm_with(section: &str, key: &str, value: Value) -> Made {
+    let mut made = Made::timm();
+    let target = if section.is_empty() { &mut made.config } else { &mut made.config[section] };
+    target[key] = value;
+    made
+}
+
+#[test]
+fn arguments_of_timm_that_would_make_another_network_are_refused_by_name() {
+    let cases = [
+        ("stem_type", json!("overlap_tiered"), "only patch is supported"),
+        ("act_layer", json!("silu"), "only gelu is supported"),
+        ("norm_layer", json!("rmsnorm2d"), "only layernorm or layernorm2d is supported"),
+        ("head_hidden_size", json!(8), "only null is supported"),
+        ("global_pool", json!("max"), "only avg is supported"),
+        ("output_stride", json!(16), "only 32 is supported"),
+        ("conv_bias", json!(false), "only true is supported"),
+        ("in_chans", json!(1), "only 3 is supported"),
+        ("patch_size", json!(2), "1 and 3 to 7 are supported"),
+        ("patch_size", json!(8), "1 and 3 to 7 are supported"),
+        ("depths", json!([1, 1]), "four numbers are needed"),
+        ("depths", json!("deep"), "a list of whole numbers is needed"),
+        ("dims", json!([2, 3, 4.5, 5]), "a list of whole numbers is needed"),
+        ("norm_eps", json!(-1.0), "a small number above zero is needed"),
+        ("attention", json!(true), "this argument is not known"),
+    ];
+    for (key, value, possible) in cases {
+        let message = timm_with("model_args", key, value.clone()).error();
+        assert_says(&message, &["config.json", &format!("model_args.{key} is {value}"), possible]);
+    }
+}
+
+#[test]
+fn arguments_of_timm_that_change_no_inference_are_ignored() {
+    let mut made = Made::timm();
+    let harmless = json!({
+        "drop_path_rate": 0.1, "drop_rate": 0.2, "head_init_scale": 0.1, "in_chans": 3, "img_size": 64, "global_pool": "avg",
+        "output_stride": 32, "act_layer": "gelu", "stem_type": "patch", "conv_mlp": true, "conv_bias": true,
+        "norm_layer": null, "head_hidden_size": null, "norm_eps": null, "kernel_sizes": 7, "patch_size": 4,
+    });
+    made.config["model_args"].as_object_mut().unwrap().extend(harmless.as_object().unwrap().clone());
+    let program = |made: &Made| made.open().unwrap_or_else(|error| panic!("{error}")).program;
+    assert_eq!(program(&made), program(&Made::timm()));
+}
+
+#[test]
+fn kernels_norms_and_layer_scale_follow_the_arguments_of_timm() {
+    let mut made = timm_with("model_args", "kernel_sizes", json!([7, 5, 5, 3]));
+    made.tensor("stages.3.blocks.0.conv_dw.weight").2 = vec![5, 1, 3, 3];
+    made.config["model_args"]["ls_init_value"] = Value::Null;
+    made.tensors.retain(|(name, ..)| !name.ends_with("gamma"));
+    made.config["model_args"]["use_grn"] = json!(true);
+    for parameter in ["weight", "bias"] {
+        made.tensors.push((format!("stages.3.blocks.0.mlp.grn.{parameter}"), "F32", vec![20]));
+    }
+    made.config["model_args"]["head_norm_first"] = json!(true);
+    for parameter in ["weight", "bias"] {
+        made.tensor(&format!("head.norm.{parameter}")).0 = format!("norm_pre.{parameter}");
+    }
+    made.open().unwrap_or_else(|error| panic!("{error}"));
+}
+
+#[test]
+fn variants_of_timm_are_known_or_refused_for_a_reason() {
+    let error = |name: &str| timm_with("", "architecture", json!(name)).error();
+    assert_says(&error("convnext_atto_ols.a2_in1k"), &["config.json", "convnext_atto_ols.a2_in1k", "stem"]);
+    assert_says(&error("convnext_atto_rms"), &["config.json", "norm layers"]);
+    assert_says(&error("convnext_large_mlp.clip_laion2b_augreg"), &["config.json", "head_hidden_size"]);
+    assert_says(&error("resnet50"), &["config.json: unknown architecture resnet50; known are", "convnext_tiny"]);
+    for name in
+        ["convnext_tiny_hnf", "convnext_xxlarge.clip_laion2b", "convnext_tiny_384_in22ft1k", "convnext_base_in22k"]
+    {
+        let message = timm_with("", "architecture", json!(name)).open().err().map(|error| error.to_string());
+        assert!(!message.unwrap_or_default().contains("unknown architecture"), "{name}");
+    }
+}
+
+#[test]
+fn a_checkpoint_without_a_classifier_is_refused() {
+    let message = timm_with("", "num_classes", json!(0)).error();
+    assert_says(&message, &["config.json: num_classes is 0", "nothing to serve"]);
+    let message = timm_with("", "num_classes", json!(u64::MAX)).error();
+    assert_says(&message, &["config.json: convnext_atto", "classes; 1 to 1,048,576 are possible"]);
+}
+
+#[test]
+fn the_keys_of_older_timm_files_are_read_from_the_top() {
+    let mut made = Made::timm();
+    let pretrained = made.config["pretrained_cfg"].take();
+    let config = made.config.as_object_mut().unwrap();
+    config.remove("pretrained_cfg");
+    config.extend(pretrained.as_object().unwrap().clone());
+    config.insert("labels".into(), json!(["cat", "dog"]));
+    let opened = made.open().unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!((opened.program.input.height, opened.labels), (32, vec!["cat".to_owned(), "dog".to_owned()]));
+}
+
+#[test]
+fn timms_transform_follows_pretrained_cfg() {
+    let fit = |changes: Value| {
+        let mut made = Made::timm();
+        made.config["pretrained_cfg"].as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+        let opened = made.open().unwrap_or_else(|error| panic!("{error}"));
+        (opened.transform.fit, opened.transform.filter)
+    };
+    // 32 / 0.875 = 36.57, floored
+    assert_eq!(fit(json!({})), (Fit::ShortestEdge(36), Filter::Bicubic));
+    assert_eq!(fit(json!({"crop_pct": null, "interpolation": "bilinear"})), (Fit::ShortestEdge(36), Filter::Bilinear));
+    // the resolution of testing is not the default
+    let test = json!({"crop_pct": 1.0, "test_input_size": [3, 64, 64], "test_crop_pct": 0.5});
+    assert_eq!(fit(test).0, Fit::ShortestEdge(32));
+    let squash = json!({"crop_pct": 0.9, "crop_mode": "squash", "input_size": [3, 32, 48]});
+    assert_eq!(fit(squash).0, Fit::Exact(35, 53));
+}
+
+#[test]
+fn transforms_of_timm_that_cannot_be_followed_are_refused_by_name() {
+    let cases = [
+        ("interpolation", json!("lanczos"), "bicubic and bilinear are supported"),
+        ("crop_mode", json!("border"), "center and squash are supported"),
+        ("crop_pct", json!(1.2), "0.05 to 1 is supported"),
+        ("crop_pct", json!(0.0), "a number above zero is needed"),
+        ("input_size", json!([1, 32, 32]), "[3, height, width]"),
+        ("input_size", json!([3, 0, 32]), "[3, height, width]"),
+        ("input_size", json!([3, 100_000, 32]), "up to 4096"),
+        ("input_size", json!([3, 32, 48]), "only a square is supported"),
+        ("mean", json!([0.5]), "three numbers are needed"),
+        ("std", json!([0.5, 0.0, 0.5]), "numbers above zero are needed"),
+    ];
+    for (key, value, possible) in cases {
+        let message = timm_with("pretrained_cfg", key, value.clone()).error();
+        assert_says(&message, &["config.json", &format!("pretrained_cfg.{key} is {value}"), possible]);
+    }
+}
+
+#[test]
+fn an_input_smaller_than_the_network_needs_is_refused() {
+    let message = timm_with("pretrained_cfg", "input_size", json!([3, 16, 16])).error();
+    assert_says(&message, &["config.json", "too small"]);
+}
+
+// ---- transformers' configuration
+
+fn transformers_with(key: &str, value: Value) -> Made {
+    let mut made = Made::transformers();
+    made.config[key] = value;
+    made
+}
+
+fn preprocessor_with(key: &str, value: Value) -> Made {
+    let mut made = Made::transformers();
+    made.preprocessor.as_mut().unwrap()[key] = value;
+    made
+}
+
+#[test]
+fn configurations_of_transformers_that_are_not_supported_are_refused_by_name() {
+    let cases = [
+        ("architectures", json!(["ConvNextModel"]), "ConvNextForImageClassification and"),
+        ("hidden_act", json!("gelu_new"), "only gelu is supported"),
+        ("num_channels", json!(1), "only 3 is supported"),
+        ("num_stages", json!(3), "there are 4 depths"),
+        ("layer_norm_eps", json!(0.0), "a small number above zero is needed"),
+        ("patch_size", json!("four"), "a whole number is needed"),
+    ];
+    for (key, value, possible) in cases {
+        let message = transformers_with(key, value.clone()).error();
+        assert_says(&message, &["config.json", &format!("{key} is {value}"), possible]);
+    }
+    let deep = transformers_with("depths", json!(vec![1; 100_000])).error();
+    assert_says(&deep, &["config.json: depths is a list of 100000", "1 to 8 stages"]);
+}
+
+#[test]
+fn without_layer_scale_transformers_stores_no_parameter_of_it() {
+    let mut made = transformers_with("layer_scale_init_value", json!(0));
+    assert_says(&made.error(), &["1 not expected: convnext.encoder.stages.3.layers.0.layer_scale_parameter"]);
+    made.tensors.retain(|(name, ..)| !name.ends_with("layer_scale_parameter"));
+    made.open().unwrap_or_else(|error| panic!("{error}"));
+}
+
+#[test]
+fn transformers_crops_below_384_and_warps_from_there_on() {
+    let fit = |size: Value| {
+        let opened = preprocessor_with("size", size).open().unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(
+            (opened.transform.height, opened.transform.width),
+            (opened.program.input.height, opened.program.input.width)
+        );
+        opened.transform.fit
+    };
+    assert_eq!(fit(json!({"shortest_edge": 224})), Fit::ShortestEdge(256));
+    assert_eq!(fit(json!({"shortest_edge": 383})), Fit::ShortestEdge(437));
+    assert_eq!(fit(json!({"shortest_edge": 384})), Fit::Exact(384, 384));
+    // version 4 saved a number
+    assert_eq!(fit(json!(224)), Fit::ShortestEdge(256));
+    assert_eq!(fit(json!(384)), Fit::Exact(384, 384));
+    assert_eq!(fit(json!({"height": 64, "width": 96})), Fit::Exact(64, 96));
+}
+
+#[test]
+fn a_processor_of_transformers_version_4_is_read() {
+    let mut made = Made::transformers();
+    made.preprocessor = Some(json!({
+        "crop_pct": 0.875, "do_normalize": true, "do_resize": true, "feature_extractor_type": "ConvNextFeatureExtractor",
+        "image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225], "resample": 3, "size": 224,
+    }));
+    let opened = made.open().unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(opened.program.input, convnext_server::program::InputSpec::imagenet(224));
+    assert_eq!(opened.transform.fit, Fit::ShortestEdge(256));
+}
+
+#[test]
+fn a_vit_processor_warps_and_an_unknown_one_is_refused() {
+    let mut made = preprocessor_with("image_processor_type", json!("ViTImageProcessorFast"));
+    made.preprocessor.as_mut().unwrap().as_object_mut().unwrap().remove("resample");
+    let opened = made.open().unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!((opened.transform.fit, opened.transform.filter), (Fit::Exact(32, 32), Filter::Bilinear));
+    let message = preprocessor_with("image_processor_type", json!("BitImageProcessor")).error();
+    assert_says(&message, &["preprocessor_config.json", "image_processor_type is \"BitImageProcessor\""]);
+}
+
+#[test]
+fn processors_of_transformers_that_cannot_be_followed_are_refused_by_name() {
+    let cases = [
+        ("resample", json!(1), "2 (bilinear) and 3 (bicubic) are supported"),
+        ("rescale_factor", json!(1.0), "only 1/255 is supported"),
+        ("do_rescale", json!(false), "only true is supported"),
+        ("do_resize", json!(false), "only true is supported"),
+        ("do_center_crop", json!(true), "only false is supported"),
+        ("crop_pct", json!(2), "0.05 to 1 is supported"),
+        ("size", json!(0), "up to 4096 is needed"),
+        ("image_mean", Value::Null, "three numbers are needed"),
+        ("image_std", json!([0, 1, 1]), "numbers above zero are needed"),
+    ];
+    for (key, value, possible) in cases {
+        let message = preprocessor_with(key, value.clone()).error();
+        assert_says(&message, &["preprocessor_config.json", &format!("{key} is {value}"), possible]);
+    }
+}
+
+#[test]
+fn without_normalisation_pixels_are_only_scaled() {
+    let input =
+        preprocessor_with("do_normalize", json!(false)).open().unwrap_or_else(|error| panic!("{error}")).program.input;
+    assert_eq!((input.mean, input.std), ([0.0; 3], [1.0; 3]));
+}
+
+// ---- labels
+
+#[test]
+fn labels_must_name_each_class_once() {
+    let labels = |names: Value| timm_with("", "label_names", names);
+    assert_eq!(labels(json!({"1": "dog", "0": "cat"})).open().map(|opened| opened.labels).unwrap(), ["cat", "dog"]);
+    assert_says(&labels(json!(["cat"])).error(), &["config.json: label_names", "1 names for 2 classes"]);
+    assert_says(
+        &labels(json!({"0": "cat", "2": "dog"})).error(),
+        &["config.json: label_names", "class 1 of 2 has no name"],
+    );
+    assert_says(
+        &labels(json!(["cat", 7])).error(),
+        &["config.json: label_names", "the name of class 1 is not a string"],
+    );
+    assert_says(&labels(json!("cat")).error(), &["config.json: label_names", "a list of names"]);
+    let hole = transformers_with("id2label", json!({"0": "cat", "2": "dog"})).error();
+    assert_says(&hole, &["config.json: id2label", "class 1 of 2 has no name"]);
+    let mut both = transformers_with("num_labels", json!(3));
+    assert_says(&both.error(), &["config.json: id2label", "2 names for 3 classes"]);
+    both.config["num_labels"] = json!(2);
+    assert_eq!(both.open().map(|opened| opened.labels).unwrap(), ["cat", "dog"]);
+}
+
+#[test]
+fn classes_without_names_are_imagenets_when_a_thousand_and_else_numbered() {
+    assert_eq!(Made::timm().open().map(|opened| opened.labels).unwrap(), ["class_0", "class_1"]);
+    let mut made = timm_with("", "num_classes", json!(1000));
+    made.tensor("head.fc.weight").2 = vec![1000, 5];
+    made.tensor("head.fc.bias").2 = vec![1000];
+    let labels = made.open().map(|opened| opened.labels).unwrap();
+    assert_eq!((labels.len(), labels[281].as_str()), (1000, "tabby, tabby cat"));
+}
+
+#[test]
+fn a_model_that_is_not_built_in_is_refused_with_the_names_there_are() {
+    let message = error(checkpoint::demo("convnext_zepto"));
+    assert_says(&message, &["no model convnext_zepto is built in", "convnext_atto"]);
+}

@@ -1,0 +1,84 @@
+//! The demo model answers as well as its card says, over the whole way of an image from PNG bytes to logits.
+//!
+//! Not here: HTTP and the queue, which other suites cover; they hand the same pixels to the same engine.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod provisioned;
+
+use std::fs::File;
+use std::io::{Cursor, Read as _};
+use std::path::Path;
+use std::thread;
+
+use convnext_server::checkpoint;
+use convnext_server::engine::cpu::Cpu;
+use convnext_server::engine::{Engine as _, Input, Options};
+use convnext_server::pixels::{self, Pixels, Transform};
+use image::{ExtendedColorType, ImageEncoder as _, codecs::png::PngEncoder};
+use provisioned::provisioned;
+use rayon::prelude::*;
+
+const IMAGES: usize = 10_000;
+/// Of the 10,000: the card's top-1 of 0.9071, measured with PyTorch and timm's own evaluation transform.
+const HITS_OF_THE_CARD: usize = 9_071;
+/// 0.1 points.
+const TOLERANCE: usize = 10;
+const BATCH: usize = 50;
+
+#[test]
+fn the_demo_models_accuracy_on_fashion_mnist_is_its_cards() {
+    let Some(folder) = provisioned("CONVNEXT_TEST_FASHION_MNIST", "/usr/share/datasets/fashion-mnist") else { return };
+    let images = idx(&folder.join("t10k-images-idx3-ubyte.gz"), &[IMAGES, 28, 28]);
+    let labels = idx(&folder.join("t10k-labels-idx1-ubyte.gz"), &[IMAGES]);
+
+    let demo = checkpoint::demo("convnext_atto").unwrap();
+    let threads = thread::available_parallelism().unwrap().get();
+    let options = Options { max_batch: BATCH, threads };
+    let mut executable = Cpu.compile(&demo.program, &*demo.weights, &options).unwrap();
+
+    let slots: Vec<usize> = (0..BATCH).collect();
+    let mut hits = 0_usize;
+    for (images, labels) in images.chunks(BATCH * 28 * 28).zip(labels.chunks(BATCH)) {
+        let images: Vec<&[u8]> = images.chunks(28 * 28).collect();
+        let batch: Vec<Pixels> = images.par_iter().map(|grey| pixels_of_png(&png(grey), &demo.transform)).collect();
+        for (slot, pixels) in batch.iter().enumerate() {
+            executable.stage(slot, Input::Rgb8(pixels.bytes())).unwrap();
+        }
+        executable.launch(&slots).unwrap();
+        let logits = executable.finish().unwrap();
+        hits += logits.chunks(10).zip(labels).filter(|(logits, label)| top_1(logits) == usize::from(**label)).count();
+    }
+    assert!(
+        hits.abs_diff(HITS_OF_THE_CARD) <= TOLERANCE,
+        "{hits} of {IMAGES} are right; the card says {HITS_OF_THE_CARD} within {TOLERANCE}"
+    );
+}
+
+/// A gzipped IDX file of bytes, <http://yann.lecun.com/exdb/mnist/>: `0 0 8 rank`, the sizes as big-endian u32, the bytes.
+fn idx(file: &Path, shape: &[usize]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let file = File::open(file).unwrap_or_else(|why| panic!("{}: {why}", file.display()));
+    flate2::read::GzDecoder::new(file).read_to_end(&mut bytes).unwrap();
+    let mut header = vec![0, 0, 8, u8::try_from(shape.len()).unwrap()];
+    header.extend(shape.iter().flat_map(|&size| u32::try_from(size).unwrap().to_be_bytes()));
+    let elements = bytes.split_off(header.len());
+    assert_eq!(bytes, header);
+    assert_eq!(elements.len(), shape.iter().product::<usize>());
+    elements
+}
+
+/// A grey 28×28 image as a client would send it.
+fn png(grey: &[u8]) -> Vec<u8> {
+    let mut bytes = Cursor::new(Vec::new());
+    PngEncoder::new(&mut bytes).write_image(grey, 28, 28, ExtendedColorType::L8).unwrap();
+    bytes.into_inner()
+}
+
+fn pixels_of_png(bytes: &[u8], transform: &Transform) -> Pixels {
+    let header = pixels::probe(bytes, 28 * 28).unwrap();
+    transform.apply(&pixels::decode(bytes, &header).unwrap())
+}
+
+fn top_1(logits: &[f32]) -> usize {
+    (0..logits.len()).max_by(|&a, &b| logits[a].total_cmp(&logits[b])).unwrap()
+}

@@ -1,0 +1,78 @@
+//! Whole photos, from file to a model's input, are the pixels that timm and transformers compute (`tests/golden`).
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+#[path = "support/safetensors.rs"]
+mod safetensors;
+
+use std::path::PathBuf;
+
+use convnext_server::pixels::{CropRounding, Filter, Fit, Transform, decode, probe};
+
+/// Of 255. What is measured: mean 0.233 at most (cat.jpg: its decoder; 0.003 for the others), nothing over 2.
+const MEAN: f64 = 0.5;
+const FAR: f64 = 2.0;
+const FAR_SHARE: f64 = 0.01;
+/// Of 255: a float32 normalised and back.
+const NOISE: f64 = 1e-3;
+
+const PHOTOS: [&str; 3] = ["cat.jpg", "astronaut.png", "coffee.webp"];
+const IMAGENET: ([f64; 3], [f64; 3]) = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]);
+const STANDARD: ([f64; 3], [f64; 3]) = ([0.5; 3], [0.5; 3]);
+
+/// The photos, resized to `edge` and cropped to `side`, are the case's `pixels`, scaled back to 0..255.
+#[track_caller]
+fn photos_are_those_of(
+    case: &str,
+    side: usize,
+    edge: usize,
+    rounding: CropRounding,
+    (mean, deviation): ([f64; 3], [f64; 3]),
+) {
+    let tests: PathBuf = [env!("CARGO_MANIFEST_DIR"), "tests"].iter().collect();
+    let expected = safetensors::read(&tests.join("golden").join(case).join("expected.safetensors"));
+    let fit = Fit::ShortestEdge(edge);
+    let transform = Transform { height: side, width: side, fit, rounding, filter: Filter::Bicubic };
+    for (number, photo) in PHOTOS.iter().enumerate() {
+        let bytes = std::fs::read(tests.join("images").join(photo)).unwrap();
+        let image = decode(&bytes, &probe(&bytes, 1 << 20).unwrap()).unwrap();
+        let pixels = transform.apply(&image);
+        let golden = &expected[&format!("pixels.{number}")]; // [3, side, side]
+        assert_eq!(golden.len(), pixels.bytes().len());
+        let off = |(at, &value): (usize, &f32)| {
+            let (channel, place) = (at / (side * side), at % (side * side));
+            let golden = (f64::from(value) * deviation[channel] + mean[channel]) * 255.0;
+            (golden - f64::from(pixels.bytes()[place * 3 + channel])).abs()
+        };
+        let off: Vec<f64> = golden.iter().enumerate().map(off).collect();
+        let average = off.iter().sum::<f64>() / off.len() as f64;
+        let far = off.iter().filter(|&&off| off > FAR + NOISE).count() as f64 / off.len() as f64;
+        assert!(average <= MEAN && far <= FAR_SHARE, "{case}, {photo}: mean {average:.3}, {far:.4} beyond {FAR}");
+    }
+}
+
+#[test]
+fn timm_convnext() {
+    photos_are_those_of("timm-convnext", 96, 109, CropRounding::HalfToEven, IMAGENET); // ⌊96 / 0.875⌋
+}
+
+#[test]
+fn timm_convnext_wide_norm() {
+    photos_are_those_of("timm-convnext-wide-norm", 64, 67, CropRounding::HalfToEven, IMAGENET); // ⌊64 / 0.95⌋
+}
+
+#[test]
+fn timm_convnextv2() {
+    photos_are_those_of("timm-convnextv2", 96, 109, CropRounding::HalfToEven, IMAGENET);
+}
+
+/// Its crop begins one pixel before timm's for two of the photos.
+#[test]
+fn transformers_convnext() {
+    photos_are_those_of("transformers-convnext", 96, 109, CropRounding::Down, STANDARD);
+}
+
+#[test]
+fn transformers_convnextv2() {
+    photos_are_those_of("transformers-convnextv2", 64, 73, CropRounding::Down, STANDARD);
+}

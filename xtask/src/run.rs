@@ -1,0 +1,73 @@
+//! Runs other programs from the root of the repository, says what it runs and how long that took.
+
+use std::env;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, bail};
+
+/// The root of the repository.
+pub(crate) fn root() -> &'static Path {
+    let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
+    xtask.parent().unwrap_or(xtask)
+}
+
+/// Where cargo builds, and where everything fetched goes.
+pub(crate) fn target() -> PathBuf {
+    root().join(env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()))
+}
+
+/// Whether this runs in CI, where nothing may be skipped.
+pub(crate) fn in_ci() -> bool {
+    env::var("CI").is_ok_and(|value| !matches!(value.as_str(), "" | "0" | "false"))
+}
+
+/// A program that reads no input and runs in the root of the repository.
+pub(crate) fn command<S: AsRef<OsStr>>(program: S, arguments: &[&str]) -> Command {
+    let mut command = Command::new(program);
+    command.args(arguments).current_dir(root()).stdin(Stdio::null());
+    command
+}
+
+/// The cargo that runs this.
+pub(crate) fn cargo(arguments: &[&str]) -> Command {
+    command(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()), arguments)
+}
+
+/// Runs a step to its end, its output in ours.
+///
+/// # Errors
+/// When it cannot be started, or fails.
+pub(crate) fn step(command: &mut Command) -> Result<()> {
+    let line = words(command);
+    eprintln!("\n▸ {line}");
+    let began = Instant::now();
+    let status = command.status().with_context(|| format!("cannot start `{line}`"))?;
+    if !status.success() {
+        bail!("`{line}` failed: {status}");
+    }
+    eprintln!("  done in {:.1} s", began.elapsed().as_secs_f64());
+    Ok(())
+}
+
+/// Whether a program is there and answers this question with success; its output is not shown.
+pub(crate) fn answers(mut command: Command) -> bool {
+    command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+}
+
+/// The first executable of this name on the `PATH`.
+pub(crate) fn on_path(name: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH")?;
+    env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file())
+}
+
+/// A command line to show: its program by file name only, paths from the root.
+fn words(command: &Command) -> String {
+    let program = Path::new(command.get_program()).file_name().unwrap_or(command.get_program());
+    let words = std::iter::once(program).chain(command.get_args()).map(|word| {
+        Path::new(word).strip_prefix(root()).map_or_else(|_| word.to_string_lossy(), Path::to_string_lossy)
+    });
+    words.collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,42 @@
+//! `cargo xtask test`: lints and every test, with what the tests need.
+
+use anyhow::Result;
+
+use crate::check::lint;
+use crate::provision;
+use crate::run::{answers, cargo, in_ci, step};
+
+/// Lints and all tests: the command of the README, and what CI runs.
+///
+/// First fetches what the tests need and this machine lacks: the Fashion-MNIST test images and promtool (Debian packages,
+/// unpacked under target/, not installed), curl, and a Python environment with Hugging Face's client. What cannot be had is
+/// named, and its tests are skipped; with CI=true it is a failure.
+/// Then rustfmt and clippy, then all tests with cargo-nextest where it is installed, else with `cargo test`.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Run only the tests whose names contain one of these words, without lints.
+    filters: Vec<String>,
+}
+
+/// Runs everything.
+pub(crate) fn test(options: &Options) -> Result<()> {
+    let provisions = provision::all()?;
+    if options.filters.is_empty() {
+        lint()?;
+    }
+    let mut runs = if answers(cargo(&["nextest", "--version"])) {
+        // nextest leaves out doctests.
+        vec![cargo(&["test", "--workspace", "--doc"]), cargo(&["nextest", "run", "--workspace"])]
+    } else {
+        vec![cargo(&["test", "--workspace", "--no-fail-fast"])]
+    };
+    for run in &mut runs {
+        run.envs(provisions.environment.iter().map(|(name, path)| (name, path)));
+        if in_ci() {
+            run.env("CONVNEXT_TEST_REQUIRE_ALL", "1");
+        }
+        step(run.arg("--").args(&options.filters))?;
+    }
+    provisions.warn();
+    Ok(())
+}
