@@ -1,7 +1,6 @@
 //! Clients as they are: they stall, leave, pipeline, shut one side, come in crowds and speak HTTP/2. And the drain.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
-#[path = "support/http.rs"]
 mod support;
 
 use std::time::Duration;
@@ -10,7 +9,8 @@ use convnext_server::http::Options;
 use convnext_server::service::Limits;
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use support::{Server, base64, bounded, label, png, request};
+use support::http::{Server, base64, bounded, label, request};
+use support::mock::{CLASSES, image};
 use tokio::net::TcpStream;
 
 const POST: &str = "POST /classify HTTP/1.1";
@@ -21,9 +21,9 @@ async fn a_connection_serves_one_request_after_the_other() {
     bounded(async {
         let server = Server::start().await;
         let mut client = server.connect().await;
-        for red in 0..3 {
-            client.send(request(POST, png(red))).await;
-            assert_eq!(client.answer().await.ok()[0]["label"], label(red));
+        for class in 0..3 {
+            client.send(request(POST, image(class))).await;
+            assert_eq!(client.answer().await.ok()[0]["label"], label(class));
         }
     })
     .await;
@@ -34,9 +34,9 @@ async fn pipelined_requests_are_answered_in_order() {
     bounded(async {
         let server = Server::start().await;
         let mut client = server.connect().await;
-        client.send((0..4).flat_map(|red| request(POST, png(red))).collect::<Vec<_>>()).await;
-        for red in 0..4 {
-            assert_eq!(client.answer().await.ok()[0]["label"], label(red));
+        client.send((0..4).flat_map(|class| request(POST, image(class))).collect::<Vec<_>>()).await;
+        for class in 0..4 {
+            assert_eq!(client.answer().await.ok()[0]["label"], label(class));
         }
     })
     .await;
@@ -48,7 +48,7 @@ async fn a_body_in_chunks_without_a_length_is_read() {
         let server = Server::start().await;
         let mut client = server.connect().await;
         client.send("POST /classify HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n").await;
-        for chunk in png(4).chunks(20) {
+        for chunk in image(4).chunks(20) {
             client.send([format!("{:x}\r\n", chunk.len()).as_bytes(), chunk, b"\r\n"].concat()).await;
         }
         client.send("0\r\n\r\n").await;
@@ -65,7 +65,7 @@ async fn a_client_that_waits_for_100_is_told_to_go_on_or_refused_without_its_bod
             let head = format!("POST /classify{query} HTTP/1.1\r\nhost: a\r\nexpect: 100-continue");
             format!("{head}\r\ncontent-length: {length}\r\n\r\n")
         };
-        let body = png(5);
+        let body = image(5);
         let mut client = server.connect().await;
         client.send(expect("", body.len())).await;
         assert_eq!(client.answer().await.status, 100);
@@ -105,16 +105,15 @@ async fn a_client_that_leaves_while_the_device_works_is_cancelled_and_gives_its_
     bounded(async {
         let limits = Limits { queue_images: 1, ..Limits::default() };
         let server = Server::start_with(Options::default(), limits).await;
-        server.device.hold();
-        let mut launches = server.device.launches();
+        server.engine.hold();
         let mut client = server.connect().await;
-        client.send(request(POST, png(1))).await;
-        launches.next().await;
+        client.send(request(POST, image(1))).await;
+        server.runs().await;
         drop(client);
         server.metric_becomes(CANCELLED, 1.0).await;
         assert_eq!(server.metric("convnext_cancelled_total"), 1.0);
-        server.device.release();
-        server.classify("", png(2)).await.ok(); // the only place is free again
+        server.engine.release();
+        server.classify("", image(2)).await.ok(); // the only place is free again
     })
     .await;
 }
@@ -123,11 +122,10 @@ async fn a_client_that_leaves_while_the_device_works_is_cancelled_and_gives_its_
 async fn a_client_that_shuts_its_side_has_left() {
     bounded(async {
         let server = Server::start().await;
-        server.device.hold();
-        let mut launches = server.device.launches();
+        server.engine.hold();
         let mut client = server.connect().await;
-        client.send(request(POST, png(1))).await;
-        launches.next().await;
+        client.send(request(POST, image(1))).await;
+        server.runs().await;
         client.half_close().await;
         client.closed().await;
         server.metric_becomes(CANCELLED, 1.0).await;
@@ -143,7 +141,7 @@ async fn a_client_that_leaves_within_its_body_is_cancelled_and_gives_its_bytes_b
         let mut client = server.connect().await;
         client.send("POST /classify HTTP/1.1\r\nhost: a\r\ncontent-length: 1500\r\n\r\nstart").await;
         // admitted: all bytes are taken
-        let body = png(1);
+        let body = image(1);
         while server.classify("", &body).await.status != 429 {}
         drop(client);
         server.metric_becomes(CANCELLED, 1.0).await;
@@ -183,17 +181,17 @@ async fn http2_with_prior_knowledge_is_spoken() {
         tokio::spawn(connection);
         let uri = format!("http://{}/classify?top_k=1", server.address);
         let mut asked = Vec::new();
-        for red in 0..8 {
-            let request = hyper::Request::post(&uri).body(Full::new(bytes::Bytes::from(png(red)))).unwrap();
+        for class in 0..CLASSES {
+            let request = hyper::Request::post(&uri).body(Full::new(image(class))).unwrap();
             asked.push(sender.send_request(request));
         }
-        for (red, answer) in (0..8).zip(asked) {
+        for (class, answer) in (0..CLASSES).zip(asked) {
             let answer = answer.await.unwrap();
             assert_eq!(answer.status(), 200);
             assert!(!answer.headers().contains_key("connection"), "HTTP/2 has no such header");
             let body = answer.into_body().collect().await.unwrap().to_bytes();
             let labels: serde_json::Value = serde_json::from_slice(&body).unwrap();
-            assert_eq!(labels[0]["label"], label(red));
+            assert_eq!(labels[0]["label"], label(class));
         }
         // refused before its body is read; the connection lives on
         let refused = hyper::Request::post(format!("http://{}/nope", server.address));
@@ -210,11 +208,10 @@ async fn a_drain_tells_the_probes_first_serves_on_and_ends_when_all_is_answered(
     bounded(async {
         let options = Options { drain_delay: Duration::from_millis(500), ..Options::default() };
         let mut server = Server::start_with(options, Limits::default()).await;
-        server.device.hold();
-        let mut launches = server.device.launches();
+        server.engine.hold();
         let mut running = server.connect().await;
-        running.send(request(POST, png(6))).await;
-        launches.next().await;
+        running.send(request(POST, image(5))).await;
+        server.runs().await;
         let mut kept = server.connect().await;
         kept.send(request("GET /livez HTTP/1.1", "")).await;
         assert_eq!(kept.answer().await.header("connection"), None);
@@ -224,13 +221,13 @@ async fn a_drain_tells_the_probes_first_serves_on_and_ends_when_all_is_answered(
         let answer = server.get("/readyz").await;
         assert!(answer.error(503).contains("drain"));
         assert_eq!(server.get("/livez").await.status, 200, "live throughout");
-        kept.send(request(POST, png(8))).await; // on a connection from before, and while draining
-        server.device.release();
+        kept.send(request(POST, image(2))).await; // on a connection from before, and while draining
+        server.engine.release();
         let answer = kept.answer().await;
-        assert_eq!(answer.ok()[0]["label"], label(8));
+        assert_eq!(answer.ok()[0]["label"], label(2));
         assert_eq!(answer.header("connection"), Some("close"));
         kept.closed().await;
-        assert_eq!(running.answer().await.ok()[0]["label"], label(6));
+        assert_eq!(running.answer().await.ok()[0]["label"], label(5));
         assert!(server.drained().await.is_clean());
         assert!(TcpStream::connect(server.address).await.is_err(), "the listener is closed");
     })
@@ -242,15 +239,14 @@ async fn a_drain_waits_for_what_runs_after_the_listener_is_closed() {
     bounded(async {
         let options = Options { drain_delay: Duration::ZERO, ..Options::default() };
         let mut server = Server::start_with(options, Limits::default()).await;
-        server.device.hold();
-        let mut launches = server.device.launches();
+        server.engine.hold();
         let mut running = server.connect().await;
-        running.send(request(POST, png(6))).await;
-        launches.next().await;
+        running.send(request(POST, image(5))).await;
+        server.runs().await;
         server.shut_down();
         while TcpStream::connect(server.address).await.is_ok() {}
-        server.device.release();
-        assert_eq!(running.answer().await.ok()[0]["label"], label(6));
+        server.engine.release();
+        assert_eq!(running.answer().await.ok()[0]["label"], label(5));
         assert!(server.drained().await.is_clean());
     })
     .await;
@@ -262,11 +258,10 @@ async fn a_drain_that_takes_too_long_cuts_off_what_is_left() {
         let (drain_delay, drain_timeout) = (Duration::ZERO, Duration::from_millis(100));
         let options = Options { drain_delay, drain_timeout, ..Options::default() };
         let mut server = Server::start_with(options, Limits::default()).await;
-        server.device.hold();
-        let mut launches = server.device.launches();
+        server.engine.hold();
         let mut running = server.connect().await;
-        running.send(request(POST, png(6))).await;
-        launches.next().await;
+        running.send(request(POST, image(5))).await;
+        server.runs().await;
         server.shut_down();
         assert_eq!(server.drained().await.cut_off, 1);
         running.closed().await;
@@ -278,8 +273,8 @@ async fn a_drain_that_takes_too_long_cuts_off_what_is_left() {
 async fn json_and_bytes_of_the_same_image_get_the_same_answer() {
     bounded(async {
         let server = Server::start().await;
-        let bytes = server.classify("", png(77)).await.ok();
-        let json = format!(r#"{{"inputs": "data:image/png;base64,{}"}}"#, base64(&png(77)));
+        let bytes = server.classify("", image(3)).await.ok();
+        let json = format!(r#"{{"inputs": "data:image/png;base64,{}"}}"#, base64(&image(3)));
         assert_eq!(server.classify("", json).await.ok(), bytes);
     })
     .await;

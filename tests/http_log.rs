@@ -1,14 +1,14 @@
 //! The access log: one line a request, with its id, also of a request whose client left. Never what a client sent.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
-#[path = "support/http.rs"]
 mod support;
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
-use support::{Server, bounded, png, request};
+use support::http::{Server, bounded, request};
+use support::mock::image;
 use tracing::subscriber::DefaultGuard;
 
 /// What is logged on this thread, on which everything of such a test runs but for decoding and the device.
@@ -51,7 +51,7 @@ async fn a_request_has_one_line_that_says_how_it_went() {
     let (log, _guard) = Log::begin();
     bounded(async {
         let server = Server::start().await;
-        let body = png(1);
+        let body = image(1);
         let head = "POST /classify?model=second HTTP/1.1\r\nx-request-id: good-1";
         server.ask(head, &body).await.ok();
         let lines = log.of("good-1");
@@ -98,11 +98,10 @@ async fn a_request_whose_client_left_has_its_line_too() {
     let (log, _guard) = Log::begin();
     bounded(async {
         let server = Server::start().await;
-        server.device.hold();
-        let mut launches = server.device.launches();
+        server.engine.hold();
         let mut client = server.connect().await;
-        client.send(request("POST /classify HTTP/1.1\r\nx-request-id: gone-1", png(1))).await;
-        launches.next().await;
+        client.send(request("POST /classify HTTP/1.1\r\nx-request-id: gone-1", image(1))).await;
+        server.runs().await;
         drop(client);
         server.metric_becomes("convnext_cancelled_total", 1.0).await;
         let lines = log.of("gone-1");
