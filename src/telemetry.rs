@@ -2,8 +2,10 @@
 
 use std::io::{self, IsTerminal as _};
 
+use tracing::Subscriber;
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::util::TryInitError;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
 
 /// How a line of the log looks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, serde::Deserialize)]
@@ -37,14 +39,18 @@ pub enum TelemetryError {
 /// # Errors
 /// A filter that is not understood; a second call.
 pub fn init(format: LogFormat, filter: &str) -> Result<(), TelemetryError> {
-    use tracing_subscriber::util::SubscriberInitExt as _;
+    Ok(subscriber(format, parse(filter)?, io::stderr).try_init()?)
+}
 
-    let lines = tracing_subscriber::fmt().with_writer(io::stderr).with_env_filter(parse(filter)?);
+fn subscriber<W>(format: LogFormat, filter: EnvFilter, writer: W) -> Box<dyn Subscriber + Send + Sync>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let lines = tracing_subscriber::fmt().with_writer(writer).with_env_filter(filter);
     match format {
-        LogFormat::Pretty => lines.with_ansi(io::stderr().is_terminal()).finish().try_init()?,
-        LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).finish().try_init()?,
+        LogFormat::Pretty => Box::new(lines.with_ansi(io::stderr().is_terminal()).finish()),
+        LogFormat::Json => Box::new(lines.json().flatten_event(true).with_span_list(false).finish()),
     }
-    Ok(())
 }
 
 fn parse(filter: &str) -> Result<EnvFilter, TelemetryError> {
@@ -55,7 +61,51 @@ fn parse(filter: &str) -> Result<EnvFilter, TelemetryError> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
+    use std::io::Write;
+    use std::sync::{Arc, Mutex};
+
     use super::*;
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// What a line within a request looks like.
+    fn logged(format: LogFormat) -> String {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let subscriber = subscriber(format, parse("warn").unwrap(), move || writer.clone());
+        tracing::subscriber::with_default(subscriber, || {
+            let _span = tracing::error_span!("request", request_id = "abc-1").entered();
+            tracing::info!("not let through");
+            tracing::warn!(status = 429, "shed");
+        });
+        let bytes = lines.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn a_line_of_json_has_its_fields_on_top_and_the_id_of_its_request() {
+        let line: serde_json::Value = serde_json::from_str(&logged(LogFormat::Json)).unwrap();
+        assert_eq!((&line["level"], &line["message"], &line["status"]), (&"WARN".into(), &"shed".into(), &429.into()));
+        assert_eq!(line["span"]["request_id"], "abc-1");
+    }
+
+    #[test]
+    fn a_line_for_people_is_one_line_with_the_id_of_its_request() {
+        let line = logged(LogFormat::Pretty);
+        assert_eq!(line.lines().count(), 1);
+        assert!(line.contains("abc-1") && line.contains("shed"), "{line}");
+    }
 
     #[test]
     fn a_filter_is_read_or_its_fault_told() {

@@ -13,7 +13,7 @@ use convnext_server::pixels::ImageError;
 use convnext_server::service::{
     Answer, Classifier, Counts, Limits, Request, ScoreFunction, ServiceError, Settings, Ticket,
 };
-use support::mock::{Conductor, Fault, MockEngine, classifier, image, metric, model, until, waiting};
+use support::mock::{CLASSES, Conductor, Fault, MockEngine, classifier, image, metric, model, until, waiting};
 use tokio::task::JoinHandle;
 
 type Outcome = Result<Answer, ServiceError>;
@@ -191,7 +191,7 @@ async fn senseless_requests_are_refused() {
     }
     let most = Request { top_k: 1000, ..request(&[1]) };
     let answer = admit(&classifier, "m").unwrap().classify(most).await.unwrap();
-    assert_eq!(answer.images[0].predictions.len(), 4, "clamped to the classes");
+    assert_eq!(answer.images[0].predictions.len(), CLASSES, "clamped to the classes");
 }
 
 #[tokio::test]

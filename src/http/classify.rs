@@ -59,17 +59,16 @@ async fn labels(
     timer.model(name);
 
     let patience = Patience { since: tokio::time::Instant::now(), body: *body_timeout, deadline };
-    let bytes = body::read(body, patience, |total| match declared {
-        Some(_) => Ok(()), // admitted whole
-        None => ticket.body_is(total),
-    });
-    let form = match bytes.await {
-        Ok(bytes) => Form::of(bytes, head.headers.get(header::CONTENT_TYPE)).await,
-        Err(Error::BodyBrokeOff) => return Err(Error::BodyBrokeOff), // the dropped ticket counts as cancelled
-        Err(error) => Err(error),
+    let form = async {
+        let bytes = body::read(body, patience, |total| match declared {
+            Some(_) => Ok(()), // admitted whole
+            None => ticket.body_is(total),
+        });
+        Form::of(bytes.await?, head.headers.get(header::CONTENT_TYPE)).await
     };
-    let form = match form {
+    let form = match form.await {
         Ok(form) => form,
+        Err(Error::BodyBrokeOff) => return Err(Error::BodyBrokeOff), // a ticket that is dropped counts as cancelled
         Err(error) => {
             ticket.refuse();
             return Err(error);

@@ -69,16 +69,19 @@ pub(super) async fn serve<S>(
 
     tokio::select! {
         closed = connection.as_mut() => return log(closed),
-        () = overdue(activity.clone(), options) => {
-            connection.as_mut().graceful_shutdown();
-            let _ = tokio::time::timeout(CLOSE_WITHIN, connection).await;
+        phase = overdue(activity.clone(), options) => {
+            // hyper would wait for the rest of a head; an idle HTTP/2 client is told not to come back
+            if phase == Phase::Idle {
+                connection.as_mut().graceful_shutdown();
+                let _ = tokio::time::timeout(CLOSE_WITHIN, connection).await;
+            }
             return;
         }
         () = stopped(&mut stop) => {}
     }
     tokio::select! {
         closed = connection.as_mut() => return log(closed),
-        () = first_request(&mut activity) => {}
+        begun = first_request(&mut activity) => if !begun { return },
     }
     connection.as_mut().graceful_shutdown();
     log(connection.await);
@@ -88,9 +91,9 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|&stop| stop).await;
 }
 
-async fn first_request(activity: &mut watch::Receiver<Activity>) {
+async fn first_request(activity: &mut watch::Receiver<Activity>) -> bool {
     let begun = activity.wait_for(|now| now.phase != Phase::Head);
-    let _ = tokio::time::timeout(FIRST_REQUEST_WITHIN, begun).await;
+    tokio::time::timeout(FIRST_REQUEST_WITHIN, begun).await.is_ok()
 }
 
 async fn answer(watch: Watch, router: Router, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
@@ -167,8 +170,8 @@ impl Drop for Busy<'_> {
     }
 }
 
-/// Ends when a head or the next request has been awaited for too long. A request that is answered has timeouts of its own.
-async fn overdue(mut activity: watch::Receiver<Activity>, options: Options) {
+/// Ends when a head or the next request has been awaited for too long, and says which. A request that is answered has timeouts of its own.
+async fn overdue(mut activity: watch::Receiver<Activity>, options: Options) -> Phase {
     loop {
         let Activity { phase, since, .. } = *activity.borrow_and_update();
         let limit = match phase {
@@ -183,8 +186,8 @@ async fn overdue(mut activity: watch::Receiver<Activity>, options: Options) {
             }
         };
         tokio::select! {
-            () = expired => return,
-            changed = activity.changed() => if changed.is_err() { return },
+            () = expired => return phase,
+            changed = activity.changed() => if changed.is_err() { return phase },
         }
     }
 }
@@ -231,3 +234,6 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
+
+#[cfg(test)]
+mod tests;

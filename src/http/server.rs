@@ -163,3 +163,17 @@ async fn turn_away(mut stream: TcpStream) {
     };
     let _ = tokio::time::timeout(TURN_AWAY_WITHIN, answer).await;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn without_descriptors_the_loop_rests_but_not_for_clients_that_gave_up() {
+        let began = Instant::now();
+        wait_after(&io::ErrorKind::ConnectionAborted.into()).await;
+        assert_eq!(began.elapsed(), Duration::ZERO);
+        wait_after(&io::Error::from_raw_os_error(24)).await; // EMFILE
+        assert_eq!(began.elapsed(), ACCEPT_AGAIN_AFTER);
+    }
+}

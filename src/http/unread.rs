@@ -1,7 +1,7 @@
 //! What is left of a body when the answer is known before its end, as with every 413 and 429.
 //!
 //! A connection that is closed over unread bytes is reset, and a reset overtakes the answer: the client, still sending,
-//! sees a broken pipe and no 429. So a little more is read, and thrown away, while the answer goes out; then it is closed.
+//! sees a broken pipe and no 429. So more is read, and thrown away, while the answer goes out; then it is closed.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -16,8 +16,9 @@ use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use hyper::body::{Frame, SizeHint};
 
-/// Thrown away at most, in bytes and in time: more is not worth a politer close.
-const DRAINED_BYTES: usize = 1 << 20;
+/// Thrown away at most, in bytes and in time: as much as a body may have by default, for clients that send all of it before
+/// they read. More is not worth a politer close.
+const DRAINED_BYTES: usize = 16 << 20;
 const DRAINED_FOR: Duration = Duration::from_secs(2);
 
 /// Watches what is read of a request's body.

@@ -1,6 +1,6 @@
 //! A mock engine that a test conducts: it can hold batches, fail, panic, lose its device, and remembers what it ran.
 //!
-//! Its network has four classes and an image of 4×4 pixels; an image of the grey value `40·c` is of class `c`, so that an
+//! Its network has six classes and an image of 4×4 pixels; an image of the grey value `40·c` is of class `c`, so that an
 //! answer tells which image it is of.
 
 use std::sync::{Arc, Condvar, Mutex};
@@ -14,7 +14,7 @@ use convnext_server::pixels::{CropRounding, Filter, Fit, Transform};
 use convnext_server::program::{InputSpec, Program, RandomWeights, WeightSource};
 use convnext_server::service::{Classifier, NamedModel, Settings};
 
-pub const CLASSES: usize = 4;
+pub const CLASSES: usize = 6;
 /// No test waits longer for what must come.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 

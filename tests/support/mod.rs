@@ -2,4 +2,5 @@
 #![allow(dead_code, unreachable_pub, missing_docs, reason = "shared by suites that each use a part")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+pub mod http;
 pub mod mock;

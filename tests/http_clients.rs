@@ -1,0 +1,281 @@
+//! Clients as they are: they stall, leave, pipeline, shut one side, come in crowds and speak HTTP/2. And the drain.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod support;
+
+use std::time::Duration;
+
+use convnext_server::http::Options;
+use convnext_server::service::Limits;
+use http_body_util::{BodyExt as _, Full};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use support::http::{Server, base64, bounded, label, request};
+use support::mock::{CLASSES, image};
+use tokio::net::TcpStream;
+
+const POST: &str = "POST /classify HTTP/1.1";
+const CANCELLED: &str = r#"convnext_requests_total{code="cancelled",model="first",protocol="http"}"#;
+
+#[tokio::test]
+async fn a_connection_serves_one_request_after_the_other() {
+    bounded(async {
+        let server = Server::start().await;
+        let mut client = server.connect().await;
+        for class in 0..3 {
+            client.send(request(POST, image(class))).await;
+            assert_eq!(client.answer().await.ok()[0]["label"], label(class));
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn pipelined_requests_are_answered_in_order() {
+    bounded(async {
+        let server = Server::start().await;
+        let mut client = server.connect().await;
+        client.send((0..4).flat_map(|class| request(POST, image(class))).collect::<Vec<_>>()).await;
+        for class in 0..4 {
+            assert_eq!(client.answer().await.ok()[0]["label"], label(class));
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_body_in_chunks_without_a_length_is_read() {
+    bounded(async {
+        let server = Server::start().await;
+        let mut client = server.connect().await;
+        client.send("POST /classify HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n").await;
+        for chunk in image(4).chunks(20) {
+            client.send([format!("{:x}\r\n", chunk.len()).as_bytes(), chunk, b"\r\n"].concat()).await;
+        }
+        client.send("0\r\n\r\n").await;
+        assert_eq!(client.answer().await.ok()[0]["label"], label(4));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_client_that_waits_for_100_is_told_to_go_on_or_refused_without_its_body() {
+    bounded(async {
+        let server = Server::start().await;
+        let expect = |query: &str, length: usize| {
+            let head = format!("POST /classify{query} HTTP/1.1\r\nhost: a\r\nexpect: 100-continue");
+            format!("{head}\r\ncontent-length: {length}\r\n\r\n")
+        };
+        let body = image(5);
+        let mut client = server.connect().await;
+        client.send(expect("", body.len())).await;
+        assert_eq!(client.answer().await.status, 100);
+        client.send(&body).await;
+        assert_eq!(client.answer().await.ok()[0]["label"], label(5));
+
+        let mut refused = server.connect().await;
+        refused.send(expect("?model=third", body.len())).await;
+        let answer = refused.answer().await;
+        answer.error(404);
+        assert_eq!(answer.header("connection"), Some("close"));
+        refused.closed().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_client_that_sends_it_all_before_it_reads_sees_its_refusal() {
+    bounded(async {
+        let server = Server::start().await;
+        // more than all buffers of a socket, so that sending it needs somebody who reads
+        let body = vec![0; 14 << 20];
+        for head in ["POST /classify?model=third HTTP/1.1", "POST /nope HTTP/1.1", "PUT /classify HTTP/1.1"] {
+            let mut client = server.connect().await;
+            client.send(request(head, &body)).await;
+            let answer = client.answer().await;
+            assert!([404, 405].contains(&answer.status), "{answer:?}");
+            assert_eq!(answer.header("connection"), Some("close"), "{head}");
+            client.closed().await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_while_the_device_works_is_cancelled_and_gives_its_place_back() {
+    bounded(async {
+        let limits = Limits { queue_images: 1, ..Limits::default() };
+        let server = Server::start_with(Options::default(), limits).await;
+        server.engine.hold();
+        let mut client = server.connect().await;
+        client.send(request(POST, image(1))).await;
+        server.runs().await;
+        drop(client);
+        server.metric_becomes(CANCELLED, 1.0).await;
+        assert_eq!(server.metric("convnext_cancelled_total"), 1.0);
+        server.engine.release();
+        server.classify("", image(2)).await.ok(); // the only place is free again
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_client_that_shuts_its_side_has_left() {
+    bounded(async {
+        let server = Server::start().await;
+        server.engine.hold();
+        let mut client = server.connect().await;
+        client.send(request(POST, image(1))).await;
+        server.runs().await;
+        client.half_close().await;
+        client.closed().await;
+        server.metric_becomes(CANCELLED, 1.0).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_within_its_body_is_cancelled_and_gives_its_bytes_back() {
+    bounded(async {
+        let limits = Limits { body_bytes: 1500, ..Limits::default() };
+        let server = Server::start_with(Options::default(), limits).await;
+        let mut client = server.connect().await;
+        client.send("POST /classify HTTP/1.1\r\nhost: a\r\ncontent-length: 1500\r\n\r\nstart").await;
+        // admitted: all bytes are taken
+        let body = image(1);
+        while server.classify("", &body).await.status != 429 {}
+        drop(client);
+        server.metric_becomes(CANCELLED, 1.0).await;
+        assert_eq!(server.classifier.counts().cancelled, 1);
+        server.classify("", &body).await.ok();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn connections_over_the_cap_are_told_so_and_closed() {
+    bounded(async {
+        let options = Options { max_connections: 1, ..Options::default() };
+        let server = Server::start_with(options, Limits::default()).await;
+        let mut first = server.connect().await;
+        first.send(request("GET /livez HTTP/1.1", "")).await;
+        first.answer().await.ok();
+        let mut second = server.connect().await;
+        let answer = second.answer().await; // without having asked
+        assert!(answer.error(503).contains("connections"));
+        assert_eq!((answer.header("connection"), answer.header("retry-after")), (Some("close"), Some("1")));
+        second.closed().await;
+        assert_eq!(server.metric(r#"convnext_rejected_total{reason="connections"}"#), 1.0);
+        first.send(request("GET /livez HTTP/1.1", "")).await;
+        first.answer().await.ok();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn http2_with_prior_knowledge_is_spoken() {
+    bounded(async {
+        let server = Server::start().await;
+        let stream = TcpStream::connect(server.address).await.unwrap();
+        let (mut sender, connection) =
+            hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+        tokio::spawn(connection);
+        let uri = format!("http://{}/classify?top_k=1", server.address);
+        let mut asked = Vec::new();
+        for class in 0..CLASSES {
+            let request = hyper::Request::post(&uri).body(Full::new(image(class))).unwrap();
+            asked.push(sender.send_request(request));
+        }
+        for (class, answer) in (0..CLASSES).zip(asked) {
+            let answer = answer.await.unwrap();
+            assert_eq!(answer.status(), 200);
+            assert!(!answer.headers().contains_key("connection"), "HTTP/2 has no such header");
+            let body = answer.into_body().collect().await.unwrap().to_bytes();
+            let labels: serde_json::Value = serde_json::from_slice(&body).unwrap();
+            assert_eq!(labels[0]["label"], label(class));
+        }
+        // refused before its body is read; the connection lives on
+        let refused = hyper::Request::post(format!("http://{}/nope", server.address));
+        let refused = refused.body(Full::new(bytes::Bytes::from(vec![0; 100_000]))).unwrap();
+        assert_eq!(sender.send_request(refused).await.unwrap().status(), 404);
+        let live = hyper::Request::get(format!("http://{}/livez", server.address)).body(Full::default()).unwrap();
+        assert_eq!(sender.send_request(live).await.unwrap().status(), 200);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_drain_tells_the_probes_first_serves_on_and_ends_when_all_is_answered() {
+    bounded(async {
+        let options = Options { drain_delay: Duration::from_millis(500), ..Options::default() };
+        let mut server = Server::start_with(options, Limits::default()).await;
+        server.engine.hold();
+        let mut running = server.connect().await;
+        running.send(request(POST, image(5))).await;
+        server.runs().await;
+        let mut kept = server.connect().await;
+        kept.send(request("GET /livez HTTP/1.1", "")).await;
+        assert_eq!(kept.answer().await.header("connection"), None);
+
+        server.shut_down();
+        while server.get("/readyz").await.status == 200 {}
+        let answer = server.get("/readyz").await;
+        assert!(answer.error(503).contains("drain"));
+        assert_eq!(server.get("/livez").await.status, 200, "live throughout");
+        kept.send(request(POST, image(2))).await; // on a connection from before, and while draining
+        server.engine.release();
+        let answer = kept.answer().await;
+        assert_eq!(answer.ok()[0]["label"], label(2));
+        assert_eq!(answer.header("connection"), Some("close"));
+        kept.closed().await;
+        assert_eq!(running.answer().await.ok()[0]["label"], label(5));
+        assert!(server.drained().await.is_clean());
+        assert!(TcpStream::connect(server.address).await.is_err(), "the listener is closed");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_drain_waits_for_what_runs_after_the_listener_is_closed() {
+    bounded(async {
+        let options = Options { drain_delay: Duration::ZERO, ..Options::default() };
+        let mut server = Server::start_with(options, Limits::default()).await;
+        server.engine.hold();
+        let mut running = server.connect().await;
+        running.send(request(POST, image(5))).await;
+        server.runs().await;
+        server.shut_down();
+        while TcpStream::connect(server.address).await.is_ok() {}
+        server.engine.release();
+        assert_eq!(running.answer().await.ok()[0]["label"], label(5));
+        assert!(server.drained().await.is_clean());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_drain_that_takes_too_long_cuts_off_what_is_left() {
+    bounded(async {
+        let (drain_delay, drain_timeout) = (Duration::ZERO, Duration::from_millis(100));
+        let options = Options { drain_delay, drain_timeout, ..Options::default() };
+        let mut server = Server::start_with(options, Limits::default()).await;
+        server.engine.hold();
+        let mut running = server.connect().await;
+        running.send(request(POST, image(5))).await;
+        server.runs().await;
+        server.shut_down();
+        assert_eq!(server.drained().await.cut_off, 1);
+        running.closed().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn json_and_bytes_of_the_same_image_get_the_same_answer() {
+    bounded(async {
+        let server = Server::start().await;
+        let bytes = server.classify("", image(3)).await.ok();
+        let json = format!(r#"{{"inputs": "data:image/png;base64,{}"}}"#, base64(&image(3)));
+        assert_eq!(server.classify("", json).await.ok(), bytes);
+    })
+    .await;
+}

@@ -1,0 +1,103 @@
+//! The other routes, and what every answer has: JSON errors, request ids, HEAD.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod support;
+
+use support::http::{Server, bounded, request};
+use support::mock::{CLASSES, image};
+
+#[tokio::test]
+async fn models_are_listed_with_the_default_first() {
+    bounded(async {
+        let models = Server::start().await.get("/models").await.ok();
+        assert_eq!(models.as_array().unwrap().len(), 2);
+        let first = models[0].as_object().unwrap();
+        assert_eq!((&first["name"], &first["default"], &first["ready"]), (&"first".into(), &true.into(), &true.into()));
+        assert_eq!((&first["input"]["height"], &first["input"]["width"]), (&4.into(), &4.into()));
+        assert_eq!((&first["classes"], &first["device"]), (&CLASSES.into(), &"mock".into()));
+        assert_eq!((&first["family"], &first["origin"]), (&"convnext".into(), &"mock".into()));
+        for field in ["version", "architecture", "parameters", "macs", "max_batch"] {
+            assert!(first.contains_key(field), "{field}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_server_that_is_ready_says_so_by_either_name() {
+    bounded(async {
+        let server = Server::start().await;
+        for path in ["/livez", "/readyz", "/v2/health/live", "/v2/health/ready"] {
+            assert_eq!(server.get(path).await.status, 200, "{path}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_index_names_the_routes() {
+    bounded(async {
+        let index = Server::start().await.get("/").await.ok().to_string();
+        for path in ["/classify", "/models", "/metrics", "/livez", "/readyz"] {
+            assert!(index.contains(path), "{path}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn metrics_are_prometheus_text() {
+    bounded(async {
+        let metrics = Server::start().await.get("/metrics").await;
+        assert_eq!(metrics.status, 200);
+        assert!(metrics.header("content-type").unwrap().starts_with("text/plain; version=0.0.4"));
+        assert!(String::from_utf8(metrics.body).unwrap().contains("convnext_model_ready{model=\"first\"} 1"));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_unknown_path_is_404_and_a_wrong_method_405_with_allow() {
+    bounded(async {
+        let server = Server::start().await;
+        assert!(server.get("/predict").await.error(404).contains("/predict"));
+        let answer = server.get("/classify").await;
+        assert!(answer.error(405).contains("GET"));
+        assert_eq!(answer.header("allow"), Some("POST"));
+        let answer = server.ask("DELETE /models HTTP/1.1", "").await;
+        answer.error(405);
+        assert_eq!(answer.header("allow"), Some("GET,HEAD"));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn head_is_get_without_its_body() {
+    bounded(async {
+        let server = Server::start().await;
+        for path in ["/", "/models", "/metrics", "/livez", "/readyz"] {
+            let mut client = server.connect().await;
+            client.send(request(&format!("HEAD {path} HTTP/1.1"), "")).await;
+            assert_eq!(client.head().await.status, 200, "{path}");
+            client.send(request("GET /livez HTTP/1.1", "")).await;
+            client.answer().await.ok(); // had HEAD a body, it would stand here
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn every_answer_carries_the_id_of_its_request() {
+    bounded(async {
+        let server = Server::start().await;
+        for (head, status) in [("GET /livez", 200), ("GET /nope", 404), ("PUT /", 405), ("POST /classify", 400)] {
+            let answer = server.ask(&format!("{head} HTTP/1.1\r\nX-Request-Id: abc-1"), "").await;
+            assert_eq!((answer.status, answer.header("x-request-id")), (status, Some("abc-1")), "{head}");
+        }
+        let answer = server.ask("GET / HTTP/1.1\r\nx-request-id: two words", "").await;
+        assert_eq!(answer.header("x-request-id").unwrap().len(), 32);
+        let answer = server.classify("", image(1)).await;
+        assert_eq!(answer.header("x-request-id").unwrap().len(), 32);
+    })
+    .await;
+}
