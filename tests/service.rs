@@ -155,13 +155,18 @@ async fn a_list_is_admitted_whole_or_not_at_all() {
 async fn no_model_starves_another() {
     let (classifier, conductor) = classifier(&["a", "b"], settings(64, 2)).await;
     conductor.hold();
+    let first = send(&classifier, "a", &[0]);
+    for _ in 0..16 {
+        tokio::task::yield_now().await;
+    }
+    conductor.wait_until_begun(1);
     let many: Vec<_> = (0..40).map(|_| send(&classifier, "a", &[0])).collect();
-    wait_for_queue(&classifier, "a", 38).await;
+    wait_for_queue(&classifier, "a", 40).await;
     let one = send(&classifier, "b", &[1]);
     wait_for_queue(&classifier, "b", 1).await;
     conductor.release();
     assert_eq!(classes(&one.await.unwrap().unwrap()), [1]);
-    for request in many {
+    for request in std::iter::once(first).chain(many) {
         request.await.unwrap().unwrap();
     }
     let place = conductor.batches().iter().position(|(model, _)| model == "b").unwrap();

@@ -2,8 +2,9 @@
 //!
 //! By fast_image_resize (SIMD), whose weights have 15 bits where Pillow's have 22: single values differ by one.
 
-use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::images::{TypedImage, TypedImageRef};
+use fast_image_resize::pixels::U8x3;
+use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 
 use super::Rgb;
 
@@ -48,16 +49,19 @@ pub(super) fn resize(image: &Rgb, rows: Window, columns: Window, filter: Filter)
     let ((left, width), (top, height)) = (columns.source(image.width()), rows.source(image.height()));
     let (first, last) = filter.reach(top, height, rows.length, image.height());
 
-    let source = ImageRef::new(image.width(), image.height(), image.bytes(), PixelType::U8x3).map_err(says)?;
-    let mut narrow = Image::new(columns.length as u32, last - first, PixelType::U8x3);
+    // by type: chosen at run time, every pixel type's code would be compiled into this crate, half of its whole
+    let source = TypedImageRef::<U8x3>::from_buffer(image.width(), image.height(), image.bytes()).map_err(says)?;
+    let mut narrow = TypedImage::<U8x3>::new(columns.length as u32, last - first);
     let options = filter.options().crop(left, first.into(), width, (last - first).into());
     let mut resizer = Resizer::new();
-    resizer.resize(&source, &mut narrow, &options).map_err(says)?;
+    resizer.resize_typed(&source, &mut narrow, &options).map_err(says)?;
 
-    let mut target = Image::new(columns.length as u32, rows.length as u32, PixelType::U8x3);
+    let mut bytes = vec![0; rows.length * columns.length * 3];
+    let mut target =
+        TypedImage::<U8x3>::from_buffer(columns.length as u32, rows.length as u32, &mut bytes).map_err(says)?;
     let options = filter.options().crop(0.0, top - f64::from(first), columns.length as f64, height);
-    resizer.resize(&narrow, &mut target, &options).map_err(says)?;
-    Ok(target.into_vec())
+    resizer.resize_typed(&narrow, &mut target, &options).map_err(says)?;
+    Ok(bytes)
 }
 
 impl Filter {
