@@ -157,6 +157,7 @@ mod tests {
     use super::*;
 
     const MS: Duration = Duration::from_millis(1);
+    const NONE: Duration = Duration::ZERO;
 
     /// A scheduler of one model and a clock that stands still until it is moved.
     struct Desk {
@@ -200,12 +201,12 @@ mod tests {
 
     #[test]
     fn an_empty_queue_idles() {
-        assert_eq!(Desk::new(&[(4, 0 * MS)]).next(), Next::Idle);
+        assert_eq!(Desk::new(&[(4, NONE)]).next(), Next::Idle);
     }
 
     #[test]
     fn what_waits_runs_at_once_in_the_order_of_admission() {
-        let mut desk = Desk::new(&[(8, 0 * MS)]);
+        let mut desk = Desk::new(&[(8, NONE)]);
         for _ in 0..3 {
             desk.push(0);
         }
@@ -214,7 +215,7 @@ mod tests {
 
     #[test]
     fn an_entry_that_decoded_late_still_runs_in_the_order_of_admission() {
-        let mut desk = Desk::new(&[(8, 0 * MS)]);
+        let mut desk = Desk::new(&[(8, NONE)]);
         let now = desk.now;
         desk.scheduler.push(ModelId(0), EntryId(2), now, now + MS, 2);
         desk.scheduler.push(ModelId(0), EntryId(1), now, now + MS, 1);
@@ -223,7 +224,7 @@ mod tests {
 
     #[test]
     fn a_batch_never_exceeds_its_maximum() {
-        let mut desk = Desk::new(&[(2, 0 * MS)]);
+        let mut desk = Desk::new(&[(2, NONE)]);
         for _ in 0..5 {
             desk.push(0);
         }
@@ -267,7 +268,7 @@ mod tests {
 
     #[test]
     fn a_cancelled_entry_never_runs() {
-        let mut desk = Desk::new(&[(4, 0 * MS)]);
+        let mut desk = Desk::new(&[(4, NONE)]);
         let first = desk.push(0);
         desk.push(0);
         assert_eq!(desk.scheduler.cancel(ModelId(0), first), Some(1));
@@ -277,7 +278,7 @@ mod tests {
 
     #[test]
     fn a_deadline_fires_while_a_batch_runs() {
-        let mut desk = Desk::new(&[(1, 0 * MS)]);
+        let mut desk = Desk::new(&[(1, NONE)]);
         desk.push(0);
         desk.run();
         desk.push_with_deadline(0, 10 * MS);
@@ -308,7 +309,7 @@ mod tests {
 
     #[test]
     fn two_busy_models_share_device_time_evenly_whatever_their_cost() {
-        let mut desk = Desk::new(&[(4, 0 * MS), (4, 0 * MS)]);
+        let mut desk = Desk::new(&[(4, NONE), (4, NONE)]);
         let used = share(&mut desk, &[MS, 40 * MS], Duration::from_secs(10));
         let ratio = used[0].as_secs_f64() / used[1].as_secs_f64();
         assert!((0.95..1.05).contains(&ratio), "{used:?}");
@@ -316,7 +317,7 @@ mod tests {
 
     #[test]
     fn a_model_that_comes_late_is_served_at_once_and_pays_for_no_past() {
-        let mut desk = Desk::new(&[(4, 0 * MS), (4, 0 * MS)]);
+        let mut desk = Desk::new(&[(4, NONE), (4, NONE)]);
         desk.scheduler.measured(ModelId(1), 4, MS);
         for _ in 0..100 {
             desk.push(0);
@@ -334,7 +335,7 @@ mod tests {
 
     #[test]
     fn a_lone_model_is_never_held_back_by_its_debt() {
-        let mut desk = Desk::new(&[(1, 0 * MS)]);
+        let mut desk = Desk::new(&[(1, NONE)]);
         desk.push(0);
         desk.run();
         desk.scheduler.done(ModelId(0), 1, Duration::from_secs(100));
@@ -344,7 +345,7 @@ mod tests {
 
     #[test]
     fn the_time_of_an_image_follows_what_is_measured() {
-        let mut desk = Desk::new(&[(1, 0 * MS)]);
+        let mut desk = Desk::new(&[(1, NONE)]);
         desk.scheduler.measured(ModelId(0), 1, 10 * MS);
         for _ in 0..50 {
             desk.push(0);
