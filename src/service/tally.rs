@@ -34,7 +34,7 @@ pub(super) struct Tally {
     ended: [AtomicU64; 4],
 }
 
-/// [`Tally`] at one moment.
+/// The account at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Requests that asked for admission.
