@@ -23,7 +23,10 @@ const NO_RUNTIME: &[&str] = &["tokio", "axum", "hyper", "prometheus"];
 
 fn sources(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    entries.flat_map(|path| if path.is_dir() { sources(&path) } else { vec![path] }).filter(|path| is_rust(path)).collect()
+    entries
+        .flat_map(|path| if path.is_dir() { sources(&path) } else { vec![path] })
+        .filter(|path| is_rust(path))
+        .collect()
 }
 
 fn is_rust(path: &Path) -> bool {

@@ -1,0 +1,149 @@
+//! The command line as a user meets it: output, errors and exit codes of the real binary.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+use std::net::TcpListener;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+const IMAGES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/models/images");
+
+fn convnext(args: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_convnext"));
+    // the configuration of whoever runs the tests is not the test's
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CONVNEXT_")) {
+        command.env_remove(name);
+    }
+    command.args(args).output().unwrap()
+}
+
+/// Standard output of a command that must succeed.
+fn stdout(args: &[&str]) -> String {
+    let output = convnext(args);
+    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The exit code and the one line of a command that must fail.
+fn failure(args: &[&str]) -> (i32, String) {
+    let output = convnext(args);
+    (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
+}
+
+#[test]
+fn every_test_image_of_the_demo_model_gets_its_label() {
+    let mut images: Vec<String> =
+        std::fs::read_dir(IMAGES).unwrap().map(|entry| entry.unwrap().path().display().to_string()).collect();
+    images.retain(|path| path.ends_with(".png"));
+    images.sort();
+    assert_eq!(images.len(), 10);
+    let mut args = vec!["classify", "--json", "--top-k", "2"];
+    args.extend(images.iter().map(String::as_str));
+    let answers: Value = serde_json::from_str(&stdout(&args)).unwrap();
+    for (image, answer) in images.iter().zip(answers.as_array().unwrap()) {
+        assert_eq!(answer["image"], **image);
+        let predictions = answer["predictions"].as_array().unwrap();
+        assert_eq!(predictions.len(), 2);
+        let label = predictions[0]["label"].as_str().unwrap().to_lowercase().replace([' ', '/'], "-");
+        assert!(image.ends_with(&format!("/{label}.png")), "{image} is called {label}");
+    }
+}
+
+#[test]
+fn classify_prints_a_label_a_line() {
+    let text = stdout(&["classify", "--top-k", "1", &format!("{IMAGES}/bag.png")]);
+    let (score, label) = text.trim().split_once("  ").unwrap();
+    assert_eq!(label, "Bag");
+    assert!(score.parse::<f32>().unwrap() > 0.5);
+}
+
+#[test]
+fn classify_names_the_file_that_it_cannot_read_or_decode() {
+    let (code, error) = failure(&["classify", "no-such-photo.jpg"]);
+    assert_eq!(code, 1);
+    assert!(error.contains("no-such-photo.jpg"), "{error}");
+    let (code, error) = failure(&["classify", concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")]);
+    assert_eq!(code, 1);
+    assert!(error.contains("Cargo.toml") && error.contains("not an image"), "{error}");
+}
+
+#[test]
+fn inspect_tells_the_published_costs_of_an_architecture() {
+    // parameters, MACs: the papers' tables and timm's
+    for (args, parameters, gmacs) in
+        [(&["convnext_small"][..], 50.22, 8.684), (&["convnext_tiny", "--size", "384"], 28.59, 13.092)]
+    {
+        let text = stdout(&[&["inspect", "--json"], args].concat());
+        let total = &serde_json::from_str::<Value>(&text).unwrap()["total"];
+        assert!((total["parameters"].as_f64().unwrap() / 1e6 - parameters).abs() < 0.005, "{total}");
+        assert!((total["macs"].as_f64().unwrap() / 1e9 - gmacs).abs() < 0.001, "{total}");
+    }
+    let table = stdout(&["inspect", "convnext_atto"]);
+    assert!(table.contains("built in") && table.contains("3,377,730"), "{table}");
+}
+
+#[test]
+fn verify_finds_the_cpu_engine_within_the_bound() {
+    let text = stdout(&["verify", "--images", "2", "--json"]);
+    let report: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(report["passed"], true);
+    assert_eq!(report["relative_errors"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn what_makes_no_sense_exits_with_64_and_says_what_is_possible() {
+    let wrong = [
+        (&["serve", "--max-batch", "0"][..], "1 to 1024"),
+        (&["serve", "--deadline", "5"], "500ms"),
+        (&["serve", "--http-addr", "localhost"], "--http-addr"),
+        (&["serve", "--device", "cuda"], "no CUDA engine"),
+        (&["serve", "--device", "tpu"], "auto and cpu"),
+        (&["serve", "--models", "no_such_folder"], "no_such_folder"),
+        (&["serve", "--models", "convnext_atto,convnext_atto"], "two models are named"),
+        (&["serve", "--config", "no-such-file.toml"], "no-such-file.toml"),
+        (&["serve", "--log", "=="], "log filter"),
+        (&["inspect", "convnext_enormous"], "convnext_xlarge"),
+        (&["health", "localhost"], "http://HOST:PORT"),
+        (&["classify"], "IMAGE"),
+        (&["sing"], "sing"),
+    ];
+    for (args, words) in wrong {
+        let (code, error) = failure(args);
+        assert_eq!(code, 64, "{args:?}: {error}");
+        assert!(error.contains(words), "{args:?}: {error}");
+    }
+}
+
+#[test]
+fn a_file_of_unknown_keys_is_refused_by_name() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "max-batch = 8\nmax-dealy = \"1s\"\n").unwrap();
+    let (code, error) = failure(&["serve", "--config", file.path().to_str().unwrap()]);
+    assert_eq!(code, 64);
+    assert!(error.contains("max-dealy"), "{error}");
+}
+
+#[test]
+fn a_port_that_is_taken_is_a_failure_of_its_own() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let (code, error) = failure(&["serve", "--http-addr", &address]);
+    assert_eq!(code, 1, "{error}");
+    assert!(error.contains(&format!("binding {address}")), "{error}");
+}
+
+#[test]
+fn health_of_nobody_is_a_failure() {
+    // bound and dropped: nobody listens there
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (code, error) = failure(&["health", &format!("http://{address}")]);
+    assert_eq!(code, 1, "{error}");
+    assert!(error.contains("refused"), "{error}");
+}
+
+#[test]
+fn help_and_version_are_no_errors() {
+    assert!(stdout(&["--help"]).contains("convnext serve"));
+    assert!(stdout(&["serve", "--help"]).contains("CONVNEXT_MAX_BATCH"));
+    assert!(stdout(&["--version"]).contains(env!("CARGO_PKG_VERSION")));
+}
