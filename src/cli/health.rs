@@ -47,16 +47,18 @@ fn uri(text: &str) -> anyhow::Result<Uri> {
 async fn ask(uri: Uri, timeout: Duration) -> anyhow::Result<String> {
     let client = Client::builder(TokioExecutor::new()).build_http::<Empty<Bytes>>();
     let request = async {
-        let response = client.get(uri).await.map_err(|error| match std::error::Error::source(&error) {
-            Some(cause) => anyhow!("{cause}"),
-            None => anyhow!(error),
-        })?;
+        let response = client.get(uri).await.map_err(|error| anyhow!("{}", innermost(&error)))?;
         let status = response.status();
         let body = Limited::new(response.into_body(), 64 << 10).collect().await.map_err(|error| anyhow!(error))?;
         let text = String::from_utf8_lossy(&body.to_bytes()).trim().to_owned();
         if status.is_success() { Ok(text) } else { bail!("{status}: {text}") }
     };
     tokio::time::timeout(timeout, request).await.map_err(|_| anyhow!("no answer within {} ms", timeout.as_millis()))?
+}
+
+/// What lies at the bottom of an error, as "Connection refused": the layers above it only say that they failed.
+fn innermost(error: &dyn std::error::Error) -> &dyn std::error::Error {
+    std::iter::successors(Some(error), |error| error.source()).last().unwrap_or(error)
 }
 
 #[cfg(test)]

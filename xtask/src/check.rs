@@ -26,8 +26,8 @@ pub(crate) fn check(options: &Options) -> Result<()> {
     deny()
 }
 
-/// The part that `cargo xtask test` begins with.
-pub(crate) fn lint() -> Result<()> {
+/// Format and lints: the quick part.
+fn lint() -> Result<()> {
     step(&mut cargo(&["fmt", "--all", "--check"])).context("`cargo fmt --all` mends it")?;
     step(&mut cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))
 }

@@ -1,29 +1,25 @@
-//! `cargo xtask test`: lints and every test, with what the tests need.
+//! `cargo xtask test`: every test, with what the tests need.
 
 use anyhow::Result;
 
-use crate::check::lint;
 use crate::provision;
 use crate::run::{answers, cargo, in_ci, step};
 
-/// Lints and all tests: the command of the README, and what CI runs.
+/// All tests: the command of the README. CI runs `check` before it.
 ///
 /// First fetches what the tests need and this machine lacks: the Fashion-MNIST test images and promtool (Debian packages,
 /// unpacked under target/, not installed), curl, and a Python environment with Hugging Face's client. What cannot be had is
 /// named, and its tests are skipped; with CI=true it is a failure.
-/// Then rustfmt and clippy, then all tests with cargo-nextest where it is installed, else with `cargo test`.
+/// Then all tests with cargo-nextest where it is installed, else with `cargo test`.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Run only the tests whose names contain one of these words, without lints.
+    /// Run only the tests whose names contain one of these words.
     filters: Vec<String>,
 }
 
 /// Runs everything.
 pub(crate) fn test(options: &Options) -> Result<()> {
     let provisions = provision::all()?;
-    if options.filters.is_empty() {
-        lint()?;
-    }
     let mut runs = if answers(cargo(&["nextest", "--version"])) {
         // nextest leaves out doctests.
         vec![cargo(&["test", "--workspace", "--doc"]), cargo(&["nextest", "run", "--workspace"])]
