@@ -22,7 +22,7 @@ struct Cli {
 
 const AFTER_HELP: &str = "\
 Before a commit:    cargo xtask check
-Before a push:      cargo xtask test      (what CI runs: see .ci/run)
+Before a push:      cargo xtask test      (CI runs both: see .ci/run)
 One test, quickly:  cargo xtask test fashion_mnist
 
 Everything that is fetched or built lies under target/: `cargo clean` undoes it.";
