@@ -50,7 +50,7 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
         program.input.width,
         program.cost().macs as f64 / 1e9
     );
-    let options = Options { max_batch: count.min(8), threads };
+    let options = Options { max_batch: count.min(8), threads, profile: false };
     let compile = |engine: &dyn Engine| {
         engine.compile(program, &*network.weights, &options).with_context(|| format!("loading on {}", engine.device()))
     };

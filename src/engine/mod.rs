@@ -8,7 +8,9 @@ pub mod cpu;
 pub mod reference;
 mod slots;
 
-use crate::program::{Program, WeightError, WeightSource};
+use std::time::Duration;
+
+use crate::program::{Cost, Program, WeightError, WeightSource};
 
 /// A kind of device that runs programs.
 pub trait Engine: Send + Sync {
@@ -25,6 +27,20 @@ pub trait Engine: Send + Sync {
         weights: &dyn WeightSource,
         options: &Options,
     ) -> Result<Box<dyn Executable>, LoadError>;
+
+    /// The fastest that this device goes with so many threads, measured now; None where nobody asks for speed.
+    fn peak(&self, _threads: usize) -> Option<Peak> {
+        None
+    }
+}
+
+/// The fastest that a device can go: what its operations are measured against.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Peak {
+    /// Floating-point operations a second (two a multiply-accumulate), of a matrix product whose operands are in the cache.
+    pub flops: f64,
+    /// Bytes a second, read and written, of a copy in memory.
+    pub bytes: f64,
 }
 
 /// What the one who compiles may choose.
@@ -34,6 +50,8 @@ pub struct Options {
     pub max_batch: usize,
     /// Threads that compute; on engines without threads of their own this says nothing.
     pub threads: usize,
+    /// Whether [`Executable::profile`] is kept, which costs a clock reading an operation and thread.
+    pub profile: bool,
 }
 
 /// A program with its weights, ready to run. Not `Send`: a GPU's graphs stay on the thread that made them.
@@ -60,6 +78,26 @@ pub trait Executable {
     /// [`RunError::Input`] when no batch was launched since the last one was finished; [`RunError::Batch`] or
     /// [`RunError::DeviceLost`] from the device.
     fn finish(&mut self) -> Result<&[f32], RunError>;
+
+    /// What each operation took since compilation, in running order; empty where [`Options::profile`] is off or unknown.
+    fn profile(&self) -> Vec<OpTime> {
+        Vec::new()
+    }
+}
+
+/// What an operation took, or several that the engine computes as one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OpTime {
+    /// Its place in the network, as `stages.2.blocks.0.fc1`.
+    pub name: String,
+    /// What is computed, as `linear + gelu`.
+    pub kind: &'static str,
+    /// What it costs an image.
+    pub cost: Cost,
+    /// Images that went through it.
+    pub images: u64,
+    /// Time that threads spent in it, summed over them.
+    pub busy: Duration,
 }
 
 /// Batch sizes of an executable.

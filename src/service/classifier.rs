@@ -142,7 +142,8 @@ impl Classifier {
         let decoder = Decoder::new(settings.decode_threads).map_err(|e| system("decode pool")(&e))?;
         let limits = settings.limits;
 
-        let options = Options { max_batch: settings.max_batch.max(1), threads: settings.engine_threads.max(1) };
+        let (max_batch, threads) = (settings.max_batch.max(1), settings.engine_threads.max(1));
+        let options = Options { max_batch, threads, profile: false };
         let (mut loads, mut parts) = (Vec::new(), Vec::new());
         for NamedModel { name, checkpoint } in models {
             let metric_labels = ModelLabels {

@@ -27,7 +27,7 @@ fn neither_the_batch_nor_the_threads_move_a_bit_of_the_cpus_logits() {
         let weights = RandomWeights::new(&program, 1);
         let mut seen: Option<Vec<Vec<u32>>> = None;
         for threads in 1..=3 {
-            let mut executable = Cpu.compile(&program, &weights, &Options { max_batch: 9, threads }).unwrap();
+            let mut executable = Cpu.compile(&program, &weights, &Options { max_batch: 9, threads, profile: false }).unwrap();
             stage_all(executable.as_mut(), &program, 9);
             let singles: Vec<Vec<u32>> = (0..9).map(|slot| bits(&launch(executable.as_mut(), &[slot]))).collect();
             assert_eq!(seen.get_or_insert_with(|| singles.clone()), &singles, "{threads} threads");
@@ -141,7 +141,7 @@ fn a_missing_weight_is_an_error_of_loading_that_names_it() {
         }
     }
     let (program, weights) = small();
-    let options = Options { max_batch: 1, threads: 1 };
+    let options = Options { max_batch: 1, threads: 1, profile: false };
     // each by another way: a packed matrix, a norm that folds, one that does not, a vector of the epilogue, the last
     for name in [
         "stages.0.blocks.0.fc1.weight",
@@ -168,7 +168,7 @@ fn a_program_that_does_not_hold_together_and_a_batch_of_nothing_do_not_load() {
     let mut broken: Program = whole.clone();
     broken.ops.remove(3);
     for engine in engines() {
-        let options = Options { max_batch: 1, threads: 1 };
+        let options = Options { max_batch: 1, threads: 1, profile: false };
         let result = engine.compile(&broken, &weights, &options);
         assert!(matches!(result.err(), Some(LoadError::Program { .. })), "{}", engine.device());
         let result = engine.compile(&whole, &weights, &Options { max_batch: 0, ..options });

@@ -25,7 +25,7 @@ fn compile(
     weights: &dyn WeightSource,
     max_batch: usize,
 ) -> Box<dyn Executable> {
-    engine.compile(program, weights, &Options { max_batch, threads: 2 }).expect("compiles")
+    engine.compile(program, weights, &Options { max_batch, threads: 2, profile: false }).expect("compiles")
 }
 
 /// The logits of a launch.
