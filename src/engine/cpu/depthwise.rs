@@ -1,112 +1,212 @@
-//! Depthwise convolution, vectors along the channels; the norm that follows a row runs while it is in the cache.
+//! Depthwise convolution: a vector of channels at a time, several places of a row in registers.
 
 use std::ops::Range;
 
-use super::maps::Maps;
+use pulp::{Simd, WithSimd};
+
+use super::aligned::{Aligned, NoMemory};
+use super::instructions::Instructions;
 use super::norm::Norm;
-use super::threads::Threads;
-use super::tile::Grid;
+use super::run::Run;
+use super::tile::{Grid, Tile};
+use super::vector::{load, multiply_add, store};
 use crate::program::Shape;
 
-/// Places of a tile, at least a row of the map: of the order of a million multiply-adds at 7×7 and 768 channels.
-const TILE_PLACES: usize = 16;
+/// Places of a tile: of the order of a million multiply-adds at 7×7 and 384 channels.
+const TILE_PLACES: usize = 56;
 
 /// A convolution of stride 1, zero padded, and a norm of what it gives.
 pub(super) struct Depthwise {
     shape: Shape,
     kernel: usize,
-    /// Blocks of 16, 8, 4 or 1 channels, each `[kernel, kernel, channels]`: a block's taps lie together in the cache.
-    taps: Vec<f32>,
-    /// `[c]`
-    bias: Vec<f32>,
+    /// `[c / lanes][kernel][kernel][lanes]`, the last vector filled with zeros.
+    taps: Aligned,
+    /// `[c]`, filled up likewise.
+    bias: Aligned,
     norm: Option<Norm>,
-}
-
-/// The channels of the block that starts where `left` channels are left.
-const fn block(left: usize) -> usize {
-    match left {
-        16.. => 16,
-        8.. => 8,
-        4.. => 4,
-        _ => 1,
-    }
 }
 
 impl Depthwise {
     /// Packs a weight `[kernel, kernel, c]`.
-    pub(super) fn new(shape: Shape, kernel: usize, weight: &[f32], bias: Vec<f32>, norm: Option<Norm>) -> Self {
-        let channels = shape.channels;
-        let mut taps = Vec::with_capacity(weight.len());
-        let mut first = 0;
-        while first < channels {
-            let end = first + block(channels - first);
-            weight.chunks_exact(channels).for_each(|tap| taps.extend_from_slice(&tap[first..end]));
-            first = end;
+    pub(super) fn new(
+        instructions: Instructions,
+        (shape, kernel): (Shape, usize),
+        weight: &[f32],
+        bias: &[f32],
+        norm: Option<Norm>,
+    ) -> Result<Self, NoMemory> {
+        let (channels, lanes) = (shape.channels, instructions.lanes());
+        let filled = channels.next_multiple_of(lanes);
+        let (mut taps, mut padded) = (Aligned::zeros(kernel * kernel * filled)?, Aligned::zeros(filled)?);
+        padded[..channels].copy_from_slice(bias);
+        for (tap, weights) in weight.chunks_exact(channels).enumerate() {
+            for (vector, weights) in weights.chunks(lanes).enumerate() {
+                let at = (vector * kernel * kernel + tap) * lanes;
+                taps[at..at + weights.len()].copy_from_slice(weights);
+            }
         }
-        Self { shape, kernel, taps, bias, norm }
+        Ok(Self { shape, kernel, taps, bias: padded, norm })
     }
 
-    /// Computes `images` maps of the input's shape.
-    pub(super) fn run(&self, threads: &Threads, images: usize, input: Maps<'_>, output: &mut [f32]) {
-        let Shape { height, width, channels } = self.shape;
-        let columns = width * channels;
-        let tile_rows = (TILE_PLACES / width).max(1);
-        let grid = Grid { images, rows: height, columns, tile_rows, tile_columns: columns };
-        grid.each(threads, output, |mut tile| {
-            let image = input.image(tile.image);
-            for (row, y) in tile.rows.clone().enumerate() {
-                let out = tile.row(row);
-                self.row(image, y, out);
-                if let Some(norm) = &self.norm {
-                    out.chunks_exact_mut(channels).for_each(|place| norm.place(place));
-                }
-            }
+    /// The shape of a map.
+    pub(super) fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    /// Computes maps of the input's shape.
+    pub(super) fn run(&self, run: Run<'_>, input: &[f32], output: &mut [f32]) {
+        let columns = self.shape.channels;
+        let rows = output.len() / columns;
+        let tile_rows = TILE_PLACES.min(rows.div_ceil(run.threads.count()));
+        let grid = Grid { rows, columns, tile_rows, tile_columns: columns };
+        grid.each(run.threads, output, |tile, _| {
+            let lap = run.clock.lap();
+            run.instructions.run(Kernel { depthwise: self, input, tile });
+            lap.end(0);
         });
     }
 
-    /// A row `[w, c]` of the output.
-    fn row(&self, image: &[f32], y: usize, out: &mut [f32]) {
-        let channels = self.shape.channels;
-        let mut first = 0;
-        while first < channels {
-            match block(channels - first) {
-                16 => self.block::<16>(image, y, first, out),
-                8 => self.block::<8>(image, y, first, out),
-                4 => self.block::<4>(image, y, first, out),
-                _ => self.block::<1>(image, y, first, out),
+    /// Computes the tile's places, counted through all maps of the input.
+    #[inline(always)]
+    pub(super) fn places<S: Simd>(&self, simd: S, input: &[f32], tile: &mut Tile<'_>) {
+        let Shape { width, .. } = self.shape;
+        let mut place = tile.rows.start;
+        while place < tile.rows.end {
+            let (image, inside) = (place / self.shape.rows(), place % self.shape.rows());
+            let (y, x) = (inside / width, inside % width);
+            let end = tile.rows.end.min(place + width - x);
+            let image = &input[image * self.shape.len()..][..self.shape.len()];
+            self.line(simd, image, (y, x), tile, place - tile.rows.start..end - tile.rows.start);
+            place = end;
+        }
+        if let Some(norm) = &self.norm {
+            for row in 0..tile.rows.len() {
+                norm.place(simd, tile.row(row));
             }
-            first += block(channels - first);
         }
     }
 
-    /// `N` channels, from `first` on, of a row of the output.
-    fn block<const N: usize>(&self, image: &[f32], y: usize, first: usize, out: &mut [f32]) {
-        let Shape { height, width, channels } = self.shape;
-        let (kernel, half) = (self.kernel, self.kernel / 2);
-        let taps = &self.taps[first * kernel * kernel..][..N * kernel * kernel];
-        let down = inside(y, height, kernel);
-        for x in 0..width {
-            let mut sums = [0.0; N];
-            sums.copy_from_slice(&self.bias[first..][..N]);
-            let across = inside(x, width, kernel);
-            for tap_y in down.clone() {
-                let line = &image[(y + tap_y - half) * width * channels..][..width * channels];
-                let places = line[(x + across.start - half) * channels..].chunks(channels);
-                let taps = taps[(tap_y * kernel + across.start) * N..].chunks_exact(N);
-                for ((place, tap), _) in places.zip(taps).zip(across.clone()) {
-                    let place = &place[first..][..N];
-                    for lane in 0..N {
-                        sums[lane] += place[lane] * tap[lane];
+    /// Computes the places from (y, x) on, in one row of the map.
+    #[inline(always)]
+    fn line<S: Simd>(
+        &self,
+        simd: S,
+        image: &[f32],
+        (y, x): (usize, usize),
+        tile: &mut Tile<'_>,
+        rows: Range<usize>,
+    ) {
+        let (taps, _) = S::as_simd_f32s(&self.taps);
+        let (bias, _) = S::as_simd_f32s(&self.bias);
+        // registers for 7 or 8 places, whichever divides the row: 224-pixel images have maps of 56, 28, 14 and 7
+        let most = if self.shape.width % 7 == 0 { 7 } else { 8 };
+        for (vector, taps) in taps.chunks_exact(self.kernel * self.kernel).enumerate() {
+            let channels = Channels { first: vector * S::F32_LANES, taps, bias: bias[vector] };
+            let mut row = rows.start;
+            while row < rows.end {
+                let (left, x) = (rows.end - row, x + row - rows.start);
+                let place = ((y, x), row);
+                row += match (self.kernel, left.min(most)) {
+                    (7, 8) => self.window::<S, 7, 8>(simd, image, &channels, place, tile),
+                    (7, 7) => self.window::<S, 7, 7>(simd, image, &channels, place, tile),
+                    (7, 4..) => self.window::<S, 7, 4>(simd, image, &channels, place, tile),
+                    (7, 2..) => self.window::<S, 7, 2>(simd, image, &channels, place, tile),
+                    (7, _) => self.window::<S, 7, 1>(simd, image, &channels, place, tile),
+                    _ => self.single(simd, image, &channels, place, tile),
+                };
+            }
+        }
+    }
+
+    /// `X` places by a kernel of side `K`, for a vector of channels; gives `X`.
+    #[inline(always)]
+    fn window<S: Simd, const K: usize, const X: usize>(
+        &self,
+        simd: S,
+        image: &[f32],
+        channels: &Channels<'_, S>,
+        ((y, x), row): ((usize, usize), usize),
+        tile: &mut Tile<'_>,
+    ) -> usize {
+        let Shape { height, width, channels: all } = self.shape;
+        let half = K / 2;
+        let end = all.min(channels.first + S::F32_LANES);
+        let mut sums = [channels.bias; X];
+        for tap_y in inside(y, height, K) {
+            let line = &image[(y + tap_y - half) * width * all..][..width * all];
+            let taps: [S::f32s; K] = std::array::from_fn(|tap_x| channels.taps[tap_y * K + tap_x]);
+            for step in 0..X + K - 1 {
+                // outside of the map are zeros, which add nothing
+                let column = (x + step).wrapping_sub(half);
+                if column < width {
+                    let value = load(simd, &line[column * all + channels.first..column * all + end]);
+                    for place in 0..X {
+                        if step >= place && step - place < K {
+                            sums[place] = multiply_add(simd, value, taps[step - place], sums[place]);
+                        }
                     }
                 }
             }
-            out[x * channels + first..][..N].copy_from_slice(&sums);
         }
+        for (place, sum) in sums.into_iter().enumerate() {
+            store(simd, &mut tile.row(row + place)[channels.first..end], sum);
+        }
+        X
+    }
+
+    /// One place by a kernel of any side, for a vector of channels; gives 1.
+    #[inline(always)]
+    fn single<S: Simd>(
+        &self,
+        simd: S,
+        image: &[f32],
+        channels: &Channels<'_, S>,
+        ((y, x), row): ((usize, usize), usize),
+        tile: &mut Tile<'_>,
+    ) -> usize {
+        let Shape { height, width, channels: all } = self.shape;
+        let (kernel, half) = (self.kernel, self.kernel / 2);
+        let end = all.min(channels.first + S::F32_LANES);
+        let mut sum = channels.bias;
+        for tap_y in inside(y, height, kernel) {
+            for tap_x in inside(x, width, kernel) {
+                let place = ((y + tap_y - half) * width + x + tap_x - half) * all;
+                let value = load(simd, &image[place + channels.first..place + end]);
+                sum = multiply_add(simd, value, channels.taps[tap_y * kernel + tap_x], sum);
+            }
+        }
+        store(simd, &mut tile.row(row)[channels.first..end], sum);
+        1
     }
 }
 
+/// A vector of channels and what they are convolved with.
+struct Channels<'a, S: Simd> {
+    first: usize,
+    /// `[kernel, kernel]`
+    taps: &'a [S::f32s],
+    bias: S::f32s,
+}
+
 /// The taps of a kernel centred at `position` that lie inside a side: those outside meet zeros.
+#[inline(always)]
 fn inside(position: usize, side: usize, kernel: usize) -> Range<usize> {
     let half = kernel / 2;
     half.saturating_sub(position)..kernel.min(side + half - position)
+}
+
+/// Computes a tile.
+struct Kernel<'a> {
+    depthwise: &'a Depthwise,
+    input: &'a [f32],
+    tile: Tile<'a>,
+}
+
+impl WithSimd for Kernel<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(mut self, simd: S) {
+        self.depthwise.places(simd, self.input, &mut self.tile);
+    }
 }

@@ -1,8 +1,7 @@
 //! Global response normalisation: the channels' norms first, which need the whole map, then one multiply-add an element.
 
-use super::maps::Maps;
 use super::pool::column_sums;
-use super::threads::Threads;
+use super::run::Run;
 use super::tile::Grid;
 
 /// Places of a tile of the second pass.
@@ -23,32 +22,27 @@ impl Grn {
         Self { eps, scale, shift }
     }
 
-    /// Computes `images` maps `[rows, c]`; `factors` is `[images, c]` to work in.
-    pub(super) fn run(
-        &self,
-        threads: &Threads,
-        (images, rows): (usize, usize),
-        input: Maps<'_>,
-        factors: &mut [f32],
-        output: &mut [f32],
-    ) {
+    /// Computes maps `[rows, c]`; `factors` is `[images, c]` to work in.
+    pub(super) fn run(&self, run: Run<'_>, rows: usize, input: &[f32], factors: &mut [f32], output: &mut [f32]) {
         let channels = self.scale.len();
-        column_sums(threads, (images, channels), input, factors, |x| x * x, f64::sqrt);
+        column_sums(run, (rows, channels), input, factors, |x| x * x, f64::sqrt);
         for norms in factors.chunks_exact_mut(channels) {
             let mean = norms.iter().map(|norm| f64::from(*norm)).sum::<f64>() / channels as f64;
             let inverse = (1.0 / (mean + f64::from(self.eps))) as f32;
             norms.iter_mut().zip(&self.scale).for_each(|(norm, scale)| *norm = 1.0 + scale * (*norm * inverse));
         }
-        let grid = Grid { images, rows, columns: channels, tile_rows: TILE_ROWS, tile_columns: channels };
-        grid.each(threads, output, |mut tile| {
-            let factors = &factors[tile.image * channels..][..channels];
-            let places = input.image(tile.image)[tile.rows.start * channels..].chunks_exact(channels);
-            for (row, place) in (0..tile.rows.len()).zip(places) {
+        let grid = Grid { rows: output.len() / channels, columns: channels, tile_rows: TILE_ROWS, tile_columns: channels };
+        grid.each(run.threads, output, |mut tile, _| {
+            let lap = run.clock.lap();
+            let places = input[tile.rows.start * channels..].chunks_exact(channels);
+            for (row, (index, place)) in tile.rows.clone().zip(places).enumerate() {
+                let factors = &factors[index / rows * channels..][..channels];
                 let affine = factors.iter().zip(&self.shift);
                 for ((out, x), (factor, shift)) in tile.row(row).iter_mut().zip(place).zip(affine) {
                     *out = x * factor + shift;
                 }
             }
+            lap.end(0);
         });
     }
 }

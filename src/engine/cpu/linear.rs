@@ -1,88 +1,68 @@
-//! Linear: a matrix product by tiles, whose epilogue runs while a tile is in the cache.
+//! Linear: a matrix product whose epilogue runs while the sums are in the cache.
 
-use super::gelu::gelu;
-use super::maps::Maps;
-use super::threads::Threads;
+use pulp::{Simd, WithSimd};
+
+use super::epilogue::Epilogue;
+use super::matrix::Matrix;
+use super::product::{Rows, multiply};
+use super::run::Run;
+use super::strips::strip_rows;
 use super::tile::{Grid, Tile};
-use crate::program::Activation;
 
-/// Rows of a tile: a multiple of the rows that gemm's kernels compute at once (6, 8, 12), and few enough that a tile of 192
-/// columns, 54 KiB, is still in the L2 cache for its epilogue.
-const TILE_ROWS: usize = 72;
-/// Columns of a tile and of a weight's panel: a multiple of the columns that gemm's kernels compute at once (16, 48), and few
-/// enough that a map of few rows (7×7 is 49) still makes several tasks.
-const TILE_COLUMNS: usize = 192;
+/// Rows for each thread below which threads share rows and take columns each: their weights are then read once.
+pub(super) const FEW_ROWS: usize = 16;
+/// Tasks for each thread when they take columns.
+const TASKS: usize = 2;
 
-/// `y = act(x·Wᵀ + bias) · scale + residual` on `rows` places.
+/// `y = act(x·Wᵀ + bias) · scale + residual` at each place.
 pub(super) struct Linear {
-    /// Places of an image.
-    rows: usize,
-    /// Columns of the input.
-    depth: usize,
-    /// The weight's columns in panels of `TILE_COLUMNS`, each `[depth, columns]`: gemm reads them as they lie.
-    panels: Vec<f32>,
-    /// `[out]`
-    bias: Vec<f32>,
-    activation: Option<Activation>,
-    /// `[out]`
-    scale: Option<Vec<f32>>,
+    pub(super) weight: Matrix,
+    pub(super) epilogue: Epilogue,
 }
 
 impl Linear {
-    /// Packs a weight `[out, depth]`.
-    pub(super) fn new(
-        rows: usize,
-        weight: &[f32],
-        bias: Vec<f32>,
-        activation: Option<Activation>,
-        scale: Option<Vec<f32>>,
-    ) -> Self {
-        let depth = weight.len() / bias.len();
-        let mut panels = Vec::with_capacity(weight.len());
-        for panel in weight.chunks(TILE_COLUMNS * depth) {
-            let columns = panel.len() / depth;
-            panels.extend((0..depth).flat_map(|k| (0..columns).map(move |column| panel[column * depth + k])));
-        }
-        Self { rows, depth, panels, bias, activation, scale }
-    }
-
-    /// Computes `images` maps `[rows, out]` of maps `[rows, depth]`.
-    pub(super) fn run(
-        &self,
-        threads: &Threads,
-        images: usize,
-        input: Maps<'_>,
-        residual: Option<Maps<'_>>,
-        output: &mut [f32],
-    ) {
-        let columns = self.bias.len();
-        let grid =
-            Grid { images, rows: self.rows, columns, tile_rows: TILE_ROWS, tile_columns: TILE_COLUMNS.min(columns) };
-        grid.each(threads, output, |mut tile| {
-            let matrix = &input.image(tile.image)[tile.rows.start * self.depth..tile.rows.end * self.depth];
-            let panel = &self.panels[tile.columns.start * self.depth..tile.columns.end * self.depth];
-            tile.product(matrix, self.depth, panel);
-            self.epilogue(&mut tile, residual);
+    /// Computes rows `[rows, out]` of rows `[rows, depth]`.
+    pub(super) fn run(&self, run: Run<'_>, part: usize, input: &[f32], residual: Option<&[f32]>, output: &mut [f32]) {
+        let (depth, columns) = (self.weight.depth(), self.weight.columns());
+        let (rows, threads) = (output.len() / columns, run.threads.count());
+        let (tile_rows, tile_columns) = if rows >= threads * FEW_ROWS {
+            (strip_rows(rows, threads, depth + columns), columns)
+        } else {
+            (rows, columns.div_ceil(threads * TASKS).next_multiple_of(self.weight.panel()))
+        };
+        let grid = Grid { rows, columns, tile_rows, tile_columns };
+        grid.each(run.threads, output, |tile, _| {
+            let lap = run.clock.lap();
+            let input = Rows::new(input, depth).from(tile.rows.start);
+            let residual = residual.map(|values| Rows::new(values, columns).from(tile.rows.start));
+            run.instructions.run(Kernel { linear: self, input, residual, tile });
+            lap.end(part);
         });
     }
 
-    fn epilogue(&self, tile: &mut Tile<'_>, residual: Option<Maps<'_>>) {
-        let columns = tile.columns.clone();
-        let residual = residual.map(|maps| maps.image(tile.image));
-        for row in 0..tile.rows.len() {
-            let first = (tile.rows.start + row) * self.bias.len() + columns.start;
-            let values = tile.row(row);
-            values.iter_mut().zip(&self.bias[columns.clone()]).for_each(|(value, bias)| *value += bias);
-            match self.activation {
-                Some(Activation::Gelu) => values.iter_mut().for_each(|value| *value = gelu(*value)),
-                None => {}
-            }
-            if let Some(scale) = &self.scale {
-                values.iter_mut().zip(&scale[columns.clone()]).for_each(|(value, scale)| *value *= scale);
-            }
-            if let Some(residual) = residual {
-                values.iter_mut().zip(&residual[first..]).for_each(|(value, residual)| *value += residual);
-            }
+    /// Computes a tile, of rows that start with the tile's first.
+    #[inline(always)]
+    pub(super) fn tile<S: Simd>(&self, simd: S, input: Rows<'_>, residual: Option<Rows<'_>>, tile: &mut Tile<'_>) {
+        for block in 0..self.weight.blocks() {
+            let input = input.skip(self.weight.depths(block).start);
+            multiply(simd, input, (&self.weight, block), tile, &self.epilogue, residual);
         }
+    }
+}
+
+/// Computes a tile.
+struct Kernel<'a> {
+    linear: &'a Linear,
+    input: Rows<'a>,
+    residual: Option<Rows<'a>>,
+    tile: Tile<'a>,
+}
+
+impl WithSimd for Kernel<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(mut self, simd: S) {
+        self.linear.tile(simd, self.input, self.residual, &mut self.tile);
     }
 }

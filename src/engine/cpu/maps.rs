@@ -13,10 +13,19 @@ pub(super) enum Maps<'a> {
 
 impl<'a> Maps<'a> {
     /// The map of an image, channels last.
+    #[inline(always)]
     pub(super) fn image(self, image: usize) -> &'a [f32] {
         match self {
             Self::Staged(slots, order) => slots.image(order[image]),
             Self::Buffer(values, len) => &values[image * len..][..len],
+        }
+    }
+
+    /// The maps of all images, one after another. Plans hand staged images only to what reads them one by one.
+    pub(super) fn all(self) -> &'a [f32] {
+        match self {
+            Self::Staged(..) => &[],
+            Self::Buffer(values, _) => values,
         }
     }
 }

@@ -2,39 +2,70 @@
 //!
 //! A batch of n equals n singles bit for bit, whatever the number of threads. Not here: queues (`service`).
 
+mod aligned;
 mod arena;
+mod block;
 mod depthwise;
+mod draft;
+mod epilogue;
 mod gelu;
 mod grn;
+mod ingest;
+mod instructions;
 mod linear;
 mod maps;
+mod matrix;
 mod norm;
 mod patchify;
+mod peak;
 mod plan;
 mod pool;
+mod product;
+mod run;
+mod strips;
 mod threads;
 mod tile;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod twins;
+mod vector;
 
-use plan::Plan;
+pub use instructions::Instructions;
+
+use aligned::Aligned;
+use draft::DraftError;
+use plan::{Memory, Plan};
 use threads::Threads;
 
-use super::slots::{Slots, zeros};
-use super::{Buckets, Engine, Executable, Input, LoadError, Options, RunError};
+use super::slots::Slots;
+use super::{Buckets, Engine, Executable, Input, LoadError, OpTime, Options, Peak, RunError};
 use crate::program::{Program, WeightSource, fold};
 
 /// Images that are computed side by side, whatever the batch.
 ///
-/// Each weight is read once for so many images, and buffers are as many times an image's: 29 MB of ConvNeXt-T at 224. On
-/// one core the demo model takes a third less time an image than with 1 in flight, and no less with 8 or 16; threads do not
-/// ask for more either, for the cut into tiles feeds many with few images.
+/// Each weight is read once for so many images, and buffers are as many times an image's: 10 MB of ConvNeXt-T at 224.
 const IMAGES_IN_FLIGHT: usize = 4;
 
 /// Runs programs on the processor's cores.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Cpu;
+#[derive(Clone, Copy, Debug)]
+pub struct Cpu {
+    instructions: Instructions,
+}
+
+impl Cpu {
+    /// With these instructions, which the machine has.
+    #[must_use]
+    pub fn new(instructions: Instructions) -> Self {
+        Self { instructions }
+    }
+}
+
+impl Default for Cpu {
+    /// With the best instructions of the machine.
+    fn default() -> Self {
+        Self::new(Instructions::best())
+    }
+}
 
 impl Engine for Cpu {
     fn device(&self) -> &str {
@@ -51,17 +82,24 @@ impl Engine for Cpu {
         let broken = |why| LoadError::Program { architecture: program.architecture.clone(), why };
         program.check().map_err(broken)?;
         let slots = Slots::new(self.device(), program.input, options)?;
-        let plan = Plan::new(&fold(program), weights)?;
-        let threads = Threads::new(options.threads)
-            .map_err(|cause| failed(format!("{} threads cannot be started: {cause}", options.threads)))?;
-        let images = options.max_batch.min(IMAGES_IN_FLIGHT);
-        let total: usize = plan.buffers().iter().sum();
-        let buffers = plan.buffers().iter().map(|len| zeros(len * images)).collect::<Result<_, _>>();
-        let buffers = buffers.map_err(|()| {
-            failed(format!("no memory for activations, {} MB", (total * images * 4).div_ceil(1_000_000)))
+        let plan = draft::plan(self.instructions, &fold(program), weights).map_err(|error| match error {
+            DraftError::Weights(error) => LoadError::Weights(error),
+            DraftError::Memory(_) => failed(error.to_string()),
         })?;
+        let threads = Threads::new(options.threads, plan.thread_memory()).map_err(|error| failed(error.to_string()))?;
+        let images = options.max_batch.min(IMAGES_IN_FLIGHT);
+        let no_memory = |error| failed(format!("{error} for activations"));
+        let buffers = plan.buffers.iter().map(|len| Aligned::zeros(len * images));
+        let buffers = buffers.collect::<Result<_, _>>().map_err(no_memory)?;
+        let shared = Aligned::zeros(plan.shared(threads.count())).map_err(no_memory)?;
         let logits = vec![0.0; options.max_batch * plan.classes()];
-        Ok(Box::new(Processor { plan, threads, slots, buffers, logits, launched: None }))
+        let memory = Memory { buffers, shared };
+        let profile = options.profile.then_some(0);
+        Ok(Box::new(Processor { plan, threads, slots, memory, logits, launched: None, profile }))
+    }
+
+    fn peak(&self, threads: usize) -> Option<Peak> {
+        peak::measure(self.instructions, threads)
     }
 }
 
@@ -70,12 +108,13 @@ struct Processor {
     plan: Plan,
     threads: Threads,
     slots: Slots,
-    /// As [`Plan::buffers`], each for `IMAGES_IN_FLIGHT` images.
-    buffers: Vec<Vec<f32>>,
+    memory: Memory,
     /// `[max_batch, classes]`
     logits: Vec<f32>,
     /// Images of the batch that waits to be finished.
     launched: Option<usize>,
+    /// Images that were computed, where a profile is kept.
+    profile: Option<u64>,
 }
 
 impl Executable for Processor {
@@ -89,14 +128,15 @@ impl Executable for Processor {
 
     fn launch(&mut self, slots: &[usize]) -> Result<(), RunError> {
         self.slots.check_batch(slots)?;
-        let Self { plan, threads, slots: staged, buffers, logits, .. } = self;
-        let classes = plan.classes();
+        let Self { plan, threads, slots: staged, memory, logits, profile, .. } = self;
+        let (classes, profiled) = (plan.classes(), profile.is_some());
         let logits = logits[..slots.len() * classes].chunks_mut(IMAGES_IN_FLIGHT * classes);
         threads.enter(|| {
             for (group, logits) in slots.chunks(IMAGES_IN_FLIGHT).zip(logits) {
-                plan.run(threads, (staged, group), buffers, logits);
+                plan.run((threads, profiled), (staged, group), memory, logits);
             }
         });
+        *profile = profile.map(|images| images + slots.len() as u64);
         self.launched = Some(slots.len());
         Ok(())
     }
@@ -104,5 +144,9 @@ impl Executable for Processor {
     fn finish(&mut self) -> Result<&[f32], RunError> {
         let batch = self.launched.take().ok_or_else(|| RunError::Input("no batch was launched".to_owned()))?;
         Ok(&self.logits[..batch * self.plan.classes()])
+    }
+
+    fn profile(&self) -> Vec<OpTime> {
+        self.profile.map(|images| self.plan.times(images)).unwrap_or_default()
     }
 }

@@ -1,13 +1,16 @@
 //! Layer norm in two passes: the mean first, then the variance about it, which is exact where a mean of squares is not.
 
-use super::maps::Maps;
-use super::threads::Threads;
-use super::tile::Grid;
+use pulp::{Simd, WithSimd};
+
+use super::product::Rows;
+use super::run::Run;
+use super::tile::{Grid, Tile};
+use super::vector::multiply_add;
 
 /// Places of a tile.
 const TILE_ROWS: usize = 64;
-/// Partial sums: the compiler makes vectors of them, and each adds up few enough numbers for f32.
-const LANES: usize = 16;
+/// Vectors of partial sums, so that one addition does not wait for another.
+const SUMS: usize = 4;
 
 /// A norm of each place's channels.
 pub(super) struct Norm {
@@ -22,54 +25,84 @@ impl Norm {
         Self { eps, affine }
     }
 
-    /// Computes `images` maps `[rows, channels]`.
-    pub(super) fn run(
-        &self,
-        threads: &Threads,
-        (images, rows, channels): (usize, usize, usize),
-        input: Maps<'_>,
-        output: &mut [f32],
-    ) {
-        let grid = Grid { images, rows, columns: channels, tile_rows: TILE_ROWS, tile_columns: channels };
-        grid.each(threads, output, |mut tile| {
-            let places = input.image(tile.image)[tile.rows.start * channels..].chunks_exact(channels);
-            for (row, place) in (0..tile.rows.len()).zip(places) {
-                let out = tile.row(row);
-                out.copy_from_slice(place);
-                self.place(out);
-            }
+    /// Computes maps `[rows, channels]`.
+    pub(super) fn run(&self, run: Run<'_>, channels: usize, input: &[f32], output: &mut [f32]) {
+        let rows = output.len() / channels;
+        let grid = Grid { rows, columns: channels, tile_rows: TILE_ROWS, tile_columns: channels };
+        grid.each(run.threads, output, |tile, _| {
+            let lap = run.clock.lap();
+            let input = Rows::new(input, channels).from(tile.rows.start);
+            run.instructions.run(Kernel { norm: self, input, tile });
+            lap.end(0);
         });
     }
 
     /// Norms the channels of one place where they stand.
-    pub(super) fn place(&self, channels: &mut [f32]) {
+    #[inline(always)]
+    pub(super) fn place<S: Simd>(&self, simd: S, channels: &mut [f32]) {
         let count = channels.len() as f32;
-        let mean = sum(channels, |x| x) / count;
-        let variance = sum(channels, |x| (x - mean) * (x - mean)) / count;
+        let mean = sum::<S, false>(simd, channels, 0.0) / count;
+        let variance = sum::<S, true>(simd, channels, mean) / count;
         let factor = 1.0 / (variance + self.eps).sqrt();
-        channels.iter_mut().for_each(|x| *x = (*x - mean) * factor);
+        let (means, factors) = (simd.splat_f32s(mean), simd.splat_f32s(factor));
+        let (vectors, rest) = S::as_mut_simd_f32s(channels);
+        let whole = vectors.len() * S::F32_LANES;
+        for x in vectors.iter_mut() {
+            *x = simd.mul_f32s(simd.sub_f32s(*x, means), factors);
+        }
+        for x in rest.iter_mut() {
+            *x = (*x - mean) * factor;
+        }
         if let Some((scale, shift)) = &self.affine {
-            channels.iter_mut().zip(scale.iter().zip(shift)).for_each(|(x, (scale, shift))| *x = *x * scale + shift);
+            let affine = S::as_simd_f32s(scale).0.iter().zip(S::as_simd_f32s(shift).0);
+            for (x, (scale, shift)) in vectors.iter_mut().zip(affine) {
+                *x = multiply_add(simd, *x, *scale, *shift);
+            }
+            for (x, (scale, shift)) in rest.iter_mut().zip(scale[whole..].iter().zip(&shift[whole..])) {
+                *x = *x * scale + shift;
+            }
         }
     }
 }
 
-/// The sum of `term` over all values, in lanes.
-#[inline]
-fn sum(values: &[f32], term: impl Fn(f32) -> f32) -> f32 {
-    let mut lanes = [0.0; LANES];
-    let chunks = values.chunks_exact(LANES);
-    let rest = chunks.remainder();
-    for chunk in chunks {
-        lanes.iter_mut().zip(chunk).for_each(|(lane, x)| *lane += term(*x));
-    }
-    lanes.iter_mut().zip(rest).for_each(|(lane, x)| *lane += term(*x));
-    let mut width = LANES / 2;
-    while width > 0 {
-        for lane in 0..width {
-            lanes[lane] += lanes[lane + width];
+/// Norms the rows of a tile.
+struct Kernel<'a> {
+    norm: &'a Norm,
+    input: Rows<'a>,
+    tile: Tile<'a>,
+}
+
+impl WithSimd for Kernel<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { norm, input, mut tile } = self;
+        for row in 0..tile.rows.len() {
+            let out = tile.row(row);
+            out.copy_from_slice(&input.row(row)[..out.len()]);
+            norm.place(simd, out);
         }
-        width /= 2;
     }
-    lanes[0]
+}
+
+/// The sum of all values less their mean, or of the squares of that.
+#[inline(always)]
+fn sum<S: Simd, const SQUARES: bool>(simd: S, values: &[f32], mean: f32) -> f32 {
+    let (vectors, rest) = S::as_simd_f32s(values);
+    let means = simd.splat_f32s(mean);
+    let mut sums = [simd.splat_f32s(0.0); SUMS];
+    for chunk in vectors.chunks(SUMS) {
+        for (sum, x) in sums.iter_mut().zip(chunk) {
+            let x = simd.sub_f32s(*x, means);
+            *sum = if SQUARES { multiply_add(simd, x, x, *sum) } else { simd.add_f32s(*sum, x) };
+        }
+    }
+    let all = simd.add_f32s(simd.add_f32s(sums[0], sums[1]), simd.add_f32s(sums[2], sums[3]));
+    let mut total = simd.reduce_sum_f32s(all);
+    for x in rest {
+        let x = x - mean;
+        total += if SQUARES { x * x } else { x };
+    }
+    total
 }

@@ -1,33 +1,38 @@
-//! The plan: a folded program as steps over buffers. Here it is decided what is fused and where each value lies.
-//! Not here: how a step is computed.
-//!
-//! Fused: a linear's bias, activation, scale and residual into its matrix product; a norm into the depthwise convolution that
-//! it alone reads. A patchify becomes a gather of its patches and a linear.
+//! The plan: steps over buffers, ready to run. Not here: which operations became one step (`draft`), how a step is computed.
 
 use super::arena::{Access, Arena};
+use super::block::Block;
 use super::depthwise::Depthwise;
 use super::grn::Grn;
+use super::ingest;
 use super::linear::Linear;
 use super::maps::Maps;
 use super::norm::Norm;
-use super::patchify::Gather;
+use super::patchify::Patchify;
 use super::pool;
+use super::run::{Busy, Clock, Run};
 use super::threads::Threads;
+use super::instructions::Instructions;
+use crate::engine::OpTime;
 use crate::engine::slots::Slots;
-use crate::program::{self, Op, Program, Shape, TensorId, WeightError, WeightId, WeightSource};
+use crate::program::{Cost, Shape};
 
 /// Steps in running order.
 pub(super) struct Plan {
-    steps: Vec<Step>,
+    pub(super) instructions: Instructions,
+    pub(super) steps: Vec<Step>,
     /// Elements of each buffer, an image.
-    buffers: Vec<usize>,
+    pub(super) buffers: Vec<usize>,
     /// The logits' buffer.
     output: usize,
     classes: usize,
 }
 
-struct Step {
-    kernel: Kernel,
+/// A kernel and where its values lie.
+pub(super) struct Step {
+    pub(super) kernel: Kernel,
+    parts: Vec<Part>,
+    busy: Vec<Busy>,
     input: Place,
     residual: Option<Place>,
     /// A buffer to work in and the elements needed of it, an image.
@@ -36,16 +41,25 @@ struct Step {
     output: (usize, usize),
 }
 
-enum Kernel {
-    Gather(Gather),
+pub(super) enum Kernel {
+    Ingest,
+    Patchify(Patchify),
+    Block(Block),
     Depthwise(Depthwise),
-    /// With the shape of its map.
-    Norm(Norm, Shape),
+    /// With its channels.
+    Norm(Norm, usize),
     Linear(Linear),
     /// With the places of its map.
     Grn(Grn, usize),
     /// With the shape of its input.
     Pool(Shape),
+}
+
+/// A part of a step whose time can be told: one operation of the program or several that are computed together.
+pub(super) struct Part {
+    pub(super) name: String,
+    pub(super) kind: &'static str,
+    pub(super) cost: Cost,
 }
 
 /// Where a step reads.
@@ -57,27 +71,40 @@ enum Place {
     Buffer(usize, usize),
 }
 
-impl Plan {
-    /// Plans a program that holds together, and packs its weights one by one.
-    pub(super) fn new(program: &Program, weights: &dyn WeightSource) -> Result<Self, WeightError> {
-        let sizes = program.tensors.iter().map(|tensor| tensor.len()).collect();
-        let mut draft = Draft { program, weights, readers: program.readers(), sizes, steps: Vec::new() };
-        let mut ops = program.ops.iter().map(|(_, op)| op).peekable();
-        while let Some(op) = ops.next() {
-            match (op, ops.peek()) {
-                (Op::Depthwise(op), Some(Op::Norm(norm))) if draft.only_reads(norm, op.output) => {
-                    ops.next();
-                    draft.depthwise(op, Some(norm))?;
-                }
-                (op, _) => draft.single(op)?,
-            }
-        }
-        Ok(draft.place())
-    }
+/// What a run works in.
+pub(super) struct Memory {
+    /// As [`Plan::buffers`], each for the images that are computed side by side.
+    pub(super) buffers: Vec<super::aligned::Aligned>,
+    /// [`Plan::shared`] numbers.
+    pub(super) shared: super::aligned::Aligned,
+}
 
-    /// Elements of each buffer, an image.
-    pub(super) fn buffers(&self) -> &[usize] {
-        &self.buffers
+impl Plan {
+    /// Gives each value its buffer. `sizes` are the elements of the values, of which `output` is the logits.
+    pub(super) fn place(
+        instructions: Instructions,
+        steps: Vec<(Kernel, Vec<Part>, Access)>,
+        sizes: &[usize],
+        output: usize,
+    ) -> Self {
+        let accesses: Vec<Access> = steps.iter().map(|(_, _, access)| access.clone()).collect();
+        let arena = Arena::new(&accesses, sizes, output);
+        let written = |value: usize| (arena.places[value].unwrap_or_default(), sizes[value]);
+        let read = |value: usize| match arena.places[value] {
+            Some(buffer) => Place::Buffer(buffer, sizes[value]),
+            None => Place::Staged,
+        };
+        let steps = steps.into_iter().map(|(kernel, parts, access)| Step {
+            kernel,
+            busy: parts.iter().map(|_| Busy::default()).collect(),
+            parts,
+            input: read(access.reads[0]),
+            residual: access.reads.get(1).map(|value| read(*value)),
+            scratch: access.scratch.map(written),
+            output: written(access.writes),
+        });
+        let (steps, (output, classes)) = (steps.collect(), written(output));
+        Self { instructions, steps, buffers: arena.buffers, output, classes }
     }
 
     /// The length of an image's logits.
@@ -85,26 +112,47 @@ impl Plan {
         self.classes
     }
 
+    /// Numbers that each thread needs of its own.
+    pub(super) fn thread_memory(&self) -> usize {
+        let memory = self.steps.iter().map(|step| match &step.kernel {
+            Kernel::Patchify(patchify) => patchify.memory(),
+            Kernel::Block(block) => block.memory(),
+            _ => 0,
+        });
+        memory.max().unwrap_or(0)
+    }
+
+    /// Numbers that so many threads need together.
+    pub(super) fn shared(&self, threads: usize) -> usize {
+        let shared = self.steps.iter().map(|step| match &step.kernel {
+            Kernel::Block(block) => block.shared(threads),
+            _ => 0,
+        });
+        shared.max().unwrap_or(0)
+    }
+
     /// Computes the logits `[batch, classes]` of the staged slots in `batch`, in buffers that hold as many images.
     pub(super) fn run(
         &self,
-        threads: &Threads,
+        (threads, profile): (&Threads, bool),
         (staged, batch): (&Slots, &[usize]),
-        buffers: &mut [Vec<f32>],
+        Memory { buffers, shared }: &mut Memory,
         logits: &mut [f32],
     ) {
         for step in &self.steps {
+            let clock = Clock(profile.then_some(&step.busy[..]));
+            let run = Run { instructions: self.instructions, threads, clock };
             // taken out, so that a step may write one buffer while it reads others
             let mut output = std::mem::take(&mut buffers[step.output.0]);
             let mut scratch = step.scratch.map(|(buffer, _)| std::mem::take(&mut buffers[buffer]));
             let maps = |place: Place| match place {
                 Place::Staged => Maps::Staged(staged, batch),
-                Place::Buffer(buffer, len) => Maps::Buffer(&buffers[buffer], len),
+                Place::Buffer(buffer, len) => Maps::Buffer(&buffers[buffer][..batch.len() * len], len),
             };
             let work = scratch.as_mut().zip(step.scratch).map(|(values, (_, len))| &mut values[..batch.len() * len]);
-            let written = &mut output[..batch.len() * step.output.1];
+            let work = work.unwrap_or(shared);
             let (input, residual) = (maps(step.input), step.residual.map(maps));
-            step.kernel.run(threads, batch.len(), (input, residual), work.unwrap_or_default(), written);
+            step.kernel.run(run, (input, residual), work, &mut output[..batch.len() * step.output.1]);
             buffers[step.output.0] = output;
             if let Some(((buffer, _), scratch)) = step.scratch.zip(scratch) {
                 buffers[buffer] = scratch;
@@ -112,164 +160,32 @@ impl Plan {
         }
         logits.copy_from_slice(&buffers[self.output][..logits.len()]);
     }
+
+    /// What each part of each step took, for so many images in all.
+    pub(super) fn times(&self, images: u64) -> Vec<OpTime> {
+        let parts = self.steps.iter().flat_map(|step| step.parts.iter().zip(&step.busy));
+        let time = |(part, busy): (&Part, &Busy)| OpTime {
+            name: part.name.clone(),
+            kind: part.kind,
+            cost: part.cost,
+            images,
+            busy: busy.time(),
+        };
+        parts.map(time).collect()
+    }
 }
 
 impl Kernel {
-    fn run(
-        &self,
-        threads: &Threads,
-        images: usize,
-        (input, residual): (Maps<'_>, Option<Maps<'_>>),
-        scratch: &mut [f32],
-        output: &mut [f32],
-    ) {
+    fn run(&self, run: Run<'_>, (input, residual): (Maps<'_>, Option<Maps<'_>>), work: &mut [f32], output: &mut [f32]) {
         match self {
-            Self::Gather(gather) => gather.run(threads, images, input, output),
-            Self::Depthwise(depthwise) => depthwise.run(threads, images, input, output),
-            Self::Norm(norm, shape) => norm.run(threads, (images, shape.rows(), shape.channels), input, output),
-            Self::Linear(linear) => linear.run(threads, images, input, residual, output),
-            Self::Grn(grn, rows) => grn.run(threads, (images, *rows), input, scratch, output),
-            Self::Pool(shape) => pool::mean(threads, (images, shape.rows(), shape.channels), input, output),
+            Self::Ingest => ingest::copy(run, input, output),
+            Self::Patchify(patchify) => patchify.run(run, input, output),
+            Self::Block(block) => block.run(run, input.all(), work, output),
+            Self::Depthwise(depthwise) => depthwise.run(run, input.all(), output),
+            Self::Norm(norm, channels) => norm.run(run, *channels, input.all(), output),
+            Self::Linear(linear) => linear.run(run, 0, input.all(), residual.map(Maps::all), output),
+            Self::Grn(grn, rows) => grn.run(run, *rows, input.all(), work, output),
+            Self::Pool(shape) => pool::mean(run, (shape.rows(), shape.channels), input.all(), output),
         }
-    }
-}
-
-/// Steps whose values have no buffers yet. A value is a tensor of the program, or one of the plan's own after those.
-struct Draft<'a> {
-    program: &'a Program,
-    weights: &'a dyn WeightSource,
-    /// As [`Program::readers`].
-    readers: Vec<Vec<usize>>,
-    /// Elements of each value.
-    sizes: Vec<usize>,
-    steps: Vec<(Kernel, Access)>,
-}
-
-impl Draft<'_> {
-    /// Whether a tensor is read by this norm and by nothing else.
-    fn only_reads(&self, norm: &program::Norm, tensor: TensorId) -> bool {
-        norm.input == tensor && self.readers[tensor.0].len() == 1 && self.program.output != tensor
-    }
-
-    fn single(&mut self, op: &Op) -> Result<(), WeightError> {
-        let shape = self.program.shape(op.input());
-        let access = Access { reads: vec![op.input().0], writes: op.output().0, scratch: None };
-        match op {
-            Op::Patchify(op) => {
-                let rows = self.program.shape(op.output).rows();
-                let patches = self.value(rows * op.size * op.size * shape.channels);
-                let gather = Kernel::Gather(Gather::new(shape, op.size));
-                self.steps.push((gather, Access { writes: patches, ..access.clone() }));
-                let linear = Linear::new(rows, &self.weight(op.weight)?, self.weight(op.bias)?, None, None);
-                self.steps.push((Kernel::Linear(linear), Access { reads: vec![patches], ..access }));
-            }
-            Op::Depthwise(op) => self.depthwise(op, None)?,
-            Op::Norm(op) => self.steps.push((Kernel::Norm(self.norm(op)?, shape), access)),
-            Op::Linear(op) => {
-                let scale = op.scale.map(|scale| self.weight(scale)).transpose()?;
-                let (weight, bias) = (self.weight(op.weight)?, self.weight(op.bias)?);
-                let linear = Linear::new(shape.rows(), &weight, bias, op.activation, scale);
-                let reads = [op.input].into_iter().chain(op.residual).map(|tensor| tensor.0).collect();
-                self.steps.push((Kernel::Linear(linear), Access { reads, ..access }));
-            }
-            Op::Grn(op) => {
-                let grn = Grn::new(op.eps, self.weight(op.scale)?, self.weight(op.shift)?);
-                let factors = self.value(shape.channels);
-                self.steps.push((Kernel::Grn(grn, shape.rows()), Access { scratch: Some(factors), ..access }));
-            }
-            Op::Pool(_) => self.steps.push((Kernel::Pool(shape), access)),
-        }
-        Ok(())
-    }
-
-    fn depthwise(&mut self, op: &program::Depthwise, norm: Option<&program::Norm>) -> Result<(), WeightError> {
-        let writes = norm.map_or(op.output, |norm| norm.output).0;
-        let (weight, bias) = (self.weight(op.weight)?, self.weight(op.bias)?);
-        let norm = norm.map(|norm| self.norm(norm)).transpose()?;
-        let kernel = Depthwise::new(self.program.shape(op.input), op.kernel, &weight, bias, norm);
-        self.steps.push((Kernel::Depthwise(kernel), Access { reads: vec![op.input.0], writes, scratch: None }));
-        Ok(())
-    }
-
-    fn norm(&self, op: &program::Norm) -> Result<Norm, WeightError> {
-        let affine = op.affine.map(|affine| Ok((self.weight(affine.scale)?, self.weight(affine.shift)?)));
-        Ok(Norm::new(op.eps, affine.transpose()?))
-    }
-
-    fn weight(&self, id: WeightId) -> Result<Vec<f32>, WeightError> {
-        self.program.weight(id).materialise(self.weights)
-    }
-
-    /// A value of the plan's own.
-    fn value(&mut self, size: usize) -> usize {
-        self.sizes.push(size);
-        self.sizes.len() - 1
-    }
-
-    /// Gives each value its buffer.
-    fn place(self) -> Plan {
-        let (kernels, accesses): (Vec<Kernel>, Vec<Access>) = self.steps.into_iter().unzip();
-        let arena = Arena::new(&accesses, &self.sizes, self.program.output.0);
-        let written = |value: usize| (arena.places[value].unwrap_or_default(), self.sizes[value]);
-        let read = |value: usize| match arena.places[value] {
-            Some(buffer) => Place::Buffer(buffer, self.sizes[value]),
-            None => Place::Staged,
-        };
-        let steps = kernels.into_iter().zip(&accesses).map(|(kernel, access)| Step {
-            kernel,
-            input: read(access.reads[0]),
-            residual: access.reads.get(1).map(|value| read(*value)),
-            scratch: access.scratch.map(written),
-            output: written(access.writes),
-        });
-        Plan {
-            steps: steps.collect(),
-            output: written(self.program.output.0).0,
-            classes: self.program.classes(),
-            buffers: arena.buffers,
-        }
-    }
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
-mod tests {
-    use super::*;
-    use crate::engine::cpu::IMAGES_IN_FLIGHT;
-    use crate::model::Spec;
-    use crate::program::{InputSpec, fold};
-
-    /// Weights that nobody looks at.
-    struct Zeros;
-
-    impl WeightSource for Zeros {
-        fn read(&self, _name: &str, _into: &mut [f32]) -> Result<(), WeightError> {
-            Ok(())
-        }
-    }
-
-    fn plan(name: &str, side: usize) -> Plan {
-        let program = Spec::published(name).unwrap().program(InputSpec::imagenet(side)).unwrap();
-        Plan::new(&fold(&program), &Zeros).unwrap()
-    }
-
-    #[test]
-    fn a_block_is_three_steps_and_its_norm_is_part_of_the_first() {
-        let plan = plan("convnext_atto", 64);
-        let count = |of: fn(&Kernel) -> bool| plan.steps.iter().filter(|step| of(&step.kernel)).count();
-        // 12 blocks; the norms that stand alone are the stem's, the downsamplings' and the head's
-        assert_eq!(count(|kernel| matches!(kernel, Kernel::Depthwise(_))), 12);
-        assert_eq!(count(|kernel| matches!(kernel, Kernel::Norm(..))), 1 + 3 + 1);
-        assert_eq!(count(|kernel| matches!(kernel, Kernel::Gather(_))), 4);
-        assert_eq!(count(|kernel| matches!(kernel, Kernel::Linear(_))), 12 * 2 + 4 + 1);
-    }
-
-    #[test]
-    fn buffers_are_shared_as_the_engine_says() {
-        let plan = plan("convnext_tiny", 224);
-        // of the first stage: the block's input, its normed convolution (later its output) and a hidden layer of four times that
-        let floats: usize = plan.buffers().iter().sum();
-        assert_eq!(floats, 56 * 56 * 96 * (1 + 1 + 4));
-        assert!(floats * 4 * IMAGES_IN_FLIGHT <= 29_000_000);
     }
 }

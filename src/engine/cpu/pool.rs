@@ -1,37 +1,34 @@
 //! The mean over all places, and the sums over places that it shares with GRN.
 
-use super::maps::Maps;
-use super::threads::Threads;
+use super::run::Run;
 use super::tile::Grid;
 
 /// Channels of a tile: as many sums in f64 as the first cache holds without noticing.
 const TILE_CHANNELS: usize = 64;
 
-/// The mean of `images` maps `[rows, channels]` over their rows.
-pub(super) fn mean(
-    threads: &Threads,
-    (images, rows, channels): (usize, usize, usize),
-    input: Maps<'_>,
-    output: &mut [f32],
-) {
-    column_sums(threads, (images, channels), input, output, |x| x, |sum| sum / rows as f64);
+/// The mean of maps `[images, rows, channels]` over their rows.
+pub(super) fn mean(run: Run<'_>, (rows, channels): (usize, usize), input: &[f32], output: &mut [f32]) {
+    column_sums(run, (rows, channels), input, output, |x| x, |sum| sum / rows as f64);
 }
 
 /// `finish(Σ term(x))` over all places of each channel: `[images, channels]`. In f64, for a map has thousands of places.
 pub(super) fn column_sums(
-    threads: &Threads,
-    (images, channels): (usize, usize),
-    input: Maps<'_>,
+    run: Run<'_>,
+    (rows, channels): (usize, usize),
+    input: &[f32],
     output: &mut [f32],
     term: impl Fn(f64) -> f64 + Sync,
     finish: impl Fn(f64) -> f64 + Sync,
 ) {
-    let grid = Grid { images, rows: 1, columns: channels, tile_rows: 1, tile_columns: TILE_CHANNELS.min(channels) };
-    grid.each(threads, output, |mut tile| {
+    let images = output.len() / channels;
+    let grid = Grid { rows: images, columns: channels, tile_rows: 1, tile_columns: TILE_CHANNELS.min(channels) };
+    grid.each(run.threads, output, |mut tile, _| {
+        let lap = run.clock.lap();
         let mut sums = [0.0; TILE_CHANNELS];
-        for place in input.image(tile.image).chunks_exact(channels) {
+        for place in input[tile.rows.start * rows * channels..][..rows * channels].chunks_exact(channels) {
             sums.iter_mut().zip(&place[tile.columns.clone()]).for_each(|(sum, x)| *sum += term(f64::from(*x)));
         }
         tile.row(0).iter_mut().zip(&sums).for_each(|(out, sum)| *out = finish(*sum) as f32);
+        lap.end(0);
     });
 }

@@ -1,27 +1,21 @@
-//! Tiles: how an output is cut into tasks that write it side by side, and the matrix product into a tile. All of the
-//! engine's `unsafe` stands in this file. Not here: what is written.
+//! Tiles: the part of a matrix that one task writes, and the cut of an output into such parts. All `unsafe` of memory in this
+//! engine stands here. Not here: what is written.
 //!
-//! The cut depends on the shape of one image's output alone. A tile never spans two images, and neither the batch nor the
-//! number of threads moves its edges: that makes a batch of n equal n singles bit for bit.
+//! An element's value must not depend on the tile that it lies in: the cut follows the batch and the number of threads.
 
-#![allow(unsafe_code, reason = "safe slices can neither be cut by columns nor handed to gemm, which takes pointers")]
+#![allow(unsafe_code, reason = "safe slices cannot be cut by columns for several threads")]
 
 use std::marker::PhantomData;
 use std::ops::Range;
 
-use gemm_common::Parallelism;
-use gemm_f32::gemm::f32::get_gemm_fn;
+use super::threads::{Threads, Worker};
 
-use super::threads::Threads;
-
-/// An output `[images, rows, columns]` and the sides of its tiles.
+/// An output `[rows, columns]` and the sides of its tiles.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Grid {
-    /// Images that are computed together.
-    pub(super) images: usize,
-    /// Rows of an image's output.
+    /// Rows of the output, of all images.
     pub(super) rows: usize,
-    /// Columns of an image's output.
+    /// Columns of the output.
     pub(super) columns: usize,
     /// Rows of a tile; the last may have fewer.
     pub(super) tile_rows: usize,
@@ -29,11 +23,9 @@ pub(super) struct Grid {
     pub(super) tile_columns: usize,
 }
 
-/// A part of an image's output that one task writes.
+/// Some rows and columns of a matrix, to be written by one task.
 pub(super) struct Tile<'a> {
-    /// Which image.
-    pub(super) image: usize,
-    /// Which of its rows.
+    /// Which rows of the matrix.
     pub(super) rows: Range<usize>,
     /// Which of its columns.
     pub(super) columns: Range<usize>,
@@ -45,73 +37,43 @@ pub(super) struct Tile<'a> {
 }
 
 impl Grid {
-    /// Runs `task` on each tile of `output`.
-    ///
-    /// Tiles of the same columns follow each other, image after image: what belongs to these columns, a panel of a weight,
-    /// stays in the cache.
-    pub(super) fn each(self, threads: &Threads, output: &mut [f32], task: impl Fn(Tile<'_>) + Sync) {
-        let Self { images, rows, columns, tile_rows, tile_columns } = self;
-        assert_eq!(output.len(), images * rows * columns, "an output of {self:?}");
+    /// Runs `task` on each tile of `output`. Tiles of the same columns follow each other: what belongs to these columns, a
+    /// panel of a weight, stays in the cache.
+    pub(super) fn each(self, threads: &Threads, output: &mut [f32], task: impl Fn(Tile<'_>, Worker<'_>) + Sync) {
+        let Self { rows, columns, tile_rows, tile_columns } = self;
+        assert_eq!(output.len(), rows * columns, "an output of {self:?}");
         let (down, across) = (rows.div_ceil(tile_rows), columns.div_ceil(tile_columns));
         let output = Shared(output.as_mut_ptr());
-        threads.each(images * down * across, |index| {
-            let (left, image, top) = (index / (images * down), index / down % images, index % down);
-            let (left, top) = (left * tile_columns, top * tile_rows);
-            // SAFETY: image < images, top < rows and left < columns, so that the element lies in the slice, whose length
-            // was checked.
-            let first = unsafe { output.get().add((image * rows + top) * columns + left) };
-            task(Tile {
-                image,
+        threads.each(down * across, |index, worker| {
+            let (top, left) = (index % down * tile_rows, index / down * tile_columns);
+            // SAFETY: top < rows and left < columns, so that the element lies in the slice, whose length was checked.
+            let first = unsafe { output.get().add(top * columns + left) };
+            let tile = Tile {
                 rows: top..rows.min(top + tile_rows),
                 columns: left..columns.min(left + tile_columns),
                 first,
                 stride: columns,
                 output: PhantomData,
-            });
+            };
+            task(tile, worker);
         });
     }
 }
 
-impl Tile<'_> {
-    /// A row of the tile, counted from its top.
-    pub(super) fn row(&mut self, row: usize) -> &mut [f32] {
-        assert!(row < self.rows.len(), "row {row} of {}", self.rows.len());
-        // SAFETY: `Grid::each` makes tiles that lie inside the borrowed output and overlap no other tile; the row lies
-        // inside this one, and `&mut self` keeps a second slice of it away.
-        unsafe { std::slice::from_raw_parts_mut(self.first.add(row * self.stride), self.columns.len()) }
+impl<'a> Tile<'a> {
+    /// A tile that is a whole piece of memory, in which a row starts `stride` elements after the one before.
+    pub(super) fn over(values: &'a mut [f32], rows: Range<usize>, columns: Range<usize>, stride: usize) -> Self {
+        assert!(columns.len() <= stride && rows.len() * stride <= values.len(), "{rows:?} of {stride} in {}", values.len());
+        Self { rows, columns, first: values.as_mut_ptr(), stride, output: PhantomData }
     }
 
-    /// Writes the product of a matrix `[rows, depth]` and a panel `[depth, columns]`.
-    pub(super) fn product(&mut self, matrix: &[f32], depth: usize, panel: &[f32]) {
-        let (rows, columns) = (self.rows.len(), self.columns.len());
-        assert_eq!(matrix.len(), rows * depth, "a matrix of {rows}×{depth}");
-        assert_eq!(panel.len(), depth * columns, "a panel of {depth}×{columns}");
-        // SAFETY: the operands' lengths were checked against the strides given here (columns 1 apart, rows a row's length),
-        // and the output is this tile, which no other task touches. `read_dst` is false: nothing of it is read first.
-        unsafe {
-            get_gemm_fn()(
-                rows,
-                columns,
-                depth,
-                self.first,
-                1,
-                self.stride as isize,
-                false,
-                matrix.as_ptr(),
-                1,
-                depth as isize,
-                panel.as_ptr(),
-                1,
-                columns as isize,
-                0.0,
-                1.0,
-                false,
-                false,
-                false,
-                // the tiles are the parallelism: gemm's own would make the sums depend on the number of threads
-                Parallelism::None,
-            );
-        }
+    /// A row of the tile, counted from its top.
+    #[inline(always)]
+    pub(super) fn row(&mut self, row: usize) -> &mut [f32] {
+        assert!(row < self.rows.len(), "row {row} of {}", self.rows.len());
+        // SAFETY: `Grid::each` makes tiles that lie inside the borrowed output and overlap no other tile, `over` one that lies
+        // inside its own borrow; the row lies inside this one, and `&mut self` keeps a second slice of it away.
+        unsafe { std::slice::from_raw_parts_mut(self.first.add(row * self.stride), self.columns.len()) }
     }
 }
 
@@ -134,15 +96,16 @@ mod tests {
 
     #[test]
     fn tiles_cover_an_output_once_and_name_their_place_in_it() {
-        for threads in [Threads::Caller, Threads::new(3).unwrap()] {
-            let grid = Grid { images: 3, rows: 7, columns: 10, tile_rows: 3, tile_columns: 4 };
-            let mut output = vec![0.0; 3 * 7 * 10];
-            grid.each(&threads, &mut output, |mut tile| {
-                let (rows, columns, image) = (tile.rows.clone(), tile.columns.clone(), tile.image);
-                assert!(rows.len() <= 3 && columns.len() <= 4);
+        for count in [1, 3] {
+            let threads = Threads::new(count, 0).unwrap();
+            let grid = Grid { rows: 21, columns: 10, tile_rows: 4, tile_columns: 4 };
+            let mut output = vec![0.0; 21 * 10];
+            grid.each(&threads, &mut output, |mut tile, _| {
+                let (rows, columns) = (tile.rows.clone(), tile.columns.clone());
+                assert!(rows.len() <= 4 && columns.len() <= 4);
                 for (row, y) in rows.enumerate() {
                     for (value, x) in tile.row(row).iter_mut().zip(columns.clone()) {
-                        *value += ((image * 7 + y) * 10 + x) as f32;
+                        *value += (y * 10 + x) as f32;
                     }
                 }
             });
@@ -152,21 +115,16 @@ mod tests {
     }
 
     #[test]
-    fn a_product_stays_in_its_tile() {
-        let grid = Grid { images: 1, rows: 2, columns: 3, tile_rows: 2, tile_columns: 2 };
-        let mut output = vec![7.0; 6];
-        grid.each(&Threads::Caller, &mut output, |mut tile| {
-            if tile.columns.start == 0 {
-                tile.product(&[1.0, 2.0, 3.0, 4.0], 2, &[1.0, 10.0, 100.0, 1000.0]);
-            }
-        });
-        assert_eq!(output, [201.0, 2010.0, 7.0, 403.0, 4030.0, 7.0]);
+    fn a_tile_of_memory_keeps_to_its_columns() {
+        let mut values = [0.0; 6];
+        let mut tile = Tile::over(&mut values, 10..12, 5..7, 3);
+        tile.row(1).fill(7.0);
+        assert_eq!(values, [0.0, 0.0, 0.0, 7.0, 7.0, 0.0]);
     }
 
     #[test]
-    #[should_panic(expected = "a panel of 2×3")]
-    fn a_panel_of_another_size_is_refused_before_it_is_read() {
-        let grid = Grid { images: 1, rows: 1, columns: 3, tile_rows: 1, tile_columns: 3 };
-        grid.each(&Threads::Caller, &mut [0.0; 3], |mut tile| tile.product(&[1.0, 2.0], 2, &[1.0; 5]));
+    #[should_panic(expected = "10..13 of 3 in 6")]
+    fn a_tile_larger_than_its_memory_is_refused() {
+        Tile::over(&mut [0.0; 6], 10..13, 5..7, 3);
     }
 }
