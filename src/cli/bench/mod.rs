@@ -2,6 +2,7 @@
 //!
 //! What is measured is the engine: the images are staged once, before the first run.
 
+mod execute;
 mod machine;
 mod measure;
 mod plot;
@@ -10,46 +11,38 @@ mod report;
 mod svg;
 
 use std::fs::OpenOptions;
-use std::io::{IsTerminal, stderr};
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 
-use self::machine::{Machine, peak_memory};
-use self::measure::{alternate, median};
-use self::profile::Profile;
-use self::report::{Case, Report};
+use self::execute::Bench;
+use self::machine::Machine;
 use super::model_ref::{self, Network};
-use super::{Failure, device, noise, print};
-use crate::engine::{Engine, Executable, Input, Options, Peak, RunError};
+use super::{Failure, device, print};
+use crate::engine::Options;
 
 /// The end of the command's help: how it measures, for those who compare the figures.
 pub(super) const METHOD: &str = "\
-A MODEL is the name of a published architecture, with random weights at 224 pixels or --size. Here that goes for convnext_atto
-too, which elsewhere is the demo model of 64 pixels: benchmarks compare with the published network. A folder with a checkpoint,
+A MODEL is the name of a published architecture, with random weights at 224 pixels or --size. Here that goes for convnext_atto \
+too, which elsewhere is the demo model of 64 pixels: benchmarks compare with the published network. A folder with a checkpoint, \
 or NAME=FOLDER, is measured with its own weights and size.
 
-A run is the engine's part of a batch: from normalised images in their slots to logits. Decoding, resizing and staging are not
-included. All models are loaded at once, so the peak memory is that of all together. After a warm-up every model and batch has
-its turn in each of at least three rounds, so that a machine that changes its speed changes it for all. Images a second are the
-median over the rounds; latencies are of all runs. Between the rounds the peak is measured: the fastest matrix product of this
-machine with as many threads, of which a model can have a share. GFLOP/s count two operations a multiply-accumulate of
+A run is the engine's part of a batch: from normalised images in their slots to logits. Decoding, resizing and staging are not \
+included. All models are loaded at once, so the peak memory is that of all together. After a warm-up every model and batch has \
+its turn in each of at least three rounds, so that a machine that changes its speed changes it for all. Images a second are the \
+median over the rounds; latencies are of all runs. Between the rounds the peak is measured: the fastest matrix product of this \
+machine with as many threads, of which a model can have a share. GFLOP/s count two operations a multiply-accumulate of \
 convolutions and linears, as the papers do.
 
-With --profile everything is run again with a clock at each operation, which the other figures therefore do not contain. The
-time of an operation is summed over threads. Its bound is the longer of two times: of its operations at the peak, and of its
-bytes (activations in and out, weights once a batch, 4 bytes each) at the speed of a copy in memory. What fits in a cache can
+With --profile everything is run again with a clock at each operation, which the other figures therefore do not contain. The \
+time of an operation is summed over threads. Its bound is the longer of two times: of its operations at the peak, and of its \
+bytes (activations in and out, weights once a batch, 4 bytes each) at the speed of a copy in memory. What fits in a cache can \
 be faster than that: more than 100 % of the bound is possible.
 
 Try:
   convnext bench --models convnext_tiny,convnext_small --batch 1,8,32 --plot bench.svg
   convnext bench --batch 8 --threads 1 --profile";
-
-/// How often at most the machine's peak is measured.
-const PEAKS: u32 = 5;
-/// Without a terminal, progress is told of a benchmark that takes longer than this.
-const LONG: Duration = Duration::from_secs(30);
 
 /// Arguments of `bench`.
 #[derive(Debug, clap::Args)]
@@ -138,142 +131,6 @@ fn once_each<T: PartialEq + std::fmt::Display>(values: &[T], what: &str) -> anyh
     }
 }
 
-/// What is to be measured, and how.
-struct Bench<'a> {
-    engine: &'a dyn Engine,
-    models: &'a [Model],
-    batches: &'a [usize],
-    options: Options,
-    time: Duration,
-}
-
-impl Bench<'_> {
-    fn measure(&self, machine: Machine) -> Result<Report, Failure> {
-        let cases: Vec<(usize, usize)> =
-            (0..self.models.len()).flat_map(|model| self.batches.iter().map(move |batch| (model, *batch))).collect();
-        let progress = Progress::new(self.time * cases.len() as u32);
-        progress.tell("loading");
-        let mut executables: Vec<Box<dyn Executable>> =
-            self.models.iter().map(|model| self.load(model, self.options)).collect::<Result<_, _>>()?;
-        progress.tell("warming up");
-        let mut peaks = Vec::new();
-        let mut rounds = 0;
-        let run = |case: usize| {
-            let (model, batch) = cases[case];
-            time(&mut *executables[model], batch)
-        };
-        let before = |round: u32, count: u32| {
-            progress.tell(&format!("round {} of {count}", round + 1));
-            if round.is_multiple_of(count.div_ceil(PEAKS)) {
-                peaks.extend(self.engine.peak(self.options.threads));
-            }
-            rounds = count;
-        };
-        let times = alternate(cases.len(), self.time, run, before).map_err(|error| anyhow!(error))?;
-        let result = |((model, batch), times): (&(usize, usize), _)| {
-            let Model { name, network } = &self.models[*model];
-            Case::new(name, &network.program, *batch, times)
-        };
-        Ok(Report {
-            device: self.engine.device().to_owned(),
-            threads: self.options.threads,
-            machine,
-            seconds: self.time.as_secs_f64(),
-            rounds,
-            peak: middle(&peaks),
-            peak_memory: peak_memory(),
-            cases: cases.iter().zip(times).map(result).collect(),
-            profiles: None,
-        })
-    }
-
-    /// Runs every case again, one model after the other, with executables that keep a profile.
-    fn profile(&self, peak: Option<Peak>) -> Result<Vec<Profile>, Failure> {
-        let progress = Progress::new(self.time * (self.models.len() * self.batches.len()) as u32);
-        let mut profiles = Vec::new();
-        for model in self.models {
-            let mut executable = self.load(model, Options { profile: true, ..self.options })?;
-            for &batch in self.batches {
-                progress.tell(&format!("profiling {}, batch {batch}", model.name));
-                let mut run = || time(&mut *executable, batch).map_err(|error| anyhow!(error));
-                run()?;
-                let before = executable.profile();
-                let (began, mut runs) = (Instant::now(), 0);
-                while runs < 2 || began.elapsed() < self.time {
-                    time(&mut *executable, batch).map_err(|error| anyhow!(error))?;
-                    runs += 1;
-                }
-                let elapsed = began.elapsed();
-                let ops = profile::since(&before, executable.profile());
-                profiles.push(Profile {
-                    model: model.name.clone(),
-                    batch,
-                    threads: self.options.threads,
-                    image_time: elapsed.as_secs_f64() / (runs * batch) as f64,
-                    peak,
-                    ops,
-                });
-            }
-        }
-        Ok(profiles)
-    }
-
-    /// Compiles a model and fills its slots.
-    fn load(&self, model: &Model, options: Options) -> anyhow::Result<Box<dyn Executable>> {
-        let Network { program, weights, .. } = &model.network;
-        let context = || format!("loading {} on {}", model.name, self.engine.device());
-        let mut executable = self.engine.compile(program, &**weights, &options).with_context(context)?;
-        for slot in 0..options.max_batch {
-            let image = noise::image(slot as u64, program.input.height * program.input.width * 3);
-            executable.stage(slot, Input::Rgb8(&image)).with_context(context)?;
-        }
-        Ok(executable)
-    }
-}
-
-/// What a run of the first `batch` slots takes.
-fn time(executable: &mut dyn Executable, batch: usize) -> Result<Duration, RunError> {
-    let slots: Vec<usize> = (0..batch).collect();
-    let began = Instant::now();
-    executable.launch(&slots)?;
-    executable.finish()?;
-    Ok(began.elapsed())
-}
-
-/// The median of each of a peak's two speeds.
-fn middle(peaks: &[Peak]) -> Option<Peak> {
-    let of = |speed: fn(&Peak) -> f64| median(&peaks.iter().map(speed).collect::<Vec<_>>());
-    (!peaks.is_empty()).then(|| Peak { flops: of(|peak| peak.flops), bytes: of(|peak| peak.bytes) })
-}
-
-/// Tells on standard error what goes on: in one line of a terminal, else only where it takes long.
-struct Progress {
-    terminal: bool,
-    long: bool,
-}
-
-impl Progress {
-    fn new(expected: Duration) -> Self {
-        Self { terminal: stderr().is_terminal(), long: expected > LONG }
-    }
-
-    fn tell(&self, text: &str) {
-        if self.terminal {
-            eprint!("\r\x1b[K{text} …");
-        } else if self.long {
-            eprintln!("{text}");
-        }
-    }
-}
-
-impl Drop for Progress {
-    fn drop(&mut self) {
-        if self.terminal {
-            eprint!("\r\x1b[K");
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -284,12 +141,5 @@ mod tests {
         for wrong in ["0", "0.09", "3601", "-1", "NaN", "inf", "3s", ""] {
             assert!(seconds(wrong).is_err(), "{wrong}");
         }
-    }
-
-    #[test]
-    fn a_peak_is_the_median_of_each_of_its_speeds() {
-        let peaks = [(1.0, 30.0), (9.0, 20.0), (2.0, 10.0)].map(|(flops, bytes)| Peak { flops, bytes });
-        assert_eq!(middle(&peaks), Some(Peak { flops: 2.0, bytes: 20.0 }));
-        assert_eq!(middle(&[]), None);
     }
 }

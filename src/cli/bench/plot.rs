@@ -168,7 +168,7 @@ impl Chart {
                 Mark::Beyond => self.chevron(x + 9.0, middle),
             }
             self.drawing.text((x + 26.0, y), "small muted", Anchor::Start, &text);
-            x += needed + 10.0;
+            x += needed + 13.0;
         }
         y
     }
