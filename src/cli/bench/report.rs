@@ -176,7 +176,8 @@ pub(super) fn figure(number: f64) -> String {
 }
 
 pub(super) fn percent(share: f64) -> String {
-    format!("{:.0} %", share * 100.0)
+    let digits = usize::from(share < 0.0995);
+    format!("{:.digits$} %", share * 100.0)
 }
 
 #[cfg(test)]
@@ -242,6 +243,6 @@ pub(super) mod tests {
             assert_eq!(figure(number), text);
         }
         assert_eq!(figure(12_345.6), "12346");
-        assert_eq!(percent(0.456), "46 %");
+        assert_eq!([percent(0.456), percent(0.0996), percent(0.0123)], ["46 %", "10 %", "1.2 %"]);
     }
 }
