@@ -138,11 +138,12 @@ impl Profile {
             }
             row
         };
+        let known = |figure: f64| (!self.ops.is_empty()).then_some(figure);
         json!({
             "model": self.model,
             "batch": self.batch,
-            "thread_ms_per_image": self.busy() * 1e3,
-            "threads_at_work": self.occupied(),
+            "thread_ms_per_image": known(self.busy() * 1e3),
+            "threads_at_work": known(self.occupied()),
             "kinds": self.by_kind().iter().map(row).collect::<Vec<_>>(),
             "operations": self.groups(place).iter().map(row).collect::<Vec<_>>(),
         })
@@ -228,6 +229,7 @@ mod tests {
     fn a_device_without_a_profile_says_so() {
         let empty = Profile { ops: Vec::new(), ..profile() };
         assert!(empty.table().contains("keeps no profile"));
-        assert_eq!(empty.json()["operations"], json!([]));
+        let json = empty.json();
+        assert!(json["thread_ms_per_image"].is_null() && json["operations"] == json!([]), "{json}");
     }
 }
