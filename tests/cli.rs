@@ -91,6 +91,45 @@ fn verify_finds_the_cpu_engine_within_the_bound() {
 }
 
 #[test]
+fn bench_measures_every_model_in_every_batch_and_draws_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let plot = folder.path().join("bench.svg");
+    let args =
+        ["bench", "--models", "convnext_atto", "--size", "32", "--batch", "1,2", "--seconds", "0.2", "--threads", "1"];
+    let report = stdout(&[&args[..], &["--json", "--profile", "--plot", plot.to_str().unwrap()]].concat());
+    let report: Value = serde_json::from_str(&report).unwrap();
+    assert_eq!((&report["device"], &report["threads"]), (&"cpu".into(), &1.into()));
+    let results = report["results"].as_array().unwrap();
+    assert_eq!(results.iter().map(|result| result["batch"].as_u64().unwrap()).collect::<Vec<_>>(), [1, 2]);
+    for result in results {
+        assert_eq!((&result["model"], &result["image_size"]), (&"convnext_atto".into(), &32.into()));
+        assert_eq!(result["rounds"].as_array().unwrap().len() as u64, report["rounds"].as_u64().unwrap());
+        let number = |value: &Value| value.as_f64().unwrap();
+        assert!(number(&result["images_per_second"]) > 0.0 && number(&result["gflops"]) > 0.0, "{result}");
+        let latency = &result["latency_ms"];
+        assert!(0.0 < number(&latency["median"]) && number(&latency["median"]) <= number(&latency["p99"]), "{result}");
+        assert!(result["runs"].as_u64().unwrap() >= 3, "{result}");
+        assert_eq!(result["share_of_peak"].is_null(), report["peak_gflops"].is_null());
+    }
+    assert_eq!(report["profile"].as_array().unwrap().len(), 2);
+    let plot = std::fs::read_to_string(plot).unwrap();
+    assert!(plot.starts_with("<svg") && plot.contains("batch 2: "), "{plot}");
+    assert!(stdout(&args).contains("32×32"));
+}
+
+#[test]
+fn bench_takes_a_published_name_for_the_published_network_and_a_folder_for_its_own() {
+    let folder = concat!("demo=", env!("CARGO_MANIFEST_DIR"), "/models/convnext_atto");
+    let args = ["bench", "--models", folder, "--batch", "1", "--seconds", "0.1"];
+    let table = stdout(&args);
+    assert!(table.contains("demo") && table.contains("64×64"), "{table}");
+    let (code, error) = failure(&[&args[..], &["--size", "96"]].concat());
+    assert_eq!(code, 64, "{error}");
+    assert!(error.contains("--size is for architectures"), "{error}");
+    assert!(stdout(&["bench", "--help"]).contains("elsewhere is the demo model"));
+}
+
+#[test]
 fn what_makes_no_sense_exits_with_64_and_says_what_is_possible() {
     let wrong = [
         (&["serve", "--max-batch", "0"][..], "1 to 1024"),
@@ -103,6 +142,16 @@ fn what_makes_no_sense_exits_with_64_and_says_what_is_possible() {
         (&["serve", "--config", "no-such-file.toml"], "no-such-file.toml"),
         (&["serve", "--log", "=="], "log filter"),
         (&["inspect", "convnext_enormous"], "convnext_xlarge"),
+        (&["bench", "--models", "convnext_enormous"], "convnext_xlarge"),
+        (&["bench", "--models", "convnext_tiny,convnext_tiny"], "convnext_tiny is named twice"),
+        (&["bench", "--batch", "8,8"], "batch size 8 is named twice"),
+        (&["bench", "--batch", "0"], "1..=1024"),
+        (&["bench", "--batch", "1025"], "1..=1024"),
+        (&["bench", "--seconds", "0.01"], "0.1 to 3600"),
+        (&["bench", "--threads", "0"], "1..=1024"),
+        (&["bench", "--size", "0"], "1 to 8192"),
+        (&["bench", "--device", "cuda"], "no CUDA engine"),
+        (&["bench", "--plot", "no-such-folder/bench.svg"], "no-such-folder/bench.svg"),
         (&["health", "localhost"], "http://HOST:PORT"),
         (&["classify"], "IMAGE"),
         (&["sing"], "sing"),

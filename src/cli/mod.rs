@@ -2,11 +2,13 @@
 //!
 //! Exit codes: 0 done, 1 it went wrong, 64 the command or its configuration makes no sense (`EX_USAGE` of sysexits).
 
+mod bench;
 mod classify;
 mod device;
 mod health;
 mod inspect;
 mod model_ref;
+mod noise;
 mod serve;
 mod verify;
 
@@ -24,14 +26,15 @@ struct Cli {
 
 const AFTER_HELP: &str = "\
 A MODEL is the name of a demo model (convnext_atto: ten kinds of clothing), a folder with config.json and model.safetensors
-as timm or transformers publish them, or NAME=FOLDER. For inspect and verify it may also be the name of an architecture
-(convnext_tiny, convnextv2_base, …), whose weights then are random.
+as timm or transformers publish them, or NAME=FOLDER. For inspect, verify and bench it may also be the name of an
+architecture (convnext_tiny, convnextv2_base, …), whose weights then are random.
 
 Try:
   convnext serve                                      the demo model on http://127.0.0.1:8080
   convnext serve --models cats=./cats,convnext_atto   two models, the first by default
   convnext classify photo.jpg --top-k 3               labels on the terminal
-  convnext inspect convnext_tiny                      operations, shapes, costs";
+  convnext inspect convnext_tiny                      operations, shapes, costs
+  convnext bench --models convnext_tiny --batch 1,8   images per second on this machine";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -41,6 +44,9 @@ enum Command {
     Classify(classify::Args),
     /// Show a model's operations, shapes and costs
     Inspect(inspect::Args),
+    /// Measure images per second
+    #[command(after_help = bench::METHOD)]
+    Bench(bench::Args),
     /// Compare an engine with the reference engine
     Verify(verify::Args),
     /// Ask a server whether it is ready; the exit code answers
@@ -86,6 +92,7 @@ pub fn run() -> ExitCode {
         Command::Serve(args) => serve::run(*args),
         Command::Classify(args) => classify::run(args),
         Command::Inspect(args) => inspect::run(args),
+        Command::Bench(args) => bench::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Health(args) => health::run(args),
     };

@@ -49,14 +49,21 @@ pub(super) struct Network {
     pub(super) origin: String,
 }
 
+impl Network {
+    fn of(checkpoint: Checkpoint) -> Self {
+        let Checkpoint { program, weights, origin, .. } = checkpoint;
+        Self { program, weights, origin }
+    }
+}
+
+fn is_checkpoint(text: &str) -> bool {
+    checkpoint::demo_names().contains(&text) || text.contains('=') || Path::new(text).is_dir()
+}
+
 /// A checkpoint's network; or, where `text` names no checkpoint or a `side` is given, an architecture's, for images of that side.
 pub(super) fn network(text: &str, side: Option<usize>) -> anyhow::Result<Network> {
-    let is_checkpoint = checkpoint::demo_names().contains(&text) || text.contains('=') || Path::new(text).is_dir();
-    match (is_checkpoint, side) {
-        (true, None) => {
-            let Checkpoint { program, weights, origin, .. } = named(text)?.checkpoint;
-            Ok(Network { program, weights, origin })
-        }
+    match (is_checkpoint(text), side) {
+        (true, None) => Ok(Network::of(named(text)?.checkpoint)),
         (_, side) => {
             let spec =
                 Spec::published(text).with_context(|| format!("{text:?} is no demo model and no folder either"))?;
@@ -69,4 +76,20 @@ pub(super) fn network(text: &str, side: Option<usize>) -> anyhow::Result<Network
             Ok(Network { program, weights, origin: "random weights".to_owned() })
         }
     }
+}
+
+/// What a benchmark measures, with its name: the architecture that was published under the name `text`, even where a demo model
+/// has that name too, for figures are compared with those of the published network; a checkpoint's network where there is none.
+///
+/// # Errors
+/// As [`network`]; and for a checkpoint with a `side`, whose images have the size that it was made for.
+pub(super) fn benchmarked(text: &str, side: Option<usize>) -> anyhow::Result<(String, Network)> {
+    if Spec::published(text).is_err() && is_checkpoint(text) {
+        if side.is_some() {
+            bail!("model {text:?} is a checkpoint, whose images have a size of their own: --size is for architectures");
+        }
+        let NamedModel { name, checkpoint } = named(text)?;
+        return Ok((name, Network::of(checkpoint)));
+    }
+    Ok((text.to_owned(), network(text, side.or(Some(PUBLISHED_SIDE)))?))
 }

@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::{Context, anyhow};
 use serde_json::json;
 
-use super::{Failure, device, model_ref, print};
+use super::{Failure, device, model_ref, noise, print};
 use crate::config::DEFAULT_MODEL;
 use crate::engine::reference::Reference;
 use crate::engine::{Engine, Executable, Input, Options, RunError};
@@ -60,7 +60,7 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     let began = Instant::now();
     for first in (0..count).step_by(options.max_batch) {
         let images: Vec<Vec<u8>> =
-            (first..count.min(first + options.max_batch)).map(|i| image(i as u64, size)).collect();
+            (first..count.min(first + options.max_batch)).map(|i| noise::image(i as u64, size)).collect();
         let run = |executable: &mut dyn Executable| run_batch(executable, &images).map_err(|error| anyhow!(error));
         let (out, expected) = (run(&mut *tested)?, run(&mut *reference)?);
         let classes = program.classes();
@@ -94,13 +94,6 @@ fn run_batch(executable: &mut dyn Executable, images: &[Vec<u8>]) -> Result<Vec<
     }
     executable.launch(&(0..images.len()).collect::<Vec<_>>())?;
     Ok(executable.finish()?.to_vec())
-}
-
-/// Noise over a brightness of its own, so that two images differ in the mean as well as in detail.
-fn image(index: u64, size: usize) -> Vec<u8> {
-    let mut random = fastrand::Rng::with_seed(index);
-    let (low, span) = (random.u8(..128), random.u8(32..128));
-    (0..size).map(|_| low + random.u8(..span)).collect()
 }
 
 fn relative_error(out: &[f32], expected: &[f32]) -> f64 {

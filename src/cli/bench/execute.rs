@@ -1,0 +1,168 @@
+//! Models on an engine: loads them with images in their slots, runs them in turns, and once more with a profile.
+//! Not here: whose turn it is (`measure`), what is made of the figures (`report`, `profile`).
+
+use std::io::{IsTerminal, stderr};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+
+use super::Model;
+use super::machine::{Machine, peak_memory};
+use super::measure::{alternate, median};
+use super::profile::{self, Profile};
+use super::report::{Case, Report};
+use crate::cli::model_ref::Network;
+use crate::cli::noise;
+use crate::engine::{Engine, Executable, Input, Options, Peak, RunError};
+
+/// How often at most the machine's peak is measured.
+const PEAKS: u32 = 5;
+/// Without a terminal, progress is told of a benchmark that takes longer than this.
+const LONG: Duration = Duration::from_secs(30);
+
+/// What is to be measured, and how.
+pub(super) struct Bench<'a> {
+    pub(super) engine: &'a dyn Engine,
+    pub(super) models: &'a [Model],
+    pub(super) batches: &'a [usize],
+    pub(super) options: Options,
+    pub(super) time: Duration,
+}
+
+impl Bench<'_> {
+    /// Runs the cases in alternating rounds.
+    pub(super) fn measure(&self, machine: Machine) -> anyhow::Result<Report> {
+        let cases: Vec<(usize, usize)> =
+            (0..self.models.len()).flat_map(|model| self.batches.iter().map(move |batch| (model, *batch))).collect();
+        let progress = Progress::new(self.time * cases.len() as u32);
+        progress.tell("loading");
+        let mut executables: Vec<Box<dyn Executable>> =
+            self.models.iter().map(|model| self.load(model, self.options)).collect::<Result<_, _>>()?;
+        progress.tell("warming up");
+        let mut peaks = Vec::new();
+        let mut rounds = 0;
+        let run = |case: usize| {
+            let (model, batch) = cases[case];
+            time(&mut *executables[model], batch)
+        };
+        let before = |round: u32, count: u32| {
+            progress.tell(&format!("round {} of {count}", round + 1));
+            if round.is_multiple_of(count.div_ceil(PEAKS)) {
+                peaks.extend(self.engine.peak(self.options.threads));
+            }
+            rounds = count;
+        };
+        let times = alternate(cases.len(), self.time, run, before)?;
+        let result = |((model, batch), times): (&(usize, usize), _)| {
+            let Model { name, network } = &self.models[*model];
+            Case::new(name, &network.program, *batch, times)
+        };
+        Ok(Report {
+            device: self.engine.device().to_owned(),
+            threads: self.options.threads,
+            machine,
+            seconds: self.time.as_secs_f64(),
+            rounds,
+            peak: middle(&peaks),
+            peak_memory: peak_memory(),
+            cases: cases.iter().zip(times).map(result).collect(),
+            profiles: None,
+        })
+    }
+
+    /// Runs every case again, one model after the other, with executables that keep a profile.
+    pub(super) fn profile(&self, peak: Option<Peak>) -> anyhow::Result<Vec<Profile>> {
+        let progress = Progress::new(self.time * (self.models.len() * self.batches.len()) as u32);
+        let mut profiles = Vec::new();
+        for model in self.models {
+            let mut executable = self.load(model, Options { profile: true, ..self.options })?;
+            for &batch in self.batches {
+                progress.tell(&format!("profiling {}, batch {batch}", model.name));
+                time(&mut *executable, batch)?;
+                let before = executable.profile();
+                let (mut runs, mut spent) = (0, Duration::ZERO);
+                while !before.is_empty() && (runs < 2 || spent < self.time) {
+                    spent += time(&mut *executable, batch)?;
+                    runs += 1;
+                }
+                let ops = profile::since(&before, executable.profile());
+                profiles.push(Profile {
+                    model: model.name.clone(),
+                    batch,
+                    threads: self.options.threads,
+                    image_time: spent.as_secs_f64() / (runs * batch) as f64,
+                    peak,
+                    ops,
+                });
+            }
+        }
+        Ok(profiles)
+    }
+
+    /// Compiles a model and fills its slots.
+    fn load(&self, model: &Model, options: Options) -> anyhow::Result<Box<dyn Executable>> {
+        let Network { program, weights, .. } = &model.network;
+        let context = || format!("loading {} on {}", model.name, self.engine.device());
+        let mut executable = self.engine.compile(program, &**weights, &options).with_context(context)?;
+        for slot in 0..options.max_batch {
+            let image = noise::image(slot as u64, program.input.height * program.input.width * 3);
+            executable.stage(slot, Input::Rgb8(&image)).with_context(context)?;
+        }
+        Ok(executable)
+    }
+}
+
+/// What a run of the first `batch` slots takes.
+fn time(executable: &mut dyn Executable, batch: usize) -> Result<Duration, RunError> {
+    let slots: Vec<usize> = (0..batch).collect();
+    let began = Instant::now();
+    executable.launch(&slots)?;
+    executable.finish()?;
+    Ok(began.elapsed())
+}
+
+/// The median of each of a peak's two speeds.
+fn middle(peaks: &[Peak]) -> Option<Peak> {
+    let of = |speed: fn(&Peak) -> f64| median(&peaks.iter().map(speed).collect::<Vec<_>>());
+    (!peaks.is_empty()).then(|| Peak { flops: of(|peak| peak.flops), bytes: of(|peak| peak.bytes) })
+}
+
+/// Tells on standard error what goes on: in one line of a terminal, else only where it takes long.
+struct Progress {
+    terminal: bool,
+    long: bool,
+}
+
+impl Progress {
+    fn new(expected: Duration) -> Self {
+        Self { terminal: stderr().is_terminal(), long: expected > LONG }
+    }
+
+    fn tell(&self, text: &str) {
+        if self.terminal {
+            eprint!("\r\x1b[K{text} …");
+        } else if self.long {
+            eprintln!("{text}");
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if self.terminal {
+            eprint!("\r\x1b[K");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peak_is_the_median_of_each_of_its_speeds() {
+        let peaks = [(1.0, 30.0), (9.0, 20.0), (2.0, 10.0)].map(|(flops, bytes)| Peak { flops, bytes });
+        assert_eq!(middle(&peaks), Some(Peak { flops: 2.0, bytes: 20.0 }));
+        assert_eq!(middle(&[]), None);
+    }
+}

@@ -1,0 +1,145 @@
+//! `convnext bench`: images a second of models and batches that take turns, against the machine's own peak.
+//!
+//! What is measured is the engine: the images are staged once, before the first run.
+
+mod execute;
+mod machine;
+mod measure;
+mod plot;
+mod profile;
+mod report;
+mod svg;
+
+use std::fs::OpenOptions;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+
+use self::execute::Bench;
+use self::machine::Machine;
+use super::model_ref::{self, Network};
+use super::{Failure, device, print};
+use crate::engine::Options;
+
+/// The end of the command's help: how it measures, for those who compare the figures.
+pub(super) const METHOD: &str = "\
+A MODEL is the name of a published architecture, with random weights at 224 pixels or --size. Here that goes for convnext_atto \
+too, which elsewhere is the demo model of 64 pixels: benchmarks compare with the published network. A folder with a checkpoint, \
+or NAME=FOLDER, is measured with its own weights and size.
+
+A run is the engine's part of a batch: from normalised images in their slots to logits. Decoding, resizing and staging are not \
+included. All models are loaded at once, so the peak memory is that of all together. After a warm-up every model and batch has \
+its turn in each of at least three rounds, so that a machine that changes its speed changes it for all. Images a second are the \
+median over the rounds; latencies are of all runs. Between the rounds the peak is measured: the fastest matrix product of this \
+machine with as many threads, of which a model can have a share. GFLOP/s count two operations a multiply-accumulate of \
+convolutions and linears, as the papers do.
+
+With --profile everything is run again with a clock at each operation, which the other figures therefore do not contain. The \
+time of an operation is summed over threads. Its bound is the longer of two times: of its operations at the peak, and of its \
+bytes (activations in and out, weights once a batch, 4 bytes each) at the speed of a copy in memory. What fits in a cache can \
+be faster than that: more than 100 % of the bound is possible.
+
+Try:
+  convnext bench --models convnext_tiny,convnext_small --batch 1,8,32 --plot bench.svg
+  convnext bench --batch 8 --threads 1 --profile";
+
+/// Arguments of `bench`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Architectures, folders or NAME=FOLDER; they take turns
+    #[arg(long, value_name = "MODEL,…", value_delimiter = ',', default_value = "convnext_tiny")]
+    models: Vec<String>,
+    /// Batch sizes, 1 to 1024; they take turns
+    #[arg(long, value_name = "IMAGES,…", value_delimiter = ',', default_value = "1,8",
+          value_parser = clap::value_parser!(u16).range(1..=1024))]
+    batch: Vec<u16>,
+    /// Measured time of each model and batch, 0.1 to 3600
+    #[arg(long, default_value = "3", value_parser = seconds)]
+    seconds: Duration,
+    /// Threads that compute [default: cores]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
+    /// auto or cpu
+    #[arg(long, default_value = "auto")]
+    device: String,
+    /// Side of the images in pixels, for architectures [default: 224]
+    #[arg(long, value_name = "PIXELS")]
+    size: Option<usize>,
+    /// JSON instead of a table
+    #[arg(long)]
+    json: bool,
+    /// Draw a chart, an SVG file
+    #[arg(long, value_name = "FILE")]
+    plot: Option<PathBuf>,
+    /// Also tell what each operation takes
+    #[arg(long)]
+    profile: bool,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse::<f64>().ok().filter(|seconds| (0.1..=3600.0).contains(seconds));
+    seconds.map(Duration::from_secs_f64).ok_or_else(|| "0.1 to 3600 seconds are possible".to_owned())
+}
+
+/// A model under its name.
+struct Model {
+    name: String,
+    network: Network,
+}
+
+pub(super) fn run(args: Args) -> Result<(), Failure> {
+    let engine = device::engine(&args.device).map_err(Failure::Usage)?;
+    let models = models(&args).map_err(Failure::Usage)?;
+    let batches: Vec<usize> = args.batch.iter().map(|batch| usize::from(*batch)).collect();
+    once_each(&batches, "batch size").map_err(Failure::Usage)?;
+    if let Some(path) = &args.plot {
+        // now and not after the measurement; what is in the file stays until there is something better
+        let opened = OpenOptions::new().append(true).create(true).open(path);
+        opened.with_context(|| format!("--plot {}", path.display())).map_err(Failure::Usage)?;
+    }
+    let machine = Machine::this();
+    let max_batch = batches.iter().copied().max().unwrap_or(1);
+    let options = Options { max_batch, threads: args.threads.map_or(machine.cores, usize::from), profile: false };
+    let bench = Bench { engine: &*engine, models: &models, batches: &batches, options, time: args.seconds };
+    let mut report = bench.measure(machine)?;
+    if args.profile {
+        report.profiles = Some(bench.profile(report.peak)?);
+    }
+    if let Some(path) = &args.plot {
+        std::fs::write(path, plot::svg(&report)).with_context(|| format!("writing {}", path.display()))?;
+    }
+    print(&if args.json { format!("{:#}\n", report.json()) } else { report.table() })
+}
+
+/// Resolves the models, none twice.
+fn models(args: &Args) -> anyhow::Result<Vec<Model>> {
+    let models: Vec<Model> = args
+        .models
+        .iter()
+        .map(|text| model_ref::benchmarked(text, args.size).map(|(name, network)| Model { name, network }))
+        .collect::<Result<_, _>>()?;
+    once_each(&models.iter().map(|model| &model.name).collect::<Vec<_>>(), "model")?;
+    Ok(models)
+}
+
+/// Refuses what is named twice: its figures would be told apart by nothing.
+fn once_each<T: PartialEq + std::fmt::Display>(values: &[T], what: &str) -> anyhow::Result<()> {
+    match values.iter().enumerate().find(|(index, value)| values[..*index].contains(value)) {
+        Some((_, twice)) => Err(anyhow!("{what} {twice} is named twice")),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_are_within_reason() {
+        assert_eq!(seconds("0.5"), Ok(Duration::from_millis(500)));
+        for wrong in ["0", "0.09", "3601", "-1", "NaN", "inf", "3s", ""] {
+            assert!(seconds(wrong).is_err(), "{wrong}");
+        }
+    }
+}
