@@ -34,7 +34,7 @@ fn the_demo_models_accuracy_on_fashion_mnist_is_its_cards() {
     let demo = checkpoint::demo("convnext_atto").unwrap();
     let threads = thread::available_parallelism().unwrap().get();
     let options = Options { max_batch: BATCH, threads, profile: false };
-    let mut executable = Cpu.compile(&demo.program, &*demo.weights, &options).unwrap();
+    let mut executable = Cpu::default().compile(&demo.program, &*demo.weights, &options).unwrap();
 
     let slots: Vec<usize> = (0..BATCH).collect();
     let mut hits = 0_usize;

@@ -27,7 +27,7 @@ async fn photos_get_the_scores_of_the_library_that_published_the_model() {
         checkpoint: checkpoint::open(&golden.join(case)).unwrap(),
     };
     let models = CASES.iter().map(model).collect();
-    let (classifier, loading) = Classifier::start(Arc::new(Cpu), models, Settings::default()).unwrap();
+    let (classifier, loading) = Classifier::start(Arc::new(Cpu::default()), models, Settings::default()).unwrap();
     loading.done().await.unwrap();
     for case in CASES {
         let text = std::fs::read(golden.join(case).join("expected.json")).unwrap();

@@ -28,7 +28,7 @@ fn neither_the_batch_nor_the_threads_move_a_bit_of_the_cpus_logits() {
         let mut seen: Option<Vec<Vec<u32>>> = None;
         for threads in 1..=3 {
             let mut executable =
-                Cpu.compile(&program, &weights, &Options { max_batch: 9, threads, profile: false }).unwrap();
+                Cpu::default().compile(&program, &weights, &Options { max_batch: 9, threads, profile: false }).unwrap();
             stage_all(executable.as_mut(), &program, 9);
             let singles: Vec<Vec<u32>> = (0..9).map(|slot| bits(&launch(executable.as_mut(), &[slot]))).collect();
             assert_eq!(seen.get_or_insert_with(|| singles.clone()), &singles, "{threads} threads");

@@ -7,15 +7,16 @@ mod agreement;
 mod contract;
 mod golden;
 
-use convnext_server::engine::cpu::Cpu;
+use convnext_server::engine::cpu::{Cpu, Instructions};
 use convnext_server::engine::reference::Reference;
 use convnext_server::engine::{Engine, Executable, Input, Options};
 use convnext_server::model::convnext::{self, Spec};
 use convnext_server::program::{InputSpec, Program, RandomWeights, WeightSource};
 
-/// Every engine that runs on this machine.
+/// Every engine that runs on this machine, the CPU's with each of its instruction sets.
 fn engines() -> Vec<Box<dyn Engine>> {
-    vec![Box::new(Reference), Box::new(Cpu)]
+    let cpus = Instructions::available().into_iter().map(|set| Box::new(Cpu::new(set)) as Box<dyn Engine>);
+    std::iter::once(Box::new(Reference) as Box<dyn Engine>).chain(cpus).collect()
 }
 
 /// An executable for batches up to `max_batch` on two threads.

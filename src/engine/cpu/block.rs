@@ -9,7 +9,7 @@ use super::depthwise::Depthwise;
 use super::linear::{FEW_ROWS, Linear};
 use super::product::{Rows, multiply};
 use super::run::{Clock, Run};
-use super::strips::{most_rows, strip_rows, stride};
+use super::strips::{most_rows, stride, strip_rows};
 use super::tile::{Grid, Tile};
 
 /// `y = x + γ · fc2(gelu(fc1(norm(depthwise(x)))))`.
@@ -42,9 +42,16 @@ impl Block {
         if rows < threads * FEW_ROWS {
             return self.by_columns(run, rows, input, shared, output);
         }
-        let grid = Grid { rows, columns: channels, tile_rows: strip_rows(rows, threads, self.numbers()), tile_columns: channels };
+        let grid = Grid {
+            rows,
+            columns: channels,
+            tile_rows: strip_rows(rows, threads, self.numbers()),
+            tile_columns: channels,
+        };
         grid.each(run.threads, output, |tile, worker| {
-            worker.with_memory(|memory| run.instructions.run(Kernel { block: self, input, memory, clock: run.clock, tile }));
+            worker.with_memory(|memory| {
+                run.instructions.run(Kernel { block: self, input, memory, clock: run.clock, tile })
+            });
         });
     }
 
@@ -98,7 +105,12 @@ impl WithSimd for Kernel<'_> {
         lap.next(DEPTHWISE);
         for part in 0..project.weight.blocks() {
             let columns = project.weight.depths(part);
-            expand.tile(simd, Rows::new(normed, normed_stride), None, &mut Tile::over(hidden, rows.clone(), columns, hidden_stride));
+            expand.tile(
+                simd,
+                Rows::new(normed, normed_stride),
+                None,
+                &mut Tile::over(hidden, rows.clone(), columns, hidden_stride),
+            );
             lap.next(EXPAND);
             let hidden = Rows::new(hidden, hidden_stride);
             multiply(simd, hidden, (&project.weight, part), &mut tile, &project.epilogue, Some(residual));

@@ -88,14 +88,7 @@ impl Depthwise {
 
     /// Computes the places from (y, x) on, in one row of the map.
     #[inline(always)]
-    fn line<S: Simd>(
-        &self,
-        simd: S,
-        image: &[f32],
-        (y, x): (usize, usize),
-        tile: &mut Tile<'_>,
-        rows: Range<usize>,
-    ) {
+    fn line<S: Simd>(&self, simd: S, image: &[f32], (y, x): (usize, usize), tile: &mut Tile<'_>, rows: Range<usize>) {
         let (taps, _) = S::as_simd_f32s(&self.taps);
         let (bias, _) = S::as_simd_f32s(&self.bias);
         // registers for 7 or 8 places, whichever divides the row: 224-pixel images have maps of 56, 28, 14 and 7

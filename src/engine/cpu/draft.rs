@@ -213,11 +213,7 @@ impl Draft<'_> {
         Part { name: name.clone(), kind, cost: op.cost(self.program) }
     }
 
-    fn packed_depthwise(
-        &self,
-        op: &program::Depthwise,
-        norm: Option<&program::Norm>,
-    ) -> Result<Depthwise, DraftError> {
+    fn packed_depthwise(&self, op: &program::Depthwise, norm: Option<&program::Norm>) -> Result<Depthwise, DraftError> {
         let (weight, bias) = (self.weight(op.weight)?, self.weight(op.bias)?);
         let norm = norm.map(|norm| self.norm(norm)).transpose()?;
         let map = (self.program.shape(op.input), op.kernel);
@@ -261,5 +257,56 @@ impl Draft<'_> {
     fn value(&mut self, size: usize) -> usize {
         self.sizes.push(size);
         self.sizes.len() - 1
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::engine::cpu::IMAGES_IN_FLIGHT;
+    use crate::model::Spec;
+    use crate::program::{InputSpec, fold};
+
+    /// Weights that nobody looks at.
+    struct Zeros;
+
+    impl WeightSource for Zeros {
+        fn read(&self, _name: &str, _into: &mut [f32]) -> Result<(), WeightError> {
+            Ok(())
+        }
+    }
+
+    fn planned(name: &str, side: usize) -> Plan {
+        let program = Spec::published(name).unwrap().program(InputSpec::imagenet(side)).unwrap();
+        plan(Instructions::best(), &fold(&program), &Zeros).unwrap()
+    }
+
+    #[test]
+    fn a_block_is_one_step_and_every_other_norm_is_part_of_its_neighbour() {
+        let plan = planned("convnext_atto", 64);
+        let count = |of: fn(&Kernel) -> bool| plan.steps.iter().filter(|step| of(&step.kernel)).count();
+        // 12 blocks, the stem and three downsamplings; pool, norm and linear of the head
+        assert_eq!(count(|kernel| matches!(kernel, Kernel::Block(_))), 12);
+        assert_eq!(count(|kernel| matches!(kernel, Kernel::Patchify(_))), 4);
+        assert_eq!(plan.steps.len(), 12 + 4 + 3);
+    }
+
+    #[test]
+    fn a_block_with_grn_needs_its_whole_hidden_layer() {
+        let plan = planned("convnextv2_atto", 64);
+        let count = |of: fn(&Kernel) -> bool| plan.steps.iter().filter(|step| of(&step.kernel)).count();
+        assert_eq!(count(|kernel| matches!(kernel, Kernel::Depthwise(_))), 12);
+        assert_eq!(count(|kernel| matches!(kernel, Kernel::Linear(_))), 12 * 2 + 1);
+        assert_eq!(count(|kernel| matches!(kernel, Kernel::Grn(..))), 12);
+    }
+
+    #[test]
+    fn buffers_are_shared_as_the_engine_says() {
+        let plan = planned("convnext_tiny", 224);
+        // a block's input and its output, of the first stage
+        let floats: usize = plan.buffers.iter().sum();
+        assert_eq!(floats, 56 * 56 * 96 * 2);
+        assert!(floats * 4 * IMAGES_IN_FLIGHT <= 10_000_000);
     }
 }

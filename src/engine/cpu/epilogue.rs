@@ -21,11 +21,6 @@ pub(super) struct Epilogue {
 }
 
 impl Epilogue {
-    /// A bias alone.
-    pub(super) fn bias(bias: Vec<f32>) -> Self {
-        Self { bias, activation: None, scale: None }
-    }
-
     /// Finishes some columns, counted in the matrix, of a tile; `residual` has the tile's rows and the matrix's columns.
     #[inline(always)]
     pub(super) fn apply<S: Simd>(

@@ -31,7 +31,8 @@ impl Grn {
             let inverse = (1.0 / (mean + f64::from(self.eps))) as f32;
             norms.iter_mut().zip(&self.scale).for_each(|(norm, scale)| *norm = 1.0 + scale * (*norm * inverse));
         }
-        let grid = Grid { rows: output.len() / channels, columns: channels, tile_rows: TILE_ROWS, tile_columns: channels };
+        let grid =
+            Grid { rows: output.len() / channels, columns: channels, tile_rows: TILE_ROWS, tile_columns: channels };
         grid.each(run.threads, output, |mut tile, _| {
             let lap = run.clock.lap();
             let places = input[tile.rows.start * channels..].chunks_exact(channels);

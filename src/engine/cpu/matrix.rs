@@ -135,7 +135,10 @@ mod tests {
 
     #[test]
     fn blocks_are_nearly_equal_and_whole_panels() {
-        assert_eq!([48, 96, 384, 640, 768, 3072, 400].map(|depth| block_depth(depth, 8)), [48, 96, 384, 320, 384, 384, 208]);
+        assert_eq!(
+            [48, 96, 384, 640, 768, 3072, 400].map(|depth| block_depth(depth, 8)),
+            [48, 96, 384, 320, 384, 384, 208]
+        );
         assert_eq!([40, 1280].map(|depth| block_depth(depth, 16)), [40, 256]);
     }
 }

@@ -8,7 +8,7 @@ use super::maps::Maps;
 use super::norm::Norm;
 use super::product::Rows;
 use super::run::{Clock, Run};
-use super::strips::{most_rows, strip_rows, stride};
+use super::strips::{most_rows, stride, strip_rows};
 use super::tile::{Grid, Tile};
 use crate::program::Shape;
 

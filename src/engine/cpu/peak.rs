@@ -33,7 +33,11 @@ pub(super) fn measure(instructions: Instructions, threads: usize) -> Option<Peak
     let flops = (2 * ROWS * DEPTH * COLUMNS) as f64;
     let flops = best(&product, flops, |memory| {
         let (rows, out) = memory.split_at_mut(ROWS * DEPTH);
-        instructions.run(Kernel { linear: &linear, rows: Rows::new(rows, DEPTH), tile: Tile::over(out, 0..ROWS, 0..COLUMNS, COLUMNS) });
+        instructions.run(Kernel {
+            linear: &linear,
+            rows: Rows::new(rows, DEPTH),
+            tile: Tile::over(out, 0..ROWS, 0..COLUMNS, COLUMNS),
+        });
     });
     drop(product);
     let copy = Threads::new(threads, 2 * COPY).ok()?;

@@ -190,14 +190,12 @@ impl<const R: usize, const V: usize> pulp::WithSimd for Kernel<'_, '_, R, V> {
             if whole {
                 let (out, _) = S::as_mut_simd_f32s(out);
                 for vector in 0..V {
-                    out[vector] =
-                        if first { sums[row][vector] } else { simd.add_f32s(out[vector], sums[row][vector]) };
+                    out[vector] = if first { sums[row][vector] } else { simd.add_f32s(out[vector], sums[row][vector]) };
                 }
             } else {
                 for vector in 0..V {
                     let out = &mut out[vector * S::F32_LANES..];
-                    let sum =
-                        if first { sums[row][vector] } else { simd.add_f32s(load(simd, out), sums[row][vector]) };
+                    let sum = if first { sums[row][vector] } else { simd.add_f32s(load(simd, out), sums[row][vector]) };
                     store(simd, out, sum);
                 }
             }

@@ -30,11 +30,16 @@ mod tests {
 
     #[test]
     fn strips_are_as_many_for_each_thread() {
-        for (rows, threads, numbers) in [(3136, 2, 576), (784, 2, 768), (196, 2, 1152), (49, 2, 1920), (49, 16, 1920), (1, 4, 8)] {
+        for (rows, threads, numbers) in
+            [(3136, 2, 576), (784, 2, 768), (196, 2, 1152), (49, 2, 1920), (49, 16, 1920), (1, 4, 8)]
+        {
             let strip = strip_rows(rows, threads, numbers);
             let strips = rows.div_ceil(strip);
             assert!(strip <= most_rows(numbers) && strips * strip >= rows);
-            assert!(strips % threads == 0 || strips < 2 * threads, "{strips} strips of {strip} rows on {threads} threads");
+            assert!(
+                strips % threads == 0 || strips < 2 * threads,
+                "{strips} strips of {strip} rows on {threads} threads"
+            );
         }
     }
 }

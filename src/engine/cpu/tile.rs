@@ -63,7 +63,11 @@ impl Grid {
 impl<'a> Tile<'a> {
     /// A tile that is a whole piece of memory, in which a row starts `stride` elements after the one before.
     pub(super) fn over(values: &'a mut [f32], rows: Range<usize>, columns: Range<usize>, stride: usize) -> Self {
-        assert!(columns.len() <= stride && rows.len() * stride <= values.len(), "{rows:?} of {stride} in {}", values.len());
+        assert!(
+            columns.len() <= stride && rows.len() * stride <= values.len(),
+            "{rows:?} of {stride} in {}",
+            values.len()
+        );
         Self { rows, columns, first: values.as_mut_ptr(), stride, output: PhantomData }
     }
 

@@ -1,17 +1,27 @@
-//! Each fast kernel against its naive twin in `engine/reference`, on shapes that end inside vectors, tiles and maps.
+//! Each fast kernel against its naive twin in `engine/reference`, with every instruction set of this machine and on shapes
+//! that end inside vectors, panels, tiles and maps.
 
+use proptest::prelude::*;
+
+use super::aligned::Aligned;
+use super::block::Block;
 use super::depthwise::Depthwise;
+use super::epilogue::Epilogue;
 use super::grn::Grn;
+use super::instructions::Instructions;
 use super::linear::Linear;
 use super::maps::Maps;
+use super::matrix::Matrix;
 use super::norm::Norm;
-use super::patchify::Gather;
+use super::patchify::Patchify;
 use super::pool;
+use super::run::{Clock, Run};
 use super::threads::Threads;
 use crate::engine::reference::{self, Map};
 use crate::program::{Activation, Shape};
 
-const IMAGES: usize = 2;
+/// Room for a strip of any kernel of these tests.
+const MEMORY: usize = 1 << 20;
 
 /// Numbers of about one, the same for the same seed.
 fn numbers(count: usize, seed: u64) -> Vec<f32> {
@@ -19,62 +29,152 @@ fn numbers(count: usize, seed: u64) -> Vec<f32> {
     (0..count).map(|_| random.f32() * 2.0 - 1.0).collect()
 }
 
-/// Runs a kernel on two images and holds each output against the twin's: every element within `bound` of it.
+/// Runs a kernel on some images and holds each output against the twin's: every element within `bound` of it.
 fn compare(
     what: &str,
-    input: Shape,
+    (images, input): (usize, Shape),
     bound: f64,
-    kernel: impl Fn(&Threads, Maps<'_>, &mut [f32]),
+    kernel: impl Fn(Run<'_>, &[f32], &mut [f32]),
     twin: impl Fn(usize, &Map) -> Map,
 ) {
-    let values = numbers(IMAGES * input.len(), 1);
+    let values = numbers(images * input.len(), 1);
     let image = |image: usize| Map::new(input, &values[image * input.len()..][..input.len()]);
-    let expected: Vec<f64> = (0..IMAGES).flat_map(|i| twin(i, &image(i)).values).collect();
-    for threads in [Threads::Caller, Threads::new(2).unwrap()] {
-        let mut output = vec![f32::NAN; expected.len()];
-        kernel(&threads, Maps::Buffer(&values, input.len()), &mut output);
-        for (index, (found, expected)) in output.iter().zip(&expected).enumerate() {
-            let error = (f64::from(*found) - expected).abs();
-            assert!(error <= bound, "{what}: element {index} is {found} where its twin gives {expected}");
+    let expected: Vec<f64> = (0..images).flat_map(|i| twin(i, &image(i)).values).collect();
+    for instructions in Instructions::available() {
+        for count in [1, 2] {
+            let threads = Threads::new(count, MEMORY).unwrap();
+            let mut output = vec![f32::NAN; expected.len()];
+            kernel(Run { instructions, threads: &threads, clock: Clock(None) }, &values, &mut output);
+            for (index, (found, expected)) in output.iter().zip(&expected).enumerate() {
+                let error = (f64::from(*found) - expected).abs();
+                assert!(
+                    error <= bound,
+                    "{what}, {instructions}, {count} threads: element {index} is {found} where its twin gives {expected}"
+                );
+            }
         }
     }
+}
+
+fn linear_of(
+    instructions: Instructions,
+    weight: &[f32],
+    bias: &[f32],
+    activation: Option<Activation>,
+    scale: Option<&[f32]>,
+) -> Linear {
+    let depth = weight.len() / bias.len();
+    let scale = scale.map(<[f32]>::to_vec);
+    let epilogue = Epilogue { bias: bias.to_vec(), activation, scale };
+    Linear { weight: Matrix::pack(instructions, weight, depth).unwrap(), epilogue }
+}
+
+/// Holds a depthwise convolution, alone and with its norm, against its twin.
+fn check_depthwise(images: usize, shape: Shape, kernel: usize) {
+    let channels = shape.channels;
+    let (weight, bias) = (numbers(kernel * kernel * channels, 2), numbers(channels, 3));
+    let what = format!("{kernel}×{kernel} on {images} of {shape}");
+    let twin = |input: &Map| reference::depthwise(input, kernel, &weight, &bias);
+    let fast = |run: Run<'_>, norm, input: &[f32], out: &mut [f32]| {
+        Depthwise::new(run.instructions, (shape, kernel), &weight, &bias, norm).unwrap().run(run, input, out);
+    };
+    compare(&what, (images, shape), 2e-5, |run, input, out| fast(run, None, input, out), |_, input| twin(input));
+    if channels > 2 {
+        let norm = || Some(Norm::new(1e-6, None));
+        let normed = |input: &Map| reference::norm(&twin(input), None, 1e-6);
+        compare(
+            &what,
+            (images, shape),
+            1e-4,
+            |run, input, out| fast(run, norm(), input, out),
+            |_, input| normed(input),
+        );
+    }
+}
+
+/// Holds a whole block against its twins.
+fn check_block(images: usize, shape: Shape, hidden: usize) {
+    let channels = shape.channels;
+    let (taps, taps_bias) = (numbers(49 * channels, 2), numbers(channels, 3));
+    let (first, first_bias) = (numbers(hidden * channels, 4), numbers(hidden, 5));
+    let (second, second_bias, scale) = (numbers(hidden * channels, 6), numbers(channels, 7), numbers(channels, 8));
+    let gelu = Some(Activation::Gelu);
+    let fast = |run: Run<'_>, input: &[f32], out: &mut [f32]| {
+        let norm = Some(Norm::new(1e-6, None));
+        let block = Block {
+            depthwise: Depthwise::new(run.instructions, (shape, 7), &taps, &taps_bias, norm).unwrap(),
+            expand: linear_of(run.instructions, &first, &first_bias, gelu, None),
+            project: linear_of(run.instructions, &second, &second_bias, None, Some(&scale)),
+        };
+        let mut shared = Aligned::zeros(block.shared(run.threads.count())).unwrap();
+        block.run(run, input, &mut shared, out);
+    };
+    let twin = |_, input: &Map| {
+        let normed = reference::norm(&reference::depthwise(input, 7, &taps, &taps_bias), None, 1e-6);
+        let expanded = reference::linear(&normed, &first, &first_bias, gelu, None, None);
+        reference::linear(&expanded, &second, &second_bias, None, Some(&scale), Some(input))
+    };
+    // sums of `hidden` products of about one, of what the norm may have magnified
+    let bound = 2e-5 * (hidden as f64 * channels as f64).sqrt().max(10.0);
+    compare(&format!("block of {hidden} on {images} of {shape}"), (images, shape), bound, fast, twin);
 }
 
 #[test]
 fn depthwise() {
     for (shape, kernel) in [
         (Shape::map(9, 8, 40), 7),
+        (Shape::map(14, 14, 33), 7),
         (Shape::map(5, 40, 31), 3),
         (Shape::map(3, 2, 5), 7),
         (Shape::map(1, 1, 17), 5),
         (Shape::map(4, 3, 1), 1),
     ] {
-        let channels = shape.channels;
-        let (weight, bias) = (numbers(kernel * kernel * channels, 2), numbers(channels, 3));
-        let plain = Depthwise::new(shape, kernel, &weight, bias.clone(), None);
-        let what = format!("{kernel}×{kernel} on {shape}");
-        let twin = |_, input: &Map| reference::depthwise(input, kernel, &weight, &bias);
-        compare(&what, shape, 1e-5, |threads, input, out| plain.run(threads, IMAGES, input, out), twin);
-        if channels > 2 {
-            let normed = Depthwise::new(shape, kernel, &weight, bias.clone(), Some(Norm::new(1e-6, None)));
-            let twin = |image, input: &Map| reference::norm(&twin(image, input), None, 1e-6);
-            compare(&what, shape, 2e-5, |threads, input, out| normed.run(threads, IMAGES, input, out), twin);
-        }
+        check_depthwise(2, shape, kernel);
+    }
+}
+
+#[test]
+fn block() {
+    for (images, shape, hidden) in [
+        (1, Shape::map(1, 1, 8), 32),
+        (2, Shape::map(7, 7, 48), 192),
+        (1, Shape::map(16, 16, 40), 160),
+        (3, Shape::map(5, 9, 33), 70),
+        (1, Shape::map(6, 7, 24), 800),
+        (1, Shape::map(6, 7, 800), 24),
+    ] {
+        check_block(images, shape, hidden);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn depthwise_of_any_size(
+        (images, height, width, channels, half) in (1usize..=9, 1usize..=9, 1usize..=17, 1usize..=70, 0usize..=4),
+    ) {
+        check_depthwise(images, Shape::map(height, width, channels), 2 * half + 1);
+    }
+
+    #[test]
+    fn block_of_any_size(
+        (images, height, width, channels, hidden) in (1usize..=9, 1usize..=9, 1usize..=9, 3usize..=70, 1usize..=200),
+    ) {
+        check_block(images, Shape::map(height, width, channels), hidden);
     }
 }
 
 #[test]
 fn norm() {
     for shape in [Shape::map(13, 11, 40), Shape::map(2, 3, 7), Shape::vector(768), Shape::map(1, 2, 2816)] {
-        let (rows, channels) = (shape.rows(), shape.channels);
+        let channels = shape.channels;
         let (scale, shift) = (numbers(channels, 2), numbers(channels, 3));
         for affine in [false, true] {
             let kernel = Norm::new(1e-6, affine.then(|| (scale.clone(), shift.clone())));
             let twin = |_, input: &Map| reference::norm(input, affine.then_some((&scale[..], &shift[..])), 1e-6);
-            let run = |threads: &Threads, input: Maps<'_>, out: &mut [f32]| {
-                kernel.run(threads, (IMAGES, rows, channels), input, out);
-            };
-            compare(&format!("norm of {shape}"), shape, 5e-6, run, twin);
+            let fast = |run: Run<'_>, input: &[f32], out: &mut [f32]| kernel.run(run, channels, input, out);
+            compare(&format!("norm of {shape}"), (2, shape), 5e-6, fast, twin);
         }
     }
 }
@@ -82,10 +182,14 @@ fn norm() {
 #[test]
 fn a_norm_of_numbers_far_from_zero_keeps_their_differences() {
     // a mean of squares less the square of the mean would lose all of a deviation of 1 about 4096
-    let mut channels: Vec<f32> = (0..96).map(|i| 4096.0 + if i % 2 == 0 { 1.0 } else { -1.0 }).collect();
-    Norm::new(1e-6, None).place(&mut channels);
-    let worst = channels.iter().map(|x| (x.abs() - 1.0).abs()).fold(0.0, f32::max);
-    assert!(worst < 1e-5, "{worst}");
+    let channels: Vec<f32> = (0..96).map(|i| 4096.0 + if i % 2 == 0 { 1.0 } else { -1.0 }).collect();
+    for instructions in Instructions::available() {
+        let (threads, mut out) = (Threads::new(1, 0).unwrap(), vec![0.0; 96]);
+        let run = Run { instructions, threads: &threads, clock: Clock(None) };
+        Norm::new(1e-6, None).run(run, 96, &channels, &mut out);
+        let worst = out.iter().map(|x| (x.abs() - 1.0).abs()).fold(0.0, f32::max);
+        assert!(worst < 1e-5, "{instructions}: {worst}");
+    }
 }
 
 #[test]
@@ -94,22 +198,21 @@ fn linear() {
     {
         let (input, output) = (Shape::map(height, width, depth), Shape::map(height, width, out));
         let (weight, bias, scale) = (numbers(out * depth, 2), numbers(out, 3), numbers(out, 4));
-        let residuals = numbers(IMAGES * output.len(), 5);
+        let residuals = numbers(2 * output.len(), 5);
         for (gelu, scaled, added) in
             [(false, false, false), (true, false, false), (false, true, true), (true, true, true)]
         {
             let activation = gelu.then_some(Activation::Gelu);
-            let kernel = Linear::new(input.rows(), &weight, bias.clone(), activation, scaled.then(|| scale.clone()));
-            let residual = added.then_some(Maps::Buffer(&residuals, output.len()));
-            let run = |threads: &Threads, input: Maps<'_>, out: &mut [f32]| {
-                kernel.run(threads, IMAGES, input, residual, out);
+            let scale = scaled.then_some(&scale[..]);
+            let fast = |run: Run<'_>, input: &[f32], out: &mut [f32]| {
+                let linear = linear_of(run.instructions, &weight, &bias, activation, scale);
+                linear.run(run, 0, input, added.then_some(&residuals[..]), out);
             };
             let twin = |image: usize, input: &Map| {
                 let residual = Map::new(output, &residuals[image * output.len()..][..output.len()]);
-                let scale = scaled.then_some(&scale[..]);
                 reference::linear(input, &weight, &bias, activation, scale, added.then_some(&residual))
             };
-            compare(&format!("{input} to {out}, gelu {gelu}, scale {scaled}"), input, 1e-5, run, twin);
+            compare(&format!("{input} to {out}, gelu {gelu}, scaled {scaled}"), (2, input), 2e-5, fast, twin);
         }
     }
 }
@@ -119,17 +222,28 @@ fn patchify() {
     for (shape, size, out) in
         [(Shape::map(33, 38, 3), 4, 40), (Shape::map(7, 5, 24), 2, 50), (Shape::map(3, 3, 2), 1, 3)]
     {
-        let columns = size * size * shape.channels;
-        let rows = (shape.height / size) * (shape.width / size);
-        let (weight, bias) = (numbers(out * columns, 2), numbers(out, 3));
-        let (gather, linear) = (Gather::new(shape, size), Linear::new(rows, &weight, bias.clone(), None, None));
-        let run = |threads: &Threads, input: Maps<'_>, out: &mut [f32]| {
-            let mut patches = vec![f32::NAN; IMAGES * rows * columns];
-            gather.run(threads, IMAGES, input, &mut patches);
-            linear.run(threads, IMAGES, Maps::Buffer(&patches, rows * columns), None, out);
-        };
-        let twin = |_, input: &Map| reference::patchify(input, size, &weight, &bias);
-        compare(&format!("patches of {size} on {shape}"), shape, 1e-5, run, twin);
+        let (weight, bias) = (numbers(out * size * size * shape.channels, 2), numbers(out, 3));
+        for (first, last) in [(false, false), (true, false), (false, true)] {
+            if first && shape.channels < 3 {
+                continue; // a norm of two channels magnifies without bound
+            }
+            let norm = |there: bool| there.then(|| Norm::new(1e-6, None));
+            let fast = |run: Run<'_>, input: &[f32], output: &mut [f32]| {
+                let linear = linear_of(run.instructions, &weight, &bias, None, None);
+                let (before, after) = (norm(first), norm(last));
+                Patchify { input: shape, size, before, linear, after }.run(
+                    run,
+                    Maps::Buffer(input, shape.len()),
+                    output,
+                );
+            };
+            let normed = |there: bool, map: Map| if there { reference::norm(&map, None, 1e-6) } else { map };
+            let twin = |_, input: &Map| {
+                let input = if first { reference::norm(input, None, 1e-6) } else { input.clone() };
+                normed(last, reference::patchify(&input, size, &weight, &bias))
+            };
+            compare(&format!("patches of {size} on {shape}, norms {first} {last}"), (2, shape), 5e-5, fast, twin);
+        }
     }
 }
 
@@ -138,12 +252,12 @@ fn grn() {
     for shape in [Shape::map(13, 11, 160), Shape::map(1, 1, 5), Shape::map(2, 3, 65)] {
         let (scale, shift) = (numbers(shape.channels, 2), numbers(shape.channels, 3));
         let kernel = Grn::new(1e-6, scale.clone(), shift.clone());
-        let run = |threads: &Threads, input: Maps<'_>, out: &mut [f32]| {
-            let mut factors = vec![f32::NAN; IMAGES * shape.channels];
-            kernel.run(threads, (IMAGES, shape.rows()), input, &mut factors, out);
+        let fast = |run: Run<'_>, input: &[f32], out: &mut [f32]| {
+            let mut factors = vec![f32::NAN; 2 * shape.channels];
+            kernel.run(run, shape.rows(), input, &mut factors, out);
         };
         let twin = |_, input: &Map| reference::grn(input, &scale, &shift, 1e-6);
-        compare(&format!("grn of {shape}"), shape, 2e-6, run, twin);
+        compare(&format!("grn of {shape}"), (2, shape), 2e-6, fast, twin);
     }
 }
 
@@ -151,9 +265,7 @@ fn grn() {
 fn mean() {
     for shape in [Shape::map(7, 7, 768), Shape::map(1, 1, 3), Shape::map(5, 2, 65)] {
         let (rows, channels) = (shape.rows(), shape.channels);
-        let run = |threads: &Threads, input: Maps<'_>, out: &mut [f32]| {
-            pool::mean(threads, (IMAGES, rows, channels), input, out);
-        };
-        compare(&format!("mean of {shape}"), shape, 1e-6, run, |_, input| reference::pool(input));
+        let fast = |run: Run<'_>, input: &[f32], out: &mut [f32]| pool::mean(run, (rows, channels), input, out);
+        compare(&format!("mean of {shape}"), (2, shape), 1e-6, fast, |_, input| reference::pool(input));
     }
 }
