@@ -5,6 +5,7 @@ use std::ops::Range;
 use pulp::Simd;
 
 use super::gelu::gelu;
+use super::matrix::PANEL_VECTORS;
 use super::product::Rows;
 use super::tile::Tile;
 use super::vector::{load, multiply_add, store};
@@ -21,7 +22,7 @@ pub(super) struct Epilogue {
 }
 
 impl Epilogue {
-    /// Finishes some columns, counted in the matrix, of a tile; `residual` has the tile's rows and the matrix's columns.
+    /// Finishes a panel's columns, counted in the matrix, of a tile; `residual` has the tile's rows and the matrix's columns.
     #[inline(always)]
     pub(super) fn apply<S: Simd>(
         &self,
@@ -31,18 +32,72 @@ impl Epilogue {
         residual: Option<Rows<'_>>,
     ) {
         let inside = columns.start - tile.columns.start..columns.end - tile.columns.start;
-        let (bias, scale) = (&self.bias[columns.clone()], self.scale.as_ref().map(|scale| &scale[columns.clone()]));
+        let residual = residual.map(|rows| rows.skip(columns.start));
+        let scale = self.scale.as_ref().map(|scale| &scale[columns.clone()]);
+        let panel = Panel { bias: &self.bias[columns], scale, residual, columns: inside };
+        let whole = panel.columns.len() == PANEL_VECTORS * S::F32_LANES;
+        match (self.activation, whole) {
+            (Some(Activation::Gelu), true) => panel.whole::<S, true>(simd, tile),
+            (Some(Activation::Gelu), false) => panel.ragged::<S, true>(simd, tile),
+            (None, true) => panel.whole::<S, false>(simd, tile),
+            (None, false) => panel.ragged::<S, false>(simd, tile),
+        }
+    }
+}
+
+/// Columns of a tile that are finished together, and what belongs to them.
+struct Panel<'a> {
+    bias: &'a [f32],
+    scale: Option<&'a [f32]>,
+    /// Starts with the panel's columns.
+    residual: Option<Rows<'a>>,
+    /// Counted from the tile's left.
+    columns: Range<usize>,
+}
+
+impl Panel<'_> {
+    /// A panel of whole vectors: what belongs to its columns stays in registers.
+    #[inline(always)]
+    fn whole<S: Simd, const GELU: bool>(self, simd: S, tile: &mut Tile<'_>) {
+        let vectors = |of: &[f32]| -> [S::f32s; PANEL_VECTORS] {
+            std::array::from_fn(|vector| load(simd, &of[vector * S::F32_LANES..]))
+        };
+        let (bias, scale) = (vectors(self.bias), self.scale.map(vectors));
         for row in 0..tile.rows.len() {
-            let residual = residual.map(|rows| &rows.row(row)[columns.clone()]);
-            let values = &mut tile.row(row)[inside.clone()];
+            let [out] = tile.rows::<1>(row, self.columns.clone());
+            let (out, _) = S::as_mut_simd_f32s(out);
+            let (out, _) = out.as_chunks_mut::<PANEL_VECTORS>();
+            let out = &mut out[0];
+            let residual = self.residual.map(|rows| &S::as_simd_f32s(rows.row(row)).0[..PANEL_VECTORS]);
+            for vector in 0..PANEL_VECTORS {
+                let mut x = simd.add_f32s(out[vector], bias[vector]);
+                if GELU {
+                    x = gelu(simd, x);
+                }
+                x = match (&scale, residual) {
+                    (Some(scale), Some(residual)) => multiply_add(simd, x, scale[vector], residual[vector]),
+                    (Some(scale), None) => simd.mul_f32s(x, scale[vector]),
+                    (None, Some(residual)) => simd.add_f32s(x, residual[vector]),
+                    (None, None) => x,
+                };
+                out[vector] = x;
+            }
+        }
+    }
+
+    /// A last panel of any width.
+    #[inline(always)]
+    fn ragged<S: Simd, const GELU: bool>(self, simd: S, tile: &mut Tile<'_>) {
+        for row in 0..tile.rows.len() {
+            let values = &mut tile.row(row)[self.columns.clone()];
+            let residual = self.residual.map(|rows| &rows.row(row)[..values.len()]);
             for (index, values) in values.chunks_mut(S::F32_LANES).enumerate() {
                 let at = |of: &[f32]| load(simd, &of[index * S::F32_LANES..]);
-                let mut x = simd.add_f32s(load(simd, values), at(bias));
-                match self.activation {
-                    Some(Activation::Gelu) => x = gelu(simd, x),
-                    None => {}
+                let mut x = simd.add_f32s(load(simd, values), at(self.bias));
+                if GELU {
+                    x = gelu(simd, x);
                 }
-                x = match (scale, residual) {
+                x = match (self.scale, residual) {
                     (Some(scale), Some(residual)) => multiply_add(simd, x, at(scale), at(residual)),
                     (Some(scale), None) => simd.mul_f32s(x, at(scale)),
                     (None, Some(residual)) => simd.add_f32s(x, at(residual)),

@@ -11,7 +11,7 @@ use pulp::Simd;
 use super::epilogue::Epilogue;
 use super::matrix::{Matrix, PANEL_VECTORS};
 use super::tile::Tile;
-use super::vector::{load, multiply_add, prefetch, store};
+use super::vector::{multiply_add, prefetch};
 
 /// Rows of a matrix in memory, each so many elements after the one before.
 #[derive(Clone, Copy)]
@@ -62,13 +62,13 @@ pub(super) fn multiply<S: Simd>(
     for panel in panels.clone() {
         let (values, columns) = (weight.values(block, panel), weight.panel_columns(panel));
         // the panel that comes next is asked for a little with each group of rows
-        let next: &[f32] = if panel + 1 < panels.end { weight.values(block, panel + 1) } else { &[] };
-        let share = next.len().div_ceil(groups.count);
+        let next = if panel + 1 < panels.end { weight.values(block, panel + 1) } else { values };
+        let share = next.len() / groups.count;
+        let ahead_step = share / (depth / STEP).max(1);
         let wide = columns.len() > S::F32_LANES;
         for (group, (row, count)) in groups.each().enumerate() {
-            let first = (group * share).min(next.len());
-            let ahead = &next[first..next.len().min(first + share)];
-            let operands = Operands { rows: rows.from(row), depth, panel: values, ahead };
+            let ahead = next.as_ptr().wrapping_add(group * share);
+            let operands = Operands { rows: rows.from(row), depth, panel: values, ahead, ahead_step };
             let place = Place { row, columns: columns.start - tile.columns.start..columns.end - tile.columns.start };
             if wide {
                 rows_kernel::<S, PANEL_VECTORS>(simd, count, operands, tile, place, block == 0);
@@ -82,9 +82,14 @@ pub(super) fn multiply<S: Simd>(
     }
 }
 
+/// Rows of the largest kernel.
+const MOST_ROWS: usize = 12;
+/// Numbers of the longest vector.
+const MOST_LANES: usize = 16;
+
 /// Rows that a kernel takes at most.
 const fn kernel_rows<S: Simd>() -> usize {
-    if S::REGISTER_COUNT >= 32 { 12 } else { 6 }
+    if S::REGISTER_COUNT >= 32 { MOST_ROWS } else { 6 }
 }
 
 /// Rows in groups that are nearly equal: a last one of a single row would cost as much as one of four.
@@ -116,8 +121,10 @@ struct Operands<'a> {
     rows: Rows<'a>,
     depth: usize,
     panel: &'a [f32],
-    /// A part of the next panel, to be had in the L2 cache when it is needed.
-    ahead: &'a [f32],
+    /// Of the next panel, which is to be in the L2 cache when it is needed: where this kernel's share begins, ...
+    ahead: *const f32,
+    /// ... and how much of it each step asks for.
+    ahead_step: usize,
 }
 
 /// Where a kernel writes, within a tile.
@@ -127,7 +134,6 @@ struct Place {
 }
 
 /// The kernel for a number of rows.
-#[inline(always)]
 fn rows_kernel<S: Simd, const V: usize>(
     simd: S,
     rows: usize,
@@ -136,6 +142,20 @@ fn rows_kernel<S: Simd, const V: usize>(
     place: Place,
     first: bool,
 ) {
+    let width = V * S::F32_LANES;
+    if place.columns.len() < width {
+        // the last panel of a width that is no multiple of a vector's: into a tile of its own, then as much as there is
+        let mut whole = [0.0; MOST_ROWS * PANEL_VECTORS * MOST_LANES];
+        let mut spare = Tile::over(&mut whole, 0..rows, 0..width, width);
+        rows_kernel::<S, V>(simd, rows, operands, &mut spare, Place { row: 0, columns: 0..width }, true);
+        for row in 0..rows {
+            let out = &mut tile.row(place.row + row)[place.columns.clone()];
+            for (out, sum) in out.iter_mut().zip(spare.row(row)) {
+                *out = if first { *sum } else { *out + *sum };
+            }
+        }
+        return;
+    }
     macro_rules! kernels {
         ($($count:literal)*) => {
             match rows {
@@ -144,7 +164,7 @@ fn rows_kernel<S: Simd, const V: usize>(
             }
         };
     }
-    if kernel_rows::<S>() == 12 {
+    if kernel_rows::<S>() == MOST_ROWS {
         kernels!(1 2 3 4 5 6 7 8 9 10 11 12);
     } else {
         kernels!(1 2 3 4 5 6);
@@ -164,16 +184,15 @@ impl<const R: usize, const V: usize> pulp::WithSimd for Kernel<'_, '_, R, V> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { operands: Operands { rows, depth, panel, ahead }, tile, place, first } = self;
+        let Self { operands: Operands { rows, depth, panel, ahead, ahead_step }, tile, place, first } = self;
         let rows: [&[f32]; R] = std::array::from_fn(|row| &rows.row(row)[..depth]);
         let (panel, _) = S::as_simd_f32s(panel);
         let (panel, _) = panel.as_chunks::<V>();
         let (steps, last) = panel[..depth].as_chunks::<STEP>();
-        let ahead_of_step = ahead.len() / steps.len().max(1);
         let mut sums = [[simd.splat_f32s(0.0); V]; R];
         let of_steps: [&[[f32; STEP]]; R] = std::array::from_fn(|row| &rows[row].as_chunks().0[..steps.len()]);
         for (step, weights) in steps.iter().enumerate() {
-            prefetch(ahead.as_ptr().wrapping_add(step * ahead_of_step));
+            prefetch(ahead.wrapping_add(step * ahead_step));
             let xs: [&[f32; STEP]; R] = std::array::from_fn(|row| &of_steps[row][step]);
             for k in 0..STEP {
                 sums = accumulate(simd, sums, weights[k], std::array::from_fn(|row| xs[row][k]));
@@ -184,20 +203,14 @@ impl<const R: usize, const V: usize> pulp::WithSimd for Kernel<'_, '_, R, V> {
             sums = accumulate(simd, sums, *weights, std::array::from_fn(|row| rows[row][k]));
         }
         // by index, never by iterator: sums that are addressed would be kept in memory
-        let whole = place.columns.len() == V * S::F32_LANES;
+        let mut out = tile.rows::<R>(place.row, place.columns);
         for row in 0..R {
-            let out = &mut tile.row(place.row + row)[place.columns.clone()];
-            if whole {
-                let (out, _) = S::as_mut_simd_f32s(out);
-                for vector in 0..V {
-                    out[vector] = if first { sums[row][vector] } else { simd.add_f32s(out[vector], sums[row][vector]) };
-                }
-            } else {
-                for vector in 0..V {
-                    let out = &mut out[vector * S::F32_LANES..];
-                    let sum = if first { sums[row][vector] } else { simd.add_f32s(load(simd, out), sums[row][vector]) };
-                    store(simd, out, sum);
-                }
+            let (vectors, _) = S::as_mut_simd_f32s(out[row]);
+            let (vectors, _) = vectors.as_chunks_mut::<V>();
+            let vectors = &mut vectors[0];
+            for vector in 0..V {
+                vectors[vector] =
+                    if first { sums[row][vector] } else { simd.add_f32s(vectors[vector], sums[row][vector]) };
             }
         }
     }

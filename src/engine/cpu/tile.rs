@@ -81,6 +81,22 @@ impl<'a> Tile<'a> {
     }
 }
 
+impl Tile<'_> {
+    /// The same columns, counted from the tile's left, of `R` rows.
+    #[inline(always)]
+    pub(super) fn rows<const R: usize>(&mut self, row: usize, columns: Range<usize>) -> [&mut [f32]; R] {
+        let inside = row + R <= self.rows.len() && columns.start <= columns.end && columns.end <= self.columns.len();
+        assert!(inside, "{R} rows from {row} on and columns {columns:?} of {}×{}", self.rows.len(), self.columns.len());
+        std::array::from_fn(|index| {
+            // SAFETY: as in `row`; rows with different indices do not overlap, for a row is not longer than the stride.
+            unsafe {
+                let first = self.first.add((row + index) * self.stride + columns.start);
+                std::slice::from_raw_parts_mut(first, columns.len())
+            }
+        })
+    }
+}
+
 /// The output's address for tasks on other threads.
 struct Shared(*mut f32);
 
