@@ -95,11 +95,13 @@ impl Depthwise {
         let most = if self.shape.width % 7 == 0 { 7 } else { 8 };
         for (vector, taps) in taps.chunks_exact(self.kernel * self.kernel).enumerate() {
             let channels = Channels { first: vector * S::F32_LANES, taps, bias: bias[vector] };
+            let ragged = channels.first + S::F32_LANES > self.shape.channels;
             let mut row = rows.start;
             while row < rows.end {
                 let (left, x) = (rows.end - row, x + row - rows.start);
                 let place = ((y, x), row);
                 row += match (self.kernel, left.min(most)) {
+                    _ if ragged => self.single(simd, image, &channels, place, tile),
                     (7, 8) => self.window::<S, 7, 8>(simd, image, &channels, place, tile),
                     (7, 7) => self.window::<S, 7, 7>(simd, image, &channels, place, tile),
                     (7, 4..) => self.window::<S, 7, 4>(simd, image, &channels, place, tile),
@@ -111,7 +113,7 @@ impl Depthwise {
         }
     }
 
-    /// `X` places by a kernel of side `K`, for a vector of channels; gives `X`.
+    /// `X` places by a kernel of side `K`, for a whole vector of channels; gives `X`.
     #[inline(always)]
     fn window<S: Simd, const K: usize, const X: usize>(
         &self,
@@ -123,7 +125,6 @@ impl Depthwise {
     ) -> usize {
         let Shape { height, width, channels: all } = self.shape;
         let half = K / 2;
-        let end = all.min(channels.first + S::F32_LANES);
         let mut sums = [channels.bias; X];
         for tap_y in inside(y, height, K) {
             let line = &image[(y + tap_y - half) * width * all..][..width * all];
@@ -132,7 +133,7 @@ impl Depthwise {
                 // outside of the map are zeros, which add nothing
                 let column = (x + step).wrapping_sub(half);
                 if column < width {
-                    let value = load(simd, &line[column * all + channels.first..column * all + end]);
+                    let value = load(simd, &line[column * all + channels.first..][..S::F32_LANES]);
                     for place in 0..X {
                         if step >= place && step - place < K {
                             sums[place] = multiply_add(simd, value, taps[step - place], sums[place]);
@@ -141,8 +142,9 @@ impl Depthwise {
                 }
             }
         }
-        for (place, sum) in sums.into_iter().enumerate() {
-            store(simd, &mut tile.row(row + place)[channels.first..end], sum);
+        let mut out = tile.rows::<X>(row, channels.first..channels.first + S::F32_LANES);
+        for place in 0..X {
+            S::as_mut_simd_f32s(out[place]).0[0] = sums[place];
         }
         X
     }

@@ -134,6 +134,7 @@ struct Place {
 }
 
 /// The kernel for a number of rows.
+#[inline(always)]
 fn rows_kernel<S: Simd, const V: usize>(
     simd: S,
     rows: usize,
@@ -142,20 +143,23 @@ fn rows_kernel<S: Simd, const V: usize>(
     place: Place,
     first: bool,
 ) {
-    let width = V * S::F32_LANES;
-    if place.columns.len() < width {
-        // the last panel of a width that is no multiple of a vector's: into a tile of its own, then as much as there is
-        let mut whole = [0.0; MOST_ROWS * PANEL_VECTORS * MOST_LANES];
-        let mut spare = Tile::over(&mut whole, 0..rows, 0..width, width);
-        rows_kernel::<S, V>(simd, rows, operands, &mut spare, Place { row: 0, columns: 0..width }, true);
-        for row in 0..rows {
-            let out = &mut tile.row(place.row + row)[place.columns.clone()];
-            for (out, sum) in out.iter_mut().zip(spare.row(row)) {
-                *out = if first { *sum } else { *out + *sum };
-            }
-        }
-        return;
+    if place.columns.len() < V * S::F32_LANES {
+        ragged::<S, V>(simd, rows, operands, tile, place, first);
+    } else {
+        whole_kernel::<S, V>(simd, rows, operands, tile, place, first);
     }
+}
+
+/// The kernel for a number of rows and a panel of whole vectors.
+#[inline(always)]
+fn whole_kernel<S: Simd, const V: usize>(
+    simd: S,
+    rows: usize,
+    operands: Operands<'_>,
+    tile: &mut Tile<'_>,
+    place: Place,
+    first: bool,
+) {
     macro_rules! kernels {
         ($($count:literal)*) => {
             match rows {
@@ -168,6 +172,28 @@ fn rows_kernel<S: Simd, const V: usize>(
         kernels!(1 2 3 4 5 6 7 8 9 10 11 12);
     } else {
         kernels!(1 2 3 4 5 6);
+    }
+}
+
+/// The last panel of a width that is no multiple of a vector's: into a tile of its own, then as much as there is.
+#[inline(never)]
+fn ragged<S: Simd, const V: usize>(
+    simd: S,
+    rows: usize,
+    operands: Operands<'_>,
+    tile: &mut Tile<'_>,
+    place: Place,
+    first: bool,
+) {
+    let width = V * S::F32_LANES;
+    let mut whole = [0.0; MOST_ROWS * PANEL_VECTORS * MOST_LANES];
+    let mut spare = Tile::over(&mut whole, 0..rows, 0..width, width);
+    whole_kernel::<S, V>(simd, rows, operands, &mut spare, Place { row: 0, columns: 0..width }, true);
+    for row in 0..rows {
+        let out = &mut tile.row(place.row + row)[place.columns.clone()];
+        for (out, sum) in out.iter_mut().zip(spare.row(row)) {
+            *out = if first { *sum } else { *out + *sum };
+        }
     }
 }
 
