@@ -61,7 +61,7 @@ flags! {
     /// Models to serve, the first by default: a demo model's NAME, NAME=DIR, or a folder [default: convnext_atto]
     #[arg(long, env = "CONVNEXT_MODELS", value_name = "MODEL,…", value_delimiter = ',')]
     models: Vec<String>,
-    /// Where the models run: auto or cpu [default: auto]
+    /// Where the models run: auto, cpu, or cpu:avx2 for instructions [default: auto]
     #[arg(long, env = "CONVNEXT_DEVICE", value_name = "DEVICE")]
     device: String,
     /// Address of HTTP; port 0 takes a free one [default: 127.0.0.1:8080]

@@ -137,6 +137,7 @@ fn what_makes_no_sense_exits_with_64_and_says_what_is_possible() {
         (&["serve", "--http-addr", "localhost"], "--http-addr"),
         (&["serve", "--device", "cuda"], "no CUDA engine"),
         (&["serve", "--device", "tpu"], "auto and cpu"),
+        (&["verify", "--device", "cpu:mmx"], "this machine has"),
         (&["serve", "--models", "no_such_folder"], "no_such_folder"),
         (&["serve", "--models", "convnext_atto,convnext_atto"], "two models are named"),
         (&["serve", "--config", "no-such-file.toml"], "no-such-file.toml"),

@@ -16,7 +16,10 @@ pub(super) fn engine(name: &str) -> anyhow::Result<Arc<dyn Engine>> {
         }
         other => match other.strip_prefix("cpu:").map(str::parse::<Instructions>) {
             Some(instructions) => Ok(Arc::new(Cpu::new(instructions.map_err(|why| anyhow!("device {other}: {why}"))?))),
-            None => bail!("device {other:?} is not known; auto, cpu and cpu:INSTRUCTIONS are possible"),
+            None => {
+                let sets: Vec<String> = Instructions::available().iter().map(|set| format!("cpu:{set}")).collect();
+                bail!("device {other:?} is not known; auto and cpu are possible, or {}", sets.join(", "))
+            }
         },
     }
 }

@@ -24,7 +24,7 @@ pub(super) struct Args {
     /// Side of the images in pixels, for an architecture [default: 224]
     #[arg(long, value_name = "PIXELS")]
     size: Option<usize>,
-    /// auto or cpu
+    /// auto, cpu, or cpu:avx2 for instructions
     #[arg(long, default_value = "auto")]
     device: String,
     /// Images that are compared

@@ -92,7 +92,7 @@ impl Depthwise {
         let (taps, _) = S::as_simd_f32s(&self.taps);
         let (bias, _) = S::as_simd_f32s(&self.bias);
         // registers for 7 or 8 places, whichever divides the row: 224-pixel images have maps of 56, 28, 14 and 7
-        let most = if self.shape.width % 7 == 0 { 7 } else { 8 };
+        let most = if self.shape.width.is_multiple_of(7) { 7 } else { 8 };
         for (vector, taps) in taps.chunks_exact(self.kernel * self.kernel).enumerate() {
             let channels = Channels { first: vector * S::F32_LANES, taps, bias: bias[vector] };
             let ragged = channels.first + S::F32_LANES > self.shape.channels;
@@ -142,7 +142,7 @@ impl Depthwise {
                 }
             }
         }
-        let mut out = tile.rows::<X>(row, channels.first..channels.first + S::F32_LANES);
+        let out = tile.rows::<X>(row, channels.first..channels.first + S::F32_LANES);
         for place in 0..X {
             S::as_mut_simd_f32s(out[place]).0[0] = sums[place];
         }

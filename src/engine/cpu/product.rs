@@ -229,7 +229,7 @@ impl<const R: usize, const V: usize> pulp::WithSimd for Kernel<'_, '_, R, V> {
             sums = accumulate(simd, sums, *weights, std::array::from_fn(|row| rows[row][k]));
         }
         // by index, never by iterator: sums that are addressed would be kept in memory
-        let mut out = tile.rows::<R>(place.row, place.columns);
+        let out = tile.rows::<R>(place.row, place.columns);
         for row in 0..R {
             let (vectors, _) = S::as_mut_simd_f32s(out[row]);
             let (vectors, _) = vectors.as_chunks_mut::<V>();
