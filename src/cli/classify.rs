@@ -25,7 +25,7 @@ pub(super) struct Args {
     /// JSON instead of lines
     #[arg(long)]
     json: bool,
-    /// auto or cpu
+    /// auto, cpu, or cpu:avx2 for instructions
     #[arg(long, default_value = "auto")]
     device: String,
 }

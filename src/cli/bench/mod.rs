@@ -60,7 +60,7 @@ pub(super) struct Args {
     /// Threads that compute [default: cores]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
-    /// auto or cpu
+    /// auto, cpu, or cpu:avx2 for instructions
     #[arg(long, default_value = "auto")]
     device: String,
     /// Side of the images in pixels, for architectures [default: 224]
