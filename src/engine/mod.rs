@@ -1,4 +1,4 @@
-//! Engines: what runs a [`Program`] on images. Each has a folder, with `plan.rs` for what it fuses and one file an operation.
+//! Engines: what runs a [`Program`] on images. Each has a folder, with a plan of what it fuses and one file an operation.
 //!
 //! An engine compiles a program and its weights into an [`Executable`], which one thread owns and drives:
 //! `stage` pixels into slots, `launch` some of the slots as a batch, `finish` for the logits.

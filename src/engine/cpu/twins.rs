@@ -70,7 +70,7 @@ fn linear_of(
 }
 
 /// Holds a depthwise convolution, alone and with its norm, against its twin.
-fn check_depthwise(images: usize, shape: Shape, kernel: usize) {
+fn check_depthwise(images: usize, shape: Shape, kernel: usize, normed_bound: f64) {
     let channels = shape.channels;
     let (weight, bias) = (numbers(kernel * kernel * channels, 2), numbers(channels, 3));
     let what = format!("{kernel}×{kernel} on {images} of {shape}");
@@ -78,14 +78,14 @@ fn check_depthwise(images: usize, shape: Shape, kernel: usize) {
     let fast = |run: Run<'_>, norm, input: &[f32], out: &mut [f32]| {
         Depthwise::new(run.instructions, (shape, kernel), &weight, &bias, norm).unwrap().run(run, input, out);
     };
-    compare(&what, (images, shape), 2e-5, |run, input, out| fast(run, None, input, out), |_, input| twin(input));
+    compare(&what, (images, shape), 1e-5, |run, input, out| fast(run, None, input, out), |_, input| twin(input));
     if channels > 2 {
         let norm = || Some(Norm::new(1e-6, None));
         let normed = |input: &Map| reference::norm(&twin(input), None, 1e-6);
         compare(
             &what,
             (images, shape),
-            1e-4,
+            normed_bound,
             |run, input, out| fast(run, norm(), input, out),
             |_, input| normed(input),
         );
@@ -129,7 +129,7 @@ fn depthwise() {
         (Shape::map(1, 1, 17), 5),
         (Shape::map(4, 3, 1), 1),
     ] {
-        check_depthwise(2, shape, kernel);
+        check_depthwise(2, shape, kernel, 2e-5);
     }
 }
 
@@ -154,7 +154,8 @@ proptest! {
     fn depthwise_of_any_size(
         (images, height, width, channels, half) in (1usize..=9, 1usize..=9, 1usize..=17, 1usize..=70, 0usize..=4),
     ) {
-        check_depthwise(images, Shape::map(height, width, channels), 2 * half + 1);
+        // a norm of few channels that happen to be alike magnifies the convolution's rounding
+        check_depthwise(images, Shape::map(height, width, channels), 2 * half + 1, 1e-4);
     }
 
     #[test]
@@ -212,7 +213,7 @@ fn linear() {
                 let residual = Map::new(output, &residuals[image * output.len()..][..output.len()]);
                 reference::linear(input, &weight, &bias, activation, scale, added.then_some(&residual))
             };
-            compare(&format!("{input} to {out}, gelu {gelu}, scaled {scaled}"), (2, input), 2e-5, fast, twin);
+            compare(&format!("{input} to {out}, gelu {gelu}, scaled {scaled}"), (2, input), 1e-5, fast, twin);
         }
     }
 }
@@ -227,6 +228,7 @@ fn patchify() {
             if first && shape.channels < 3 {
                 continue; // a norm of two channels magnifies without bound
             }
+            let bound = if first || last { 5e-5 } else { 1e-5 };
             let norm = |there: bool| there.then(|| Norm::new(1e-6, None));
             let fast = |run: Run<'_>, input: &[f32], output: &mut [f32]| {
                 let linear = linear_of(run.instructions, &weight, &bias, None, None);
@@ -242,7 +244,7 @@ fn patchify() {
                 let input = if first { reference::norm(input, None, 1e-6) } else { input.clone() };
                 normed(last, reference::patchify(&input, size, &weight, &bias))
             };
-            compare(&format!("patches of {size} on {shape}, norms {first} {last}"), (2, shape), 5e-5, fast, twin);
+            compare(&format!("patches of {size} on {shape}, norms {first} {last}"), (2, shape), bound, fast, twin);
         }
     }
 }
