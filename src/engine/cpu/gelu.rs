@@ -4,36 +4,38 @@ use pulp::Simd;
 
 use super::vector::multiply_add;
 
-/// Abramowitz & Stegun 7.1.28: `erfc(z) ≈ (1 + a₁z + … + a₆z⁶)⁻¹⁶` for z ≥ 0, within 3e-7. Here aₖ / √2ᵏ, for z = |x| / √2.
-const A: [f32; 6] = {
-    const A: [f64; 6] =
-        [0.070_523_078_4, 0.042_282_012_3, 0.009_270_527_2, 0.000_152_014_3, 0.000_276_567_2, 0.000_043_063_8];
-    const ROOT: f64 = std::f64::consts::FRAC_1_SQRT_2;
-    [
-        (A[0] * ROOT) as f32,
-        (A[1] * 0.5) as f32,
-        (A[2] * 0.5 * ROOT) as f32,
-        (A[3] * 0.25) as f32,
-        (A[4] * 0.25 * ROOT) as f32,
-        (A[5] * 0.125) as f32,
-    ]
-};
+/// Coefficients, lowest power first, of a polynomial Q with `Q(z)¹⁶ ≈ erfc(z/√2) / 2` for z ≥ 0.
+///
+/// The root of an exponential is nearly straight: so few coefficients do, and no division is needed. Fitted by least squares on
+/// Chebyshev nodes of [0, 5], the weights moved until the largest error of `z · Q(z)¹⁶` was smallest: 2.4e-7, in f32 4.2e-7.
+const Q: [f32; 7] = [
+    0.957_604_4,
+    -0.047_767_296,
+    -0.017_805_956,
+    -0.001_344_010_7,
+    0.000_658_402_9,
+    -0.000_035_218_92,
+    -0.000_001_175_903_2,
+];
 
-/// `x · Φ(x) = max(x, 0) − |x|/2 · erfc(|x|/√2)`, within 1e-6.
+/// Where Q, which falls all the way, comes to zero: from there on its power is exactly zero in f32.
+const END: f32 = 7.9067;
+
+/// `x · Φ(x) = max(x, 0) − |x| · erfc(|x|/√2) / 2`, within 1e-6.
 ///
 /// In this form the approximated term vanishes where x is large of either sign: no error grows with x.
 #[inline(always)]
 pub(super) fn gelu<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     let absolute = simd.abs_f32s(x);
-    let mut series = simd.splat_f32s(A[5]);
-    for a in [A[4], A[3], A[2], A[1], A[0], 1.0] {
-        series = multiply_add(simd, series, absolute, simd.splat_f32s(a));
+    let z = simd.min_f32s(absolute, simd.splat_f32s(END));
+    let mut root = simd.splat_f32s(Q[6]);
+    for q in [Q[5], Q[4], Q[3], Q[2], Q[1], Q[0]] {
+        root = multiply_add(simd, root, z, simd.splat_f32s(q));
     }
-    let squared = simd.mul_f32s(series, series);
+    let squared = simd.mul_f32s(root, root);
     let fourth = simd.mul_f32s(squared, squared);
     let eighth = simd.mul_f32s(fourth, fourth);
-    let half = simd.mul_f32s(absolute, simd.splat_f32s(0.5));
-    let tail = simd.div_f32s(half, simd.mul_f32s(eighth, eighth));
+    let tail = simd.mul_f32s(absolute, simd.mul_f32s(eighth, eighth));
     simd.sub_f32s(simd.max_f32s(x, simd.splat_f32s(0.0)), tail)
 }
 

@@ -58,22 +58,21 @@ pub(super) fn multiply<S: Simd>(
     let last = block + 1 == weight.blocks();
     let depth = weight.depths(block).len();
     let panels = weight.panels_of(tile.columns.clone());
-    let groups = Groups::new(tile.rows.len(), kernel_rows::<S>());
+    let runs = Groups::of(tile.rows.len(), kernel_rows::<S>());
+    let steps = (runs[0].count + runs[1].count) * (depth / STEP).max(1);
     for panel in panels.clone() {
         let (values, columns) = (weight.values(block, panel), weight.panel_columns(panel));
-        // the panel that comes next is asked for a little with each group of rows
+        // the panel that comes next is asked for a little with each step
         let next = if panel + 1 < panels.end { weight.values(block, panel + 1) } else { values };
-        let share = next.len() / groups.count;
-        let ahead_step = share / (depth / STEP).max(1);
-        let wide = columns.len() > S::F32_LANES;
-        for (group, (row, count)) in groups.each().enumerate() {
-            let ahead = next.as_ptr().wrapping_add(group * share);
-            let operands = Operands { rows: rows.from(row), depth, panel: values, ahead, ahead_step };
-            let place = Place { row, columns: columns.start - tile.columns.start..columns.end - tile.columns.start };
-            if wide {
-                rows_kernel::<S, PANEL_VECTORS>(simd, count, operands, tile, place, block == 0);
+        let mut ahead = Ahead { next: next.as_ptr(), step: next.len().div_ceil(steps.max(1)) };
+        let inside = columns.start - tile.columns.start..columns.end - tile.columns.start;
+        for groups in runs.iter().filter(|groups| groups.count > 0) {
+            let operands = Operands { rows, depth, panel: values };
+            let place = Place { groups: *groups, columns: inside.clone(), first: block == 0 };
+            if columns.len() > S::F32_LANES {
+                panel_kernel::<S, PANEL_VECTORS>(simd, operands, &mut ahead, tile, place);
             } else {
-                rows_kernel::<S, 1>(simd, count, operands, tile, place, block == 0);
+                panel_kernel::<S, 1>(simd, operands, &mut ahead, tile, place);
             }
         }
         if last {
@@ -92,78 +91,84 @@ const fn kernel_rows<S: Simd>() -> usize {
     if S::REGISTER_COUNT >= 32 { MOST_ROWS } else { 6 }
 }
 
-/// Rows in groups that are nearly equal: a last one of a single row would cost as much as one of four.
+/// Rows in groups of as many, one kernel each.
 #[derive(Clone, Copy)]
 struct Groups {
+    /// The first group's first row.
+    first: usize,
     count: usize,
+    /// Rows of a group.
     rows: usize,
 }
 
 impl Groups {
-    fn new(rows: usize, most: usize) -> Self {
-        Self { count: rows.div_ceil(most).max(1), rows }
-    }
-
-    /// First row and number of rows of each.
-    #[inline(always)]
-    fn each(self) -> impl Iterator<Item = (usize, usize)> {
-        let (small, larger) = (self.rows / self.count, self.rows % self.count);
-        (0..self.count).map(move |group| (group * small + group.min(larger), small + usize::from(group < larger)))
+    /// Cuts rows into groups that are nearly equal: a last one of a single row would cost as much as one of four.
+    fn of(rows: usize, most: usize) -> [Self; 2] {
+        let count = rows.div_ceil(most).max(1);
+        let (small, larger) = (rows / count, rows % count);
+        [
+            Self { first: 0, count: larger, rows: small + 1 },
+            Self { first: larger * (small + 1), count: count - larger, rows: small },
+        ]
     }
 }
 
 /// Depths that a kernel takes at a time, so that the rows' addresses are reckoned once for all of them.
 const STEP: usize = 4;
 
-/// What a kernel reads.
+/// What kernels read.
 #[derive(Clone, Copy)]
 struct Operands<'a> {
+    /// From the tile's first on.
     rows: Rows<'a>,
     depth: usize,
     panel: &'a [f32],
-    /// Of the next panel, which is to be in the L2 cache when it is needed: where this kernel's share begins, ...
-    ahead: *const f32,
-    /// ... and how much of it each step asks for.
-    ahead_step: usize,
 }
 
-/// Where a kernel writes, within a tile.
+/// What is asked for ahead of its use, to be in the L2 cache by then.
+struct Ahead {
+    next: *const f32,
+    /// Elements that each step asks for.
+    step: usize,
+}
+
+/// Where kernels write, within a tile, and whether theirs are the first sums there.
 struct Place {
-    row: usize,
+    groups: Groups,
     columns: Range<usize>,
+    first: bool,
 }
 
-/// The kernel for a number of rows.
+/// Multiplies groups of rows by a panel of at most `V` vectors.
 #[inline(always)]
-fn rows_kernel<S: Simd, const V: usize>(
+fn panel_kernel<S: Simd, const V: usize>(
     simd: S,
-    rows: usize,
     operands: Operands<'_>,
+    ahead: &mut Ahead,
     tile: &mut Tile<'_>,
     place: Place,
-    first: bool,
 ) {
     if place.columns.len() < V * S::F32_LANES {
-        ragged::<S, V>(simd, rows, operands, tile, place, first);
+        ragged::<S, V>(simd, operands, ahead, tile, place);
     } else {
-        whole_kernel::<S, V>(simd, rows, operands, tile, place, first);
+        whole_kernel::<S, V>(simd, operands, ahead, tile, place);
     }
 }
 
-/// The kernel for a number of rows and a panel of whole vectors.
+/// Multiplies groups of rows by a panel of whole vectors.
 #[inline(always)]
 fn whole_kernel<S: Simd, const V: usize>(
     simd: S,
-    rows: usize,
     operands: Operands<'_>,
+    ahead: &mut Ahead,
     tile: &mut Tile<'_>,
     place: Place,
-    first: bool,
 ) {
     macro_rules! kernels {
         ($($count:literal)*) => {
-            match rows {
-                $($count => simd.vectorize(Kernel::<'_, '_, $count, V> { operands, tile, place, first }),)*
+            match place.groups.rows {
+                0 => (),
+                $($count => simd.vectorize(Kernel::<'_, '_, $count, V> { operands, ahead, tile, place }),)*
                 _ => unreachable!("groups of at most 12 rows"),
             }
         };
@@ -175,34 +180,39 @@ fn whole_kernel<S: Simd, const V: usize>(
     }
 }
 
-/// The last panel of a width that is no multiple of a vector's: into a tile of its own, then as much as there is.
+/// The last panel of a width that is no multiple of a vector's: group by group into a tile of its own, then as much as there is.
 #[inline(never)]
 fn ragged<S: Simd, const V: usize>(
     simd: S,
-    rows: usize,
     operands: Operands<'_>,
+    ahead: &mut Ahead,
     tile: &mut Tile<'_>,
-    place: Place,
-    first: bool,
+    Place { groups, columns, first }: Place,
 ) {
     let width = V * S::F32_LANES;
-    let mut whole = [0.0; MOST_ROWS * PANEL_VECTORS * MOST_LANES];
-    let mut spare = Tile::over(&mut whole, 0..rows, 0..width, width);
-    whole_kernel::<S, V>(simd, rows, operands, &mut spare, Place { row: 0, columns: 0..width }, true);
-    for row in 0..rows {
-        let out = &mut tile.row(place.row + row)[place.columns.clone()];
-        for (out, sum) in out.iter_mut().zip(spare.row(row)) {
-            *out = if first { *sum } else { *out + *sum };
+    for group in 0..groups.count {
+        let top = groups.first + group * groups.rows;
+        let mut whole = [0.0; MOST_ROWS * PANEL_VECTORS * MOST_LANES];
+        let mut spare = Tile::over(&mut whole, 0..groups.rows, 0..width, width);
+        let operands = Operands { rows: operands.rows.from(top), ..operands };
+        let alone = Groups { first: 0, count: 1, rows: groups.rows };
+        let place = Place { groups: alone, columns: 0..width, first: true };
+        whole_kernel::<S, V>(simd, operands, ahead, &mut spare, place);
+        for row in 0..groups.rows {
+            let out = &mut tile.row(top + row)[columns.clone()];
+            for (out, sum) in out.iter_mut().zip(spare.row(row)) {
+                *out = if first { *sum } else { *out + *sum };
+            }
         }
     }
 }
 
-/// `R` rows by a panel of `V` vectors.
+/// Groups of `R` rows by a panel of `V` vectors.
 struct Kernel<'a, 'b, const R: usize, const V: usize> {
     operands: Operands<'a>,
+    ahead: &'a mut Ahead,
     tile: &'a mut Tile<'b>,
     place: Place,
-    first: bool,
 }
 
 impl<const R: usize, const V: usize> pulp::WithSimd for Kernel<'_, '_, R, V> {
@@ -210,33 +220,37 @@ impl<const R: usize, const V: usize> pulp::WithSimd for Kernel<'_, '_, R, V> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { operands: Operands { rows, depth, panel, ahead, ahead_step }, tile, place, first } = self;
-        let rows: [&[f32]; R] = std::array::from_fn(|row| &rows.row(row)[..depth]);
+        let Self { operands: Operands { rows, depth, panel }, ahead, tile, place } = self;
         let (panel, _) = S::as_simd_f32s(panel);
         let (panel, _) = panel.as_chunks::<V>();
         let (steps, last) = panel[..depth].as_chunks::<STEP>();
-        let mut sums = [[simd.splat_f32s(0.0); V]; R];
-        let of_steps: [&[[f32; STEP]]; R] = std::array::from_fn(|row| &rows[row].as_chunks().0[..steps.len()]);
-        for (step, weights) in steps.iter().enumerate() {
-            prefetch(ahead.wrapping_add(step * ahead_step));
-            let xs: [&[f32; STEP]; R] = std::array::from_fn(|row| &of_steps[row][step]);
-            for k in 0..STEP {
-                sums = accumulate(simd, sums, weights[k], std::array::from_fn(|row| xs[row][k]));
+        for group in 0..place.groups.count {
+            let top = place.groups.first + group * R;
+            let rows: [&[f32]; R] = std::array::from_fn(|row| &rows.row(top + row)[..depth]);
+            let mut sums = [[simd.splat_f32s(0.0); V]; R];
+            let of_steps: [&[[f32; STEP]]; R] = std::array::from_fn(|row| &rows[row].as_chunks().0[..steps.len()]);
+            for (step, weights) in steps.iter().enumerate() {
+                prefetch(ahead.next.wrapping_add(step * ahead.step));
+                let xs: [&[f32; STEP]; R] = std::array::from_fn(|row| &of_steps[row][step]);
+                for k in 0..STEP {
+                    sums = accumulate(simd, sums, weights[k], std::array::from_fn(|row| xs[row][k]));
+                }
             }
-        }
-        for (k, weights) in last.iter().enumerate() {
-            let k = depth - last.len() + k;
-            sums = accumulate(simd, sums, *weights, std::array::from_fn(|row| rows[row][k]));
-        }
-        // by index, never by iterator: sums that are addressed would be kept in memory
-        let out = tile.rows::<R>(place.row, place.columns);
-        for row in 0..R {
-            let (vectors, _) = S::as_mut_simd_f32s(out[row]);
-            let (vectors, _) = vectors.as_chunks_mut::<V>();
-            let vectors = &mut vectors[0];
-            for vector in 0..V {
-                vectors[vector] =
-                    if first { sums[row][vector] } else { simd.add_f32s(vectors[vector], sums[row][vector]) };
+            ahead.next = ahead.next.wrapping_add(steps.len() * ahead.step);
+            for (k, weights) in last.iter().enumerate() {
+                let k = depth - last.len() + k;
+                sums = accumulate(simd, sums, *weights, std::array::from_fn(|row| rows[row][k]));
+            }
+            // by index, never by iterator: sums that are addressed would be kept in memory
+            let out = tile.rows::<R>(top, place.columns.clone());
+            for row in 0..R {
+                let (vectors, _) = S::as_mut_simd_f32s(out[row]);
+                let (vectors, _) = vectors.as_chunks_mut::<V>();
+                let vectors = &mut vectors[0];
+                for vector in 0..V {
+                    vectors[vector] =
+                        if place.first { sums[row][vector] } else { simd.add_f32s(vectors[vector], sums[row][vector]) };
+                }
             }
         }
     }
@@ -267,15 +281,11 @@ mod tests {
     fn groups_are_nearly_equal_and_cover_all_rows() {
         for most in [6, 12] {
             for rows in 1..200 {
-                let groups: Vec<_> = Groups::new(rows, most).each().collect();
-                let mut next = 0;
-                for (first, count) in &groups {
-                    assert_eq!(*first, next);
-                    next += count;
-                }
-                assert_eq!(next, rows);
-                let sizes = groups.iter().map(|group| group.1);
-                assert!(sizes.clone().max() <= Some(most) && sizes.clone().max() <= sizes.min().map(|min| min + 1));
+                let [larger, smaller] = Groups::of(rows, most);
+                assert_eq!((larger.first, smaller.first), (0, larger.count * larger.rows));
+                assert_eq!(smaller.first + smaller.count * smaller.rows, rows);
+                assert!(smaller.rows + 1 == larger.rows && smaller.count > 0 && smaller.rows > 0);
+                assert!(larger.rows <= most || larger.count == 0 && smaller.rows <= most);
             }
         }
     }
