@@ -9,7 +9,7 @@ use super::instructions::Instructions;
 use super::norm::Norm;
 use super::run::Run;
 use super::tile::{Grid, Tile};
-use super::vector::{load, multiply_add, store};
+use super::vector::{load, multiply_add, prefetch, store};
 use crate::program::Shape;
 
 /// Places of a tile: of the order of a million multiply-adds at 7×7 and 384 channels.
@@ -79,41 +79,48 @@ impl Depthwise {
             self.line(simd, image, (y, x), tile, place - tile.rows.start..end - tile.rows.start);
             place = end;
         }
-        if let Some(norm) = &self.norm {
-            for row in 0..tile.rows.len() {
-                norm.place(simd, tile.row(row));
-            }
-        }
     }
 
-    /// Computes the places from (y, x) on, in one row of the map.
+    /// Computes the places from (y, x) on, in one row of the map: some places at a time, all their channels, and their norm.
     #[inline(always)]
     fn line<S: Simd>(&self, simd: S, image: &[f32], (y, x): (usize, usize), tile: &mut Tile<'_>, rows: Range<usize>) {
         let (taps, _) = S::as_simd_f32s(&self.taps);
         let (bias, _) = S::as_simd_f32s(&self.bias);
         // registers for 7 or 8 places, whichever divides the row: 224-pixel images have maps of 56, 28, 14 and 7
         let most = if self.shape.width.is_multiple_of(7) { 7 } else { 8 };
-        for (vector, taps) in taps.chunks_exact(self.kernel * self.kernel).enumerate() {
-            let channels = Channels { first: vector * S::F32_LANES, taps, bias: bias[vector] };
-            let ragged = channels.first + S::F32_LANES > self.shape.channels;
-            let mut row = rows.start;
-            while row < rows.end {
-                let (left, x) = (rows.end - row, x + row - rows.start);
-                let place = ((y, x), row);
-                row += match (self.kernel, left.min(most)) {
-                    _ if ragged => self.single(simd, image, &channels, place, tile),
-                    (7, 8) => self.window::<S, 7, 8>(simd, image, &channels, place, tile),
-                    (7, 7) => self.window::<S, 7, 7>(simd, image, &channels, place, tile),
-                    (7, 4..) => self.window::<S, 7, 4>(simd, image, &channels, place, tile),
-                    (7, 2..) => self.window::<S, 7, 2>(simd, image, &channels, place, tile),
-                    (7, _) => self.window::<S, 7, 1>(simd, image, &channels, place, tile),
-                    _ => self.single(simd, image, &channels, place, tile),
-                };
+        let mut row = rows.start;
+        while row < rows.end {
+            let (left, x) = (rows.end - row, x + row - rows.start);
+            let places = match (self.kernel, left.min(most)) {
+                (7, places @ 7..) => places,
+                (7, 4..) => 4,
+                (7, 2..) => 2,
+                _ => 1,
+            };
+            let at = ((y, x), row);
+            for (vector, taps) in taps.chunks_exact(self.kernel * self.kernel).enumerate() {
+                let channels = Channels { first: vector * S::F32_LANES, taps, bias: bias[vector] };
+                let ragged = channels.first + S::F32_LANES > self.shape.channels;
+                match (self.kernel, places) {
+                    _ if ragged => self.singles(simd, image, &channels, at, tile, places),
+                    (7, 8) => self.window::<S, 7, 8>(simd, image, &channels, at, tile),
+                    (7, 7) => self.window::<S, 7, 7>(simd, image, &channels, at, tile),
+                    (7, 4) => self.window::<S, 7, 4>(simd, image, &channels, at, tile),
+                    (7, 2) => self.window::<S, 7, 2>(simd, image, &channels, at, tile),
+                    (7, _) => self.window::<S, 7, 1>(simd, image, &channels, at, tile),
+                    _ => self.singles(simd, image, &channels, at, tile, places),
+                }
             }
+            if let Some(norm) = &self.norm {
+                for row in row..row + places {
+                    norm.place(simd, tile.row(row));
+                }
+            }
+            row += places;
         }
     }
 
-    /// `X` places by a kernel of side `K`, for a whole vector of channels; gives `X`.
+    /// `X` places by a kernel of side `K`, for a whole vector of channels.
     #[inline(always)]
     fn window<S: Simd, const K: usize, const X: usize>(
         &self,
@@ -122,7 +129,7 @@ impl Depthwise {
         channels: &Channels<'_, S>,
         ((y, x), row): ((usize, usize), usize),
         tile: &mut Tile<'_>,
-    ) -> usize {
+    ) {
         let Shape { height, width, channels: all } = self.shape;
         let half = K / 2;
         let mut sums = [channels.bias; X];
@@ -132,6 +139,10 @@ impl Depthwise {
             for step in 0..X + K - 1 {
                 // outside of the map are zeros, which add nothing
                 let column = (x + step).wrapping_sub(half);
+                if step >= K - 1 {
+                    // what the window to the right needs that this one does not
+                    prefetch(line.as_ptr().wrapping_add((column + X) * all + channels.first));
+                }
                 if column < width {
                     let value = load(simd, &line[column * all + channels.first..][..S::F32_LANES]);
                     for place in 0..X {
@@ -146,32 +157,33 @@ impl Depthwise {
         for place in 0..X {
             S::as_mut_simd_f32s(out[place]).0[0] = sums[place];
         }
-        X
     }
 
-    /// One place by a kernel of any side, for a vector of channels; gives 1.
+    /// Places by a kernel of any side, for a vector of channels, one after the other.
     #[inline(always)]
-    fn single<S: Simd>(
+    fn singles<S: Simd>(
         &self,
         simd: S,
         image: &[f32],
         channels: &Channels<'_, S>,
         ((y, x), row): ((usize, usize), usize),
         tile: &mut Tile<'_>,
-    ) -> usize {
+        places: usize,
+    ) {
         let Shape { height, width, channels: all } = self.shape;
         let (kernel, half) = (self.kernel, self.kernel / 2);
         let end = all.min(channels.first + S::F32_LANES);
-        let mut sum = channels.bias;
-        for tap_y in inside(y, height, kernel) {
-            for tap_x in inside(x, width, kernel) {
-                let place = ((y + tap_y - half) * width + x + tap_x - half) * all;
-                let value = load(simd, &image[place + channels.first..place + end]);
-                sum = multiply_add(simd, value, channels.taps[tap_y * kernel + tap_x], sum);
+        for place in 0..places {
+            let mut sum = channels.bias;
+            for tap_y in inside(y, height, kernel) {
+                for tap_x in inside(x + place, width, kernel) {
+                    let at = ((y + tap_y - half) * width + x + place + tap_x - half) * all;
+                    let value = load(simd, &image[at + channels.first..at + end]);
+                    sum = multiply_add(simd, value, channels.taps[tap_y * kernel + tap_x], sum);
+                }
             }
+            store(simd, &mut tile.row(row + place)[channels.first..end], sum);
         }
-        store(simd, &mut tile.row(row)[channels.first..end], sum);
-        1
     }
 }
 

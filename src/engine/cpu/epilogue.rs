@@ -63,24 +63,54 @@ impl Panel<'_> {
             std::array::from_fn(|vector| load(simd, &of[vector * S::F32_LANES..]))
         };
         let (bias, scale) = (vectors(self.bias), self.scale.map(vectors));
-        for row in 0..tile.rows.len() {
-            let [out] = tile.rows::<1>(row, self.columns.clone());
-            let (out, _) = S::as_mut_simd_f32s(out);
-            let (out, _) = out.as_chunks_mut::<PANEL_VECTORS>();
-            let out = &mut out[0];
-            let residual = self.residual.map(|rows| &S::as_simd_f32s(rows.row(row)).0[..PANEL_VECTORS]);
+        let rows = tile.rows.len();
+        for pair in 0..rows / 2 {
+            self.rows::<S, GELU, 2>(simd, tile, 2 * pair, (&bias, &scale));
+        }
+        if rows % 2 == 1 {
+            self.rows::<S, GELU, 1>(simd, tile, rows - 1, (&bias, &scale));
+        }
+    }
+
+    /// `R` rows of a panel of whole vectors.
+    #[inline(always)]
+    fn rows<S: Simd, const GELU: bool, const R: usize>(
+        &self,
+        simd: S,
+        tile: &mut Tile<'_>,
+        row: usize,
+        (bias, scale): (&[S::f32s; PANEL_VECTORS], &Option<[S::f32s; PANEL_VECTORS]>),
+    ) {
+        let out = tile.rows::<R>(row, self.columns.clone());
+        let mut x = [*bias; R];
+        for row in 0..R {
+            let out = &S::as_simd_f32s(out[row]).0[..PANEL_VECTORS];
             for vector in 0..PANEL_VECTORS {
-                let mut x = simd.add_f32s(out[vector], bias[vector]);
-                if GELU {
-                    x = gelu(simd, x);
-                }
-                x = match (&scale, residual) {
+                x[row][vector] = simd.add_f32s(out[vector], x[row][vector]);
+            }
+        }
+        if GELU {
+            let flat: &mut [S::f32s] = x.as_flattened_mut();
+            let (quads, rest) = flat.as_chunks_mut::<4>();
+            for quad in quads {
+                *quad = gelu(simd, *quad);
+            }
+            let (pairs, _) = rest.as_chunks_mut::<2>();
+            for pair in pairs {
+                *pair = gelu(simd, *pair);
+            }
+        }
+        for index in 0..R {
+            let residual = self.residual.map(|rows| &S::as_simd_f32s(rows.row(row + index)).0[..PANEL_VECTORS]);
+            let out = S::as_mut_simd_f32s(&mut *out[index]).0;
+            for vector in 0..PANEL_VECTORS {
+                let x = x[index][vector];
+                out[vector] = match (scale, residual) {
                     (Some(scale), Some(residual)) => multiply_add(simd, x, scale[vector], residual[vector]),
                     (Some(scale), None) => simd.mul_f32s(x, scale[vector]),
                     (None, Some(residual)) => simd.add_f32s(x, residual[vector]),
                     (None, None) => x,
                 };
-                out[vector] = x;
             }
         }
     }
@@ -95,7 +125,7 @@ impl Panel<'_> {
                 let at = |of: &[f32]| load(simd, &of[index * S::F32_LANES..]);
                 let mut x = simd.add_f32s(load(simd, values), at(self.bias));
                 if GELU {
-                    x = gelu(simd, x);
+                    [x] = gelu(simd, [x]);
                 }
                 x = match (self.scale, residual) {
                     (Some(scale), Some(residual)) => multiply_add(simd, x, at(scale), at(residual)),

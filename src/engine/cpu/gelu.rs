@@ -24,19 +24,33 @@ const END: f32 = 7.9067;
 /// `x · Φ(x) = max(x, 0) − |x| · erfc(|x|/√2) / 2`, within 1e-6.
 ///
 /// In this form the approximated term vanishes where x is large of either sign: no error grows with x.
+///
+/// `N` vectors go side by side, for each operation waits for the one before.
 #[inline(always)]
-pub(super) fn gelu<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
-    let absolute = simd.abs_f32s(x);
-    let z = simd.min_f32s(absolute, simd.splat_f32s(END));
-    let mut root = simd.splat_f32s(Q[6]);
-    for q in [Q[5], Q[4], Q[3], Q[2], Q[1], Q[0]] {
-        root = multiply_add(simd, root, z, simd.splat_f32s(q));
+pub(super) fn gelu<S: Simd, const N: usize>(simd: S, x: [S::f32s; N]) -> [S::f32s; N] {
+    let mut absolute = x;
+    let mut z = x;
+    let mut root = [simd.splat_f32s(Q[6]); N];
+    for i in 0..N {
+        absolute[i] = simd.abs_f32s(x[i]);
+        z[i] = simd.min_f32s(absolute[i], simd.splat_f32s(END));
     }
-    let squared = simd.mul_f32s(root, root);
-    let fourth = simd.mul_f32s(squared, squared);
-    let eighth = simd.mul_f32s(fourth, fourth);
-    let tail = simd.mul_f32s(absolute, simd.mul_f32s(eighth, eighth));
-    simd.sub_f32s(simd.max_f32s(x, simd.splat_f32s(0.0)), tail)
+    for q in [Q[5], Q[4], Q[3], Q[2], Q[1], Q[0]] {
+        for i in 0..N {
+            root[i] = multiply_add(simd, root[i], z[i], simd.splat_f32s(q));
+        }
+    }
+    for _ in 0..4 {
+        for i in 0..N {
+            root[i] = simd.mul_f32s(root[i], root[i]);
+        }
+    }
+    let mut y = x;
+    for i in 0..N {
+        let tail = simd.mul_f32s(absolute[i], root[i]);
+        y[i] = simd.sub_f32s(simd.max_f32s(x[i], simd.splat_f32s(0.0)), tail);
+    }
+    y
 }
 
 #[cfg(test)]
@@ -55,7 +69,7 @@ mod tests {
 
         #[inline(always)]
         fn with_simd<S: Simd>(self, simd: S) {
-            self.0.chunks_mut(S::F32_LANES).for_each(|x| store(simd, x, gelu(simd, load(simd, x))));
+            self.0.chunks_mut(S::F32_LANES).for_each(|x| store(simd, x, gelu(simd, [load(simd, x)])[0]));
         }
     }
 
