@@ -8,7 +8,7 @@ use crate::program::InputSpec;
 /// What warm-up found.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Warmth {
-    /// The smallest batch whose images cost at most 5 % more than the best's.
+    /// The smallest batch whose images cost at most 5 % more than the best's, or a larger one that is over as soon as [`SHORT`].
     pub(super) batch: usize,
     /// Device time of an image in it.
     pub(super) image_time: Duration,
@@ -18,6 +18,9 @@ pub(super) struct Warmth {
 const TIME: Duration = Duration::from_millis(100);
 /// How much more than the best an image may cost, for the sake of a smaller batch and so of latency.
 const SLACK: f64 = 1.05;
+/// A batch as short as this makes nobody wait long, and under load a larger one is better than it measures here: on a CPU
+/// decoders take cores from the engine, and its threads wait for each other once a layer, not once an image and layer.
+const SHORT: Duration = Duration::from_millis(30);
 
 /// Runs rising batches of grey images.
 pub(super) fn warm(executable: &mut dyn Executable, input: &InputSpec) -> Result<Warmth, RunError> {
@@ -64,8 +67,9 @@ fn measure(executable: &mut dyn Executable, image: &[u8], batch: usize) -> Resul
 
 fn choose(costs: &[(usize, f64)]) -> Warmth {
     let best = costs.iter().map(|(_, cost)| *cost).fold(f64::INFINITY, f64::min);
-    let chosen = costs.iter().find(|(_, cost)| *cost <= best * SLACK);
-    let (batch, seconds) = chosen.copied().unwrap_or((1, best));
+    let cheap = costs.iter().find(|(_, cost)| *cost <= best * SLACK);
+    let short = costs.iter().rfind(|(batch, cost)| *cost * *batch as f64 <= SHORT.as_secs_f64() && *cost <= best * SLACK);
+    let (batch, seconds) = short.or(cheap).copied().unwrap_or((1, best));
     Warmth { batch, image_time: Duration::from_secs_f64(if seconds.is_finite() { seconds } else { 0.0 }) }
 }
 
@@ -85,6 +89,9 @@ mod tests {
     fn the_smallest_batch_within_five_per_cent_of_the_best_is_chosen() {
         assert_eq!(choose(&[(1, 2.0), (2, 1.04), (4, 1.0), (8, 1.5)]).batch, 2);
         assert_eq!(choose(&[(1, 2.0), (2, 1.06), (4, 1.0)]).batch, 4);
+        let ms = |cost: f64| cost / 1e3;
+        assert_eq!(choose(&[(1, ms(7.4)), (2, ms(7.3)), (4, ms(7.4)), (8, ms(7.3))]).batch, 4, "29.6 ms are short");
+        assert_eq!(choose(&[(1, ms(7.4)), (2, ms(9.0)), (4, ms(9.0))]).batch, 1, "a larger one costs more");
         assert_eq!(choose(&[(1, 1.0)]), Warmth { batch: 1, image_time: Duration::from_secs(1) });
     }
 }

@@ -1,5 +1,6 @@
 //! The machine's peak: the engine's own product on operands that stay in the cache, and a copy of memory that does not.
 
+use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use pulp::{Simd, WithSimd};
@@ -13,54 +14,70 @@ use super::threads::Threads;
 use super::tile::Tile;
 use crate::engine::Peak;
 
-/// Rows, depth and columns of the product: 0.6 MB of operands, with a depth of one block.
-const ROWS: usize = 96;
-const DEPTH: usize = 256;
-const COLUMNS: usize = 384;
-/// Numbers that a thread copies: more than any cache keeps.
-const COPY: usize = 16 << 20;
+/// Rows, depth and columns of the products, of which the fastest counts: which one that is depends on caches and vectors.
+/// None has more than a block of depth, or more operands than an L2 cache.
+const SHAPES: [[usize; 3]; 4] = [[96, 256, 384], [48, 256, 128], [96, 384, 192], [108, 192, 96]];
+/// Numbers that all threads together copy: more than any cache keeps.
+const COPY: usize = 32 << 20;
+/// Numbers that a thread copies at least: more than a cache of its own keeps.
+const LEAST_COPY: usize = 2 << 20;
 /// How often each is measured; the best counts, for a peak is what nothing disturbed.
 const ROUNDS: usize = 5;
 /// Time of a round.
-const ROUND: Duration = Duration::from_millis(30);
+const ROUND: Duration = Duration::from_millis(15);
 
 /// Measures with so many threads; None where there is no memory to do it in.
 pub(super) fn measure(instructions: Instructions, threads: usize) -> Option<Peak> {
-    let product = Threads::new(threads, ROWS * (DEPTH + COLUMNS)).ok()?;
-    let numbers = vec![0.5; COLUMNS * DEPTH];
-    let weight = Matrix::pack(instructions, &numbers, DEPTH).ok()?;
-    let linear = Linear { weight, epilogue: Epilogue { bias: vec![0.0; COLUMNS], activation: None, scale: None } };
-    let flops = (2 * ROWS * DEPTH * COLUMNS) as f64;
-    let flops = best(&product, flops, |memory| {
-        let (rows, out) = memory.split_at_mut(ROWS * DEPTH);
+    let flops = SHAPES.iter().map(|shape| product(instructions, threads, *shape));
+    let flops = flops.collect::<Option<Vec<f64>>>()?.into_iter().fold(0.0, f64::max);
+    Some(Peak { flops, bytes: copy(threads)? })
+}
+
+/// Operations a second of a product.
+fn product(instructions: Instructions, threads: usize, [rows, depth, columns]: [usize; 3]) -> Option<f64> {
+    let threads = Threads::new(threads, rows * (depth + columns)).ok()?;
+    let weight = Matrix::pack(instructions, &vec![0.5; columns * depth], depth).ok()?;
+    let linear = Linear { weight, epilogue: Epilogue { bias: vec![0.0; columns], activation: None, scale: None } };
+    let speed = best(&threads, (2 * rows * depth * columns) as f64, |memory| {
+        let (input, output) = memory.split_at_mut(rows * depth);
         instructions.run(Kernel {
             linear: &linear,
-            rows: Rows::new(rows, DEPTH),
-            tile: Tile::over(out, 0..ROWS, 0..COLUMNS, COLUMNS),
+            rows: Rows::new(input, depth),
+            tile: Tile::over(output, 0..rows, 0..columns, columns),
         });
     });
-    drop(product);
-    let copy = Threads::new(threads, 2 * COPY).ok()?;
-    let bytes = best(&copy, (2 * COPY * size_of::<f32>()) as f64, |memory| {
-        let (from, to) = memory.split_at_mut(COPY);
-        to.copy_from_slice(from);
+    Some(speed)
+}
+
+/// Bytes a second, read and written, of a copy.
+fn copy(threads: usize) -> Option<f64> {
+    let numbers = (COPY / threads.max(1)).max(LEAST_COPY);
+    let threads = Threads::new(threads, numbers).ok()?;
+    let speed = best(&threads, (numbers * size_of::<f32>()) as f64, |memory| {
+        let (from, to) = memory.split_at_mut(numbers / 2);
+        to.copy_from_slice(&from[..to.len()]);
     });
-    Some(Peak { flops, bytes })
+    Some(speed)
 }
 
 /// The best rate of some work, of which all threads do so much at a time.
 fn best(threads: &Threads, amount: f64, work: impl Fn(&mut [f32]) + Sync) -> f64 {
-    let round = || {
+    // a thread works many times before it waits for the others: with many threads, a wait takes longer than a product
+    let round = |times: u32| {
         let began = Instant::now();
-        let mut times = 0;
-        while times == 0 || began.elapsed() < ROUND {
-            // each thread gets one task: it is busy until all have begun theirs
-            threads.broadcast(|worker| worker.with_memory(&work));
-            times += 1;
-        }
-        f64::from(times) * amount * threads.count() as f64 / began.elapsed().as_secs_f64()
+        threads.broadcast(|worker| {
+            worker.with_memory(|memory| {
+                for _ in 0..times {
+                    work(black_box(&mut *memory));
+                }
+            });
+        });
+        began.elapsed().as_secs_f64().max(f64::MIN_POSITIVE)
     };
-    (0..ROUNDS).map(|_| round()).fold(0.0, f64::max)
+    round(1); // touches the memory
+    let times = (ROUND.as_secs_f64() / round(1)).clamp(1.0, 1e6) as u32;
+    let all = f64::from(times) * amount * threads.count() as f64;
+    (0..ROUNDS).map(|_| all / round(times)).fold(0.0, f64::max)
 }
 
 /// The product alone.
