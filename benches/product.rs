@@ -66,7 +66,10 @@ fn main() {
             }
         }
     }
-    println!("rows × depth × columns, GFLOP/s on one thread: ours in the network, gemm alone, ratio (medians of {} rounds)", args.rounds);
+    println!(
+        "rows × depth × columns, GFLOP/s on one thread: ours in the network, gemm alone, ratio (medians of {} rounds)",
+        args.rounds
+    );
     for ([rows, depth, columns], rounds) in speeds {
         let median = |of: fn(&[f64; 2]) -> f64| {
             let mut values: Vec<f64> = rounds.iter().map(of).collect();

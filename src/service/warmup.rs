@@ -68,7 +68,8 @@ fn measure(executable: &mut dyn Executable, image: &[u8], batch: usize) -> Resul
 fn choose(costs: &[(usize, f64)]) -> Warmth {
     let best = costs.iter().map(|(_, cost)| *cost).fold(f64::INFINITY, f64::min);
     let cheap = costs.iter().find(|(_, cost)| *cost <= best * SLACK);
-    let short = costs.iter().rfind(|(batch, cost)| *cost * *batch as f64 <= SHORT.as_secs_f64() && *cost <= best * SLACK);
+    let short =
+        costs.iter().rfind(|(batch, cost)| *cost * *batch as f64 <= SHORT.as_secs_f64() && *cost <= best * SLACK);
     let (batch, seconds) = short.or(cheap).copied().unwrap_or((1, best));
     Warmth { batch, image_time: Duration::from_secs_f64(if seconds.is_finite() { seconds } else { 0.0 }) }
 }

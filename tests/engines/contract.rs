@@ -1,6 +1,6 @@
 //! What an executable promises, whatever the network: slots, batches, errors.
 
-use convnext_server::engine::cpu::Cpu;
+use convnext_server::engine::cpu::{Cpu, Instructions};
 use convnext_server::engine::{Buckets, Engine, Input, LoadError, Options, RunError};
 use convnext_server::model::convnext::Spec;
 use convnext_server::program::{Program, RandomWeights, WeightError, WeightSource};
@@ -22,23 +22,22 @@ fn a_batch_of_n_equals_n_singles_bit_for_bit() {
 #[test]
 fn neither_the_batch_nor_the_threads_move_a_bit_of_the_cpus_logits() {
     let v2 = Spec { grn: true, layer_scale: false, ..small_spec() };
-    for spec in [small_spec(), v2] {
-        let program = program(&spec, 44, 40);
+    for (spec, set) in
+        [small_spec(), v2].iter().flat_map(|spec| Instructions::available().into_iter().map(move |set| (spec, set)))
+    {
+        let program = program(spec, 44, 40);
         let weights = RandomWeights::new(&program, 1);
         let mut seen: Option<Vec<Vec<u32>>> = None;
         for threads in 1..=3 {
-            let mut executable =
-                Cpu::default().compile(&program, &weights, &Options { max_batch: 9, threads, profile: false }).unwrap();
+            let options = Options { max_batch: 9, threads, profile: false };
+            let mut executable = Cpu::new(set).compile(&program, &weights, &options).unwrap();
             stage_all(executable.as_mut(), &program, 9);
             let singles: Vec<Vec<u32>> = (0..9).map(|slot| bits(&launch(executable.as_mut(), &[slot]))).collect();
-            assert_eq!(seen.get_or_insert_with(|| singles.clone()), &singles, "{threads} threads");
+            let what = format!("{set}, {threads} threads");
+            assert_eq!(seen.get_or_insert_with(|| singles.clone()), &singles, "{what}");
             for batch in 1..=9 {
                 let slots: Vec<usize> = (0..batch).collect();
-                assert_eq!(
-                    bits(&launch(executable.as_mut(), &slots)),
-                    singles[..batch].concat(),
-                    "{threads} threads, {batch}"
-                );
+                assert_eq!(bits(&launch(executable.as_mut(), &slots)), singles[..batch].concat(), "{what}, {batch}");
             }
         }
     }

@@ -41,8 +41,8 @@ pub(super) fn gelu<S: Simd, const N: usize>(simd: S, x: [S::f32s; N]) -> [S::f32
         }
     }
     for _ in 0..4 {
-        for i in 0..N {
-            root[i] = simd.mul_f32s(root[i], root[i]);
+        for root in &mut root {
+            *root = simd.mul_f32s(*root, *root);
         }
     }
     let mut y = x;

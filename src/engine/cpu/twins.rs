@@ -159,6 +159,23 @@ proptest! {
     }
 
     #[test]
+    fn linear_of_any_size(
+        (rows, depth, out, gelu) in (1usize..=150, 1usize..=1000, 1usize..=80, any::<bool>()),
+    ) {
+        let input = Shape::map(1, rows, depth);
+        let (weight, bias) = (numbers(out * depth, 2), numbers(out, 3));
+        let activation = gelu.then_some(Activation::Gelu);
+        let fast = |run: Run<'_>, input: &[f32], out: &mut [f32]| {
+            linear_of(run.instructions, &weight, &bias, activation, None).run(run, 0, input, None, out);
+        };
+        let twin = |_, input: &Map| reference::linear(input, &weight, &bias, activation, None, None);
+        // after k products of numbers from -1 to 1 a sum is about sqrt(k) / 3, three times that at most here, and each
+        // addition rounds it by 2⁻²⁴ of it
+        let rounding = 2f64.powi(-24) * 2.0 / 3.0 * (depth as f64).powf(1.5);
+        compare(&format!("{rows} rows of {depth} to {out}"), (1, input), 2e-6 + rounding, fast, twin);
+    }
+
+    #[test]
     fn block_of_any_size(
         (images, height, width, channels, hidden) in (1usize..=9, 1usize..=9, 1usize..=9, 3usize..=70, 1usize..=200),
     ) {

@@ -1,0 +1,78 @@
+//! What the CPU engine allocates: little more than the weights to load, nothing to run. In a binary of its own, whose
+//! allocator counts.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use convnext_server::engine::{Engine, Executable, Input, Options, cpu::Cpu};
+use convnext_server::model::Spec;
+use convnext_server::program::{InputSpec, Program, RandomWeights};
+
+static HELD: AtomicUsize = AtomicUsize::new(0);
+static MOST_HELD: AtomicUsize = AtomicUsize::new(0);
+static ASKED: AtomicUsize = AtomicUsize::new(0);
+
+/// The system's allocator, counting bytes.
+struct Counting;
+
+#[allow(unsafe_code, reason = "an allocator is unsafe by nature")]
+// SAFETY: all is handed to the system's allocator; counting touches no memory of it.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ASKED.fetch_add(layout.size(), Relaxed);
+        let held = HELD.fetch_add(layout.size(), Relaxed) + layout.size();
+        MOST_HELD.fetch_max(held, Relaxed);
+        // SAFETY: the caller's promises are those that the system's allocator asks for.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        HELD.fetch_sub(layout.size(), Relaxed);
+        // SAFETY: as above; the memory is the system's.
+        unsafe { System.dealloc(memory, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn program(name: &str) -> Program {
+    Spec::published(name).unwrap().program(InputSpec::imagenet(224)).unwrap()
+}
+
+fn compile(program: &Program, threads: usize) -> Box<dyn Executable> {
+    let options = Options { max_batch: 2, threads, profile: false };
+    let mut executable = Cpu::default().compile(program, &RandomWeights::new(program, 0), &options).unwrap();
+    for slot in 0..2 {
+        executable.stage(slot, Input::Rgb8(&vec![100; 224 * 224 * 3])).unwrap();
+    }
+    executable
+}
+
+/// One test, since the counts are of the whole process.
+#[test]
+fn little_more_than_the_weights_to_load_and_nothing_to_run() {
+    let small = program("convnext_small");
+    let weights = 4 * small.parameters() as usize;
+    let before = HELD.load(Relaxed);
+    let executable = compile(&small, 2);
+    let most = MOST_HELD.load(Relaxed) - before;
+    assert!(most * 100 <= weights * 115, "{most} bytes at most to load {weights} bytes of weights");
+    drop(executable);
+
+    let atto = program("convnext_atto");
+    for (threads, most) in [(1, 0), (2, 16 * 1024)] {
+        let mut executable = compile(&atto, threads);
+        let mut run = || {
+            executable.launch(&[0, 1]).unwrap();
+            executable.finish().unwrap();
+        };
+        run();
+        let before = ASKED.load(Relaxed);
+        (0..64).for_each(|_| run());
+        // rayon's queue takes a block of memory for each 63 tasks that come from outside, one a run
+        let asked = ASKED.load(Relaxed) - before;
+        assert!(asked <= most, "64 runs on {threads} threads asked for {asked} bytes");
+    }
+}
