@@ -49,6 +49,13 @@ fn detail(op: &Op) -> String {
             let parts = [op.activation.map(|_| "GELU"), op.scale.map(|_| "γ"), op.residual.map(|_| "residual")];
             parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
         }
+        Op::Attention(op) => {
+            let [height, width] = op.windows.size;
+            let shifted = if op.windows.shift == [0, 0] { "" } else { ", shifted" };
+            let heads = if op.heads == 1 { "1 head".to_owned() } else { format!("{} heads", op.heads) };
+            format!("{heads}, {height}×{width}{shifted}")
+        }
+        Op::Merge(_) => "2×2".to_owned(),
         Op::Norm(_) | Op::Grn(_) | Op::Pool(_) => String::new(),
     }
 }

@@ -9,10 +9,8 @@
 //! `head.norm.{scale,shift}`, `head.{weight,bias}`.
 
 use super::SpecError;
-use crate::program::{
-    Activation, Affine, Depthwise, Grn, InputSpec, Linear, Norm, Op, Order, Patchify, Pool, Program, Recipe, Shape,
-    TensorId, WeightDecl, WeightId,
-};
+use super::builder::Builder;
+use crate::program::{Activation, InputSpec, Linear, Program, TensorId};
 
 /// Everything that a ConvNeXt's program depends on but its input.
 #[derive(Clone, Debug, PartialEq)]
@@ -143,7 +141,7 @@ impl Spec {
 pub fn program(spec: &Spec, input: InputSpec) -> Result<Program, SpecError> {
     spec.check()?;
     let family = if spec.grn { "convnextv2" } else { "convnext" };
-    let mut net = Builder { spec, program: Program::new(&spec.name, family, input) };
+    let mut net = Builder { program: Program::new(&spec.name, family, input) };
     let stem = net.patchify("stem", Program::INPUT, spec.patch, spec.widths[0]);
     let mut x = net.norm("stem.norm", stem, spec.eps);
     for (stage, (&depth, &width)) in spec.depths.iter().zip(&spec.widths).enumerate() {
@@ -153,7 +151,7 @@ pub fn program(spec: &Spec, input: InputSpec) -> Result<Program, SpecError> {
             x = net.patchify(&name, normed, 2, width);
         }
         for block in 0..depth {
-            x = net.block(&format!("stages.{stage}.blocks.{block}"), x, spec.kernels[stage]);
+            x = self::block(&mut net, spec, &format!("stages.{stage}.blocks.{block}"), x, spec.kernels[stage]);
         }
     }
     x = if spec.head_norm_first {
@@ -167,95 +165,22 @@ pub fn program(spec: &Spec, input: InputSpec) -> Result<Program, SpecError> {
     Ok(net.program)
 }
 
-/// Adds operations with their weights.
-struct Builder<'a> {
-    spec: &'a Spec,
-    program: Program,
-}
-
-impl Builder<'_> {
-    fn stored(&mut self, name: String, shape: Vec<usize>, order: Order) -> WeightId {
-        let seen = match (order, shape.as_slice()) {
-            (Order::ChannelsLast, [o, i, h, w]) => vec![*o, *h, *w, *i],
-            (Order::TapsFirst, [c, _, h, w]) => vec![*h, *w, *c],
-            _ => shape.clone(),
-        };
-        self.program.declare(WeightDecl {
-            recipe: Recipe::Stored { name: name.clone(), shape, order },
-            name,
-            shape: seen,
-        })
+/// Adds a block after `input`.
+fn block(net: &mut Builder, spec: &Spec, name: &str, input: TensorId, kernel: usize) -> TensorId {
+    let width = net.program.shape(input).channels;
+    let mut x = net.depthwise(&format!("{name}.depthwise"), input, kernel);
+    x = net.norm(&format!("{name}.norm"), x, spec.eps);
+    // as timm: int(expansion · width)
+    let hidden = ((spec.expansion * width as f32) as usize).max(1);
+    x = net.linear(&format!("{name}.fc1"), x, hidden, |_, op| Linear { activation: Some(Activation::Gelu), ..op });
+    if spec.grn {
+        x = net.grn(&format!("{name}.grn"), x);
     }
-
-    fn vector(&mut self, name: String, len: usize) -> WeightId {
-        self.stored(name, vec![len], Order::Same)
-    }
-
-    fn patchify(&mut self, name: &str, input: TensorId, size: usize, out: usize) -> TensorId {
-        let Shape { height, width, channels } = self.program.shape(input);
-        let output = self.program.tensor(Shape::map(height / size, width / size, out));
-        let weight = self.stored(format!("{name}.weight"), vec![out, channels, size, size], Order::ChannelsLast);
-        let bias = self.vector(format!("{name}.bias"), out);
-        self.program.push(name, Op::Patchify(Patchify { input, output, size, weight, bias }))
-    }
-
-    fn norm(&mut self, name: &str, input: TensorId, eps: f32) -> TensorId {
-        let shape = self.program.shape(input);
-        let output = self.program.tensor(shape);
-        let scale = self.vector(format!("{name}.scale"), shape.channels);
-        let shift = self.vector(format!("{name}.shift"), shape.channels);
-        self.program.push(name, Op::Norm(Norm { input, output, affine: Some(Affine { scale, shift }), eps }))
-    }
-
-    fn linear(
-        &mut self,
-        name: &str,
-        input: TensorId,
-        out: usize,
-        epilogue: impl FnOnce(&mut Self, Linear) -> Linear,
-    ) -> TensorId {
-        let Shape { height, width, channels } = self.program.shape(input);
-        let output = self.program.tensor(Shape::map(height, width, out));
-        let weight = self.stored(format!("{name}.weight"), vec![out, channels], Order::Same);
-        let bias = self.vector(format!("{name}.bias"), out);
-        let plain = Linear { input, output, weight, bias, activation: None, scale: None, residual: None };
-        let op = epilogue(self, plain);
-        self.program.push(name, Op::Linear(op))
-    }
-
-    fn pool(&mut self, name: &str, input: TensorId) -> TensorId {
-        let channels = self.program.shape(input).channels;
-        let output = self.program.tensor(Shape::vector(channels));
-        self.program.push(name, Op::Pool(Pool { input, output }))
-    }
-
-    fn block(&mut self, name: &str, input: TensorId, kernel: usize) -> TensorId {
-        let shape = self.program.shape(input);
-        let width = shape.channels;
-        let output = self.program.tensor(shape);
-        let weight = self.stored(format!("{name}.depthwise.weight"), vec![width, 1, kernel, kernel], Order::TapsFirst);
-        let bias = self.vector(format!("{name}.depthwise.bias"), width);
-        let depthwise = Op::Depthwise(Depthwise { input, output, kernel, weight, bias });
-        let mut x = self.program.push(format!("{name}.depthwise"), depthwise);
-        x = self.norm(&format!("{name}.norm"), x, self.spec.eps);
-        // as timm: int(expansion · width)
-        let hidden = (self.spec.expansion * width as f32) as usize;
-        x = self.linear(&format!("{name}.fc1"), x, hidden.max(1), |_, op| Linear {
-            activation: Some(Activation::Gelu),
-            ..op
-        });
-        if self.spec.grn {
-            let scale = self.vector(format!("{name}.grn.scale"), hidden.max(1));
-            let shift = self.vector(format!("{name}.grn.shift"), hidden.max(1));
-            let output = self.program.tensor(self.program.shape(x));
-            x = self.program.push(format!("{name}.grn"), Op::Grn(Grn { input: x, output, scale, shift, eps: 1e-6 }));
-        }
-        self.linear(&format!("{name}.fc2"), x, width, |net, op| Linear {
-            scale: net.spec.layer_scale.then(|| net.vector(format!("{name}.gamma.scale"), width)),
-            residual: Some(input),
-            ..op
-        })
-    }
+    net.linear(&format!("{name}.fc2"), x, width, |net, op| Linear {
+        scale: spec.layer_scale.then(|| net.vector(format!("{name}.gamma.scale"), width)),
+        residual: Some(input),
+        ..op
+    })
 }
 
 #[cfg(test)]

@@ -2,7 +2,9 @@
 //!
 //! Models emit plain operations, unfused and unfolded; what a checkpoint calls its tensors is `checkpoint`'s business.
 
+mod builder;
 pub mod convnext;
+pub mod swin;
 
 use crate::program::{InputSpec, Program};
 
@@ -11,6 +13,8 @@ use crate::program::{InputSpec, Program};
 pub enum Spec {
     /// ConvNeXt, version 1 or 2.
     ConvNext(convnext::Spec),
+    /// Swin, version 1.
+    Swin(swin::Spec),
 }
 
 /// The architecture cannot be built.
@@ -41,7 +45,8 @@ impl Spec {
     /// [`SpecError::Unknown`], which lists the names there are.
     pub fn published(name: &str) -> Result<Self, SpecError> {
         let unknown = || SpecError::Unknown { name: name.to_owned(), known: names() };
-        convnext::Spec::published(name).map(Self::ConvNext).ok_or_else(unknown)
+        let convnext = convnext::Spec::published(name).map(Self::ConvNext);
+        convnext.or_else(|| swin::Spec::published(name).map(Self::Swin)).ok_or_else(unknown)
     }
 
     /// The program for images of `input`.
@@ -51,6 +56,7 @@ impl Spec {
     pub fn program(&self, input: InputSpec) -> Result<Program, SpecError> {
         let program = match self {
             Self::ConvNext(spec) => convnext::program(spec, input)?,
+            Self::Swin(spec) => swin::program(spec, input)?,
         };
         let invalid = |why| SpecError::Invalid { architecture: program.architecture.clone(), why };
         program.check().map_err(invalid)?;
@@ -61,5 +67,13 @@ impl Spec {
 /// All published names.
 #[must_use]
 pub fn names() -> Vec<&'static str> {
-    convnext::PUBLISHED.iter().map(|size| size.name).collect()
+    let convnexts = convnext::PUBLISHED.iter().map(|size| size.name);
+    convnexts.chain(swin::PUBLISHED.iter().map(|size| size.name)).collect()
+}
+
+/// The Swin that a ConvNeXt is measured against: the one that its authors chose, of about its cost.
+#[must_use]
+pub fn baseline(name: &str) -> Option<&'static str> {
+    let size = name.strip_prefix("convnext_")?;
+    swin::PUBLISHED.iter().map(|swin| swin.name).find(|swin| swin.strip_prefix("swin_") == Some(size))
 }

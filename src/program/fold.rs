@@ -1,8 +1,8 @@
 //! Folding: a norm's scale and shift move into the linear operation that alone follows it.
 //!
 //! Exact in real numbers: `W·(s∘x̂ + t) + b = (W·diag(s))·x̂ + (b + W·t)`. An unpadded patch embedding is linear too. Not folded:
-//! a norm whose output anything else reads (the stem's, which the residual needs), or whose reader shares its weight; and
-//! anything through zero padding, where the padding would have to become `−t/s`.
+//! a norm whose output anything else reads (the stem's, which the residual needs), or whose reader shares its weight (a bias that
+//! attention gives its padding, which comes after the norm); and anything through zero padding, which would have to become `−t/s`.
 
 use super::{Op, Program, Recipe, TensorId, WeightDecl, WeightId};
 
@@ -66,7 +66,8 @@ impl Op {
             Self::Norm(op) => op.affine.iter_mut().flat_map(|a| [&mut a.scale, &mut a.shift]).collect(),
             Self::Linear(op) => [&mut op.weight, &mut op.bias].into_iter().chain(op.scale.as_mut()).collect(),
             Self::Grn(op) => vec![&mut op.scale, &mut op.shift],
-            Self::Pool(_) => vec![],
+            Self::Attention(op) => std::iter::once(&mut op.bias).chain(op.padding.as_mut()).collect(),
+            Self::Merge(_) | Self::Pool(_) => vec![],
         }
     }
 }

@@ -10,12 +10,14 @@ mod fold;
 mod op;
 mod tensor;
 mod weight;
+mod windows;
 
 pub use cost::Cost;
 pub use fold::fold;
-pub use op::{Activation, Affine, Depthwise, Grn, Linear, Norm, Op, Patchify, Pool};
+pub use op::{Activation, Affine, Attention, Depthwise, Grn, Linear, Merge, Norm, Op, Patchify, Pool};
 pub use tensor::{InputSpec, Shape, TensorId, WeightId};
 pub use weight::{Order, RandomWeights, Recipe, WeightDecl, WeightError, WeightSource};
+pub use windows::Windows;
 
 /// A network: operations in the order in which they run, on tensors of one image.
 ///

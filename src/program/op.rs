@@ -1,6 +1,6 @@
 //! The operations: what each reads, writes and requires of its shapes. Not here: computing them (`engine`).
 
-use super::{Program, Shape, TensorId, WeightId};
+use super::{Program, Shape, TensorId, WeightId, Windows};
 
 /// One canonical operation. Maps are `[h, w, c]`, channels last.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,6 +15,10 @@ pub enum Op {
     Linear(Linear),
     /// Global response normalisation (ConvNeXt V2).
     Grn(Grn),
+    /// Multi-head attention inside shifted windows (Swin).
+    Attention(Attention),
+    /// Two by two places side by side in the channels: downsampling (Swin).
+    Merge(Merge),
     /// Mean over all places.
     Pool(Pool),
 }
@@ -113,6 +117,34 @@ pub struct Grn {
     pub eps: f32,
 }
 
+/// `[h, w, 3c] → [h, w, c]`: in each window and head `softmax(q·kᵀ / sqrt(d) + bias + mask) · v`, where a place's channels are q, k
+/// and v of all heads one after another, `d = c / heads` each, and the mask is −100 between places of different regions.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Attention {
+    /// `[h, w, 3c]`
+    pub input: TensorId,
+    /// `[h, w, c]`
+    pub output: TensorId,
+    /// Heads, of which `c` is a multiple.
+    pub heads: usize,
+    /// The windows.
+    pub windows: Windows,
+    /// `[differences, heads]`, see [`Windows::difference`].
+    pub bias: WeightId,
+    /// `[3c]`, what padding has for q, k and v: the bias of the linear operation before, which sees zeros there. There just where the
+    /// windows pad.
+    pub padding: Option<WeightId>,
+}
+
+/// `[h, w, c] → [⌈h/2⌉, ⌈w/2⌉, 4c]`: places (0, 0), (1, 0), (0, 1), (1, 1) of each square, row first; zeros beyond the map.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Merge {
+    /// `[h, w, c]`
+    pub input: TensorId,
+    /// `[⌈h/2⌉, ⌈w/2⌉, 4c]`
+    pub output: TensorId,
+}
+
 /// `[h, w, c] → [c]`, the mean over all places.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pool {
@@ -132,6 +164,8 @@ impl Op {
             Self::Norm(_) => "norm",
             Self::Linear(_) => "linear",
             Self::Grn(_) => "grn",
+            Self::Attention(_) => "attention",
+            Self::Merge(_) => "merge",
             Self::Pool(_) => "pool",
         }
     }
@@ -145,6 +179,8 @@ impl Op {
             Self::Norm(op) => op.input,
             Self::Linear(op) => op.input,
             Self::Grn(op) => op.input,
+            Self::Attention(op) => op.input,
+            Self::Merge(op) => op.input,
             Self::Pool(op) => op.input,
         }
     }
@@ -165,6 +201,8 @@ impl Op {
             Self::Norm(op) => op.output,
             Self::Linear(op) => op.output,
             Self::Grn(op) => op.output,
+            Self::Attention(op) => op.output,
+            Self::Merge(op) => op.output,
             Self::Pool(op) => op.output,
         }
     }
@@ -178,7 +216,8 @@ impl Op {
             Self::Norm(op) => op.affine.iter().flat_map(|a| [a.scale, a.shift]).collect(),
             Self::Linear(op) => [op.weight, op.bias].into_iter().chain(op.scale).collect(),
             Self::Grn(op) => vec![op.scale, op.shift],
-            Self::Pool(_) => vec![],
+            Self::Attention(op) => std::iter::once(op.bias).chain(op.padding).collect(),
+            Self::Merge(_) | Self::Pool(_) => vec![],
         }
     }
 
@@ -212,6 +251,25 @@ impl Op {
                 (Shape::map(input.height, input.width, out), weights)
             }
             Self::Grn(op) => (input, vec![(op.scale, vec![input.channels]), (op.shift, vec![input.channels])]),
+            Self::Attention(op) => {
+                let channels = input.channels / 3;
+                if op.heads == 0 || !input.channels.is_multiple_of(3 * op.heads) {
+                    return Err(format!(
+                        "{} channels are no queries, keys and values of {} heads",
+                        input.channels, op.heads
+                    ));
+                }
+                op.windows.check(input)?;
+                if op.padding.is_some() != op.windows.pads(input) {
+                    return Err(format!("windows of {:?} on {input} and padding do not agree", op.windows.size));
+                }
+                let mut weights = vec![(op.bias, vec![op.windows.differences(), op.heads])];
+                weights.extend(op.padding.map(|padding| (padding, vec![input.channels])));
+                (Shape::map(input.height, input.width, channels), weights)
+            }
+            Self::Merge(_) => {
+                (Shape::map(input.height.div_ceil(2), input.width.div_ceil(2), 4 * input.channels), vec![])
+            }
             Self::Pool(_) => (Shape::vector(input.channels), vec![]),
         };
         if output.len() == 0 {

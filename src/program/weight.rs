@@ -28,6 +28,8 @@ pub enum Recipe {
         /// From the stored order to the one of the operation.
         order: Order,
     },
+    /// As many zeros: the bias of a linear layer without one, until a norm is folded into it. Nothing is stored.
+    Zeros(usize),
     /// `W · diag(scale)`: the scale of a folded norm. Column `j` of the rows of `weight` is scaled by `scale[j mod len]`,
     /// for a patch carries its channels once for each of its places.
     ScaleColumns {
@@ -113,7 +115,7 @@ impl WeightDecl {
     /// Stored parameters that are counted for this weight: its own tensor, not the norm that is folded into it.
     #[must_use]
     pub fn parameters(&self) -> u64 {
-        self.len() as u64
+        if matches!(self.recipe, Recipe::Zeros(_)) { 0 } else { self.len() as u64 }
     }
 
     /// The recipe makes a weight of this shape.
@@ -140,6 +142,7 @@ impl Recipe {
     pub fn stored(&self) -> Vec<(&str, &[usize])> {
         match self {
             Self::Stored { name, shape, .. } => vec![(name, shape)],
+            Self::Zeros(_) => vec![],
             Self::ScaleColumns { weight, scale } => [weight.stored(), scale.stored()].concat(),
             Self::AddProduct { bias, weight, shift } => [bias.stored(), weight.stored(), shift.stored()].concat(),
         }
@@ -165,6 +168,7 @@ impl Recipe {
                 (Order::TapsFirst, [c, 1, h, w]) => Ok(vec![*h, *w, *c]),
                 _ => Err(format!("stored tensor {name} of shape {shape:?} is no kernel that {order:?} can reorder")),
             },
+            Self::Zeros(len) => Ok(vec![*len]),
             Self::ScaleColumns { weight, scale } => fits(weight, scale),
             Self::AddProduct { bias, weight, shift } => {
                 let (bias, weight) = (bias.shape()?, fits(weight, shift)?);
@@ -183,6 +187,7 @@ impl Recipe {
                 source.read(name, &mut stored)?;
                 Ok(order.apply(shape, stored))
             }
+            Self::Zeros(len) => Ok(vec![0.0; *len]),
             Self::ScaleColumns { weight, scale } => {
                 let scale = scale.materialise(source)?;
                 let mut weight = weight.materialise(source)?;
@@ -263,6 +268,7 @@ impl WeightSource for RandomWeights {
         let (centre, spread) = match name.rsplit('.').next() {
             Some("scale") => (1.0, 0.2),
             Some("weight") => (0.0, (3.0 / fan_in as f32).sqrt()),
+            Some("table") => (0.0, 1.0),
             _ => (0.0, 0.1),
         };
         into.iter_mut().for_each(|w| *w = centre + spread * uniform());

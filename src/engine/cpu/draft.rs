@@ -186,6 +186,7 @@ impl Draft<'_> {
                 let access = Access { scratch: Some(factors), ..access };
                 self.push(named, "grn", Kernel::Grn(grn, shape.rows()), access);
             }
+            Op::Attention(_) | Op::Merge(_) => unimplemented!("to come"),
             Op::Pool(_) => self.push(named, "pool", Kernel::Pool(shape), access),
         }
         Ok(())

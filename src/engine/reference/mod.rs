@@ -1,10 +1,12 @@
 //! The reference engine: the judge of all others. It runs a program as it is given, operation by operation, in plain loops
 //! over f64. It fuses nothing, folds nothing and is slow; nobody serves with it.
 
+mod attention;
 mod depthwise;
 mod grn;
 mod linear;
 mod map;
+mod merge;
 mod norm;
 mod patchify;
 mod pool;
@@ -17,7 +19,8 @@ pub(crate) use map::Map;
 // the twins against which fast kernels are tested
 #[cfg(test)]
 pub(crate) use {
-    depthwise::depthwise, grn::grn, linear::gelu, linear::linear, norm::norm, patchify::patchify, pool::pool,
+    attention::attention, depthwise::depthwise, grn::grn, linear::gelu, linear::linear, merge::merge, norm::norm,
+    patchify::patchify, pool::pool,
 };
 
 /// Runs programs by the definitions of their operations.
@@ -115,6 +118,10 @@ impl Interpreter {
                 op.residual.map(map),
             ),
             Op::Grn(op) => grn::grn(map(op.input), weight(op.scale), weight(op.shift), op.eps),
+            Op::Attention(op) => {
+                attention::attention(map(op.input), op.heads, &op.windows, weight(op.bias), op.padding.map(weight))
+            }
+            Op::Merge(op) => merge::merge(map(op.input)),
             Op::Pool(op) => pool::pool(map(op.input)),
         }
     }

@@ -1,0 +1,118 @@
+//! Window attention by its definition: the map is rolled, padded, cut into windows and put together again, as the libraries do it.
+
+use super::map::Map;
+use crate::program::{Shape, Windows};
+
+/// Between places that the roll brought together, as in both libraries.
+const APART: f64 = -100.0;
+
+/// `[h, w, 3c] → [h, w, c]`. `table` is `[differences, heads]`, `padding` what padding has for q, k and v.
+pub(crate) fn attention(input: &Map, heads: usize, windows: &Windows, table: &[f32], padding: Option<&[f32]>) -> Map {
+    let Shape { height, width, channels } = input.shape;
+    let [window_height, window_width] = windows.size;
+    let padded = [height.next_multiple_of(window_height), width.next_multiple_of(window_width)];
+    // the place of the map that stands at each place of the rolled and padded one
+    let line = |side: usize, padded: usize, shift: usize| -> Vec<Option<usize>> {
+        let mut line: Vec<Option<usize>> = (0..side).map(Some).collect();
+        if windows.pads_first {
+            line.resize(padded, None);
+            line.rotate_left(shift);
+        } else {
+            line.rotate_left(shift);
+            line.resize(padded, None);
+        }
+        line
+    };
+    let (rows, columns) = (line(height, padded[0], windows.shift[0]), line(width, padded[1], windows.shift[1]));
+    // three bands a side, of which the last two share the last windows: nothing of one may see another
+    let band = |at: usize, side: usize, window: usize, shift: usize| match shift {
+        0 => 0,
+        _ if at < side - window => 0,
+        _ if at < side - shift => 1,
+        _ => 2,
+    };
+    let dim = channels / 3 / heads;
+    let mut output = Map::zeros(Shape { channels: channels / 3, ..input.shape });
+    for (top, left) in (0..padded[0])
+        .step_by(window_height)
+        .flat_map(|top| (0..padded[1]).step_by(window_width).map(move |left| (top, left)))
+    {
+        let inside = (0..window_height).flat_map(|y| (0..window_width).map(move |x| (top + y, left + x)));
+        let places: Vec<(usize, usize)> = inside.collect();
+        let value = |(y, x): (usize, usize), channel: usize| match (rows[y], columns[x]) {
+            (Some(y), Some(x)) => input.at(y, x, channel),
+            _ => padding.map_or(0.0, |padding| f64::from(padding[channel])),
+        };
+        for head in 0..heads {
+            let [q, k, v] = [0, 1, 2].map(|part| part * channels / 3 + head * dim);
+            for query in &places {
+                let (Some(y), Some(x)) = (rows[query.0], columns[query.1]) else { continue };
+                let scores: Vec<f64> = places
+                    .iter()
+                    .map(|key| {
+                        let product: f64 = (0..dim).map(|d| value(*query, q + d) * value(*key, k + d)).sum();
+                        let down = query.0 + window_height - 1 - key.0;
+                        let across = query.1 + window_width - 1 - key.1;
+                        let bias = table[(down * (2 * window_width - 1) + across) * heads + head];
+                        let of = |(y, x): (usize, usize)| {
+                            (
+                                band(y, padded[0], window_height, windows.shift[0]),
+                                band(x, padded[1], window_width, windows.shift[1]),
+                            )
+                        };
+                        let mask = if of(*query) == of(*key) { 0.0 } else { APART };
+                        product / (dim as f64).sqrt() + f64::from(bias) + mask
+                    })
+                    .collect();
+                let most = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+                let powers: Vec<f64> = scores.iter().map(|score| (score - most).exp()).collect();
+                let sum: f64 = powers.iter().sum();
+                for d in 0..dim {
+                    let weighted: f64 = places.iter().zip(&powers).map(|(key, p)| p * value(*key, v + d)).sum();
+                    output.set(y, x, head * dim + d, weighted / sum);
+                }
+            }
+        }
+    }
+    output
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// q, k and v of one head and one channel.
+    fn map(width: usize, triples: &[[f32; 3]]) -> Map {
+        Map::new(Shape::map(triples.len() / width, width, 3), triples.as_flattened())
+    }
+
+    #[test]
+    fn a_place_takes_values_by_its_scores_and_biases() {
+        let windows = Windows { size: [1, 2], shift: [0, 0], pads_first: false };
+        let ln = |x: f32| x.ln();
+        let input = map(2, &[[1.0, 0.0, 8.0], [2.0, ln(3.0), 4.0]]);
+        // biases of key − query: +1, 0, −1
+        let plain = attention(&input, 1, &windows, &[0.0; 3], None);
+        // scores 0 and ln 3: (8 + 3·4) / 4; then 0 and 2 ln 3: (8 + 9·4) / 10
+        for (found, expected) in plain.values.iter().zip([5.0, 4.4]) {
+            assert!((found - expected).abs() < 1e-6, "{found}");
+        }
+        let biased = attention(&input, 1, &windows, &[ln(5.0), 0.0, 0.0], None);
+        assert!((biased.values[0] - (8.0 + 15.0 * 4.0) / 16.0).abs() < 1e-6, "{}", biased.values[0]);
+    }
+
+    #[test]
+    fn what_the_roll_brought_together_stays_apart_and_padding_is_seen() {
+        let windows = |pads_first| Windows { size: [1, 2], shift: [0, 1], pads_first };
+        let input = map(3, &[[0.0, 0.0, 1.0], [0.0, 0.0, 2.0], [0.0, 0.0, 4.0]]);
+        // rolled to 2 4 1 and padded with 10: 2 and 4 together; 1 and the padding are of different bands
+        let rolled = attention(&input, 1, &windows(false), &[0.0; 3], Some(&[0.0, 0.0, 10.0]));
+        assert_eq!(rolled.values, [1.0, 3.0, 3.0]);
+        // padded to 1 2 4 10 and rolled to 2 4 10 1: the last two are of different bands
+        let padded = attention(&input, 1, &windows(true), &[0.0; 3], Some(&[0.0, 0.0, 10.0]));
+        assert_eq!(padded.values, [1.0, 3.0, 3.0]);
+        let whole = Windows { size: [1, 4], shift: [0, 0], pads_first: false };
+        let seen = attention(&input, 1, &whole, &[0.0; 7], Some(&[0.0, 0.0, 9.0]));
+        assert_eq!(seen.values, [4.0, 4.0, 4.0]);
+    }
+}

@@ -1,0 +1,132 @@
+//! Adds operations to a program, each with its weights under the canonical names of its place. Not here: which operations a network
+//! has (`convnext`, `swin`).
+
+use crate::program::{
+    Affine, Attention, Depthwise, Grn, Linear, Merge, Norm, Op, Order, Patchify, Pool, Program, Recipe, Shape,
+    TensorId, WeightDecl, WeightId, Windows,
+};
+
+/// A program that grows.
+pub(super) struct Builder {
+    pub(super) program: Program,
+}
+
+impl Builder {
+    fn stored(&mut self, name: String, shape: Vec<usize>, order: Order) -> WeightId {
+        let seen = match (order, shape.as_slice()) {
+            (Order::ChannelsLast, [o, i, h, w]) => vec![*o, *h, *w, *i],
+            (Order::TapsFirst, [c, _, h, w]) => vec![*h, *w, *c],
+            _ => shape.clone(),
+        };
+        self.program.declare(WeightDecl {
+            recipe: Recipe::Stored { name: name.clone(), shape, order },
+            name,
+            shape: seen,
+        })
+    }
+
+    pub(super) fn vector(&mut self, name: String, len: usize) -> WeightId {
+        self.stored(name, vec![len], Order::Same)
+    }
+
+    pub(super) fn patchify(&mut self, name: &str, input: TensorId, size: usize, out: usize) -> TensorId {
+        let Shape { height, width, channels } = self.program.shape(input);
+        let output = self.program.tensor(Shape::map(height / size, width / size, out));
+        let weight = self.stored(format!("{name}.weight"), vec![out, channels, size, size], Order::ChannelsLast);
+        let bias = self.vector(format!("{name}.bias"), out);
+        self.program.push(name, Op::Patchify(Patchify { input, output, size, weight, bias }))
+    }
+
+    pub(super) fn depthwise(&mut self, name: &str, input: TensorId, kernel: usize) -> TensorId {
+        let shape = self.program.shape(input);
+        let output = self.program.tensor(shape);
+        let stored = vec![shape.channels, 1, kernel, kernel];
+        let weight = self.stored(format!("{name}.weight"), stored, Order::TapsFirst);
+        let bias = self.vector(format!("{name}.bias"), shape.channels);
+        self.program.push(name, Op::Depthwise(Depthwise { input, output, kernel, weight, bias }))
+    }
+
+    pub(super) fn norm(&mut self, name: &str, input: TensorId, eps: f32) -> TensorId {
+        let shape = self.program.shape(input);
+        let output = self.program.tensor(shape);
+        let scale = self.vector(format!("{name}.scale"), shape.channels);
+        let shift = self.vector(format!("{name}.shift"), shape.channels);
+        self.program.push(name, Op::Norm(Norm { input, output, affine: Some(Affine { scale, shift }), eps }))
+    }
+
+    /// A linear layer, plain but for what `epilogue` makes of it.
+    pub(super) fn linear(
+        &mut self,
+        name: &str,
+        input: TensorId,
+        out: usize,
+        epilogue: impl FnOnce(&mut Self, Linear) -> Linear,
+    ) -> TensorId {
+        let bias = self.vector(format!("{name}.bias"), out);
+        self.linear_with(name, input, out, bias, epilogue)
+    }
+
+    /// A linear layer without a bias of its own.
+    pub(super) fn linear_without_bias(&mut self, name: &str, input: TensorId, out: usize) -> TensorId {
+        let bias = self.zeros(format!("{name}.bias"), out);
+        self.linear_with(name, input, out, bias, |_, op| op)
+    }
+
+    /// Zeros where a bias is needed.
+    pub(super) fn zeros(&mut self, name: String, len: usize) -> WeightId {
+        self.program.declare(WeightDecl { name, shape: vec![len], recipe: Recipe::Zeros(len) })
+    }
+
+    /// A linear layer with this bias.
+    pub(super) fn linear_with(
+        &mut self,
+        name: &str,
+        input: TensorId,
+        out: usize,
+        bias: WeightId,
+        epilogue: impl FnOnce(&mut Self, Linear) -> Linear,
+    ) -> TensorId {
+        let Shape { height, width, channels } = self.program.shape(input);
+        let output = self.program.tensor(Shape::map(height, width, out));
+        let weight = self.stored(format!("{name}.weight"), vec![out, channels], Order::Same);
+        let plain = Linear { input, output, weight, bias, activation: None, scale: None, residual: None };
+        let op = epilogue(self, plain);
+        self.program.push(name, Op::Linear(op))
+    }
+
+    pub(super) fn grn(&mut self, name: &str, input: TensorId) -> TensorId {
+        let shape = self.program.shape(input);
+        let output = self.program.tensor(shape);
+        let scale = self.vector(format!("{name}.scale"), shape.channels);
+        let shift = self.vector(format!("{name}.shift"), shape.channels);
+        self.program.push(name, Op::Grn(Grn { input, output, scale, shift, eps: 1e-6 }))
+    }
+
+    /// Attention on queries, keys and values that a linear layer with the bias `padding` wrote.
+    pub(super) fn attention(
+        &mut self,
+        name: &str,
+        input: TensorId,
+        heads: usize,
+        windows: Windows,
+        padding: WeightId,
+    ) -> TensorId {
+        let shape = self.program.shape(input);
+        let output = self.program.tensor(Shape { channels: shape.channels / 3, ..shape });
+        let bias = self.stored(format!("{name}.table"), vec![windows.differences(), heads], Order::Same);
+        let padding = windows.pads(shape).then_some(padding);
+        self.program.push(name, Op::Attention(Attention { input, output, heads, windows, bias, padding }))
+    }
+
+    pub(super) fn merge(&mut self, name: &str, input: TensorId) -> TensorId {
+        let Shape { height, width, channels } = self.program.shape(input);
+        let output = self.program.tensor(Shape::map(height.div_ceil(2), width.div_ceil(2), 4 * channels));
+        self.program.push(name, Op::Merge(Merge { input, output }))
+    }
+
+    pub(super) fn pool(&mut self, name: &str, input: TensorId) -> TensorId {
+        let channels = self.program.shape(input).channels;
+        let output = self.program.tensor(Shape::vector(channels));
+        self.program.push(name, Op::Pool(Pool { input, output }))
+    }
+}

@@ -1,0 +1,152 @@
+//! Windows of a map, shifted and padded, by index arithmetic. Not here: attention inside them (`engine`).
+
+use super::Shape;
+
+/// How a map is cut into windows for attention (Swin: Liu et al., 2021, section 3.2).
+///
+/// The map is rolled up and left by the shift and padded with zeros to whole windows, in one order or the other; windows of the result
+/// attend within themselves, and only within what was together before the map was rolled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Windows {
+    /// Rows and columns of a window.
+    pub size: [usize; 2],
+    /// Rows and columns by which the map is rolled, each less than the window's.
+    pub shift: [usize; 2],
+    /// Padded first and rolled then, as transformers does; timm rolls first and pads then.
+    pub pads_first: bool,
+}
+
+impl Windows {
+    /// Windows of a map, down and across.
+    #[must_use]
+    pub fn count(&self, map: Shape) -> [usize; 2] {
+        [map.height.div_ceil(self.size[0]), map.width.div_ceil(self.size[1])]
+    }
+
+    /// Places of a window.
+    #[must_use]
+    pub fn area(&self) -> usize {
+        self.size[0] * self.size[1]
+    }
+
+    /// Whether some places of some windows are padding.
+    #[must_use]
+    pub fn pads(&self, map: Shape) -> bool {
+        !map.height.is_multiple_of(self.size[0]) || !map.width.is_multiple_of(self.size[1])
+    }
+
+    /// Rows of a table of biases: one for each difference of two places of a window.
+    #[must_use]
+    pub fn differences(&self) -> usize {
+        (2 * self.size[0] - 1) * (2 * self.size[1] - 1)
+    }
+
+    /// The row of the table for a query and a key, by their indices in a window.
+    #[must_use]
+    pub fn difference(&self, query: usize, key: usize) -> usize {
+        let [height, width] = self.size;
+        let down = query / width + height - 1 - key / width;
+        let across = query % width + width - 1 - key % width;
+        down * (2 * width - 1) + across
+    }
+
+    /// The place of the map, counted row by row, that is at an index of a window; None for padding.
+    #[must_use]
+    pub fn place(&self, map: Shape, window: usize, index: usize) -> Option<usize> {
+        let [y, x] = self.rolled(map, window, index);
+        Some(self.source(y, 0, map.height)? * map.width + self.source(x, 1, map.width)?)
+    }
+
+    /// What belongs together: places of a window attend to each other only where this is the same.
+    #[must_use]
+    pub fn region(&self, map: Shape, window: usize, index: usize) -> [usize; 2] {
+        let [y, x] = self.rolled(map, window, index);
+        let [down, across] = self.count(map);
+        let region = |at: usize, side: usize, axis: usize| match self.shift[axis] {
+            0 => 0,
+            shift => usize::from(at >= side - self.size[axis]) + usize::from(at >= side - shift),
+        };
+        [region(y, down * self.size[0], 0), region(x, across * self.size[1], 1)]
+    }
+
+    /// Row and column in the rolled and padded map.
+    fn rolled(&self, map: Shape, window: usize, index: usize) -> [usize; 2] {
+        let [_, across] = self.count(map);
+        let [height, width] = self.size;
+        [window / across * height + index / width, window % across * width + index % width]
+    }
+
+    /// The row or column of the map that came to stand at `at` of the rolled and padded one.
+    fn source(&self, at: usize, axis: usize, side: usize) -> Option<usize> {
+        if self.pads_first {
+            let padded = side.next_multiple_of(self.size[axis]);
+            Some((at + self.shift[axis]) % padded).filter(|source| *source < side)
+        } else {
+            (at < side).then(|| (at + self.shift[axis]) % side)
+        }
+    }
+
+    /// Holds the windows against a map.
+    pub(super) fn check(&self, map: Shape) -> Result<(), String> {
+        let fits = |axis: usize, side: usize| {
+            (1..=side).contains(&self.size[axis]) && self.shift[axis] < self.size[axis] && self.size[axis] <= 64
+        };
+        if fits(0, map.height) && fits(1, map.width) {
+            return Ok(());
+        }
+        Err(format!("windows of {:?} shifted by {:?} do not fit a map of {map}", self.size, self.shift))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn windows(size: usize, shift: usize, pads_first: bool) -> Windows {
+        Windows { size: [size, size], shift: [shift, shift], pads_first }
+    }
+
+    #[test]
+    fn every_place_is_in_one_window() {
+        let map = Shape::map(7, 10, 1);
+        for (size, shift, pads_first) in [(4, 0, false), (4, 2, false), (4, 2, true), (7, 3, true), (1, 0, false)] {
+            let windows = windows(size, shift, pads_first);
+            let count: usize = windows.count(map).iter().product();
+            let all = (0..count).flat_map(|window| (0..windows.area()).map(move |index| (window, index)));
+            let mut places: Vec<usize> = all.filter_map(|(w, i)| windows.place(map, w, i)).collect();
+            places.sort_unstable();
+            assert_eq!(places, (0..map.rows()).collect::<Vec<_>>(), "{windows:?}");
+        }
+    }
+
+    #[test]
+    fn rolling_then_padding_is_not_padding_then_rolling() {
+        let map = Shape::map(5, 4, 1);
+        // the rows of the last window: 5 rows roll by 2 to 2 3 4 0 1; or with 3 rows of padding to 2 3 4 . . . 0 1
+        let rows = |windows: Windows| -> Vec<Option<usize>> {
+            (0..4).map(|row| windows.place(map, 1, 4 * row).map(|place| place / 4)).collect()
+        };
+        assert_eq!(rows(windows(4, 2, false)), [Some(1), None, None, None]);
+        assert_eq!(rows(windows(4, 2, true)), [None, None, Some(0), Some(1)]);
+    }
+
+    #[test]
+    fn regions_keep_apart_what_the_roll_brought_together() {
+        let map = Shape::map(8, 8, 1);
+        let windows = windows(4, 1, false);
+        // the last window: its last row and column came from the other side
+        let regions: Vec<[usize; 2]> = (0..16).map(|index| windows.region(map, 3, index)).collect();
+        assert_eq!([regions[0], regions[2], regions[3]], [[1, 1], [1, 1], [1, 2]]);
+        assert_eq!([regions[12], regions[15]], [[2, 1], [2, 2]]);
+        assert!((0..16).all(|index| windows.region(map, 0, index) == [0, 0]));
+    }
+
+    /// By `timm.models.swin_transformer.get_relative_position_index(2, 3)`.
+    #[test]
+    fn differences_are_counted_as_timm_does() {
+        let windows = Windows { size: [2, 3], shift: [0, 0], pads_first: false };
+        let row = |query: usize| (0..6).map(|key| windows.difference(query, key)).collect::<Vec<_>>();
+        assert_eq!(row(0), [7, 6, 5, 2, 1, 0]);
+        assert_eq!(row(5), [14, 13, 12, 9, 8, 7]);
+    }
+}
