@@ -9,7 +9,7 @@ use super::dtype::Float;
 use super::error::Misfit;
 use super::files::{File, Files};
 use super::names::Naming;
-use super::shards::{self, Located};
+use super::shards::{self, Located, Shards};
 use crate::program::{Program, WeightError, WeightSource};
 
 /// Bytes that are read at once: enough to hide the call, little beside a model.
@@ -22,8 +22,13 @@ pub(super) struct StoredWeights {
     places: HashMap<String, Place>,
 }
 
-/// Where a weight lies.
+/// Where a weight lies: in one tensor, or in several that follow each other along its first dimension.
 struct Place {
+    parts: Vec<Part>,
+}
+
+/// Where a stored tensor lies.
+struct Part {
     /// As the file names it.
     stored: String,
     /// Index of its file.
@@ -38,27 +43,24 @@ impl StoredWeights {
     ///
     /// # Errors
     /// Missing or damaged files, [`CheckpointError::Dtype`], and [`CheckpointError::Tensors`] unless the files have just the
-    /// tensors that the program reads.
+    /// tensors that the program reads, and buffers that the library itself ignores.
     pub(super) fn open(files: Files<'_>, program: &Program, naming: Naming) -> Result<Self, CheckpointError> {
         let mut shards = shards::open(files)?;
+        let naming = naming.of_file(|name| shards.tensors.contains_key(name));
+        shards.tensors.retain(|name, _| !naming.ignores(name));
         let mut misfit = Misfit::default();
         let mut places = HashMap::new();
         for (canonical, shape) in program.weights.iter().flat_map(|weight| weight.recipe.stored()) {
-            let stored = naming.stored(canonical);
-            let Some(Located { file, tensor }) = shards.tensors.remove(&stored) else {
-                misfit.missing.push(stored);
-                continue;
-            };
-            if !agree(&tensor.shape, shape) {
-                misfit.misshapen.push(format!("{stored} {:?} instead of {shape:?}", tensor.shape));
-                continue;
+            let names = naming.stored(canonical);
+            let mut shape = shape.to_vec();
+            if let Some(first) = shape.first_mut() {
+                *first /= names.len();
             }
-            let Some(float) = tensor.dtype.float() else {
-                let path = shards.files[file].path.clone();
-                return Err(CheckpointError::Dtype { path, tensor: stored, dtype: tensor.dtype.name });
-            };
-            let elements = shape.iter().product();
-            places.insert(canonical.to_owned(), Place { stored, file, float, offset: tensor.offset, elements });
+            let mut parts = Vec::with_capacity(names.len());
+            for stored in names {
+                parts.extend(find(&mut shards, stored, &shape, &mut misfit)?);
+            }
+            places.insert(canonical.to_owned(), Place { parts });
         }
         misfit.extra = shards.tensors.into_keys().collect();
         if !misfit.is_empty() {
@@ -67,6 +69,28 @@ impl StoredWeights {
         }
         Ok(Self { files: shards.files, places })
     }
+}
+
+/// Takes a tensor of this name and shape out of those that are there; without one, tells the misfit.
+fn find(
+    shards: &mut Shards,
+    stored: String,
+    shape: &[usize],
+    misfit: &mut Misfit,
+) -> Result<Option<Part>, CheckpointError> {
+    let Some(Located { file, tensor }) = shards.tensors.remove(&stored) else {
+        misfit.missing.push(stored);
+        return Ok(None);
+    };
+    if !agree(&tensor.shape, shape) {
+        misfit.misshapen.push(format!("{stored} {:?} instead of {shape:?}", tensor.shape));
+        return Ok(None);
+    }
+    let Some(float) = tensor.dtype.float() else {
+        let path = shards.files[file].path.clone();
+        return Err(CheckpointError::Dtype { path, tensor: stored, dtype: tensor.dtype.name });
+    };
+    Ok(Some(Part { stored, file, float, offset: tensor.offset, elements: shape.iter().product() }))
 }
 
 /// Whether shapes are the same but for dimensions of one, which move no element: a linear layer may be stored as a 1×1
@@ -78,20 +102,30 @@ fn agree(found: &[u64], needed: &[usize]) -> bool {
 
 impl WeightSource for StoredWeights {
     fn read(&self, name: &str, into: &mut [f32]) -> Result<(), WeightError> {
-        let Some(place) = self.places.get(name) else {
-            let source_name = self.files.first().map(|file| file.path.display().to_string()).unwrap_or_default();
-            return Err(WeightError::Missing { source_name, tensor: name.to_owned() });
+        let source_name = |file: usize| self.files.get(file).map(|f| f.path.display().to_string()).unwrap_or_default();
+        let Some(Place { parts }) = self.places.get(name) else {
+            return Err(WeightError::Missing { source_name: source_name(0), tensor: name.to_owned() });
         };
-        let file = &self.files[place.file];
-        let (source_name, tensor) = (file.path.display().to_string(), place.stored.clone());
-        if into.len() != place.elements {
-            return Err(WeightError::Size { source_name, tensor, found: place.elements, needed: into.len() });
+        let found = parts.iter().map(|part| part.elements).sum();
+        if into.len() != found {
+            let names: Vec<&str> = parts.iter().map(|part| part.stored.as_str()).collect();
+            let source_name = source_name(parts.first().map_or(0, |part| part.file));
+            return Err(WeightError::Size { source_name, tensor: names.join(", "), found, needed: into.len() });
         }
-        place.read(file, into).map_err(|cause| WeightError::Read { source_name, tensor, cause })
+        let mut rest = into;
+        for part in parts {
+            let (elements, later) = rest.split_at_mut(part.elements);
+            part.read(&self.files[part.file], elements).map_err(|cause| {
+                let (source_name, tensor) = (source_name(part.file), part.stored.clone());
+                WeightError::Read { source_name, tensor, cause }
+            })?;
+            rest = later;
+        }
+        Ok(())
     }
 }
 
-impl Place {
+impl Part {
     fn read(&self, file: &File, into: &mut [f32]) -> io::Result<()> {
         let size = self.float.size();
         let mut buffer = vec![0; CHUNK.min(into.len() * size)];
@@ -118,9 +152,9 @@ mod tests {
         let bytes: Vec<u8> = [0xff; 6].into_iter().chain(numbers.iter().flat_map(|n| n.to_le_bytes())).collect();
         let len = bytes.len() as u64;
         let file = File::of(&*bytes.leak(), len);
-        let place = Place { stored: "t".into(), file: 0, float: Float::F32, offset: 6, elements: numbers.len() };
+        let part = Part { stored: "t".into(), file: 0, float: Float::F32, offset: 6, elements: numbers.len() };
         let mut read = vec![f32::NAN; numbers.len()];
-        place.read(&file, &mut read).unwrap();
+        part.read(&file, &mut read).unwrap();
         assert!(read == numbers);
     }
 }

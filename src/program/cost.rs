@@ -1,8 +1,8 @@
 //! What an operation costs, for one image: the numbers that `inspect`, `bench` and the roofline read.
 //!
 //! Multiply-accumulates are counted as the papers count "FLOPs": convolutions and matrix products, biases, norms,
-//! activations, softmax and pooling left out. ConvNeXt-T at 224 is 4.456 GMAC this way. Of attention both products count, on whole windows, padding
-//! included; Swin's authors count its norms too, an operation an element: 4.494 for Swin-T's 4.4 … GMAC here.
+//! activations, softmax and pooling left out. ConvNeXt-T at 224 is 4.456 GMAC this way. Of attention both products count, on whole
+//! windows, padding included: Swin-T is 4.491 GMAC. Swin's authors count an operation for each element of a norm too: 4.494.
 
 use std::iter::Sum;
 

@@ -1,26 +1,27 @@
-//! A ConvNeXt block in one pass over strips of its rows: depthwise convolution, norm, and both linear layers, whose hidden
-//! layer, four times as wide as the block, never leaves the L2 cache.
+//! A block in one pass over strips of its rows: what makes the rows (ConvNeXt's depthwise convolution and norm, Swin's second norm) and
+//! both linear layers, whose hidden layer, four times as wide as the block, never leaves the L2 cache.
 
 use std::ops::Range;
 
 use pulp::{Simd, WithSimd};
 
-use super::depthwise::Depthwise;
 use super::linear::{FEW_ROWS, Linear};
+use super::maps::Maps;
 use super::product::{Rows, multiply};
 use super::run::{Clock, Run};
+use super::source::Source;
 use super::strips::{most_rows, stride, strip_rows};
 use super::tile::{Grid, Tile};
 
-/// `y = x + γ · fc2(gelu(fc1(norm(depthwise(x)))))`.
+/// `y = x + γ · fc2(gelu(fc1(source(x))))`.
 pub(super) struct Block {
-    pub(super) depthwise: Depthwise,
+    pub(super) source: Source,
     pub(super) expand: Linear,
     pub(super) project: Linear,
 }
 
 /// What of a block's time is measured: the parts of its clock.
-const DEPTHWISE: usize = 0;
+const SOURCE: usize = 0;
 const EXPAND: usize = 1;
 const PROJECT: usize = 2;
 
@@ -32,11 +33,11 @@ impl Block {
 
     /// Numbers that all threads together need where there are few rows.
     pub(super) fn shared(&self, threads: usize) -> usize {
-        threads * FEW_ROWS * (self.channels() + self.expand.weight.columns())
+        threads * FEW_ROWS * (self.channels() + self.expand.weight.layout.columns)
     }
 
     /// Computes maps of maps of the same shape.
-    pub(super) fn run(&self, run: Run<'_>, input: &[f32], shared: &mut [f32], output: &mut [f32]) {
+    pub(super) fn run(&self, run: Run<'_>, input: Maps<'_>, shared: &mut [f32], output: &mut [f32]) {
         let (channels, threads) = (self.channels(), run.threads.count());
         let rows = output.len() / channels;
         if rows < threads * FEW_ROWS {
@@ -56,21 +57,21 @@ impl Block {
     }
 
     /// One operation after the other, so that the threads can take columns each.
-    fn by_columns(&self, run: Run<'_>, rows: usize, input: &[f32], shared: &mut [f32], output: &mut [f32]) {
+    fn by_columns(&self, run: Run<'_>, rows: usize, input: Maps<'_>, shared: &mut [f32], output: &mut [f32]) {
         let (normed, hidden) = shared.split_at_mut(rows * self.channels());
-        let hidden = &mut hidden[..rows * self.expand.weight.columns()];
-        self.depthwise.run(run, input, normed);
+        let hidden = &mut hidden[..rows * self.expand.weight.layout.columns];
+        self.source.run(run, input, normed);
         self.expand.run(run, EXPAND, normed, None, hidden);
-        self.project.run(run, PROJECT, hidden, Some(input), output);
+        self.project.run(run, PROJECT, hidden, Some(input.all()), output);
     }
 
     fn channels(&self) -> usize {
-        self.depthwise.shape().channels
+        self.source.columns()
     }
 
     /// Columns of the hidden layer that are computed before they are used: a block of the second layer's depth.
     fn hidden(&self) -> usize {
-        self.project.weight.depths(0).len()
+        self.project.weight.layout.depths(0).len()
     }
 
     /// Numbers of a row that a strip works on: the normed row, a part of the hidden row, the output.
@@ -82,8 +83,7 @@ impl Block {
 /// Computes a strip.
 struct Kernel<'a> {
     block: &'a Block,
-    /// All maps.
-    input: &'a [f32],
+    input: Maps<'a>,
     memory: &'a mut [f32],
     clock: Clock<'a>,
     tile: Tile<'a>,
@@ -94,17 +94,17 @@ impl WithSimd for Kernel<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { block: Block { depthwise, expand, project }, input, memory, clock, mut tile } = self;
+        let Self { block: Block { source, expand, project }, input, memory, clock, mut tile } = self;
         let (rows, channels): (Range<usize>, usize) = (tile.rows.clone(), tile.columns.len());
         let normed_stride = stride(channels);
         let (normed, hidden) = memory.split_at_mut(rows.len() * normed_stride);
-        let hidden_stride = stride(project.weight.depths(0).len());
-        let residual = Rows::new(input, channels).from(rows.start);
+        let hidden_stride = stride(project.weight.layout.depths(0).len());
+        let residual = Rows::new(input.all(), channels).from(rows.start);
         let mut lap = clock.lap();
-        depthwise.places(simd, input, &mut Tile::over(normed, rows.clone(), 0..channels, normed_stride));
-        lap.next(DEPTHWISE);
-        for part in 0..project.weight.blocks() {
-            let columns = project.weight.depths(part);
+        source.fill(simd, input, &mut Tile::over(normed, rows.clone(), 0..channels, normed_stride));
+        lap.next(SOURCE);
+        for part in 0..project.weight.layout.blocks() {
+            let columns = project.weight.layout.depths(part);
             expand.tile(
                 simd,
                 Rows::new(normed, normed_stride),
@@ -113,7 +113,7 @@ impl WithSimd for Kernel<'_> {
             );
             lap.next(EXPAND);
             let hidden = Rows::new(hidden, hidden_stride);
-            multiply(simd, hidden, (&project.weight, part), &mut tile, &project.epilogue, Some(residual));
+            multiply(simd, hidden, (project.weight.panels(), part), &mut tile, Some(&project.epilogue), Some(residual));
             lap.next(PROJECT);
         }
     }

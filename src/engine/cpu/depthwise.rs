@@ -2,18 +2,14 @@
 
 use std::ops::Range;
 
-use pulp::{Simd, WithSimd};
+use pulp::Simd;
 
 use super::aligned::{Aligned, NoMemory};
 use super::instructions::Instructions;
 use super::norm::Norm;
-use super::run::Run;
-use super::tile::{Grid, Tile};
+use super::tile::Tile;
 use super::vector::{load, multiply_add, prefetch, store};
 use crate::program::Shape;
-
-/// Places of a tile: of the order of a million multiply-adds at 7×7 and 384 channels.
-const TILE_PLACES: usize = 56;
 
 /// A convolution of stride 1, zero padded, and a norm of what it gives.
 pub(super) struct Depthwise {
@@ -51,19 +47,6 @@ impl Depthwise {
     /// The shape of a map.
     pub(super) fn shape(&self) -> Shape {
         self.shape
-    }
-
-    /// Computes maps of the input's shape.
-    pub(super) fn run(&self, run: Run<'_>, input: &[f32], output: &mut [f32]) {
-        let columns = self.shape.channels;
-        let rows = output.len() / columns;
-        let tile_rows = TILE_PLACES.min(rows.div_ceil(run.threads.count()));
-        let grid = Grid { rows, columns, tile_rows, tile_columns: columns };
-        grid.each(run.threads, output, |tile, _| {
-            let lap = run.clock.lap();
-            run.instructions.run(Kernel { depthwise: self, input, tile });
-            lap.end(0);
-        });
     }
 
     /// Computes the tile's places, counted through all maps of the input.
@@ -200,20 +183,4 @@ struct Channels<'a, S: Simd> {
 fn inside(position: usize, side: usize, kernel: usize) -> Range<usize> {
     let half = kernel / 2;
     half.saturating_sub(position)..kernel.min(side + half - position)
-}
-
-/// Computes a tile.
-struct Kernel<'a> {
-    depthwise: &'a Depthwise,
-    input: &'a [f32],
-    tile: Tile<'a>,
-}
-
-impl WithSimd for Kernel<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(mut self, simd: S) {
-        self.depthwise.places(simd, self.input, &mut self.tile);
-    }
 }

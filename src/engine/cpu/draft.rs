@@ -1,21 +1,18 @@
-//! The draft of a plan: here it is decided what is fused. Not here: where values lie (`arena`), how a step is computed.
+//! The draft of a plan: here it is decided what is fused. Not here: how weights are packed (`pack`), where values lie (`arena`), how a
+//! step is computed.
 //!
-//! Fused: a ConvNeXt block into one pass; a norm into the depthwise convolution or the patchify beside it; a linear's bias,
-//! activation, scale and residual into its matrix product.
+//! Fused: a ConvNeXt block, and the second half of a Swin block, into one pass; a norm into the convolution, the patches or the linear
+//! layer beside it; a merge of places into the linear layer after it; a linear's bias, activation, scale and residual into its product.
 
 use super::aligned::NoMemory;
 use super::arena::Access;
 use super::block::Block;
-use super::depthwise::Depthwise;
-use super::epilogue::Epilogue;
-use super::grn::Grn;
 use super::instructions::Instructions;
-use super::linear::Linear;
-use super::matrix::Matrix;
-use super::norm::Norm;
-use super::patchify::Patchify;
+use super::pack::Pack;
 use super::plan::{Kernel, Part, Plan};
-use crate::program::{self, Activation, Cost, Op, Program, TensorId, WeightError, WeightId, WeightSource};
+use super::projection::Projection;
+use super::source::{Merge, Patches, Source};
+use crate::program::{self, Activation, Cost, Op, Program, TensorId, WeightError, WeightSource};
 
 /// A program cannot be planned.
 #[derive(Debug, thiserror::Error)]
@@ -34,25 +31,19 @@ pub(super) fn plan(
 ) -> Result<Plan, DraftError> {
     let sizes = program.tensors.iter().map(|tensor| tensor.len()).collect();
     let readers = program.readers();
-    let mut draft = Draft { instructions, program, weights, readers, sizes, ingested: None, steps: Vec::new() };
+    let pack = Pack { instructions, program, weights };
+    let mut draft = Draft { program, pack, readers, sizes, ingested: None, steps: Vec::new() };
     let mut ops = &program.ops[..];
-    while let [first, rest @ ..] = ops {
-        let taken = draft.fused(ops)?;
-        if taken == 0 {
-            draft.single(first)?;
-            ops = rest;
-        } else {
-            ops = &ops[taken..];
-        }
+    while !ops.is_empty() {
+        ops = &ops[draft.next(ops)?..];
     }
     Ok(Plan::place(instructions, draft.steps, &draft.sizes, program.output.0))
 }
 
 /// Steps whose values have no buffers yet. A value is a tensor of the program, or one of the plan's own after those.
 struct Draft<'a> {
-    instructions: Instructions,
     program: &'a Program,
-    weights: &'a dyn WeightSource,
+    pack: Pack<'a>,
     /// As [`Program::readers`].
     readers: Vec<Vec<usize>>,
     /// Elements of each value.
@@ -65,36 +56,52 @@ struct Draft<'a> {
 /// An operation and its place in the network.
 type Named = (String, Op);
 
+/// Rows that are made, and may go on into a product.
+struct Made {
+    source: Source,
+    part: Part,
+    input: TensorId,
+    output: TensorId,
+}
+
 impl Draft<'_> {
-    /// Makes a step of the first operations, where several make one; gives how many.
-    fn fused(&mut self, ops: &[Named]) -> Result<usize, DraftError> {
+    /// Makes a step of the first operations; gives how many it took.
+    fn next(&mut self, ops: &[Named]) -> Result<usize, DraftError> {
         match ops {
-            [first @ (_, Op::Depthwise(depthwise)), (_, Op::Norm(norm)), rest @ ..]
-                if self.feeds(depthwise.output, norm.input) =>
-            {
-                match rest {
-                    [second @ (_, Op::Linear(expand)), third @ (_, Op::Linear(project)), ..]
-                        if self.feeds(norm.output, expand.input)
-                            && self.feeds(expand.output, project.input)
-                            && (expand.residual, expand.scale) == (None, None)
-                            && project.residual == Some(depthwise.input) =>
-                    {
-                        self.block([first, second, third], (depthwise, norm, expand, project))?;
-                        Ok(4)
-                    }
-                    _ => {
-                        self.depthwise(first, depthwise, Some(norm))?;
-                        Ok(2)
-                    }
-                }
+            [first @ (_, Op::Depthwise(op)), (_, Op::Norm(norm)), rest @ ..] if self.feeds(op.output, norm.input) => {
+                let source = Source::Depthwise(self.pack.depthwise(op, Some(norm))?);
+                let part = self.part(first, "depthwise + norm");
+                self.made(Made { source, part, input: op.input, output: norm.output }, rest).map(|taken| 2 + taken)
+            }
+            [first @ (_, Op::Merge(op)), (_, Op::Norm(norm)), rest @ ..] if self.feeds(op.output, norm.input) => {
+                let norm_of_row = Some(self.pack.norm(norm)?);
+                let source = Source::Merge(Merge { input: self.program.shape(op.input), norm: norm_of_row });
+                let part = self.part(first, "merge + norm");
+                self.made(Made { source, part, input: op.input, output: norm.output }, rest).map(|taken| 2 + taken)
             }
             [(_, Op::Norm(before)), named @ (_, Op::Patchify(patchify)), rest @ ..]
                 if self.feeds(before.output, patchify.input) =>
             {
-                Ok(1 + self.patchify(named, Some(before), patchify, rest)?)
+                self.patchify(named, Some(before), patchify, rest).map(|taken| 1 + taken)
             }
             [named @ (_, Op::Patchify(patchify)), rest @ ..] => self.patchify(named, None, patchify, rest),
-            _ => Ok(0),
+            [first @ (_, Op::Depthwise(op)), rest @ ..] => {
+                let source = Source::Depthwise(self.pack.depthwise(op, None)?);
+                let part = self.part(first, "depthwise");
+                self.made(Made { source, part, input: op.input, output: op.output }, rest).map(|taken| 1 + taken)
+            }
+            [first @ (_, Op::Merge(op)), rest @ ..] => {
+                let source = Source::Merge(Merge { input: self.program.shape(op.input), norm: None });
+                let part = self.part(first, "merge");
+                self.made(Made { source, part, input: op.input, output: op.output }, rest).map(|taken| 1 + taken)
+            }
+            [first @ (_, Op::Norm(op)), rest @ ..] => {
+                let source = Source::Norm(self.pack.norm(op)?, self.program.shape(op.input).channels);
+                let part = self.part(first, "norm");
+                self.made(Made { source, part, input: op.input, output: op.output }, rest).map(|taken| 1 + taken)
+            }
+            [named, ..] => self.single(named).map(|()| 1),
+            [] => Ok(0),
         }
     }
 
@@ -103,24 +110,39 @@ impl Draft<'_> {
         output == input && self.readers[output.0].len() == 1 && self.program.output != output
     }
 
-    fn block(
-        &mut self,
-        [first, second, third]: [&Named; 3],
-        (depthwise, norm, expand, project): (&program::Depthwise, &program::Norm, &program::Linear, &program::Linear),
-    ) -> Result<(), DraftError> {
-        let parts = vec![
-            self.part(first, "depthwise + norm"),
-            self.part(second, if expand.activation.is_some() { "linear + gelu" } else { "linear" }),
-            self.part(third, "linear + residual"),
-        ];
-        let access = Access { reads: vec![self.whole(depthwise.input)], writes: project.output.0, scratch: None };
-        let depthwise = self.packed_depthwise(depthwise, Some(norm))?;
-        let (expand, project) = (self.packed_linear(expand)?, self.packed_linear(project)?);
-        self.steps.push((Kernel::Block(Block { depthwise, expand, project }), parts, access));
-        Ok(())
+    /// A step of rows that are made, with the linear layers that alone read them; gives how many of those there are.
+    fn made(&mut self, made: Made, rest: &[Named]) -> Result<usize, DraftError> {
+        let Made { source, part, input, output } = made;
+        let reads = vec![self.whole(input)];
+        match rest {
+            [second @ (_, Op::Linear(expand)), third @ (_, Op::Linear(project)), ..]
+                if self.feeds(output, expand.input)
+                    && self.feeds(expand.output, project.input)
+                    && (expand.residual, expand.scale) == (None, None)
+                    && project.residual == Some(input) =>
+            {
+                let parts = vec![part, self.linear_part(second, expand), self.linear_part(third, project)];
+                let (expand, writes) = (self.pack.linear(expand)?, project.output.0);
+                let block = Block { source, expand, project: self.pack.linear(project)? };
+                self.steps.push((Kernel::Block(block), parts, Access { reads, writes, scratch: None }));
+                Ok(2)
+            }
+            [second @ (_, Op::Linear(linear)), ..] if self.feeds(output, linear.input) && linear.residual.is_none() => {
+                let parts = vec![part, self.linear_part(second, linear)];
+                let projection = Projection { source, linear: self.pack.linear(linear)?, after: None };
+                let access = Access { reads, writes: linear.output.0, scratch: None };
+                self.steps.push((Kernel::Projection(projection), parts, access));
+                Ok(1)
+            }
+            _ => {
+                let access = Access { reads, writes: output.0, scratch: None };
+                self.steps.push((Kernel::Rows(source), vec![part], access));
+                Ok(0)
+            }
+        }
     }
 
-    /// A patchify, with the norm that may follow it; gives the number of operations.
+    /// Patches and their linear layer, with the norm that may follow it; gives the number of operations.
     fn patchify(
         &mut self,
         named: &Named,
@@ -133,7 +155,6 @@ impl Draft<'_> {
             _ => None,
         };
         let input = self.program.shape(op.input);
-        let depth = op.size * op.size * input.channels;
         let moved = |elements: usize| Cost { activations: 2 * elements as u64, ..Cost::default() };
         let output = self.program.shape(op.output).len();
         let part = |kind, cost| Part { name: named.0.clone(), kind, cost };
@@ -142,99 +163,49 @@ impl Draft<'_> {
             part("patchify", named.1.cost(self.program)),
             part("norm", if after.is_some() { moved(output) } else { Cost::default() }),
         ];
-        let reads = before.map_or(op.input, |norm| norm.input).0;
+        let reads = vec![before.map_or(op.input, |norm| norm.input).0];
         let writes = after.map_or(op.output, |norm| norm.output).0;
-        let linear = Linear {
-            weight: Matrix::pack(self.instructions, &self.weight(op.weight)?, depth)?,
-            epilogue: Epilogue { bias: self.weight(op.bias)?, activation: None, scale: None },
-        };
-        let norms = [before, after].map(|norm| norm.map(|norm| self.norm(norm)).transpose());
-        let [before, after] = norms;
-        let kernel = Patchify { input, size: op.size, before: before?, linear, after: after? };
+        let norm = |norm: Option<&program::Norm>| norm.map(|norm| self.pack.norm(norm)).transpose();
+        let source = Source::Patches(Patches { input, size: op.size, norm: norm(before)? });
+        let kernel = Projection { source, linear: self.pack.patchify(op)?, after: norm(after)? };
         let taken = 1 + usize::from(kernel.after.is_some());
-        self.steps.push((Kernel::Patchify(kernel), parts, Access { reads: vec![reads], writes, scratch: None }));
+        self.steps.push((Kernel::Projection(kernel), parts, Access { reads, writes, scratch: None }));
         Ok(taken)
     }
 
+    /// An operation that nothing is fused with.
     fn single(&mut self, named: &Named) -> Result<(), DraftError> {
         let op = &named.1;
         let shape = self.program.shape(op.input());
-        let access = Access { reads: vec![self.whole(op.input())], writes: op.output().0, scratch: None };
-        match op {
-            Op::Patchify(op) => {
-                self.patchify(named, None, op, &[])?;
-            }
-            Op::Depthwise(op) => self.depthwise(named, op, None)?,
-            Op::Norm(op) => {
-                let norm = self.norm(op)?;
-                self.push(named, "norm", Kernel::Norm(norm, shape.channels), access);
-            }
+        let mut access = Access { reads: vec![self.whole(op.input())], writes: op.output().0, scratch: None };
+        let (kernel, part) = match op {
             Op::Linear(op) => {
-                let linear = self.packed_linear(op)?;
-                let residual = op.residual.map(|tensor| self.whole(tensor));
-                let reads = access.reads.into_iter().chain(residual).collect();
-                let kind = match (op.activation, residual) {
-                    (Some(Activation::Gelu), _) => "linear + gelu",
-                    (None, Some(_)) => "linear + residual",
-                    (None, None) => "linear",
-                };
-                self.push(named, kind, Kernel::Linear(linear), Access { reads, ..access });
+                access.reads.extend(op.residual.map(|tensor| self.whole(tensor)));
+                (Kernel::Linear(self.pack.linear(op)?), self.linear_part(named, op))
             }
             Op::Grn(op) => {
-                let grn = Grn::new(op.eps, self.weight(op.scale)?, self.weight(op.shift)?);
-                let factors = self.value(shape.channels);
-                let access = Access { scratch: Some(factors), ..access };
-                self.push(named, "grn", Kernel::Grn(grn, shape.rows()), access);
+                access.scratch = Some(self.value(shape.channels));
+                (Kernel::Grn(self.pack.grn(op)?, shape.rows()), self.part(named, "grn"))
             }
-            Op::Attention(_) | Op::Merge(_) => unimplemented!("to come"),
-            Op::Pool(_) => self.push(named, "pool", Kernel::Pool(shape), access),
-        }
+            Op::Attention(op) => (Kernel::Attention(self.pack.attention(op)?), self.part(named, "attention")),
+            Op::Pool(_) => (Kernel::Pool(shape), self.part(named, "pool")),
+            Op::Patchify(_) | Op::Depthwise(_) | Op::Norm(_) | Op::Merge(_) => unreachable!("sources of rows"),
+        };
+        self.steps.push((kernel, vec![part], access));
         Ok(())
-    }
-
-    fn depthwise(
-        &mut self,
-        named: &Named,
-        op: &program::Depthwise,
-        norm: Option<&program::Norm>,
-    ) -> Result<(), DraftError> {
-        let writes = norm.map_or(op.output, |norm| norm.output).0;
-        let access = Access { reads: vec![self.whole(op.input)], writes, scratch: None };
-        let kernel = Kernel::Depthwise(self.packed_depthwise(op, norm)?);
-        self.push(named, if norm.is_some() { "depthwise + norm" } else { "depthwise" }, kernel, access);
-        Ok(())
-    }
-
-    fn push(&mut self, named: &Named, kind: &'static str, kernel: Kernel, access: Access) {
-        let parts = vec![self.part(named, kind)];
-        self.steps.push((kernel, parts, access));
     }
 
     fn part(&self, (name, op): &Named, kind: &'static str) -> Part {
         Part { name: name.clone(), kind, cost: op.cost(self.program) }
     }
 
-    fn packed_depthwise(&self, op: &program::Depthwise, norm: Option<&program::Norm>) -> Result<Depthwise, DraftError> {
-        let (weight, bias) = (self.weight(op.weight)?, self.weight(op.bias)?);
-        let norm = norm.map(|norm| self.norm(norm)).transpose()?;
-        let map = (self.program.shape(op.input), op.kernel);
-        Ok(Depthwise::new(self.instructions, map, &weight, &bias, norm)?)
-    }
-
-    fn packed_linear(&self, op: &program::Linear) -> Result<Linear, DraftError> {
-        let depth = self.program.shape(op.input).channels;
-        let weight = Matrix::pack(self.instructions, &self.weight(op.weight)?, depth)?;
-        let scale = op.scale.map(|scale| self.weight(scale)).transpose()?;
-        Ok(Linear { weight, epilogue: Epilogue { bias: self.weight(op.bias)?, activation: op.activation, scale } })
-    }
-
-    fn norm(&self, op: &program::Norm) -> Result<Norm, DraftError> {
-        let affine = op.affine.map(|affine| Ok((self.weight(affine.scale)?, self.weight(affine.shift)?)));
-        Ok(Norm::new(op.eps, affine.transpose().map_err(|error: WeightError| error)?))
-    }
-
-    fn weight(&self, id: WeightId) -> Result<Vec<f32>, WeightError> {
-        self.program.weight(id).materialise(self.weights)
+    fn linear_part(&self, named: &Named, op: &program::Linear) -> Part {
+        let kind = match (op.activation, op.residual) {
+            (Some(Activation::Gelu), _) => "linear + gelu",
+            (None, Some(_)) => "linear + residual",
+            (None, None) => "linear",
+        };
+        self.part(named, kind)
     }
 
     /// The value of a tensor whose maps lie one after another; staged images do not, and are copied once.
@@ -287,19 +258,31 @@ mod tests {
     fn a_block_is_one_step_and_every_other_norm_is_part_of_its_neighbour() {
         let plan = planned("convnext_atto", 64);
         let count = |of: fn(&Kernel) -> bool| plan.steps.iter().filter(|step| of(&step.kernel)).count();
-        // 12 blocks, the stem and three downsamplings; pool, norm and linear of the head
+        // 12 blocks, the stem and three downsamplings; pool, and norm with linear, of the head
         assert_eq!(count(|kernel| matches!(kernel, Kernel::Block(_))), 12);
-        assert_eq!(count(|kernel| matches!(kernel, Kernel::Patchify(_))), 4);
-        assert_eq!(plan.steps.len(), 12 + 4 + 3);
+        assert_eq!(count(|kernel| matches!(kernel, Kernel::Projection(_))), 4 + 1);
+        assert_eq!(plan.steps.len(), 12 + 4 + 2);
     }
 
     #[test]
     fn a_block_with_grn_needs_its_whole_hidden_layer() {
         let plan = planned("convnextv2_atto", 64);
         let count = |of: fn(&Kernel) -> bool| plan.steps.iter().filter(|step| of(&step.kernel)).count();
-        assert_eq!(count(|kernel| matches!(kernel, Kernel::Depthwise(_))), 12);
-        assert_eq!(count(|kernel| matches!(kernel, Kernel::Linear(_))), 12 * 2 + 1);
+        assert_eq!(count(|kernel| matches!(kernel, Kernel::Projection(_))), 12 + 4 + 1);
+        assert_eq!(count(|kernel| matches!(kernel, Kernel::Linear(_))), 12);
         assert_eq!(count(|kernel| matches!(kernel, Kernel::Grn(..))), 12);
+    }
+
+    #[test]
+    fn a_swin_block_is_four_steps() {
+        let plan = planned("swin_tiny", 224);
+        let count = |of: fn(&Kernel) -> bool| plan.steps.iter().filter(|step| of(&step.kernel)).count();
+        // of 12 blocks: norm and queries, keys and values; attention; projection; the rest. Stem, three merges, head: norm, pool, linear
+        assert_eq!(count(|kernel| matches!(kernel, Kernel::Projection(_))), 12 + 1 + 3);
+        assert_eq!(count(|kernel| matches!(kernel, Kernel::Attention(_))), 12);
+        assert_eq!(count(|kernel| matches!(kernel, Kernel::Linear(_))), 12 + 1);
+        assert_eq!(count(|kernel| matches!(kernel, Kernel::Block(_))), 12);
+        assert_eq!(plan.steps.len(), 4 * 12 + 4 + 3);
     }
 
     #[test]

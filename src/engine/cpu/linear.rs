@@ -3,7 +3,7 @@
 use pulp::{Simd, WithSimd};
 
 use super::epilogue::Epilogue;
-use super::matrix::Matrix;
+use super::matrix::{Layout, Matrix};
 use super::product::{Rows, multiply};
 use super::run::Run;
 use super::strips::strip_rows;
@@ -23,12 +23,12 @@ pub(super) struct Linear {
 impl Linear {
     /// Computes rows `[rows, out]` of rows `[rows, depth]`.
     pub(super) fn run(&self, run: Run<'_>, part: usize, input: &[f32], residual: Option<&[f32]>, output: &mut [f32]) {
-        let (depth, columns) = (self.weight.depth(), self.weight.columns());
+        let Layout { depth, columns, .. } = self.weight.layout;
         let (rows, threads) = (output.len() / columns, run.threads.count());
         let (tile_rows, tile_columns) = if rows >= threads * FEW_ROWS {
             (strip_rows(rows, threads, depth + columns), columns)
         } else {
-            (rows, columns.div_ceil(threads * TASKS).next_multiple_of(self.weight.panel()))
+            (rows, columns.div_ceil(threads * TASKS).next_multiple_of(self.weight.layout.panel()))
         };
         let grid = Grid { rows, columns, tile_rows, tile_columns };
         grid.each(run.threads, output, |tile, _| {
@@ -43,9 +43,9 @@ impl Linear {
     /// Computes a tile, of rows that start with the tile's first.
     #[inline(always)]
     pub(super) fn tile<S: Simd>(&self, simd: S, input: Rows<'_>, residual: Option<Rows<'_>>, tile: &mut Tile<'_>) {
-        for block in 0..self.weight.blocks() {
-            let input = input.skip(self.weight.depths(block).start);
-            multiply(simd, input, (&self.weight, block), tile, &self.epilogue, residual);
+        for block in 0..self.weight.layout.blocks() {
+            let input = input.skip(self.weight.layout.depths(block).start);
+            multiply(simd, input, (self.weight.panels(), block), tile, Some(&self.epilogue), residual);
         }
     }
 }

@@ -8,15 +8,30 @@ use super::instructions::Instructions;
 /// Vectors of a panel's row.
 pub(super) const PANEL_VECTORS: usize = 2;
 
-/// A matrix `[depth, columns]` in blocks of its depth, each in panels of its columns. A panel, 24 KiB at most with vectors of
-/// eight, stays in the L1 cache while many rows are multiplied by it.
-pub(super) struct Matrix {
-    depth: usize,
-    columns: usize,
-    lanes: usize,
+/// How a matrix `[depth, columns]` lies in memory: in blocks of its depth, each in panels of its columns,
+/// `[blocks][panels][depth of the block][columns of the panel]`, the last panel's columns filled up to a multiple of a vector's. A panel,
+/// 24 KiB at most with vectors of eight, stays in the L1 cache while many rows are multiplied by it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Layout {
+    /// Rows of the matrix: columns of what is multiplied by it.
+    pub(super) depth: usize,
+    /// Columns of the matrix: of what a product with it writes.
+    pub(super) columns: usize,
+    pub(super) lanes: usize,
     /// Depth of a block; the last may have less.
-    block: usize,
-    /// `[blocks][panels][depth of the block][columns of the panel]`; the last panel's columns are a multiple of a vector's.
+    pub(super) block: usize,
+}
+
+/// A packed matrix.
+#[derive(Clone, Copy)]
+pub(super) struct Panels<'a> {
+    pub(super) layout: Layout,
+    pub(super) values: &'a [f32],
+}
+
+/// A packed weight.
+pub(super) struct Matrix {
+    pub(super) layout: Layout,
     values: Aligned,
 }
 
@@ -32,75 +47,80 @@ impl Matrix {
     /// Packs a weight `[columns, depth]`, as programs declare it.
     pub(super) fn pack(instructions: Instructions, weight: &[f32], depth: usize) -> Result<Self, NoMemory> {
         let (columns, lanes) = (weight.len() / depth, instructions.lanes());
-        let values = Aligned::zeros(depth * columns.next_multiple_of(lanes))?;
-        let mut matrix = Self { depth, columns, lanes, block: block_depth(depth, lanes), values };
-        for block in 0..matrix.blocks() {
-            let depths = matrix.depths(block);
-            for panel in 0..matrix.panels() {
-                let (columns, width) = (matrix.panel_columns(panel), matrix.panel_width(panel));
-                let range = matrix.panel_range(block, panel);
-                let packed = &mut matrix.values[range];
+        let layout = Layout { depth, columns, lanes, block: block_depth(depth, lanes) };
+        let mut values = Aligned::zeros(layout.len())?;
+        for block in 0..layout.blocks() {
+            let depths = layout.depths(block);
+            for panel in 0..layout.panels() {
+                let (columns, width) = (layout.panel_columns(panel), layout.panel_width(panel));
+                let packed = &mut values[layout.panel_range(block, panel)];
                 for (column, row) in columns.enumerate() {
                     let row = &weight[row * depth..][depths.clone()];
                     packed[column..].iter_mut().step_by(width).zip(row).for_each(|(to, from)| *to = *from);
                 }
             }
         }
-        Ok(matrix)
+        Ok(Self { layout, values })
     }
 
-    /// Columns of the matrix: of what a product with it writes.
-    pub(super) fn columns(&self) -> usize {
-        self.columns
+    /// The matrix.
+    pub(super) fn panels(&self) -> Panels<'_> {
+        Panels { layout: self.layout, values: &self.values }
     }
+}
 
-    /// Rows of the matrix: columns of what is multiplied by it.
-    pub(super) fn depth(&self) -> usize {
-        self.depth
+impl<'a> Panels<'a> {
+    /// A panel `[depth of the block][columns]`, its columns filled up to a multiple of a vector's.
+    pub(super) fn panel(self, block: usize, panel: usize) -> &'a [f32] {
+        &self.values[self.layout.panel_range(block, panel)]
+    }
+}
+
+impl Layout {
+    /// Numbers that the matrix takes.
+    pub(super) fn len(self) -> usize {
+        self.depth * self.columns.next_multiple_of(self.lanes)
     }
 
     /// Blocks of its depth.
-    pub(super) fn blocks(&self) -> usize {
+    pub(super) fn blocks(self) -> usize {
         self.depth.div_ceil(self.block)
     }
 
     /// The depths of a block.
-    pub(super) fn depths(&self, block: usize) -> Range<usize> {
+    pub(super) fn depths(self, block: usize) -> Range<usize> {
         block * self.block..self.depth.min((block + 1) * self.block)
     }
 
     /// Columns of a whole panel.
-    pub(super) fn panel(&self) -> usize {
+    pub(super) fn panel(self) -> usize {
         PANEL_VECTORS * self.lanes
     }
 
     /// The panels that hold these columns, which start with a panel.
-    pub(super) fn panels_of(&self, columns: Range<usize>) -> Range<usize> {
+    pub(super) fn panels_of(self, columns: Range<usize>) -> Range<usize> {
         columns.start / self.panel()..columns.end.div_ceil(self.panel())
     }
 
     /// The columns of a panel.
-    pub(super) fn panel_columns(&self, panel: usize) -> Range<usize> {
+    pub(super) fn panel_columns(self, panel: usize) -> Range<usize> {
         panel * self.panel()..self.columns.min((panel + 1) * self.panel())
     }
 
-    /// A panel `[depth of the block][columns]`, its columns filled up to a multiple of a vector's.
-    pub(super) fn values(&self, block: usize, panel: usize) -> &[f32] {
-        &self.values[self.panel_range(block, panel)]
-    }
-
-    fn panels(&self) -> usize {
-        self.columns.div_ceil(self.panel())
-    }
-
-    fn panel_width(&self, panel: usize) -> usize {
+    /// Columns of a panel in memory.
+    pub(super) fn panel_width(self, panel: usize) -> usize {
         self.panel_columns(panel).len().next_multiple_of(self.lanes)
     }
 
-    fn panel_range(&self, block: usize, panel: usize) -> Range<usize> {
+    /// Where a panel lies.
+    pub(super) fn panel_range(self, block: usize, panel: usize) -> Range<usize> {
         let depths = self.depths(block);
         let start = depths.start * self.columns.next_multiple_of(self.lanes) + depths.len() * panel * self.panel();
         start..start + depths.len() * self.panel_width(panel)
+    }
+
+    fn panels(self) -> usize {
+        self.columns.div_ceil(self.panel())
     }
 }
 
@@ -115,12 +135,12 @@ mod tests {
         for (depth, columns) in [(1, 1), (5, 19), (800, 13), (769, 8)] {
             let weight: Vec<f32> = (0..depth * columns).map(|i| i as f32 + 1.0).collect();
             let matrix = Matrix::pack(plain, &weight, depth).unwrap();
-            let mut seen = 0;
-            for block in 0..matrix.blocks() {
-                for panel in matrix.panels_of(0..columns) {
-                    let (values, columns) = (matrix.values(block, panel), matrix.panel_columns(panel));
+            let (mut seen, layout) = (0, matrix.layout);
+            for block in 0..layout.blocks() {
+                for panel in layout.panels_of(0..columns) {
+                    let (values, columns) = (matrix.panels().panel(block, panel), layout.panel_columns(panel));
                     let width = columns.len().next_multiple_of(4);
-                    for (row, depth_index) in values.chunks_exact(width).zip(matrix.depths(block)) {
+                    for (row, depth_index) in values.chunks_exact(width).zip(layout.depths(block)) {
                         for (value, column) in row.iter().zip(columns.clone()) {
                             assert_eq!(*value, weight[column * depth + depth_index]);
                             seen += 1;

@@ -4,10 +4,12 @@
 
 mod aligned;
 mod arena;
+mod attention;
 mod block;
 mod depthwise;
 mod draft;
 mod epilogue;
+mod exp;
 mod gelu;
 mod grn;
 mod ingest;
@@ -16,12 +18,14 @@ mod linear;
 mod maps;
 mod matrix;
 mod norm;
-mod patchify;
+mod pack;
 mod peak;
 mod plan;
 mod pool;
 mod product;
+mod projection;
 mod run;
+mod source;
 mod strips;
 mod threads;
 mod tile;

@@ -1,14 +1,9 @@
 //! Layer norm in two passes: the mean first, then the variance about it, which is exact where a mean of squares is not.
 
-use pulp::{Simd, WithSimd};
+use pulp::Simd;
 
-use super::product::Rows;
-use super::run::Run;
-use super::tile::{Grid, Tile};
 use super::vector::multiply_add;
 
-/// Places of a tile.
-const TILE_ROWS: usize = 64;
 /// Vectors of partial sums, so that one addition does not wait for another.
 const SUMS: usize = 4;
 
@@ -23,18 +18,6 @@ impl Norm {
     /// A norm with its scale and shift, if it keeps them.
     pub(super) fn new(eps: f32, affine: Option<(Vec<f32>, Vec<f32>)>) -> Self {
         Self { eps, affine }
-    }
-
-    /// Computes maps `[rows, channels]`.
-    pub(super) fn run(&self, run: Run<'_>, channels: usize, input: &[f32], output: &mut [f32]) {
-        let rows = output.len() / channels;
-        let grid = Grid { rows, columns: channels, tile_rows: TILE_ROWS, tile_columns: channels };
-        grid.each(run.threads, output, |tile, _| {
-            let lap = run.clock.lap();
-            let input = Rows::new(input, channels).from(tile.rows.start);
-            run.instructions.run(Kernel { norm: self, input, tile });
-            lap.end(0);
-        });
     }
 
     /// Norms the channels of one place where they stand.
@@ -61,27 +44,6 @@ impl Norm {
             for (x, (scale, shift)) in rest.iter_mut().zip(scale[whole..].iter().zip(&shift[whole..])) {
                 *x = *x * scale + shift;
             }
-        }
-    }
-}
-
-/// Norms the rows of a tile.
-struct Kernel<'a> {
-    norm: &'a Norm,
-    input: Rows<'a>,
-    tile: Tile<'a>,
-}
-
-impl WithSimd for Kernel<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        let Self { norm, input, mut tile } = self;
-        for row in 0..tile.rows.len() {
-            let out = tile.row(row);
-            out.copy_from_slice(&input.row(row)[..out.len()]);
-            norm.place(simd, out);
         }
     }
 }

@@ -1,17 +1,17 @@
 //! The plan: steps over buffers, ready to run. Not here: which operations became one step (`draft`), how a step is computed.
 
 use super::arena::{Access, Arena};
+use super::attention::Attention;
 use super::block::Block;
-use super::depthwise::Depthwise;
 use super::grn::Grn;
 use super::ingest;
 use super::instructions::Instructions;
 use super::linear::Linear;
 use super::maps::Maps;
-use super::norm::Norm;
-use super::patchify::Patchify;
 use super::pool;
+use super::projection::Projection;
 use super::run::{Busy, Clock, Run};
+use super::source::Source;
 use super::threads::Threads;
 use crate::engine::OpTime;
 use crate::engine::slots::Slots;
@@ -43,12 +43,11 @@ pub(super) struct Step {
 
 pub(super) enum Kernel {
     Ingest,
-    Patchify(Patchify),
+    Rows(Source),
+    Projection(Projection),
     Block(Block),
-    Depthwise(Depthwise),
-    /// With its channels.
-    Norm(Norm, usize),
     Linear(Linear),
+    Attention(Attention),
     /// With the places of its map.
     Grn(Grn, usize),
     /// With the shape of its input.
@@ -115,8 +114,9 @@ impl Plan {
     /// Numbers that each thread needs of its own.
     pub(super) fn thread_memory(&self) -> usize {
         let memory = self.steps.iter().map(|step| match &step.kernel {
-            Kernel::Patchify(patchify) => patchify.memory(),
+            Kernel::Projection(projection) => projection.memory(),
             Kernel::Block(block) => block.memory(),
+            Kernel::Attention(attention) => attention.memory(),
             _ => 0,
         });
         memory.max().unwrap_or(0)
@@ -125,6 +125,7 @@ impl Plan {
     /// Numbers that so many threads need together.
     pub(super) fn shared(&self, threads: usize) -> usize {
         let shared = self.steps.iter().map(|step| match &step.kernel {
+            Kernel::Projection(projection) => projection.shared(threads),
             Kernel::Block(block) => block.shared(threads),
             _ => 0,
         });
@@ -179,10 +180,10 @@ impl Kernel {
     fn run(&self, run: Run<'_>, (input, residual): (Maps<'_>, Option<Maps<'_>>), work: &mut [f32], output: &mut [f32]) {
         match self {
             Self::Ingest => ingest::copy(run, input, output),
-            Self::Patchify(patchify) => patchify.run(run, input, output),
-            Self::Block(block) => block.run(run, input.all(), work, output),
-            Self::Depthwise(depthwise) => depthwise.run(run, input.all(), output),
-            Self::Norm(norm, channels) => norm.run(run, *channels, input.all(), output),
+            Self::Rows(source) => source.run(run, input, output),
+            Self::Projection(projection) => projection.run(run, input, work, output),
+            Self::Block(block) => block.run(run, input, work, output),
+            Self::Attention(attention) => attention.run(run, input.all(), output),
             Self::Linear(linear) => linear.run(run, 0, input.all(), residual.map(Maps::all), output),
             Self::Grn(grn, rows) => grn.run(run, *rows, input.all(), work, output),
             Self::Pool(shape) => pool::mean(run, (shape.rows(), shape.channels), input.all(), output),

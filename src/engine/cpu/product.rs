@@ -9,7 +9,7 @@ use std::ops::Range;
 use pulp::Simd;
 
 use super::epilogue::Epilogue;
-use super::matrix::{Matrix, PANEL_VECTORS};
+use super::matrix::{PANEL_VECTORS, Panels};
 use super::tile::Tile;
 use super::vector::{multiply_add, prefetch};
 
@@ -50,20 +50,21 @@ impl<'a> Rows<'a> {
 pub(super) fn multiply<S: Simd>(
     simd: S,
     rows: Rows<'_>,
-    (weight, block): (&Matrix, usize),
+    (weight, block): (Panels<'_>, usize),
     tile: &mut Tile<'_>,
-    epilogue: &Epilogue,
+    epilogue: Option<&Epilogue>,
     residual: Option<Rows<'_>>,
 ) {
-    let last = block + 1 == weight.blocks();
-    let depth = weight.depths(block).len();
-    let panels = weight.panels_of(tile.columns.clone());
+    let layout = weight.layout;
+    let epilogue = epilogue.filter(|_| block + 1 == layout.blocks());
+    let depth = layout.depths(block).len();
+    let panels = layout.panels_of(tile.columns.clone());
     let runs = Groups::of(tile.rows.len(), kernel_rows::<S>());
     let steps = (runs[0].count + runs[1].count) * (depth / STEP).max(1);
     for panel in panels.clone() {
-        let (values, columns) = (weight.values(block, panel), weight.panel_columns(panel));
+        let (values, columns) = (weight.panel(block, panel), layout.panel_columns(panel));
         // the panel that comes next is asked for a little with each step
-        let next = if panel + 1 < panels.end { weight.values(block, panel + 1) } else { values };
+        let next = if panel + 1 < panels.end { weight.panel(block, panel + 1) } else { values };
         let mut ahead = Ahead { next: next.as_ptr(), step: next.len().div_ceil(steps.max(1)) };
         let inside = columns.start - tile.columns.start..columns.end - tile.columns.start;
         for groups in runs.iter().filter(|groups| groups.count > 0) {
@@ -75,7 +76,7 @@ pub(super) fn multiply<S: Simd>(
                 panel_kernel::<S, 1>(simd, operands, &mut ahead, tile, place);
             }
         }
-        if last {
+        if let Some(epilogue) = epilogue {
             epilogue.apply(simd, tile, columns, residual);
         }
     }

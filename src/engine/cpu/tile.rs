@@ -60,6 +60,70 @@ impl Grid {
     }
 }
 
+/// How the rows of an output of maps are dealt out: each to the one that owns it, and its columns in equal parts.
+#[derive(Clone, Copy)]
+pub(super) struct Deal<'a> {
+    /// Of each row of a map, its owner.
+    pub(super) owners: &'a [usize],
+    /// Owners of a map.
+    pub(super) count: usize,
+    /// Columns of the output.
+    pub(super) columns: usize,
+    /// Columns of a part; the last may have fewer.
+    pub(super) parts: usize,
+}
+
+/// The rows of one owner in one map, and some of their columns, to be written by one task.
+pub(super) struct Hand<'a> {
+    /// Which map.
+    pub(super) image: usize,
+    /// Whose rows.
+    pub(super) owner: usize,
+    /// Which columns.
+    pub(super) columns: Range<usize>,
+    owners: &'a [usize],
+    /// The element at the map's first row and the first column.
+    first: *mut f32,
+    stride: usize,
+    output: PhantomData<&'a mut [f32]>,
+}
+
+impl Deal<'_> {
+    /// Runs `task` for each map, owner and part.
+    pub(super) fn each(self, threads: &Threads, output: &mut [f32], task: impl Fn(Hand<'_>, Worker<'_>) + Sync) {
+        let map = self.owners.len() * self.columns;
+        assert!(map > 0 && output.len().is_multiple_of(map), "maps of {} rows", self.owners.len());
+        let (images, parts) = (output.len() / map, self.columns.div_ceil(self.parts));
+        let output = Shared(output.as_mut_ptr());
+        threads.each(images * self.count * parts, |index, worker| {
+            let (image, owner, left) =
+                (index / parts / self.count, index / parts % self.count, index % parts * self.parts);
+            let hand = Hand {
+                image,
+                owner,
+                columns: left..self.columns.min(left + self.parts),
+                owners: self.owners,
+                // SAFETY: there are so many images and left < columns, so that the element lies in the slice.
+                first: unsafe { output.get().add(image * map + left) },
+                stride: self.columns,
+                output: PhantomData,
+            };
+            task(hand, worker);
+        });
+    }
+}
+
+impl Hand<'_> {
+    /// The columns of a row, counted through the map, which must be the owner's.
+    #[inline(always)]
+    pub(super) fn row(&mut self, row: usize) -> &mut [f32] {
+        assert!(self.owners[row] == self.owner, "row {row} belongs to {}, not to {}", self.owners[row], self.owner);
+        // SAFETY: the row lies in its map, for it has an owner; it is of this owner, and of no other task that has the same columns,
+        // since `Deal::each` runs one for each map, owner and part. `&mut self` keeps a second slice of it away.
+        unsafe { std::slice::from_raw_parts_mut(self.first.add(row * self.stride), self.columns.len()) }
+    }
+}
+
 impl<'a> Tile<'a> {
     /// A tile that is a whole piece of memory, in which a row starts `stride` elements after the one before.
     pub(super) fn over(values: &'a mut [f32], rows: Range<usize>, columns: Range<usize>, stride: usize) -> Self {
@@ -132,6 +196,32 @@ mod tests {
             let expected: Vec<f32> = (0..output.len()).map(|i| i as f32).collect();
             assert_eq!(output, expected);
         }
+    }
+
+    #[test]
+    fn rows_are_dealt_out_once() {
+        for count in [1, 3] {
+            let threads = Threads::new(count, 0).unwrap();
+            let deal = Deal { owners: &[0, 1, 0, 2, 1], count: 3, columns: 7, parts: 3 };
+            let mut output = vec![0.0; 2 * 5 * 7];
+            deal.each(&threads, &mut output, |mut hand, _| {
+                let (image, owner, left) = (hand.image, hand.owner, hand.columns.start);
+                for row in (0..5).filter(|row| [0, 1, 0, 2, 1][*row] == owner) {
+                    for (column, value) in hand.row(row).iter_mut().enumerate() {
+                        *value += ((image * 5 + row) * 7 + left + column) as f32;
+                    }
+                }
+            });
+            let expected: Vec<f32> = (0..output.len()).map(|i| i as f32).collect();
+            assert_eq!(output, expected);
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "row 1 belongs to 1, not to 0")]
+    fn a_row_of_another_is_refused() {
+        let deal = Deal { owners: &[0, 1], count: 1, columns: 1, parts: 1 };
+        deal.each(&Threads::new(1, 0).unwrap(), &mut [0.0; 2], |mut hand, _| hand.row(1).fill(0.0));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 use proptest::prelude::*;
 
 use super::aligned::Aligned;
+use super::attention::Attention;
 use super::block::Block;
 use super::depthwise::Depthwise;
 use super::epilogue::Epilogue;
@@ -13,12 +14,13 @@ use super::linear::Linear;
 use super::maps::Maps;
 use super::matrix::Matrix;
 use super::norm::Norm;
-use super::patchify::Patchify;
 use super::pool;
+use super::projection::Projection;
 use super::run::{Clock, Run};
+use super::source::{Merge, Patches, Source};
 use super::threads::Threads;
 use crate::engine::reference::{self, Map};
-use crate::program::{Activation, Shape};
+use crate::program::{Activation, Shape, Windows};
 
 /// Room for a strip of any kernel of these tests.
 const MEMORY: usize = 1 << 20;
@@ -76,7 +78,8 @@ fn check_depthwise(images: usize, shape: Shape, kernel: usize, normed_bound: f64
     let what = format!("{kernel}×{kernel} on {images} of {shape}");
     let twin = |input: &Map| reference::depthwise(input, kernel, &weight, &bias);
     let fast = |run: Run<'_>, norm, input: &[f32], out: &mut [f32]| {
-        Depthwise::new(run.instructions, (shape, kernel), &weight, &bias, norm).unwrap().run(run, input, out);
+        let depthwise = Depthwise::new(run.instructions, (shape, kernel), &weight, &bias, norm).unwrap();
+        Source::Depthwise(depthwise).run(run, Maps::Buffer(input, shape.len()), out);
     };
     compare(&what, (images, shape), 1e-5, |run, input, out| fast(run, None, input, out), |_, input| twin(input));
     if channels > 2 {
@@ -102,12 +105,12 @@ fn check_block(images: usize, shape: Shape, hidden: usize) {
     let fast = |run: Run<'_>, input: &[f32], out: &mut [f32]| {
         let norm = Some(Norm::new(1e-6, None));
         let block = Block {
-            depthwise: Depthwise::new(run.instructions, (shape, 7), &taps, &taps_bias, norm).unwrap(),
+            source: Source::Depthwise(Depthwise::new(run.instructions, (shape, 7), &taps, &taps_bias, norm).unwrap()),
             expand: linear_of(run.instructions, &first, &first_bias, gelu, None),
             project: linear_of(run.instructions, &second, &second_bias, None, Some(&scale)),
         };
         let mut shared = Aligned::zeros(block.shared(run.threads.count())).unwrap();
-        block.run(run, input, &mut shared, out);
+        block.run(run, Maps::Buffer(input, shape.len()), &mut shared, out);
     };
     let twin = |_, input: &Map| {
         let normed = reference::norm(&reference::depthwise(input, 7, &taps, &taps_bias), None, 1e-6);
@@ -189,9 +192,11 @@ fn norm() {
         let channels = shape.channels;
         let (scale, shift) = (numbers(channels, 2), numbers(channels, 3));
         for affine in [false, true] {
-            let kernel = Norm::new(1e-6, affine.then(|| (scale.clone(), shift.clone())));
+            let kernel = Source::Norm(Norm::new(1e-6, affine.then(|| (scale.clone(), shift.clone()))), channels);
             let twin = |_, input: &Map| reference::norm(input, affine.then_some((&scale[..], &shift[..])), 1e-6);
-            let fast = |run: Run<'_>, input: &[f32], out: &mut [f32]| kernel.run(run, channels, input, out);
+            let fast = |run: Run<'_>, input: &[f32], out: &mut [f32]| {
+                kernel.run(run, Maps::Buffer(input, shape.len()), out);
+            };
             compare(&format!("norm of {shape}"), (2, shape), 5e-6, fast, twin);
         }
     }
@@ -204,7 +209,7 @@ fn a_norm_of_numbers_far_from_zero_keeps_their_differences() {
     for instructions in Instructions::available() {
         let (threads, mut out) = (Threads::new(1, 0).unwrap(), vec![0.0; 96]);
         let run = Run { instructions, threads: &threads, clock: Clock(None) };
-        Norm::new(1e-6, None).run(run, 96, &channels, &mut out);
+        Source::Norm(Norm::new(1e-6, None), 96).run(run, Maps::Buffer(&channels, 96), &mut out);
         let worst = out.iter().map(|x| (x.abs() - 1.0).abs()).fold(0.0, f32::max);
         assert!(worst < 1e-5, "{instructions}: {worst}");
     }
@@ -249,12 +254,10 @@ fn patchify() {
             let norm = |there: bool| there.then(|| Norm::new(1e-6, None));
             let fast = |run: Run<'_>, input: &[f32], output: &mut [f32]| {
                 let linear = linear_of(run.instructions, &weight, &bias, None, None);
-                let (before, after) = (norm(first), norm(last));
-                Patchify { input: shape, size, before, linear, after }.run(
-                    run,
-                    Maps::Buffer(input, shape.len()),
-                    output,
-                );
+                let source = Source::Patches(Patches { input: shape, size, norm: norm(first) });
+                let projection = Projection { source, linear, after: norm(last) };
+                let mut shared = Aligned::zeros(projection.shared(run.threads.count())).unwrap();
+                projection.run(run, Maps::Buffer(input, shape.len()), &mut shared, output);
             };
             let normed = |there: bool, map: Map| if there { reference::norm(&map, None, 1e-6) } else { map };
             let twin = |_, input: &Map| {
@@ -286,5 +289,67 @@ fn mean() {
         let (rows, channels) = (shape.rows(), shape.channels);
         let fast = |run: Run<'_>, input: &[f32], out: &mut [f32]| pool::mean(run, (rows, channels), input, out);
         compare(&format!("mean of {shape}"), (2, shape), 1e-6, fast, |_, input| reference::pool(input));
+    }
+}
+
+#[test]
+fn merge() {
+    for shape in [Shape::map(8, 6, 24), Shape::map(7, 5, 9), Shape::map(1, 1, 3)] {
+        let (out, depth) = (shape.channels + 3, 4 * shape.channels);
+        let (weight, bias) = (numbers(out * depth, 2), numbers(out, 3));
+        let fast = |run: Run<'_>, input: &[f32], output: &mut [f32]| {
+            let source = Source::Merge(Merge { input: shape, norm: Some(Norm::new(1e-5, None)) });
+            let projection =
+                Projection { source, linear: linear_of(run.instructions, &weight, &bias, None, None), after: None };
+            let mut shared = Aligned::zeros(projection.shared(run.threads.count())).unwrap();
+            projection.run(run, Maps::Buffer(input, shape.len()), &mut shared, output);
+        };
+        let twin = |_, input: &Map| {
+            let normed = reference::norm(&reference::merge(input), None, 1e-5);
+            reference::linear(&normed, &weight, &bias, None, None, None)
+        };
+        compare(&format!("merge of {shape}"), (2, shape), 2e-5, fast, twin);
+    }
+}
+
+/// Holds attention against its twin. Weights are averages of values of at most one: what is off is a score's rounding.
+fn check_attention(images: usize, (height, width): (usize, usize), (heads, dim): (usize, usize), windows: Windows) {
+    let map = Shape::map(height, width, heads * dim);
+    let table = numbers(windows.differences() * heads, 2);
+    let padding = if windows.pads(map) { numbers(3 * map.channels, 3) } else { Vec::new() };
+    let fast = |run: Run<'_>, input: &[f32], out: &mut [f32]| {
+        let of = (map, heads, &windows);
+        Attention::new(run.instructions, of, &table, padding.clone()).unwrap().run(run, input, out);
+    };
+    let twin = |_, input: &Map| {
+        reference::attention(input, heads, &windows, &table, Some(&padding[..]).filter(|padding| !padding.is_empty()))
+    };
+    let input = Shape { channels: 3 * map.channels, ..map };
+    compare(&format!("{windows:?} on {images} of {map}, {heads} heads"), (images, input), 5e-6, fast, twin);
+}
+
+#[test]
+fn attention() {
+    let square = |size: usize, shift: usize, pads_first| Windows { size: [size; 2], shift: [shift; 2], pads_first };
+    check_attention(2, (14, 14), (3, 32), square(7, 3, false));
+    check_attention(1, (7, 7), (5, 32), square(7, 0, false));
+    check_attention(1, (10, 9), (2, 16), square(4, 2, true));
+    check_attention(1, (10, 9), (2, 16), square(4, 2, false));
+    check_attention(1, (12, 24), (1, 24), square(12, 6, false));
+    check_attention(3, (5, 3), (2, 5), Windows { size: [5, 2], shift: [0, 1], pads_first: false });
+    check_attention(1, (1, 1), (1, 1), square(1, 0, false));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn attention_of_any_size(
+        (images, height, width, heads, dim) in (1usize..=3, 1usize..=12, 1usize..=12, 1usize..=3, 1usize..=40),
+        (down, across, shift_down, shift_across, pads_first) in (1usize..=8, 1usize..=8, 0usize..8, 0usize..8, any::<bool>()),
+    ) {
+        let size = [down.min(height), across.min(width)];
+        let shift = [shift_down % size[0], shift_across % size[1]];
+        check_attention(images, (height, width), (heads, dim), Windows { size, shift, pads_first });
     }
 }

@@ -1,51 +1,31 @@
-//! timm's hub format: `config.json` with `architecture`, `num_classes`, `model_args` and `pretrained_cfg`. The authority is
-//! `timm/models/convnext.py`. Not here: its tensors' names (`names`), its transform (`preprocessing`).
+//! ConvNeXt as timm's entry points and `model_args` make it. The authority is `timm/models/convnext.py`. Not here: Swin, and
+//! what configurations of all architectures say.
 
-use super::config::Section;
-use super::names::Naming;
-use super::{CheckpointError, Description, labels, preprocessing};
+use super::super::CheckpointError;
+use super::super::config::Section;
+use super::super::names::Naming;
+use crate::model;
 use crate::model::convnext::Spec;
-use crate::model::{self, SpecError};
 
-/// What the configuration describes.
-///
-/// # Errors
-/// [`CheckpointError::Architecture`] for an unknown one, [`CheckpointError::Config`] for what is not supported.
-pub(super) fn describe(config: Section<'_>) -> Result<Description, CheckpointError> {
-    // older files have the keys of pretrained_cfg at the top
-    let pretrained = config.section("pretrained_cfg")?.unwrap_or(config);
-    let args = config.section("model_args")?;
-    pretrained.only("global_pool", &["avg"])?;
+/// Names of timm's beside the published ones.
+pub(super) const OTHERS: &[&str] = &["convnext_tiny_hnf", "convnext_xxlarge"];
 
-    let mut spec = architecture(config)?;
+/// The architecture of this name with its arguments; `None` if there is none.
+pub(super) fn describe(
+    config: Section<'_>,
+    name: &str,
+    args: Option<Section<'_>>,
+) -> Result<Option<(model::Spec, Naming)>, CheckpointError> {
+    let Some(mut spec) = architecture(config, name)? else { return Ok(None) };
     if let Some(args) = args {
         override_with(&mut spec, args)?;
     }
-    let with_classes =
-        [args, Some(config), Some(pretrained)].into_iter().flatten().find(|s| s.get("num_classes").is_some());
-    if let Some(section) = with_classes {
-        spec.classes = section
-            .integer("num_classes")?
-            .filter(|classes| *classes > 0)
-            .ok_or_else(|| section.invalid("num_classes", "without a classifier there is nothing to serve"))?;
-    }
-    Ok(Description {
-        naming: Naming::Timm { head_norm_first: spec.head_norm_first },
-        preprocessing: preprocessing::timm(pretrained)?,
-        labels: labels(config, pretrained, spec.classes)?,
-        spec: model::Spec::ConvNext(spec),
-    })
+    let naming = Naming::TimmConvNext { head_norm_first: spec.head_norm_first };
+    Ok(Some((model::Spec::ConvNext(spec), naming)))
 }
 
 /// The architecture as timm's entry point of that name makes it.
-fn architecture(config: Section<'_>) -> Result<Spec, CheckpointError> {
-    let Some(full) = config.text("architecture")? else {
-        return Err(config.invalid("architecture", "the name of an architecture is needed"));
-    };
-    // `convnext_tiny.fb_in1k`: the tag names the weights; before there were tags, a suffix did
-    let name = full.split_once('.').map_or(full, |(name, _)| name);
-    let legacy = ["_384_in22ft1k", "_in22ft1k", "_in22k"];
-    let name = legacy.iter().find_map(|suffix| name.strip_suffix(suffix)).unwrap_or(name);
+fn architecture(config: Section<'_>, name: &str) -> Result<Option<Spec>, CheckpointError> {
     let unsupported = match name {
         _ if name.ends_with("_rms") || name.ends_with("_rms_ols") => Some("its norm layers are not layer norms"),
         _ if name.ends_with("_ols") => Some("its stem is of overlapping convolutions, stem_type overlap"),
@@ -67,14 +47,7 @@ fn architecture(config: Section<'_>) -> Result<Spec, CheckpointError> {
         }),
         _ => Spec::published(name),
     };
-    let unknown = || {
-        let known = [model::names(), vec!["convnext_tiny_hnf", "convnext_xxlarge"]].concat();
-        CheckpointError::Architecture {
-            path: config.path(),
-            cause: SpecError::Unknown { name: full.to_owned(), known },
-        }
-    };
-    spec.map(|spec| Spec { name: name.to_owned(), ..spec }).ok_or_else(unknown)
+    Ok(spec.map(|spec| Spec { name: name.to_owned(), ..spec }))
 }
 
 /// Follows `model_args`, the arguments of timm's `ConvNeXt`, each as its constructor takes it.
@@ -118,21 +91,4 @@ fn override_with(spec: &mut Spec, args: Section<'_>) -> Result<(), CheckpointErr
         }
     }
     Ok(())
-}
-
-/// The names that the configuration gives, or ImageNet's for a thousand classes.
-fn labels(
-    config: Section<'_>,
-    pretrained: Section<'_>,
-    classes: usize,
-) -> Result<Option<Vec<String>>, CheckpointError> {
-    // `labels` is the older name of the field
-    for (section, key) in
-        [(config, "label_names"), (pretrained, "label_names"), (config, "labels"), (pretrained, "labels")]
-    {
-        if let Some(names) = labels::named(section, key, classes)? {
-            return Ok(Some(names));
-        }
-    }
-    Ok((classes == 1000).then(labels::imagenet_1k))
 }

@@ -1,39 +1,7 @@
-//! Canonical names to those of each library. Not here: shapes, which differ too, but only by dimensions of one.
+//! The names of ConvNeXt's tensors. Not here: Swin's.
 
-/// Whose names a checkpoint's tensors have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Naming {
-    /// `timm.models.convnext.ConvNeXt`; the head's norm is elsewhere when it comes before the pooling.
-    Timm {
-        /// The norm before the pooling.
-        head_norm_first: bool,
-    },
-    /// `ConvNextForImageClassification` and its V2, whose names differ in this prefix.
-    Transformers {
-        /// `convnext` or `convnextv2`.
-        prefix: &'static str,
-    },
-}
-
-impl Naming {
-    /// The library's name of the tensor that [`convnext`](crate::model::convnext) calls `canonical`.
-    pub(super) fn stored(self, canonical: &str) -> String {
-        let (place, parameter) = canonical.rsplit_once('.').unwrap_or(("", canonical));
-        // both libraries call a norm's scale and shift weight and bias
-        let parameter = match parameter {
-            "scale" => "weight",
-            "shift" => "bias",
-            other => other,
-        };
-        let place: Vec<&str> = place.split('.').collect();
-        match self {
-            Self::Timm { head_norm_first } => timm(&place, parameter, head_norm_first),
-            Self::Transformers { prefix } => transformers(&place, parameter, prefix),
-        }
-    }
-}
-
-fn timm(place: &[&str], parameter: &str, head_norm_first: bool) -> String {
+/// timm's, of the parameter of a place that [`convnext`](crate::model::convnext) names.
+pub(super) fn timm(place: &[&str], parameter: &str, head_norm_first: bool) -> String {
     match place {
         ["stem"] => format!("stem.0.{parameter}"),
         ["stem", "norm"] => format!("stem.1.{parameter}"),
@@ -55,7 +23,8 @@ fn timm(place: &[&str], parameter: &str, head_norm_first: bool) -> String {
     }
 }
 
-fn transformers(place: &[&str], parameter: &str, prefix: &str) -> String {
+/// The same in transformers, of `convnext` or `convnextv2`.
+pub(super) fn transformers(place: &[&str], parameter: &str, prefix: &str) -> String {
     match place {
         ["stem"] => format!("{prefix}.embeddings.patch_embeddings.{parameter}"),
         ["stem", "norm"] => format!("{prefix}.embeddings.layernorm.{parameter}"),

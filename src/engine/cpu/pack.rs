@@ -1,0 +1,67 @@
+//! An operation's weights, made as its recipe says and packed as its kernel reads them. Not here: which kernel (`draft`).
+
+use super::attention::Attention;
+use super::depthwise::Depthwise;
+use super::draft::DraftError;
+use super::epilogue::Epilogue;
+use super::grn::Grn;
+use super::instructions::Instructions;
+use super::linear::Linear;
+use super::matrix::Matrix;
+use super::norm::Norm;
+use crate::program::{self, Program, WeightError, WeightId, WeightSource};
+
+/// Where weights come from, and for which instructions they are packed.
+#[derive(Clone, Copy)]
+pub(super) struct Pack<'a> {
+    pub(super) instructions: Instructions,
+    pub(super) program: &'a Program,
+    pub(super) weights: &'a dyn WeightSource,
+}
+
+impl Pack<'_> {
+    /// A depthwise convolution with the norm that may follow it.
+    pub(super) fn depthwise(
+        &self,
+        op: &program::Depthwise,
+        norm: Option<&program::Norm>,
+    ) -> Result<Depthwise, DraftError> {
+        let (weight, bias) = (self.weight(op.weight)?, self.weight(op.bias)?);
+        let norm = norm.map(|norm| self.norm(norm)).transpose()?;
+        let map = (self.program.shape(op.input), op.kernel);
+        Ok(Depthwise::new(self.instructions, map, &weight, &bias, norm)?)
+    }
+
+    /// The product of patches.
+    pub(super) fn patchify(&self, op: &program::Patchify) -> Result<Linear, DraftError> {
+        let depth = op.size * op.size * self.program.shape(op.input).channels;
+        let weight = Matrix::pack(self.instructions, &self.weight(op.weight)?, depth)?;
+        Ok(Linear { weight, epilogue: Epilogue { bias: self.weight(op.bias)?, activation: None, scale: None } })
+    }
+
+    pub(super) fn linear(&self, op: &program::Linear) -> Result<Linear, DraftError> {
+        let depth = self.program.shape(op.input).channels;
+        let weight = Matrix::pack(self.instructions, &self.weight(op.weight)?, depth)?;
+        let scale = op.scale.map(|scale| self.weight(scale)).transpose()?;
+        Ok(Linear { weight, epilogue: Epilogue { bias: self.weight(op.bias)?, activation: op.activation, scale } })
+    }
+
+    pub(super) fn norm(&self, op: &program::Norm) -> Result<Norm, DraftError> {
+        let affine = op.affine.map(|affine| Ok((self.weight(affine.scale)?, self.weight(affine.shift)?)));
+        Ok(Norm::new(op.eps, affine.transpose().map_err(|error: WeightError| error)?))
+    }
+
+    pub(super) fn grn(&self, op: &program::Grn) -> Result<Grn, DraftError> {
+        Ok(Grn::new(op.eps, self.weight(op.scale)?, self.weight(op.shift)?))
+    }
+
+    pub(super) fn attention(&self, op: &program::Attention) -> Result<Attention, DraftError> {
+        let map = self.program.shape(op.output);
+        let padding = op.padding.map(|padding| self.weight(padding)).transpose()?.unwrap_or_default();
+        Ok(Attention::new(self.instructions, (map, op.heads, &op.windows), &self.weight(op.bias)?, padding)?)
+    }
+
+    fn weight(&self, id: WeightId) -> Result<Vec<f32>, WeightError> {
+        self.program.weight(id).materialise(self.weights)
+    }
+}
