@@ -132,7 +132,7 @@ async fn serve(name: &str, program: Program, max_batch: usize) -> Uri {
     let transform =
         Transform { height: SIDE, width: SIDE, fit, rounding: CropRounding::HalfToEven, filter: Filter::Bicubic };
     let checkpoint = Checkpoint { program, weights, transform, labels, origin: "random weights".to_owned() };
-    let models = vec![NamedModel { name: name.to_owned(), checkpoint }];
+    let models = vec![NamedModel { name: name.to_owned(), checkpoint, baseline: None }];
     let settings = Settings { max_batch, ..Settings::default() };
     let (classifier, loading) = Classifier::start(Arc::new(Cpu::default()), models, settings).unwrap();
     loading.done().await.unwrap();

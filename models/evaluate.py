@@ -11,13 +11,13 @@ import timm
 import torch
 from PIL import Image
 from safetensors.torch import load_file
-from timm.models.convnext import ConvNeXt
 
-from train import DATA, load
+from train import ARCHITECTURES, DATA, load
 
 folder = pathlib.Path(sys.argv[1])
 config = json.loads((folder / "config.json").read_text())
-model = ConvNeXt(num_classes=config["num_classes"], **config["model_args"]).eval()
+architecture = ARCHITECTURES[config["architecture"]][0]
+model = architecture(num_classes=config["num_classes"], **config["model_args"]).eval()
 model.load_state_dict({name: tensor.float() for name, tensor in load_file(folder / "model.safetensors").items()})
 transform = timm.data.create_transform(**timm.data.resolve_data_config({}, pretrained_cfg=config["pretrained_cfg"]))
 images, labels = load("t10k", DATA)

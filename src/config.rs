@@ -58,9 +58,12 @@ macro_rules! flags {
 }
 
 flags! {
-    /// Models to serve, the first by default: a demo model's NAME, NAME=DIR, or a folder [default: convnext_atto]
+    /// Models to serve, the first by default: a demo model's NAME, NAME=DIR, or a folder [default: convnext_atto,swin_atto]
     #[arg(long, env = "CONVNEXT_MODELS", value_name = "MODEL,…", value_delimiter = ',')]
     models: Vec<String>,
+    /// What models are measured against, where it is not the Swin of a ConvNeXt's size
+    #[arg(long, env = "CONVNEXT_BASELINE", value_name = "MODEL=BASELINE,…", value_delimiter = ',')]
+    baseline: Vec<String>,
     /// Where the models run: auto, cpu, or cpu:avx2 for instructions [default: auto]
     #[arg(long, env = "CONVNEXT_DEVICE", value_name = "DEVICE")]
     device: String,
@@ -128,6 +131,8 @@ flags! {
 pub struct Config {
     /// Models as written, the default first.
     pub models: Vec<String>,
+    /// Baselines as written.
+    pub baselines: Vec<String>,
     /// Device as written.
     pub device: String,
     /// Address of HTTP.
@@ -142,7 +147,9 @@ pub struct Config {
     pub log: String,
 }
 
-/// The model that is served when none is named.
+/// The models that are served when none is named.
+pub const DEFAULT_MODELS: &[&str] = &[DEFAULT_MODEL, "swin_atto"];
+/// The model that a command takes when none is named.
 pub const DEFAULT_MODEL: &str = "convnext_atto";
 
 impl Flags {
@@ -163,7 +170,8 @@ impl Flags {
     pub fn resolve(self) -> Result<Config, ConfigError> {
         let (settings, http, limits) = (Settings::default(), http::Options::default(), Limits::default());
         let config = Config {
-            models: self.models.unwrap_or_else(|| vec![DEFAULT_MODEL.to_owned()]),
+            models: self.models.unwrap_or_else(|| DEFAULT_MODELS.iter().map(|name| (*name).to_owned()).collect()),
+            baselines: self.baseline.unwrap_or_default(),
             device: self.device.unwrap_or_else(|| "auto".to_owned()),
             http_addr: self.http_addr.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080))),
             settings: Settings {
@@ -262,7 +270,7 @@ mod tests {
     #[test]
     fn without_a_word_the_defaults_hold_and_are_those_of_the_readme() {
         let config = Flags::default().resolve().unwrap();
-        assert_eq!(config.models, [DEFAULT_MODEL]);
+        assert_eq!(config.models, DEFAULT_MODELS);
         assert_eq!(config.http_addr.to_string(), "127.0.0.1:8080");
         assert_eq!(config.settings, Settings::default());
         assert_eq!(config.http, http::Options::default());

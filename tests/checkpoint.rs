@@ -1,6 +1,6 @@
 //! Checkpoints as their libraries publish them: each opens as its own configuration says, and its weights are those that
-//! Python's safetensors reads. What must not open is in `checkpoint_errors.rs` and
-//! `checkpoint_configs.rs`.
+//! Python's safetensors reads. What must not open is in `checkpoint_errors.rs`,
+//! `checkpoint_configs.rs` and `checkpoint_swin.rs`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, reason = "tests")]
 
@@ -11,8 +11,18 @@ use convnext_server::pixels::{CropRounding, Filter, Fit, Transform};
 use convnext_server::program::{InputSpec, Op, WeightError};
 use serde_json::Value;
 
-const GOLDEN: [&str; 5] =
-    ["timm-convnext", "timm-convnext-wide-norm", "timm-convnextv2", "transformers-convnext", "transformers-convnextv2"];
+const GOLDEN: [&str; 10] = [
+    "timm-convnext",
+    "timm-convnext-wide-norm",
+    "timm-convnextv2",
+    "transformers-convnext",
+    "transformers-convnextv2",
+    "timm-swin",
+    "timm-swin-window4",
+    "timm-swin-padded",
+    "transformers-swin",
+    "transformers-swin-padded",
+];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -87,27 +97,95 @@ fn names(case: &str) -> Vec<(&'static str, &'static str)> {
     match case {
         "timm-convnextv2" => [&timm[..], &grn].concat(),
         "transformers-convnext" | "transformers-convnextv2" => transformers.to_vec(),
+        _ if case.starts_with("timm-swin") => timm_swin(),
+        _ if case.starts_with("transformers-swin") => transformers_swin(),
         _ => [&timm[..], &[gamma]].concat(),
     }
+}
+
+fn timm_swin() -> Vec<(&'static str, &'static str)> {
+    vec![
+        ("stem.weight", "patch_embed.proj.weight"),
+        ("stem.bias", "patch_embed.proj.bias"),
+        ("stem.norm.scale", "patch_embed.norm.weight"),
+        ("stem.norm.shift", "patch_embed.norm.bias"),
+        ("stages.1.downsample.norm.scale", "layers.1.downsample.norm.weight"),
+        ("stages.1.downsample.norm.shift", "layers.1.downsample.norm.bias"),
+        ("stages.1.downsample.weight", "layers.1.downsample.reduction.weight"),
+        ("stages.1.blocks.1.norm1.scale", "layers.1.blocks.1.norm1.weight"),
+        ("stages.1.blocks.1.norm1.shift", "layers.1.blocks.1.norm1.bias"),
+        ("stages.1.blocks.1.qkv.weight", "layers.1.blocks.1.attn.qkv.weight"),
+        ("stages.1.blocks.1.qkv.bias", "layers.1.blocks.1.attn.qkv.bias"),
+        ("stages.1.blocks.1.attention.table", "layers.1.blocks.1.attn.relative_position_bias_table"),
+        ("stages.1.blocks.1.proj.weight", "layers.1.blocks.1.attn.proj.weight"),
+        ("stages.1.blocks.1.proj.bias", "layers.1.blocks.1.attn.proj.bias"),
+        ("stages.1.blocks.1.norm2.scale", "layers.1.blocks.1.norm2.weight"),
+        ("stages.1.blocks.1.norm2.shift", "layers.1.blocks.1.norm2.bias"),
+        ("stages.1.blocks.1.fc1.weight", "layers.1.blocks.1.mlp.fc1.weight"),
+        ("stages.1.blocks.1.fc1.bias", "layers.1.blocks.1.mlp.fc1.bias"),
+        ("stages.1.blocks.1.fc2.weight", "layers.1.blocks.1.mlp.fc2.weight"),
+        ("stages.1.blocks.1.fc2.bias", "layers.1.blocks.1.mlp.fc2.bias"),
+        ("head.norm.scale", "norm.weight"),
+        ("head.norm.shift", "norm.bias"),
+        ("head.weight", "head.fc.weight"),
+        ("head.bias", "head.fc.bias"),
+    ]
+}
+
+/// But for queries, keys and values, which are three tensors there.
+fn transformers_swin() -> Vec<(&'static str, &'static str)> {
+    vec![
+        ("stem.weight", "swin.embeddings.patch_embeddings.projection.weight"),
+        ("stem.bias", "swin.embeddings.patch_embeddings.projection.bias"),
+        ("stem.norm.scale", "swin.embeddings.norm.weight"),
+        ("stem.norm.shift", "swin.embeddings.norm.bias"),
+        ("stages.1.downsample.norm.scale", "swin.encoder.layers.0.downsample.norm.weight"),
+        ("stages.1.downsample.norm.shift", "swin.encoder.layers.0.downsample.norm.bias"),
+        ("stages.1.downsample.weight", "swin.encoder.layers.0.downsample.reduction.weight"),
+        ("stages.1.blocks.1.norm1.scale", "swin.encoder.layers.1.blocks.1.layernorm_before.weight"),
+        ("stages.1.blocks.1.norm1.shift", "swin.encoder.layers.1.blocks.1.layernorm_before.bias"),
+        (
+            "stages.1.blocks.1.attention.table",
+            "swin.encoder.layers.1.blocks.1.attention.self.relative_position_bias_table",
+        ),
+        ("stages.1.blocks.1.proj.weight", "swin.encoder.layers.1.blocks.1.attention.output.dense.weight"),
+        ("stages.1.blocks.1.proj.bias", "swin.encoder.layers.1.blocks.1.attention.output.dense.bias"),
+        ("stages.1.blocks.1.norm2.scale", "swin.encoder.layers.1.blocks.1.layernorm_after.weight"),
+        ("stages.1.blocks.1.norm2.shift", "swin.encoder.layers.1.blocks.1.layernorm_after.bias"),
+        ("stages.1.blocks.1.fc1.weight", "swin.encoder.layers.1.blocks.1.intermediate.dense.weight"),
+        ("stages.1.blocks.1.fc1.bias", "swin.encoder.layers.1.blocks.1.intermediate.dense.bias"),
+        ("stages.1.blocks.1.fc2.weight", "swin.encoder.layers.1.blocks.1.output.dense.weight"),
+        ("stages.1.blocks.1.fc2.bias", "swin.encoder.layers.1.blocks.1.output.dense.bias"),
+        ("head.norm.scale", "swin.layernorm.weight"),
+        ("head.norm.shift", "swin.layernorm.bias"),
+        ("head.weight", "classifier.weight"),
+        ("head.bias", "classifier.bias"),
+    ]
 }
 
 #[test]
 fn each_golden_checkpoint_opens_as_its_configuration_says() {
     let half = ([0.5; 3], [0.5; 3]);
     let imagenet = (InputSpec::IMAGENET_MEAN, InputSpec::IMAGENET_STD);
-    // side, shorter edge before the crop: int(side / crop_pct)
+    // the shorter edge before the crop is int(side / crop_pct)
+    let edge = Fit::ShortestEdge;
+    let swin = "swin_tiny_patch4_window7_224";
     let expected = [
-        ("timm-convnext", "convnext_tiny", 96, 109, imagenet),
-        ("timm-convnext-wide-norm", "convnext_atto", 64, 67, imagenet),
-        ("timm-convnextv2", "convnextv2_atto", 96, 109, imagenet),
-        ("transformers-convnext", "convnext", 96, 109, half),
-        ("transformers-convnextv2", "convnextv2", 64, 73, half),
+        ("timm-convnext", "convnext_tiny", 96, edge(109), imagenet),
+        ("timm-convnext-wide-norm", "convnext_atto", 64, edge(67), imagenet),
+        ("timm-convnextv2", "convnextv2_atto", 96, edge(109), imagenet),
+        ("transformers-convnext", "convnext", 96, edge(109), half),
+        ("transformers-convnextv2", "convnextv2", 64, edge(73), half),
+        ("timm-swin", swin, 224, edge(248), imagenet),
+        ("timm-swin-window4", swin, 64, edge(71), imagenet),
+        ("timm-swin-padded", swin, 160, edge(177), imagenet),
+        ("transformers-swin", "swin", 224, Fit::Exact(224, 224), imagenet),
+        ("transformers-swin-padded", "swin", 160, Fit::Exact(160, 160), imagenet),
     ];
-    for (case, architecture, side, edge, (mean, std)) in expected {
+    for (case, architecture, side, fit, (mean, std)) in expected {
         let opened = open(case);
         assert_eq!(opened.program.architecture, architecture, "{case}");
         assert_eq!(opened.program.input, InputSpec { height: side, width: side, mean, std }, "{case}");
-        let fit = Fit::ShortestEdge(edge);
         let rounding = if case.starts_with("timm") { CropRounding::HalfToEven } else { CropRounding::Down };
         let (height, width, filter) = (side, side, Filter::Bicubic);
         assert_eq!(opened.transform, Transform { height, width, fit, rounding, filter }, "{case}");
@@ -162,11 +240,35 @@ fn every_kind_of_weight_is_what_pythons_safetensors_reads() {
     assert_read(&v2, "stages.0.blocks.0.grn.shift", grn("bias"), "GRN's shift, stored as [1, 1, 1, c]");
 }
 
+#[test]
+fn queries_keys_and_values_of_transformers_are_read_as_one_tensor() {
+    let (opened, python) = (open("transformers-swin"), &python()["transformers-swin"]);
+    for (parameter, len) in [("weight", 32 * 32), ("bias", 32)] {
+        let canonical = format!("stages.1.blocks.1.qkv.{parameter}");
+        let mut read = vec![f32::NAN; 3 * len];
+        opened.weights.read(&canonical, &mut read).unwrap();
+        for (part, values) in ["query", "key", "value"].iter().zip(read.chunks_exact(len)) {
+            let stored = format!("swin.encoder.layers.1.blocks.1.attention.self.{part}.{parameter}");
+            assert_is(values, &python[&stored], &stored);
+        }
+        let size = opened.weights.read(&canonical, &mut read[1..]).unwrap_err().to_string();
+        for part in ["query", "key", "value"] {
+            assert!(size.contains(&format!("attention.self.{part}.{parameter}")), "{size}");
+        }
+        assert!(size.contains(&format!("has {} elements", 3 * len)), "{size}");
+    }
+}
+
 /// Reads a weight and holds it against Python's row of it.
 fn assert_read(opened: &Checkpoint, canonical: &str, expected: &Value, what: &str) {
     let shape = expected["shape"].as_array().unwrap_or_else(|| panic!("{what}: Python does not have it"));
     let mut read = vec![f32::NAN; shape.iter().map(|dim| dim.as_u64().unwrap() as usize).product()];
     opened.weights.read(canonical, &mut read).unwrap_or_else(|error| panic!("{what}: {error}"));
+    assert_is(&read, expected, what);
+}
+
+/// Holds values against Python's row of them.
+fn assert_is(read: &[f32], expected: &Value, what: &str) {
     let first: Vec<f32> = expected["first"].as_array().unwrap().iter().map(|v| v.as_f64().unwrap() as f32).collect();
     assert_eq!(read[..3], first, "{what}");
     let bits = read.iter().zip(1u64..).map(|(value, place)| u64::from(value.to_bits()).wrapping_mul(place));
@@ -218,7 +320,6 @@ fn shard(from: &Path, into: &Path) {
 #[test]
 fn the_demo_model_in_the_binary_is_the_one_in_the_folder() {
     let (demo, folder) = (checkpoint::demo("convnext_atto").unwrap(), open("convnext_atto"));
-    assert_eq!(checkpoint::demo_names(), ["convnext_atto"]);
     assert_eq!(demo.program, folder.program);
     assert_eq!(demo.transform, folder.transform);
     let clothing =
@@ -231,6 +332,17 @@ fn the_demo_model_in_the_binary_is_the_one_in_the_folder() {
         for (canonical, stored) in names("convnext_atto") {
             assert_read(opened, canonical, &expected[stored], canonical);
         }
+    }
+}
+
+#[test]
+fn each_model_in_the_binary_is_the_one_of_its_name() {
+    assert_eq!(checkpoint::demo_names(), ["convnext_atto", "swin_atto"]);
+    for name in checkpoint::demo_names() {
+        let (demo, folder) =
+            (checkpoint::demo(name).unwrap(), checkpoint::open(&root().join("models").join(name)).unwrap());
+        assert_eq!((&demo.program.architecture[..], &demo.program), (*name, &folder.program));
+        assert_eq!((demo.transform, demo.labels), (folder.transform, folder.labels), "{name}");
     }
 }
 

@@ -170,7 +170,7 @@ fn preprocessor_with(key: &str, value: Value) -> Made {
 #[test]
 fn configurations_of_transformers_that_are_not_supported_are_refused_by_name() {
     let cases = [
-        ("architectures", json!(["ConvNextModel"]), "ConvNextForImageClassification and"),
+        ("architectures", json!(["ConvNextModel"]), "ConvNextForImageClassification, ConvNextV2"),
         ("hidden_act", json!("gelu_new"), "only gelu is supported"),
         ("num_channels", json!(1), "only 3 is supported"),
         ("num_stages", json!(3), "there are 4 depths"),

@@ -118,6 +118,28 @@ fn bench_measures_every_model_in_every_batch_and_draws_it() {
 }
 
 #[test]
+fn bench_compares_a_pair_round_by_round() {
+    let folder = tempfile::tempdir().unwrap();
+    let plot = folder.path().join("pair.svg");
+    let args = ["bench", "--pair", "convnext_atto,swin_atto", "--size", "32", "--batch", "1", "--seconds", "0.2"];
+    let report = stdout(&[&args[..], &["--json", "--plot", plot.to_str().unwrap()]].concat());
+    let report: Value = serde_json::from_str(&report).unwrap();
+    let families: Vec<&Value> = report["results"].as_array().unwrap().iter().map(|result| &result["model"]).collect();
+    assert_eq!(families, ["convnext_atto", "swin_atto"]);
+    let [pair] = &report["pairs"].as_array().unwrap()[..] else { panic!("one pair: {report}") };
+    let number = |value: &Value| value.as_f64().unwrap();
+    assert_eq!(pair["ratios"].as_array().unwrap().len() as u64, report["rounds"].as_u64().unwrap());
+    assert!(
+        number(&pair["ratio_low"]) <= number(&pair["ratio"]) && number(&pair["ratio"]) <= number(&pair["ratio_high"])
+    );
+    assert!(std::fs::read_to_string(plot).unwrap().contains("Batch 1: "));
+    // without --pair too, where both are named
+    let text =
+        stdout(&["bench", "--models", "convnext_atto,swin_atto", "--size", "32", "--batch", "2", "--seconds", "0.2"]);
+    assert!(text.contains("convnext_atto / swin_atto"), "{text}");
+}
+
+#[test]
 fn bench_takes_a_published_name_for_the_published_network_and_a_folder_for_its_own() {
     let folder = concat!("demo=", env!("CARGO_MANIFEST_DIR"), "/models/convnext_atto");
     let args = ["bench", "--models", folder, "--batch", "1", "--seconds", "0.1"];
@@ -146,6 +168,10 @@ fn what_makes_no_sense_exits_with_64_and_says_what_is_possible() {
         (&["bench", "--models", "convnext_enormous"], "convnext_xlarge"),
         (&["bench", "--models", "convnext_tiny,convnext_tiny"], "convnext_tiny is named twice"),
         (&["bench", "--batch", "8,8"], "batch size 8 is named twice"),
+        (&["bench", "--pair", "convnext_tiny"], "two different models are needed"),
+        (&["bench", "--pair", "swin_tiny,swin_tiny"], "two different models are needed"),
+        (&["serve", "--baseline", "convnext_atto=resnet"], "no model resnet is served"),
+        (&["serve", "--baseline", "swin_atto"], "MODEL=BASELINE"),
         (&["bench", "--batch", "0"], "1..=1024"),
         (&["bench", "--batch", "1025"], "1..=1024"),
         (&["bench", "--seconds", "0.01"], "0.1 to 3600"),

@@ -20,18 +20,17 @@ const PHOTOS: [&str; 3] = ["cat.jpg", "astronaut.png", "coffee.webp"];
 const IMAGENET: ([f64; 3], [f64; 3]) = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]);
 const STANDARD: ([f64; 3], [f64; 3]) = ([0.5; 3], [0.5; 3]);
 
-/// The photos, resized to `edge` and cropped to `side`, are the case's `pixels`, scaled back to 0..255.
+/// The photos, fitted and cropped to `side`, are the case's `pixels`, scaled back to 0..255.
 #[track_caller]
 fn photos_are_those_of(
     case: &str,
     side: usize,
-    edge: usize,
+    fit: Fit,
     rounding: CropRounding,
     (mean, deviation): ([f64; 3], [f64; 3]),
 ) {
     let tests: PathBuf = [env!("CARGO_MANIFEST_DIR"), "tests"].iter().collect();
     let expected = safetensors::read(&tests.join("golden").join(case).join("expected.safetensors"));
-    let fit = Fit::ShortestEdge(edge);
     let transform = Transform { height: side, width: side, fit, rounding, filter: Filter::Bicubic };
     for (number, photo) in PHOTOS.iter().enumerate() {
         let bytes = std::fs::read(tests.join("images").join(photo)).unwrap();
@@ -53,26 +52,40 @@ fn photos_are_those_of(
 
 #[test]
 fn timm_convnext() {
-    photos_are_those_of("timm-convnext", 96, 109, CropRounding::HalfToEven, IMAGENET); // ⌊96 / 0.875⌋
+    photos_are_those_of("timm-convnext", 96, Fit::ShortestEdge(109), CropRounding::HalfToEven, IMAGENET); // ⌊96 / 0.875⌋
 }
 
 #[test]
 fn timm_convnext_wide_norm() {
-    photos_are_those_of("timm-convnext-wide-norm", 64, 67, CropRounding::HalfToEven, IMAGENET); // ⌊64 / 0.95⌋
+    photos_are_those_of("timm-convnext-wide-norm", 64, Fit::ShortestEdge(67), CropRounding::HalfToEven, IMAGENET); // ⌊64 / 0.95⌋
 }
 
 #[test]
 fn timm_convnextv2() {
-    photos_are_those_of("timm-convnextv2", 96, 109, CropRounding::HalfToEven, IMAGENET);
+    photos_are_those_of("timm-convnextv2", 96, Fit::ShortestEdge(109), CropRounding::HalfToEven, IMAGENET);
 }
 
 /// Its crop begins one pixel before timm's for two of the photos.
 #[test]
 fn transformers_convnext() {
-    photos_are_those_of("transformers-convnext", 96, 109, CropRounding::Down, STANDARD);
+    photos_are_those_of("transformers-convnext", 96, Fit::ShortestEdge(109), CropRounding::Down, STANDARD);
 }
 
 #[test]
 fn transformers_convnextv2() {
-    photos_are_those_of("transformers-convnextv2", 64, 73, CropRounding::Down, STANDARD);
+    photos_are_those_of("transformers-convnextv2", 64, Fit::ShortestEdge(73), CropRounding::Down, STANDARD);
+}
+
+#[test]
+fn timm_swin() {
+    photos_are_those_of("timm-swin", 224, Fit::ShortestEdge(248), CropRounding::HalfToEven, IMAGENET); // ⌊224 / 0.9⌋
+    photos_are_those_of("timm-swin-window4", 64, Fit::ShortestEdge(71), CropRounding::HalfToEven, IMAGENET);
+    photos_are_those_of("timm-swin-padded", 160, Fit::ShortestEdge(177), CropRounding::HalfToEven, IMAGENET);
+}
+
+/// ViT's processor warps to the size, whatever the photo's.
+#[test]
+fn transformers_swin() {
+    photos_are_those_of("transformers-swin", 224, Fit::Exact(224, 224), CropRounding::Down, IMAGENET);
+    photos_are_those_of("transformers-swin-padded", 160, Fit::Exact(160, 160), CropRounding::Down, IMAGENET);
 }

@@ -4,11 +4,16 @@
 use super::files::Files;
 use super::{Checkpoint, CheckpointError, open_files};
 
-const NAMES: &[&str] = &["convnext_atto"];
+const NAMES: &[&str] = &["convnext_atto", "swin_atto"];
 
 const CONVNEXT_ATTO: &[(&str, &[u8])] = &[
     ("config.json", include_bytes!("../../models/convnext_atto/config.json")),
     ("model.safetensors", include_bytes!("../../models/convnext_atto/model.safetensors")),
+];
+
+const SWIN_ATTO: &[(&str, &[u8])] = &[
+    ("config.json", include_bytes!("../../models/swin_atto/config.json")),
+    ("model.safetensors", include_bytes!("../../models/swin_atto/model.safetensors")),
 ];
 
 /// The names of the models that are built into the binary; the first is served by default.
@@ -24,6 +29,7 @@ pub fn demo_names() -> &'static [&'static str] {
 pub fn demo(name: &str) -> Result<Checkpoint, CheckpointError> {
     let files = match name {
         "convnext_atto" => Files::BuiltIn("convnext_atto", CONVNEXT_ATTO),
+        "swin_atto" => Files::BuiltIn("swin_atto", SWIN_ATTO),
         _ => return Err(CheckpointError::UnknownDemo { name: name.to_owned(), known: NAMES }),
     };
     open_files(files, "built in".to_owned())

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 
 use crate::checkpoint::{self, Checkpoint};
-use crate::model::Spec;
+use crate::model::{self, Spec};
 use crate::program::{InputSpec, Program, RandomWeights, WeightSource};
 use crate::service::NamedModel;
 
@@ -21,7 +21,7 @@ const SEED: u64 = 0;
 pub(super) fn named(text: &str) -> anyhow::Result<NamedModel> {
     if checkpoint::demo_names().contains(&text) {
         let checkpoint = checkpoint::demo(text).with_context(|| format!("the demo model {text}"))?;
-        return Ok(NamedModel { name: text.to_owned(), checkpoint });
+        return Ok(NamedModel { name: text.to_owned(), checkpoint, baseline: None });
     }
     let (name, folder) = match text.split_once('=') {
         Some((name, folder)) => (name.to_owned(), PathBuf::from(folder)),
@@ -31,7 +31,36 @@ pub(super) fn named(text: &str) -> anyhow::Result<NamedModel> {
         bail!("model {text:?} is neither a demo model ({}) nor a folder", checkpoint::demo_names().join(", "));
     }
     let checkpoint = checkpoint::open(&folder)?;
-    Ok(NamedModel { name, checkpoint })
+    Ok(NamedModel { name, checkpoint, baseline: None })
+}
+
+/// Gives each model its baseline: the one that `given` names, each as `MODEL=BASELINE`, or the Swin that is known to be a ConvNeXt's,
+/// where it is among the models.
+///
+/// # Errors
+/// When `given` names a model that is not there.
+pub(super) fn pair(models: &mut [NamedModel], given: &[String]) -> anyhow::Result<()> {
+    let architecture = |model: &NamedModel| model.checkpoint.program.architecture.clone();
+    let known: Vec<(String, String)> = models.iter().map(|model| (model.name.clone(), architecture(model))).collect();
+    for model in models.iter_mut() {
+        let of = architecture(model);
+        let baseline = known.iter().find(|(_, name)| model::is_baseline(name, &of));
+        model.baseline = baseline.map(|(name, _)| name.clone());
+    }
+    for text in given {
+        let (name, baseline) = text
+            .split_once('=')
+            .filter(|(name, baseline)| name != baseline)
+            .with_context(|| format!("baseline {text:?}: two models are needed, as MODEL=BASELINE"))?;
+        if let Some(missing) = [name, baseline].iter().find(|name| known.iter().all(|(known, _)| known != *name)) {
+            let served: Vec<&str> = known.iter().map(|(name, _)| name.as_str()).collect();
+            bail!("baseline {text:?}: no model {missing} is served; there are {}", served.join(", "));
+        }
+        for model in models.iter_mut().filter(|model| model.name == name) {
+            model.baseline = Some(baseline.to_owned());
+        }
+    }
+    Ok(())
 }
 
 /// The last part of a path, with which a model is named that got no other name.
@@ -88,7 +117,7 @@ pub(super) fn benchmarked(text: &str, side: Option<usize>) -> anyhow::Result<(St
         if side.is_some() {
             bail!("model {text:?} is a checkpoint, whose images have a size of their own: --size is for architectures");
         }
-        let NamedModel { name, checkpoint } = named(text)?;
+        let NamedModel { name, checkpoint, .. } = named(text)?;
         return Ok((name, Network::of(checkpoint)));
     }
     Ok((text.to_owned(), network(text, side.or(Some(PUBLISHED_SIDE)))?))

@@ -31,8 +31,9 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     telemetry::init(config.log_format, &config.log).map_err(Failure::usage)?;
     // all that can be wrong with the configuration shows before a port is bound
     let engine = device::engine(&config.device).map_err(Failure::Usage)?;
-    let models: Vec<NamedModel> =
+    let mut models: Vec<NamedModel> =
         config.models.iter().map(|text| model_ref::named(text)).collect::<Result<_, _>>().map_err(Failure::Usage)?;
+    model_ref::pair(&mut models, &config.baselines).map_err(Failure::Usage)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting tokio")?;
     runtime.block_on(serve(config, engine, models))
 }

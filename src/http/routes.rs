@@ -64,6 +64,7 @@ fn model(status: &ModelStatus) -> Value {
         "version": status.version,
         "architecture": status.architecture,
         "family": status.family,
+        "baseline": status.baseline,
         "device": status.device,
         "ready": status.ready,
         "default": status.default,

@@ -77,3 +77,25 @@ pub fn baseline(name: &str) -> Option<&'static str> {
     let size = name.strip_prefix("convnext_")?;
     swin::PUBLISHED.iter().map(|swin| swin.name).find(|swin| swin.strip_prefix("swin_") == Some(size))
 }
+
+/// Whether an architecture is the baseline of another, under any of its names: `swin_tiny_patch4_window7_224` is `convnext_tiny`'s.
+#[must_use]
+pub fn is_baseline(name: &str, of: &str) -> bool {
+    let short = name.split_once("_patch").map_or(name, |(short, _)| short);
+    baseline(of) == Some(short)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_convnext_of_the_paper_and_the_demo_knows_its_swin() {
+        for size in ["atto", "tiny", "small", "base", "large"] {
+            assert_eq!(baseline(&format!("convnext_{size}")), Some(&*format!("swin_{size}")));
+        }
+        assert_eq!([baseline("convnext_pico"), baseline("convnextv2_tiny"), baseline("swin_tiny")], [None; 3]);
+        assert!(is_baseline("swin_base_patch4_window12_384", "convnext_base"));
+        assert!(!is_baseline("swin_base", "convnext_tiny"));
+    }
+}

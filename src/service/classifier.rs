@@ -49,6 +49,8 @@ pub struct ModelStatus {
     pub device: String,
     /// Where it came from.
     pub origin: String,
+    /// The served model that it is measured against, if there is one.
+    pub baseline: Option<String>,
     /// Loaded, warm, and its worker alive.
     pub ready: bool,
     /// Whether requests without a model get this one.
@@ -145,7 +147,7 @@ impl Classifier {
         let (max_batch, threads) = (settings.max_batch.max(1), settings.engine_threads.max(1));
         let options = Options { max_batch, threads, profile: false };
         let (mut loads, mut parts) = (Vec::new(), Vec::new());
-        for NamedModel { name, checkpoint } in models {
+        for NamedModel { name, checkpoint, baseline } in models {
             let metric_labels = ModelLabels {
                 model: name,
                 family: checkpoint.program.family.clone(),
@@ -160,11 +162,11 @@ impl Classifier {
                 options,
                 max_delay: settings.max_delay,
             });
-            parts.push((metric_labels, program, checkpoint.transform, checkpoint.labels, checkpoint.origin));
+            parts.push((metric_labels, program, checkpoint.transform, checkpoint.labels, checkpoint.origin, baseline));
         }
         let (worker, loading) = Worker::start(engine, loads, Arc::clone(&metrics)).map_err(|e| system("worker")(&e))?;
         let worker = Arc::new(worker);
-        let model = |(index, (metric_labels, program, transform, labels, origin))| {
+        let model = |(index, (metric_labels, program, transform, labels, origin, baseline))| {
             let labels: Vec<String> = labels;
             Arc::new(Model {
                 metric_labels,
@@ -172,6 +174,7 @@ impl Classifier {
                 transform,
                 classes: labels.into_iter().map(Arc::from).collect(),
                 origin,
+                baseline,
                 places: Budget::new(limits.queue_images as u64),
                 worker: Arc::clone(&worker),
                 id: ModelId(index),

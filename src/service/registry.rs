@@ -18,6 +18,8 @@ pub struct NamedModel {
     pub name: String,
     /// All the rest.
     pub checkpoint: Checkpoint,
+    /// The name of the model that it is measured against, if one is.
+    pub baseline: Option<String>,
 }
 
 /// A served model.
@@ -29,6 +31,7 @@ pub(super) struct Model {
     /// Names of the classes.
     pub(super) classes: Vec<Arc<str>>,
     pub(super) origin: String,
+    pub(super) baseline: Option<String>,
     /// Images between admission and answer.
     pub(super) places: Arc<Budget>,
     pub(super) worker: Arc<Worker>,
@@ -54,6 +57,7 @@ impl Model {
             family: self.program.family.clone(),
             device: self.metric_labels.device.clone(),
             origin: self.origin.clone(),
+            baseline: self.baseline.clone(),
             ready: self.worker.ready(),
             default,
             input: (input.height, input.width),
@@ -109,6 +113,10 @@ pub(super) fn check_names(models: &[NamedModel]) -> Result<(), String> {
         if !seen.insert(name) {
             return Err(format!("two models are named {name}"));
         }
+    }
+    let missing = |model: &&NamedModel| model.baseline.as_ref().is_some_and(|baseline| !seen.contains(baseline));
+    if let Some(NamedModel { name, baseline: Some(baseline), .. }) = models.iter().find(missing) {
+        return Err(format!("model {name} is to be measured against {baseline}, which is not served"));
     }
     Ok(())
 }

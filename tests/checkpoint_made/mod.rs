@@ -2,6 +2,8 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each suite uses its part")]
 
+mod swin;
+
 use convnext_server::checkpoint::{self, Checkpoint, CheckpointError};
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;

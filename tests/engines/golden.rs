@@ -65,3 +65,28 @@ fn transformers_convnext() {
 fn transformers_convnextv2() {
     agrees_with_its_library("transformers-convnextv2");
 }
+
+#[test]
+fn timm_swin() {
+    agrees_with_its_library("timm-swin");
+}
+
+#[test]
+fn timm_swin_of_windows_no_smaller_than_the_last_map() {
+    agrees_with_its_library("timm-swin-window4");
+}
+
+#[test]
+fn timm_swin_whose_maps_are_padded_after_the_roll() {
+    agrees_with_its_library("timm-swin-padded");
+}
+
+#[test]
+fn transformers_swin() {
+    agrees_with_its_library("transformers-swin");
+}
+
+#[test]
+fn transformers_swin_whose_maps_are_padded_before_the_roll() {
+    agrees_with_its_library("transformers-swin-padded");
+}

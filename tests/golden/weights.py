@@ -14,7 +14,9 @@ from safetensors import safe_open
 
 HERE = pathlib.Path(__file__).parent
 FOLDERS = [HERE / name for name in ("timm-convnext", "timm-convnext-wide-norm", "timm-convnextv2",
-                                    "transformers-convnext", "transformers-convnextv2")]
+                                    "transformers-convnext", "transformers-convnextv2",
+                                    "timm-swin", "timm-swin-window4", "timm-swin-padded",
+                                    "transformers-swin", "transformers-swin-padded")]
 FOLDERS.append(HERE.parent.parent / "models" / "convnext_atto")
 
 

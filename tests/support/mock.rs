@@ -211,6 +211,7 @@ pub fn model(name: &str, architecture: &str) -> NamedModel {
             labels: (0..CLASSES).map(|class| format!("class {class}")).collect(),
             origin: "mock".to_owned(),
         },
+        baseline: None,
     }
 }
 

@@ -68,6 +68,7 @@ impl Bench<'_> {
             peak: middle(&peaks),
             peak_memory: memory,
             cases: cases.iter().zip(times).map(result).collect(),
+            pairs: Vec::new(),
             profiles: None,
         })
     }

@@ -5,6 +5,7 @@
 mod execute;
 mod machine;
 mod measure;
+mod pair;
 mod plot;
 mod profile;
 mod report;
@@ -18,6 +19,7 @@ use anyhow::{Context, anyhow};
 
 use self::execute::Bench;
 use self::machine::Machine;
+use self::pair::Pair;
 use super::model_ref::{self, Network};
 use super::{Failure, device, print};
 use crate::engine::Options;
@@ -35,6 +37,8 @@ median over the rounds; latencies are of all runs. Between the rounds the peak i
 machine with as many threads, of which a model can have a share. GFLOP/s count two operations a multiply-accumulate of \
 convolutions and linears, as the papers do.
 
+Of a ConvNeXt and its Swin, or any --pair, also the ratio is told, taken round by round: both have their turn in each, whatever the machine's speed. Beside it stands what the paper measured on its GPUs, and the accuracies that it published.
+
 With --profile everything is run again with a clock at each operation, which the other figures therefore do not contain. The \
 time of an operation is summed over threads. Its bound is the longer of two times: of its operations at the peak, and of its \
 bytes (activations in and out, weights once a batch, 4 bytes each) at the speed of a copy in memory. What fits in a cache can \
@@ -42,6 +46,7 @@ be faster than that: more than 100 % of the bound is possible.
 
 Try:
   convnext bench --models convnext_tiny,convnext_small --batch 1,8,32 --plot bench.svg
+  convnext bench --pair convnext_tiny,swin_tiny --plot pair.svg
   convnext bench --batch 8 --threads 1 --profile";
 
 /// Arguments of `bench`.
@@ -50,6 +55,12 @@ pub(super) struct Args {
     /// Architectures, folders or NAME=FOLDER; they take turns
     #[arg(long, value_name = "MODEL,…", value_delimiter = ',', default_value = "convnext_tiny")]
     models: Vec<String>,
+    /// A model and its baseline, compared round by round; may be given several times
+    #[arg(long, value_name = "MODEL,BASELINE", value_parser = pair::parse, conflicts_with = "models")]
+    pair: Vec<Pair>,
+    /// The paper's pairs: ConvNeXt-T, S, B and L with their Swins
+    #[arg(long, conflicts_with_all = ["models", "pair"])]
+    pairs: bool,
     /// Batch sizes, 1 to 1024; they take turns
     #[arg(long, value_name = "IMAGES,…", value_delimiter = ',', default_value = "1,8",
           value_parser = clap::value_parser!(u16).range(1..=1024))]
@@ -90,7 +101,7 @@ struct Model {
 
 pub(super) fn run(args: Args) -> Result<(), Failure> {
     let engine = device::engine(&args.device).map_err(Failure::Usage)?;
-    let models = models(&args).map_err(Failure::Usage)?;
+    let (models, pairs) = models(&args).map_err(Failure::Usage)?;
     let batches: Vec<usize> = args.batch.iter().map(|batch| usize::from(*batch)).collect();
     once_each(&batches, "batch size").map_err(Failure::Usage)?;
     if let Some(path) = &args.plot {
@@ -103,6 +114,7 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     let options = Options { max_batch, threads: args.threads.map_or(machine.cores, usize::from), profile: false };
     let bench = Bench { engine: &*engine, models: &models, batches: &batches, options, time: args.seconds };
     let mut report = bench.measure(machine)?;
+    report.pairs = pairs;
     if args.profile {
         report.profiles = Some(bench.profile(report.peak)?);
     }
@@ -112,15 +124,36 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     print(&if args.json { format!("{:#}\n", report.json()) } else { report.table() })
 }
 
-/// Resolves the models, none twice.
-fn models(args: &Args) -> anyhow::Result<Vec<Model>> {
-    let models: Vec<Model> = args
-        .models
-        .iter()
-        .map(|text| model_ref::benchmarked(text, args.size).map(|(name, network)| Model { name, network }))
-        .collect::<Result<_, _>>()?;
-    once_each(&models.iter().map(|model| &model.name).collect::<Vec<_>>(), "model")?;
-    Ok(models)
+/// Resolves the models, none twice, and the pairs among them.
+fn models(args: &Args) -> anyhow::Result<(Vec<Model>, Vec<Pair>)> {
+    let named = if args.pairs { Pair::published() } else { args.pair.clone() };
+    let resolve = |text: &String| {
+        let (name, network) = model_ref::benchmarked(text, args.size)?;
+        anyhow::Ok(Model { name, network })
+    };
+    if named.is_empty() {
+        let models: Vec<Model> = args.models.iter().map(resolve).collect::<Result<_, _>>()?;
+        let names: Vec<&str> = models.iter().map(|model| &*model.name).collect();
+        once_each(&names, "model")?;
+        let pairs = Pair::among(&names);
+        return Ok((models, pairs));
+    }
+    // a model may be in several pairs, and a folder has another name than it is called by
+    let (mut models, mut pairs): (Vec<Model>, Vec<Pair>) = (Vec::new(), Vec::new());
+    let mut place = |text: &String| -> anyhow::Result<String> {
+        let model = resolve(text)?;
+        let name = model.name.clone();
+        if models.iter().all(|other| other.name != name) {
+            models.push(model);
+        }
+        Ok(name)
+    };
+    for pair in &named {
+        let pair = Pair { model: place(&pair.model)?, baseline: place(&pair.baseline)? };
+        once_each(&[&pair.model, &pair.baseline], "model")?;
+        pairs.push(pair);
+    }
+    Ok((models, pairs))
 }
 
 /// Refuses what is named twice: its figures would be told apart by nothing.

@@ -1,6 +1,7 @@
 //! The chart of a benchmark: a bar a case from 0 to its median, its rounds as dots on it, and behind it a track up to its roof,
 //! the images a second that the machine's matrix product would allow. Not here: how SVG is written (`svg`).
 
+use super::pair::Comparison;
 use super::report::{Case, Report, figure, percent};
 use super::svg::{Anchor, Drawing, escape, fill, lines, shorten, width};
 use crate::engine::Peak;
@@ -32,7 +33,9 @@ struct Group<'a> {
 
 /// The chart as an SVG file.
 pub(super) fn svg(report: &Report) -> String {
-    let (title, groups) = arrange(&report.cases);
+    let paired = |case: &Case| report.pairs.iter().any(|pair| [&pair.model, &pair.baseline].contains(&&case.model));
+    let all_paired = !report.pairs.is_empty() && report.cases.iter().all(paired);
+    let (title, groups) = if all_paired { arrange_pairs(report) } else { arrange(&report.cases) };
     let mut chart = Chart::new(report, &groups);
     let mut y = chart.header(report, &title);
     let top = y;
@@ -44,11 +47,12 @@ pub(super) fn svg(report: &Report) -> String {
         bands.push((from, to));
         y = to + GAP;
     }
-    let below = report.cases.len() > TALL;
+    let below = groups.iter().map(|group| group.rows.len()).sum::<usize>() > TALL;
     chart.scale(top, &bands, below.then_some(y + 4.0));
     for (group, (from, _)) in groups.iter().zip(bands) {
         if let Some(heading) = &group.heading {
-            chart.drawing.text((MARGIN, from - 9.0), "strong", Anchor::Start, heading);
+            let heading = shorten(heading, WIDTH - 2.0 * MARGIN);
+            chart.drawing.text((MARGIN, from - 9.0), "strong", Anchor::Start, &heading);
         }
         for (index, (name, case)) in group.rows.iter().enumerate() {
             chart.row(from + ROW * index as f64, name, case);
@@ -76,6 +80,26 @@ fn arrange(cases: &[Case]) -> (String, Vec<Group<'_>>) {
     let title =
         if single { format!("Images per second, batch {}", batches[0]) } else { "Images per second".to_owned() };
     (title, groups.collect())
+}
+
+/// By pair and batch, the ratio above the two bars that it is of.
+fn arrange_pairs(report: &Report) -> (String, Vec<Group<'_>>) {
+    let group = |comparison: &Comparison<'_>| {
+        let (pair, [low, high]) = (comparison.pair(), comparison.spread());
+        let paper = pair.paper().map(|paper| format!("; in the paper {}", paper.ratios())).unwrap_or_default();
+        let heading = format!(
+            "Batch {}: {:.2}×, by round {low:.2} to {high:.2}{paper}",
+            comparison.model.batch,
+            comparison.ratio()
+        );
+        let rows = [&pair.model, &pair.baseline].into_iter().filter_map(|name| {
+            let same = |case: &&Case| case.model == *name && case.batch == comparison.model.batch;
+            report.cases.iter().find(same).map(|case| (case.model.clone(), case))
+        });
+        Group { heading: Some(heading), rows: rows.collect() }
+    };
+    let groups = report.comparisons().iter().map(group).collect();
+    ("Images per second, in pairs".to_owned(), groups)
 }
 
 /// A chart with its scale.
@@ -252,6 +276,7 @@ fn step(most: f64, parts: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::pair::Pair;
     use super::super::report::tests::report;
     use super::*;
 
@@ -290,6 +315,16 @@ mod tests {
         let svg = svg(&report(&[("tiny", "x", 1, 4.0), ("tiny", "x", 8, 5.0)]));
         check(&svg);
         assert!(svg.contains(">tiny: images per second<") && svg.contains(">batch 8<") && !svg.contains(">Batch"));
+    }
+
+    #[test]
+    fn a_pairs_ratio_stands_above_its_bars() {
+        let mut report = report(&[("convnext_tiny", "x", 8, 6.0), ("swin_tiny", "y", 8, 5.0)]);
+        report.pairs = vec![Pair::new("convnext_tiny", "swin_tiny")];
+        let svg = svg(&report);
+        check(&svg);
+        assert!(svg.contains("Batch 8: 1.20×, by round 1.20 to 1.20; in the paper 1.02× on a V100"), "{svg}");
+        assert_eq!(svg.matches("<g>").count(), 2);
     }
 
     #[test]

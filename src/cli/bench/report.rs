@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::machine::Machine;
 use super::measure::{Times, median};
+use super::pair::{self, Comparison, Pair};
 use super::profile::Profile;
 use crate::engine::Peak;
 use crate::program::Program;
@@ -23,6 +24,8 @@ pub(super) struct Report {
     /// Bytes, of all models together; None where the system does not tell.
     pub(super) peak_memory: Option<u64>,
     pub(super) cases: Vec<Case>,
+    /// What is compared.
+    pub(super) pairs: Vec<Pair>,
     /// Where they were asked for.
     pub(super) profiles: Option<Vec<Profile>>,
 }
@@ -100,10 +103,17 @@ impl Report {
             "rounds": self.rounds,
             "results": self.cases.iter().map(|case| case.json(peak)).collect::<Vec<_>>(),
         });
+        if !self.pairs.is_empty() {
+            report["pairs"] = self.comparisons().iter().map(Comparison::json).collect();
+        }
         if let Some(profiles) = &self.profiles {
             report["profile"] = profiles.iter().map(Profile::json).collect();
         }
         report
+    }
+
+    pub(super) fn comparisons(&self) -> Vec<Comparison<'_>> {
+        Comparison::all(&self.pairs, &self.cases)
     }
 
     /// Where and how it was measured, in pieces.
@@ -156,7 +166,9 @@ impl Report {
         notes.extend(self.peak.map(|peak| format!("Peak: {} GFLOP/s.", figure(peak.flops / 1e9))));
         notes.extend(self.peak_memory.map(|bytes| format!("Peak memory: {} MB.", figure(bytes as f64 / 1e6))));
         let profiles: String = self.profiles.iter().flatten().map(|profile| format!("\n{}", profile.table())).collect();
-        format!("{}\n\n{table}\n\n{}\n{profiles}", self.setting().join(", "), notes.join(" "))
+        let comparisons = self.comparisons();
+        let pairs = if comparisons.is_empty() { String::new() } else { format!("\n{}", pair::table(&comparisons)) };
+        format!("{}\n\n{table}\n\n{}\n{pairs}{profiles}", self.setting().join(", "), notes.join(" "))
     }
 }
 
@@ -203,6 +215,7 @@ pub(super) mod tests {
             peak: Some(Peak { flops: 1e10, bytes: 1e10 }),
             peak_memory: Some(123_456_789),
             cases: cases.iter().map(case).collect(),
+            pairs: Vec::new(),
             profiles: None,
         }
     }

@@ -43,32 +43,35 @@ pub(crate) fn attention(input: &Map, heads: usize, windows: &Windows, table: &[f
             (Some(y), Some(x)) => input.at(y, x, channel),
             _ => padding.map_or(0.0, |padding| f64::from(padding[channel])),
         };
+        let of = |&(y, x): &(usize, usize)| {
+            let down = band(y, padded[0], window_height, windows.shift[0]);
+            (down, band(x, padded[1], window_width, windows.shift[1]))
+        };
         for head in 0..heads {
-            let [q, k, v] = [0, 1, 2].map(|part| part * channels / 3 + head * dim);
-            for query in &places {
-                let (Some(y), Some(x)) = (rows[query.0], columns[query.1]) else { continue };
-                let scores: Vec<f64> = places
+            // of each place, the head's part
+            let [q, k, v] = [0, 1, 2].map(|part| -> Vec<Vec<f64>> {
+                let first = part * channels / 3 + head * dim;
+                places
                     .iter()
-                    .map(|key| {
-                        let product: f64 = (0..dim).map(|d| value(*query, q + d) * value(*key, k + d)).sum();
-                        let down = query.0 + window_height - 1 - key.0;
-                        let across = query.1 + window_width - 1 - key.1;
-                        let bias = table[(down * (2 * window_width - 1) + across) * heads + head];
-                        let of = |(y, x): (usize, usize)| {
-                            (
-                                band(y, padded[0], window_height, windows.shift[0]),
-                                band(x, padded[1], window_width, windows.shift[1]),
-                            )
-                        };
-                        let mask = if of(*query) == of(*key) { 0.0 } else { APART };
-                        product / (dim as f64).sqrt() + f64::from(bias) + mask
-                    })
-                    .collect();
+                    .map(|place| (first..first + dim).map(|channel| value(*place, channel)).collect())
+                    .collect()
+            });
+            for (query, place) in places.iter().enumerate() {
+                let (Some(y), Some(x)) = (rows[place.0], columns[place.1]) else { continue };
+                let score = |(key, other): (usize, &(usize, usize))| {
+                    let product: f64 = q[query].iter().zip(&k[key]).map(|(q, k)| q * k).sum();
+                    let down = place.0 + window_height - 1 - other.0;
+                    let across = place.1 + window_width - 1 - other.1;
+                    let bias = table[(down * (2 * window_width - 1) + across) * heads + head];
+                    let mask = if of(place) == of(other) { 0.0 } else { APART };
+                    product / (dim as f64).sqrt() + f64::from(bias) + mask
+                };
+                let scores: Vec<f64> = places.iter().enumerate().map(score).collect();
                 let most = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
                 let powers: Vec<f64> = scores.iter().map(|score| (score - most).exp()).collect();
                 let sum: f64 = powers.iter().sum();
                 for d in 0..dim {
-                    let weighted: f64 = places.iter().zip(&powers).map(|(key, p)| p * value(*key, v + d)).sum();
+                    let weighted: f64 = v.iter().zip(&powers).map(|(v, power)| power * v[d]).sum();
                     output.set(y, x, head * dim + d, weighted / sum);
                 }
             }
