@@ -56,6 +56,20 @@ fn every_recorded_case_is_read() {
 }
 
 #[test]
+fn kernels_of_triton_are_read() {
+    let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/oracle"));
+    let listed: Value = serde_json::from_slice(&std::fs::read(folder.join("kernels.json")).unwrap()).unwrap();
+    for (name, kernel) in listed.as_object().unwrap() {
+        let text = std::fs::read_to_string(folder.join(format!("{name}.ptx"))).unwrap();
+        let module = parse(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let entry = module.functions.iter().find(|function| function.entry).unwrap();
+        assert_eq!(entry.name, kernel["entry"].as_str().unwrap(), "{name}");
+        let own = kernel["parameters"].as_array().unwrap().len();
+        assert_eq!(entry.parameters.len(), own + 2, "{name}: with two pointers of scratch memory");
+    }
+}
+
+#[test]
 fn variables_have_their_spaces_initial_values_and_linkage() {
     let module = program("module_scope.ptx");
     let variable = |name: &str| module.variables.iter().find(|variable| variable.name == name).unwrap();
