@@ -11,7 +11,7 @@
 
 use super::SpecError;
 use super::builder::Builder;
-use crate::program::{Activation, InputSpec, Linear, Program, Shape, TensorId, Windows};
+use crate::program::{Activation, InputSpec, LONGEST_SIDE, Linear, Program, Shape, TensorId, Windows};
 
 /// Everything that a Swin's program depends on but its input.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,7 +34,7 @@ pub struct Spec {
     pub expansion: f64,
     /// Whether queries, keys and values have a bias.
     pub qkv_bias: bool,
-    /// Epsilon of the stem's and the head's norm and of those of the blocks.
+    /// Epsilon of the head's norm and of those of the blocks.
     pub eps: f32,
     /// Epsilon of the norms after a merge and in the stem, which transformers does not configure.
     pub fixed_eps: f32,
@@ -129,8 +129,8 @@ impl Spec {
         if let Some((heads, width)) = heads.find(|(heads, width)| **heads == 0 || !width.is_multiple_of(**heads)) {
             return invalid(&format!("{width} channels cannot be shared by {heads} heads"));
         }
-        if self.windows.as_flattened().iter().any(|side| !(1..=64).contains(side)) {
-            return invalid("windows must be of 1 to 64 places a side");
+        if self.windows.as_flattened().iter().any(|side| !(1..=LONGEST_SIDE).contains(side)) {
+            return invalid(&format!("windows must be of 1 to {LONGEST_SIDE} places a side"));
         }
         if !(1..=1 << 20).contains(&self.classes) {
             return invalid(&format!("{} classes; 1 to 1,048,576 are possible", self.classes));
@@ -182,7 +182,8 @@ impl Spec {
 /// [`SpecError::Invalid`] when the numbers do not make a network, or the image is no whole number of patches.
 pub fn program(spec: &Spec, input: InputSpec) -> Result<Program, SpecError> {
     spec.check()?;
-    if !input.height.is_multiple_of(spec.patch) || !input.width.is_multiple_of(spec.patch) {
+    let whole = |side: usize| side > 0 && side.is_multiple_of(spec.patch);
+    if !whole(input.height) || !whole(input.width) {
         let why =
             format!("images of {}×{} are no whole number of patches of {}", input.height, input.width, spec.patch);
         return Err(SpecError::Invalid { architecture: spec.name.clone(), why });

@@ -17,7 +17,7 @@ pub use fold::fold;
 pub use op::{Activation, Affine, Attention, Depthwise, Grn, Linear, Merge, Norm, Op, Patchify, Pool};
 pub use tensor::{InputSpec, Shape, TensorId, WeightId};
 pub use weight::{Order, RandomWeights, Recipe, WeightDecl, WeightError, WeightSource};
-pub use windows::Windows;
+pub use windows::{LONGEST_SIDE, Windows};
 
 /// A network: operations in the order in which they run, on tensors of one image.
 ///

@@ -2,6 +2,9 @@
 
 use super::Shape;
 
+/// The longest side of a window; far beyond any network, and such that no table of biases grows out of proportion.
+pub const LONGEST_SIDE: usize = 32;
+
 /// How a map is cut into windows for attention (Swin: Liu et al., 2021, section 3.2).
 ///
 /// The map is rolled up and left by the shift and padded with zeros to whole windows, in one order or the other; windows of the result
@@ -50,30 +53,26 @@ impl Windows {
         down * (2 * width - 1) + across
     }
 
-    /// The place of the map, counted row by row, that is at an index of a window; None for padding.
+    /// The rows and the columns of the map by windows: `[windows along the side, places of a window]`, None for padding. A place is padding where
+    /// its row or its column is.
     #[must_use]
-    pub fn place(&self, map: Shape, window: usize, index: usize) -> Option<usize> {
-        let [y, x] = self.rolled(map, window, index);
-        Some(self.source(y, 0, map.height)? * map.width + self.source(x, 1, map.width)?)
+    pub fn lines(&self, map: Shape) -> [Vec<Option<usize>>; 2] {
+        let line = |axis: usize, side: usize| {
+            let padded = side.next_multiple_of(self.size[axis]);
+            (0..padded).map(|at| self.source(at, axis, side)).collect()
+        };
+        [line(0, map.height), line(1, map.width)]
     }
 
-    /// What belongs together: places of a window attend to each other only where this is the same.
+    /// What belongs together: rows (axis 0) or columns (axis 1) of a window, of which the first is `at` in the rolled map, attend to each
+    /// other only where this is the same. It differs in the last window of a shifted side only.
     #[must_use]
-    pub fn region(&self, map: Shape, window: usize, index: usize) -> [usize; 2] {
-        let [y, x] = self.rolled(map, window, index);
-        let [down, across] = self.count(map);
-        let region = |at: usize, side: usize, axis: usize| match self.shift[axis] {
+    pub fn region(&self, map: Shape, axis: usize, at: usize) -> usize {
+        let side = [map.height, map.width][axis].next_multiple_of(self.size[axis]);
+        match self.shift[axis] {
             0 => 0,
             shift => usize::from(at >= side - self.size[axis]) + usize::from(at >= side - shift),
-        };
-        [region(y, down * self.size[0], 0), region(x, across * self.size[1], 1)]
-    }
-
-    /// Row and column in the rolled and padded map.
-    fn rolled(&self, map: Shape, window: usize, index: usize) -> [usize; 2] {
-        let [_, across] = self.count(map);
-        let [height, width] = self.size;
-        [window / across * height + index / width, window % across * width + index % width]
+        }
     }
 
     /// The row or column of the map that came to stand at `at` of the rolled and padded one.
@@ -89,7 +88,7 @@ impl Windows {
     /// Holds the windows against a map.
     pub(super) fn check(&self, map: Shape) -> Result<(), String> {
         let fits = |axis: usize, side: usize| {
-            (1..=side).contains(&self.size[axis]) && self.shift[axis] < self.size[axis] && self.size[axis] <= 64
+            (1..=side.min(LONGEST_SIDE)).contains(&self.size[axis]) && self.shift[axis] < self.size[axis]
         };
         if fits(0, map.height) && fits(1, map.width) {
             return Ok(());
@@ -107,38 +106,35 @@ mod tests {
     }
 
     #[test]
-    fn every_place_is_in_one_window() {
+    fn every_row_and_column_is_in_one_window() {
         let map = Shape::map(7, 10, 1);
         for (size, shift, pads_first) in [(4, 0, false), (4, 2, false), (4, 2, true), (7, 3, true), (1, 0, false)] {
             let windows = windows(size, shift, pads_first);
-            let count: usize = windows.count(map).iter().product();
-            let all = (0..count).flat_map(|window| (0..windows.area()).map(move |index| (window, index)));
-            let mut places: Vec<usize> = all.filter_map(|(w, i)| windows.place(map, w, i)).collect();
-            places.sort_unstable();
-            assert_eq!(places, (0..map.rows()).collect::<Vec<_>>(), "{windows:?}");
+            for ((line, side), count) in windows.lines(map).iter().zip([7, 10]).zip(windows.count(map)) {
+                assert_eq!(line.len(), count * size);
+                let mut all: Vec<usize> = line.iter().copied().flatten().collect();
+                all.sort_unstable();
+                assert_eq!(all, (0..side).collect::<Vec<_>>(), "{windows:?}");
+            }
         }
     }
 
     #[test]
     fn rolling_then_padding_is_not_padding_then_rolling() {
         let map = Shape::map(5, 4, 1);
-        // the rows of the last window: 5 rows roll by 2 to 2 3 4 0 1; or with 3 rows of padding to 2 3 4 . . . 0 1
-        let rows = |windows: Windows| -> Vec<Option<usize>> {
-            (0..4).map(|row| windows.place(map, 1, 4 * row).map(|place| place / 4)).collect()
-        };
-        assert_eq!(rows(windows(4, 2, false)), [Some(1), None, None, None]);
-        assert_eq!(rows(windows(4, 2, true)), [None, None, Some(0), Some(1)]);
+        // 5 rows roll by 2 to 2 3 4 0 1; or with 3 rows of padding to 2 3 4 . . . 0 1
+        let rows = |pads_first| windows(4, 2, pads_first).lines(map)[0].clone();
+        let [two, three, four, zero, one] = [2, 3, 4, 0, 1].map(Some);
+        assert_eq!(rows(false), [two, three, four, zero, one, None, None, None]);
+        assert_eq!(rows(true), [two, three, four, None, None, None, zero, one]);
     }
 
     #[test]
     fn regions_keep_apart_what_the_roll_brought_together() {
         let map = Shape::map(8, 8, 1);
-        let windows = windows(4, 1, false);
-        // the last window: its last row and column came from the other side
-        let regions: Vec<[usize; 2]> = (0..16).map(|index| windows.region(map, 3, index)).collect();
-        assert_eq!([regions[0], regions[2], regions[3]], [[1, 1], [1, 1], [1, 2]]);
-        assert_eq!([regions[12], regions[15]], [[2, 1], [2, 2]]);
-        assert!((0..16).all(|index| windows.region(map, 0, index) == [0, 0]));
+        let regions = |shift: usize| (0..8).map(|at| windows(4, shift, false).region(map, 0, at)).collect::<Vec<_>>();
+        assert_eq!(regions(1), [0, 0, 0, 0, 1, 1, 1, 2]);
+        assert_eq!(regions(0), [0; 8]);
     }
 
     /// By `timm.models.swin_transformer.get_relative_position_index(2, 3)`.

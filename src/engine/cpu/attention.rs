@@ -2,6 +2,7 @@
 //! thread's cache, and the two products are `product`'s kernel. Not here: which place is where in a window (`Windows`).
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use pulp::{Simd, WithSimd};
 
@@ -23,23 +24,89 @@ const TASKS: usize = 2;
 /// Vectors whose exponentials go side by side.
 const SIDE_BY_SIDE: usize = 4;
 
+/// What attention needs to know of windows on a map; the same for all blocks that have the same ones.
+pub(super) struct Geometry {
+    windows: Windows,
+    /// Rows and columns of a map.
+    sides: [usize; 2],
+    /// Windows down and across.
+    count: [usize; 2],
+    /// As [`Windows::lines`].
+    lines: [Vec<Option<usize>>; 2],
+    /// Of each row and column of the map, the window down or across that it lies in.
+    owners: [Vec<usize>; 2],
+    /// Keys of a row of scores: places of a window, filled up to whole vectors.
+    keys: usize,
+    /// `[area, keys]` for the last windows down (first index 1) and across (second index 1), where shifts make one necessary.
+    masks: [[Option<Aligned>; 2]; 2],
+}
+
+impl Geometry {
+    /// Of these windows on a map.
+    pub(super) fn new(instructions: Instructions, map: Shape, windows: &Windows) -> Result<Self, NoMemory> {
+        let (sides, lines) = ([map.height, map.width], windows.lines(map));
+        let owners = [0, 1].map(|axis: usize| {
+            let mut owners = vec![0; sides[axis]];
+            for (at, source) in lines[axis].iter().enumerate() {
+                if let Some(source) = source {
+                    owners[*source] = at / windows.size[axis];
+                }
+            }
+            owners
+        });
+        let (count, area) = (windows.count(map), windows.area());
+        let keys = area.next_multiple_of(instructions.lanes());
+        let mask = |last: [bool; 2]| -> Result<Option<Aligned>, NoMemory> {
+            if !(0..2).any(|axis| last[axis] && windows.shift[axis] > 0) {
+                return Ok(None);
+            }
+            let region = |index: usize| {
+                let inside = [index / windows.size[1], index % windows.size[1]];
+                [0, 1].map(|axis: usize| {
+                    let first = if last[axis] { (count[axis] - 1) * windows.size[axis] } else { 0 };
+                    if last[axis] { windows.region(map, axis, first + inside[axis]) } else { 0 }
+                })
+            };
+            let regions: Vec<[usize; 2]> = (0..area).map(region).collect();
+            let mut mask = Aligned::zeros(area * keys)?;
+            for (row, query) in mask.chunks_exact_mut(keys).zip(&regions) {
+                for (value, key) in row.iter_mut().zip(&regions) {
+                    *value = if key == query { 0.0 } else { APART };
+                }
+            }
+            Ok(Some(mask))
+        };
+        let masks = [[mask([false, false])?, mask([false, true])?], [mask([true, false])?, mask([true, true])?]];
+        Ok(Self { windows: *windows, sides, count, lines, owners, keys, masks })
+    }
+
+    /// Whether it is of these windows on such a map.
+    pub(super) fn fits(&self, map: Shape, windows: &Windows) -> bool {
+        self.windows == *windows && self.sides == [map.height, map.width]
+    }
+
+    /// The row and the column of the map at an index of a window; None for padding.
+    #[inline(always)]
+    fn place(&self, [down, across]: [usize; 2], y: usize, x: usize) -> Option<(usize, usize)> {
+        let [height, width] = self.windows.size;
+        Some((self.lines[0][down * height + y]?, self.lines[1][across * width + x]?))
+    }
+
+    /// What is added to the scores of a window.
+    fn mask(&self, [down, across]: [usize; 2]) -> Option<&Aligned> {
+        let last = [down + 1 == self.count[0], across + 1 == self.count[1]].map(usize::from);
+        self.masks[last[0]][last[1]].as_ref()
+    }
+}
+
 /// `softmax(q·kᵀ / sqrt(d) + bias + mask) · v` in each window and head.
 pub(super) struct Attention {
-    /// Of the output, `[h, w, c]`.
-    map: Shape,
+    geometry: Arc<Geometry>,
+    /// Channels of the output.
+    channels: usize,
     heads: usize,
-    /// Places of a window, and windows of a map.
-    area: usize,
-    windows: usize,
-    /// `[windows, area]`: places of the map; None for padding.
-    places: Vec<Option<usize>>,
-    /// Of each place of the map, the window it lies in.
-    owners: Vec<usize>,
     /// `[heads, area, keys]`
     bias: Aligned,
-    /// `[area, keys]` each; windows that need one know its index.
-    masks: Vec<Aligned>,
-    mask_of: Vec<Option<usize>>,
     /// `[3c]`, of padding; empty where there is none.
     padding: Vec<f32>,
     /// How the keys and the values of a head lie for the product.
@@ -51,52 +118,23 @@ impl Attention {
     /// Attention on maps `[h, w, 3c]`; `table` is `[differences, heads]`, `padding` `[3c]`.
     pub(super) fn new(
         instructions: Instructions,
-        (map, heads, windows): (Shape, usize, &Windows),
+        geometry: Arc<Geometry>,
+        (channels, heads): (usize, usize),
         table: &[f32],
         padding: Vec<f32>,
     ) -> Result<Self, NoMemory> {
-        let (area, lanes) = (windows.area(), instructions.lanes());
-        let (dim, keys) = (map.channels / heads, area.next_multiple_of(lanes));
-        let count = windows.count(map).iter().product();
-        let indices = || (0..count).flat_map(|window| (0..area).map(move |index| (window, index)));
-        let places: Vec<Option<usize>> = indices().map(|(w, i)| windows.place(map, w, i)).collect();
-        let mut owners = vec![0; map.rows()];
-        for ((window, _), place) in indices().zip(&places) {
-            if let Some(place) = place {
-                owners[*place] = window;
-            }
-        }
-        let mut bias = Aligned::zeros(heads * area * keys)?;
-        for (row, biases) in bias.chunks_exact_mut(keys).enumerate() {
+        let (area, lanes, dim) = (geometry.windows.area(), instructions.lanes(), channels / heads);
+        let mut bias = Aligned::zeros(heads * area * geometry.keys)?;
+        for (row, biases) in bias.chunks_exact_mut(geometry.keys).enumerate() {
             let (head, query) = (row / area, row % area);
             for (key, bias) in biases.iter_mut().enumerate() {
-                *bias = if key < area { table[windows.difference(query, key) * heads + head] } else { NO_KEY };
+                let difference = || geometry.windows.difference(query, key);
+                *bias = if key < area { table[difference() * heads + head] } else { NO_KEY };
             }
         }
-        let (mut masks, mut regions): (Vec<Aligned>, Vec<Vec<[usize; 2]>>) = (Vec::new(), Vec::new());
-        let mut mask_of = Vec::with_capacity(count);
-        for window in 0..count {
-            let of: Vec<[usize; 2]> = (0..area).map(|index| windows.region(map, window, index)).collect();
-            if of.iter().all(|region| *region == of[0]) {
-                mask_of.push(None);
-                continue;
-            }
-            let known = regions.iter().position(|regions| *regions == of);
-            mask_of.push(Some(known.unwrap_or(masks.len())));
-            if known.is_none() {
-                let mut mask = Aligned::zeros(area * keys)?;
-                for (query, row) in mask.chunks_exact_mut(keys).enumerate() {
-                    for (value, key) in row.iter_mut().zip(&of) {
-                        *value = if *key == of[query] { 0.0 } else { APART };
-                    }
-                }
-                masks.push(mask);
-                regions.push(of);
-            }
-        }
-        let keys = Layout { depth: dim, columns: keys, lanes, block: dim };
+        let keys = Layout { depth: dim, columns: geometry.keys, lanes, block: dim };
         let values = Layout { depth: area, columns: dim.next_multiple_of(lanes), lanes, block: area };
-        Ok(Self { map, heads, area, windows: count, places, owners, bias, masks, mask_of, padding, keys, values })
+        Ok(Self { geometry, channels, heads, bias, padding, keys, values })
     }
 
     /// Numbers that a thread needs of its own.
@@ -106,92 +144,92 @@ impl Attention {
 
     /// Numbers of the queries, the keys, the values, the scores, the results and the factors of a head; all start at a cache line.
     fn parts(&self) -> [usize; 6] {
-        let (area, dim) = (self.area, self.keys.depth);
-        let numbers = [
-            area * dim,
-            self.keys.len(),
-            self.values.len(),
-            area * self.keys.columns,
-            area * self.values.columns,
-            area,
-        ];
+        let (area, dim) = (self.values.depth, self.keys.depth);
+        let (scores, results) = (area * self.keys.columns, area * self.values.columns);
+        let numbers = [area * dim, self.keys.len(), self.values.len(), scores, results, area];
         numbers.map(|numbers| numbers.next_multiple_of(16))
     }
 
     /// Computes maps `[h, w, c]` of maps `[h, w, 3c]`.
     pub(super) fn run(&self, run: Run<'_>, input: &[f32], output: &mut [f32]) {
-        let images = output.len() / self.map.len();
-        let parts = (TASKS * run.threads.count()).div_ceil((images * self.windows).max(1)).min(self.heads);
-        let deal =
-            Deal { owners: &self.owners, count: self.windows, columns: self.map.channels, parts: self.part(parts) };
+        let Geometry { sides: [height, width], count: [down, across], owners: [rows, columns], .. } = &*self.geometry;
+        let map = height * width * self.channels;
+        // where windows are few, a task takes some of the heads
+        let tasks = (output.len() / map * down * across).max(1);
+        let heads = self.heads.div_ceil((TASKS * run.threads.count()).div_ceil(tasks).min(self.heads));
+        let deal = Deal {
+            owners: [rows, columns],
+            count: [*down, *across],
+            channels: self.channels,
+            part_channels: heads * self.keys.depth,
+        };
         deal.each(run.threads, output, |hand, worker| {
             let lap = run.clock.lap();
-            let input = &input[hand.image * 3 * self.map.len()..][..3 * self.map.len()];
+            let input = &input[hand.image() * 3 * map..][..3 * map];
             worker.with_memory(|memory| run.instructions.run(Kernel { attention: self, input, memory, hand }));
             lap.end(0);
         });
     }
 
-    /// Columns of whole heads that a task takes.
-    fn part(&self, parts: usize) -> usize {
-        self.heads.div_ceil(parts.max(1)) * self.keys.depth
-    }
-
-    /// The queries, keys and values of a place, `[3c]`.
-    #[inline(always)]
-    fn place<'a>(&'a self, input: &'a [f32], window: usize, index: usize) -> &'a [f32] {
-        match self.places[window * self.area + index] {
-            Some(place) => &input[place * 3 * self.map.channels..][..3 * self.map.channels],
-            None => &self.padding,
-        }
-    }
-
     /// Lays out a head's queries, keys and values.
     #[inline(always)]
-    fn gather(&self, input: &[f32], window: usize, head: Range<usize>, [q, k, v]: [&mut [f32]; 3]) {
-        let (dim, channels) = (self.keys.depth, self.map.channels);
+    fn gather(&self, input: &[f32], window: [usize; 2], head: Range<usize>, [q, k, v]: [&mut [f32]; 3]) {
+        let (dim, channels, geometry) = (self.keys.depth, self.channels, &*self.geometry);
+        let [height, width] = geometry.windows.size;
         let scale = 1.0 / (dim as f32).sqrt();
-        for index in 0..self.area {
-            let place = self.place(input, window, index);
-            for (to, from) in q[index * dim..][..dim].iter_mut().zip(&place[head.clone()]) {
-                *to = from * scale;
-            }
-            let panel = index / self.keys.panel();
-            let (range, width) = (self.keys.panel_range(0, panel), self.keys.panel_width(panel));
-            let column = index % self.keys.panel();
-            let key = &place[channels + head.start..][..dim];
-            for (to, from) in k[range][column..].iter_mut().step_by(width).zip(key) {
-                *to = *from;
-            }
-            let value = &place[2 * channels + head.start..][..dim];
-            for panel in self.values.panels_of(0..dim) {
-                let (range, columns) = (self.values.panel_range(0, panel), self.values.panel_columns(panel));
-                let row = &mut v[range][index * self.values.panel_width(panel)..];
-                let value = &value[columns.start..dim.min(columns.end)];
-                row[..value.len()].copy_from_slice(value);
+        for y in 0..height {
+            for x in 0..width {
+                let index = y * width + x;
+                let place = match geometry.place(window, y, x) {
+                    Some((y, x)) => &input[(y * geometry.sides[1] + x) * 3 * channels..][..3 * channels],
+                    None => &self.padding,
+                };
+                for (to, from) in q[index * dim..][..dim].iter_mut().zip(&place[head.clone()]) {
+                    *to = from * scale;
+                }
+                let panel = index / self.keys.panel();
+                let (range, panel_width) = (self.keys.panel_range(0, panel), self.keys.panel_width(panel));
+                let key = &place[channels + head.start..][..dim];
+                let column = k[range][index % self.keys.panel()..].iter_mut().step_by(panel_width);
+                for (to, from) in column.zip(key) {
+                    *to = *from;
+                }
+                let value = &place[2 * channels + head.start..][..dim];
+                for panel in self.values.panels_of(0..dim) {
+                    let (range, columns) = (self.values.panel_range(0, panel), self.values.panel_columns(panel));
+                    let row = &mut v[range][index * self.values.panel_width(panel)..];
+                    let value = &value[columns.start..dim.min(columns.end)];
+                    row[..value.len()].copy_from_slice(value);
+                }
             }
         }
     }
 
-    /// Makes weights of a row of scores, not yet divided by their sum, which it gives.
+    /// Makes weights of a row of scores, not yet divided by their sum, which it gives: NaN where a score is not finite, which neither the
+    /// largest score nor the exponentials would show.
     #[inline(always)]
     fn soften<S: Simd>(&self, simd: S, scores: &mut [f32], bias: &[f32], mask: Option<&[f32]>) -> f32 {
         let (scores, _) = S::as_mut_simd_f32s(scores);
         let (bias, _) = S::as_simd_f32s(bias);
-        let mut most = simd.splat_f32s(f32::MIN);
+        let (mut most, mut all) = (simd.splat_f32s(f32::MIN), simd.splat_f32s(0.0));
         match mask.map(|mask| S::as_simd_f32s(mask).0) {
             Some(mask) => {
                 for ((score, bias), mask) in scores.iter_mut().zip(bias).zip(mask) {
                     *score = simd.add_f32s(simd.add_f32s(*score, *bias), *mask);
                     most = simd.max_f32s(most, *score);
+                    all = simd.add_f32s(all, *score);
                 }
             }
             None => {
                 for (score, bias) in scores.iter_mut().zip(bias) {
                     *score = simd.add_f32s(*score, *bias);
                     most = simd.max_f32s(most, *score);
+                    all = simd.add_f32s(all, *score);
                 }
             }
+        }
+        if !simd.reduce_sum_f32s(all).is_finite() {
+            return f32::NAN;
         }
         let most = simd.splat_f32s(simd.reduce_max_f32s(most));
         let mut sum = simd.splat_f32s(0.0);
@@ -229,7 +267,8 @@ impl WithSimd for Kernel<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { attention, input, mut memory, mut hand } = self;
-        let Attention { area, keys, values, .. } = *attention;
+        let Attention { geometry, keys, values, .. } = attention;
+        let (keys, values, area, dim) = (*keys, *values, values.depth, keys.depth);
         let parts = attention.parts();
         let [q, k, v, scores, results, factors]: [&mut [f32]; 6] = std::array::from_fn(|part| {
             let (first, rest) = std::mem::take(&mut memory).split_at_mut(parts[part]);
@@ -239,15 +278,12 @@ impl WithSimd for Kernel<'_> {
         // what fills up the keys and the values must be numbers
         k.fill(0.0);
         v.fill(0.0);
-        let dim = keys.depth;
-        let mask = attention.mask_of[hand.owner].map(|mask| &attention.masks[mask]);
-        let columns = hand.columns.clone();
-        for head in columns.clone().step_by(dim) {
-            attention.gather(input, hand.owner, head..head + dim, [&mut *q, &mut *k, &mut *v]);
-            let (keys_of, values_of) = (
-                Panels { layout: keys, values: &k[..keys.len()] },
-                Panels { layout: values, values: &v[..values.len()] },
-            );
+        let (window, channels) = (hand.owner(), hand.channels());
+        let mask = geometry.mask(window);
+        for head in channels.clone().step_by(dim) {
+            attention.gather(input, window, head..head + dim, [&mut *q, &mut *k, &mut *v]);
+            let keys_of = Panels { layout: keys, values: &k[..keys.len()] };
+            let values_of = Panels { layout: values, values: &v[..values.len()] };
             let mut tile = Tile::over(scores, 0..area, 0..keys.columns, keys.columns);
             multiply(simd, Rows::new(q, dim), (keys_of, 0), &mut tile, None, None);
             let bias = &attention.bias[head / dim * area * keys.columns..][..area * keys.columns];
@@ -258,9 +294,11 @@ impl WithSimd for Kernel<'_> {
             }
             let mut tile = Tile::over(results, 0..area, 0..values.columns, values.columns);
             multiply(simd, Rows::new(scores, keys.columns), (values_of, 0), &mut tile, None, None);
-            for index in 0..area {
-                if let Some(place) = attention.places[hand.owner * area + index] {
-                    let out = &mut hand.row(place)[head - columns.start..][..dim];
+            let [height, width] = geometry.windows.size;
+            for (y, x) in (0..height).flat_map(|y| (0..width).map(move |x| (y, x))) {
+                if let Some((row, column)) = geometry.place(window, y, x) {
+                    let index = y * width + x;
+                    let out = &mut hand.place(row, column)[head - channels.start..][..dim];
                     for (out, result) in out.iter_mut().zip(&results[index * values.columns..]) {
                         *out = result * factors[index];
                     }

@@ -95,7 +95,7 @@ impl WithSimd for Kernel<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { block: Block { source, expand, project }, input, memory, clock, mut tile } = self;
-        let (rows, channels): (Range<usize>, usize) = (tile.rows.clone(), tile.columns.len());
+        let (rows, channels): (Range<usize>, usize) = (tile.range(), tile.columns().len());
         let normed_stride = stride(channels);
         let (normed, hidden) = memory.split_at_mut(rows.len() * normed_stride);
         let hidden_stride = stride(project.weight.layout.depths(0).len());

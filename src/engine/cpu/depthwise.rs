@@ -53,13 +53,13 @@ impl Depthwise {
     #[inline(always)]
     pub(super) fn places<S: Simd>(&self, simd: S, input: &[f32], tile: &mut Tile<'_>) {
         let Shape { width, .. } = self.shape;
-        let mut place = tile.rows.start;
-        while place < tile.rows.end {
+        let mut place = tile.range().start;
+        while place < tile.range().end {
             let (image, inside) = (place / self.shape.rows(), place % self.shape.rows());
             let (y, x) = (inside / width, inside % width);
-            let end = tile.rows.end.min(place + width - x);
+            let end = tile.range().end.min(place + width - x);
             let image = &input[image * self.shape.len()..][..self.shape.len()];
-            self.line(simd, image, (y, x), tile, place - tile.rows.start..end - tile.rows.start);
+            self.line(simd, image, (y, x), tile, place - tile.range().start..end - tile.range().start);
             place = end;
         }
     }

@@ -31,7 +31,7 @@ pub(super) fn plan(
 ) -> Result<Plan, DraftError> {
     let sizes = program.tensors.iter().map(|tensor| tensor.len()).collect();
     let readers = program.readers();
-    let pack = Pack { instructions, program, weights };
+    let pack = Pack::new(instructions, program, weights);
     let mut draft = Draft { program, pack, readers, sizes, ingested: None, steps: Vec::new() };
     let mut ops = &program.ops[..];
     while !ops.is_empty() {
@@ -116,7 +116,8 @@ impl Draft<'_> {
         let reads = vec![self.whole(input)];
         match rest {
             [second @ (_, Op::Linear(expand)), third @ (_, Op::Linear(project)), ..]
-                if self.feeds(output, expand.input)
+                if matches!(source, Source::Depthwise(_) | Source::Norm(..))
+                    && self.feeds(output, expand.input)
                     && self.feeds(expand.output, project.input)
                     && (expand.residual, expand.scale) == (None, None)
                     && project.residual == Some(input) =>

@@ -31,7 +31,7 @@ impl Epilogue {
         columns: Range<usize>,
         residual: Option<Rows<'_>>,
     ) {
-        let inside = columns.start - tile.columns.start..columns.end - tile.columns.start;
+        let inside = columns.start - tile.columns().start..columns.end - tile.columns().start;
         let residual = residual.map(|rows| rows.skip(columns.start));
         let scale = self.scale.as_ref().map(|scale| &scale[columns.clone()]);
         let panel = Panel { bias: &self.bias[columns], scale, residual, columns: inside };
@@ -63,7 +63,7 @@ impl Panel<'_> {
             std::array::from_fn(|vector| load(simd, &of[vector * S::F32_LANES..]))
         };
         let (bias, scale) = (vectors(self.bias), self.scale.map(vectors));
-        let rows = tile.rows.len();
+        let rows = tile.height();
         for pair in 0..rows / 2 {
             self.rows::<S, GELU, 2>(simd, tile, 2 * pair, (&bias, &scale));
         }
@@ -118,7 +118,7 @@ impl Panel<'_> {
     /// A last panel of any width.
     #[inline(always)]
     fn ragged<S: Simd, const GELU: bool>(self, simd: S, tile: &mut Tile<'_>) {
-        for row in 0..tile.rows.len() {
+        for row in 0..tile.height() {
             let values = &mut tile.row(row)[self.columns.clone()];
             let residual = self.residual.map(|rows| &rows.row(row)[..values.len()]);
             for (index, values) in values.chunks_mut(S::F32_LANES).enumerate() {

@@ -35,8 +35,8 @@ impl Grn {
             Grid { rows: output.len() / channels, columns: channels, tile_rows: TILE_ROWS, tile_columns: channels };
         grid.each(run.threads, output, |mut tile, _| {
             let lap = run.clock.lap();
-            let places = input[tile.rows.start * channels..].chunks_exact(channels);
-            for (row, (index, place)) in tile.rows.clone().zip(places).enumerate() {
+            let places = input[tile.range().start * channels..].chunks_exact(channels);
+            for (row, (index, place)) in tile.range().zip(places).enumerate() {
                 let factors = &factors[index / rows * channels..][..channels];
                 let affine = factors.iter().zip(&self.shift);
                 for ((out, x), (factor, shift)) in tile.row(row).iter_mut().zip(place).zip(affine) {

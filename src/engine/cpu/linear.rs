@@ -33,8 +33,8 @@ impl Linear {
         let grid = Grid { rows, columns, tile_rows, tile_columns };
         grid.each(run.threads, output, |tile, _| {
             let lap = run.clock.lap();
-            let input = Rows::new(input, depth).from(tile.rows.start);
-            let residual = residual.map(|values| Rows::new(values, columns).from(tile.rows.start));
+            let input = Rows::new(input, depth).from(tile.range().start);
+            let residual = residual.map(|values| Rows::new(values, columns).from(tile.range().start));
             run.instructions.run(Kernel { linear: self, input, residual, tile });
             lap.end(part);
         });

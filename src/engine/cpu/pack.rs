@@ -1,6 +1,9 @@
 //! An operation's weights, made as its recipe says and packed as its kernel reads them. Not here: which kernel (`draft`).
 
-use super::attention::Attention;
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use super::attention::{Attention, Geometry};
 use super::depthwise::Depthwise;
 use super::draft::DraftError;
 use super::epilogue::Epilogue;
@@ -12,14 +15,19 @@ use super::norm::Norm;
 use crate::program::{self, Program, WeightError, WeightId, WeightSource};
 
 /// Where weights come from, and for which instructions they are packed.
-#[derive(Clone, Copy)]
 pub(super) struct Pack<'a> {
-    pub(super) instructions: Instructions,
-    pub(super) program: &'a Program,
-    pub(super) weights: &'a dyn WeightSource,
+    instructions: Instructions,
+    program: &'a Program,
+    weights: &'a dyn WeightSource,
+    /// Of the blocks so far, which have it in common.
+    geometries: RefCell<Vec<Arc<Geometry>>>,
 }
 
-impl Pack<'_> {
+impl<'a> Pack<'a> {
+    pub(super) fn new(instructions: Instructions, program: &'a Program, weights: &'a dyn WeightSource) -> Self {
+        Self { instructions, program, weights, geometries: RefCell::default() }
+    }
+
     /// A depthwise convolution with the norm that may follow it.
     pub(super) fn depthwise(
         &self,
@@ -57,8 +65,19 @@ impl Pack<'_> {
 
     pub(super) fn attention(&self, op: &program::Attention) -> Result<Attention, DraftError> {
         let map = self.program.shape(op.output);
+        let mut geometries = self.geometries.borrow_mut();
+        let known = geometries.iter().find(|geometry| geometry.fits(map, &op.windows)).cloned();
+        let geometry = match known {
+            Some(geometry) => geometry,
+            None => {
+                let geometry = Arc::new(Geometry::new(self.instructions, map, &op.windows)?);
+                geometries.push(Arc::clone(&geometry));
+                geometry
+            }
+        };
         let padding = op.padding.map(|padding| self.weight(padding)).transpose()?.unwrap_or_default();
-        Ok(Attention::new(self.instructions, (map, op.heads, &op.windows), &self.weight(op.bias)?, padding)?)
+        let table = self.weight(op.bias)?;
+        Ok(Attention::new(self.instructions, geometry, (map.channels, op.heads), &table, padding)?)
     }
 
     fn weight(&self, id: WeightId) -> Result<Vec<f32>, WeightError> {

@@ -25,8 +25,8 @@ pub(super) fn column_sums(
     grid.each(run.threads, output, |mut tile, _| {
         let lap = run.clock.lap();
         let mut sums = [0.0; TILE_CHANNELS];
-        for place in input[tile.rows.start * rows * channels..][..rows * channels].chunks_exact(channels) {
-            sums.iter_mut().zip(&place[tile.columns.clone()]).for_each(|(sum, x)| *sum += term(f64::from(*x)));
+        for place in input[tile.range().start * rows * channels..][..rows * channels].chunks_exact(channels) {
+            sums.iter_mut().zip(&place[tile.columns()]).for_each(|(sum, x)| *sum += term(f64::from(*x)));
         }
         tile.row(0).iter_mut().zip(&sums).for_each(|(out, sum)| *out = finish(*sum) as f32);
         lap.end(0);

@@ -58,15 +58,15 @@ pub(super) fn multiply<S: Simd>(
     let layout = weight.layout;
     let epilogue = epilogue.filter(|_| block + 1 == layout.blocks());
     let depth = layout.depths(block).len();
-    let panels = layout.panels_of(tile.columns.clone());
-    let runs = Groups::of(tile.rows.len(), kernel_rows::<S>());
+    let panels = layout.panels_of(tile.columns());
+    let runs = Groups::of(tile.height(), kernel_rows::<S>());
     let steps = (runs[0].count + runs[1].count) * (depth / STEP).max(1);
     for panel in panels.clone() {
         let (values, columns) = (weight.panel(block, panel), layout.panel_columns(panel));
         // the panel that comes next is asked for a little with each step
         let next = if panel + 1 < panels.end { weight.panel(block, panel + 1) } else { values };
         let mut ahead = Ahead { next: next.as_ptr(), step: next.len().div_ceil(steps.max(1)) };
-        let inside = columns.start - tile.columns.start..columns.end - tile.columns.start;
+        let inside = columns.start - tile.columns().start..columns.end - tile.columns().start;
         for groups in runs.iter().filter(|groups| groups.count > 0) {
             let operands = Operands { rows, depth, panel: values };
             let place = Place { groups: *groups, columns: inside.clone(), first: block == 0 };

@@ -74,14 +74,14 @@ impl WithSimd for Kernel<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { projection: Projection { source, linear, after }, input, memory, clock, mut tile } = self;
-        let (depth, rows) = (source.columns(), tile.rows.clone());
+        let (depth, rows) = (source.columns(), tile.range());
         let mut lap = clock.lap();
         source.fill(simd, input, &mut Tile::over(memory, rows, 0..depth, stride(depth)));
         lap.next(GATHER);
         linear.tile(simd, Rows::new(memory, stride(depth)), None, &mut tile);
         lap.next(PRODUCT);
         if let Some(norm) = after {
-            for row in 0..tile.rows.len() {
+            for row in 0..tile.height() {
                 norm.place(simd, tile.row(row));
             }
             lap.end(AFTER);

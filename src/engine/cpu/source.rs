@@ -88,24 +88,24 @@ impl WithSimd for Fill<'_, '_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { source, input, tile } = self;
-        let first = tile.rows.start;
+        let first = tile.range().start;
         match source {
             Source::Depthwise(depthwise) => depthwise.places(simd, input.all(), tile),
             Source::Norm(norm, channels) => {
                 let input = Rows::new(input.all(), *channels).from(first);
-                for row in 0..tile.rows.len() {
+                for row in 0..tile.height() {
                     let out = tile.row(row);
                     out.copy_from_slice(&input.row(row)[..*channels]);
                     norm.place(simd, out);
                 }
             }
             Source::Patches(patches) => {
-                for row in 0..tile.rows.len() {
+                for row in 0..tile.height() {
                     patches.gather(simd, input, first + row, tile.row(row));
                 }
             }
             Source::Merge(merge) => {
-                for row in 0..tile.rows.len() {
+                for row in 0..tile.height() {
                     merge.gather(simd, input, first + row, tile.row(row));
                 }
             }

@@ -25,10 +25,9 @@ pub(super) struct Grid {
 
 /// Some rows and columns of a matrix, to be written by one task.
 pub(super) struct Tile<'a> {
-    /// Which rows of the matrix.
-    pub(super) rows: Range<usize>,
-    /// Which of its columns.
-    pub(super) columns: Range<usize>,
+    /// Rows and columns of the matrix.
+    rows: Range<usize>,
+    columns: Range<usize>,
     /// The element at the first row and column.
     first: *mut f32,
     /// Elements from a row to the next.
@@ -41,7 +40,7 @@ impl Grid {
     /// panel of a weight, stays in the cache.
     pub(super) fn each(self, threads: &Threads, output: &mut [f32], task: impl Fn(Tile<'_>, Worker<'_>) + Sync) {
         let Self { rows, columns, tile_rows, tile_columns } = self;
-        assert_eq!(output.len(), rows * columns, "an output of {self:?}");
+        assert_eq!(Some(output.len()), rows.checked_mul(columns), "an output of {self:?}");
         let (down, across) = (rows.div_ceil(tile_rows), columns.div_ceil(tile_columns));
         let output = Shared(output.as_mut_ptr());
         threads.each(down * across, |index, worker| {
@@ -60,29 +59,27 @@ impl Grid {
     }
 }
 
-/// How the rows of an output of maps are dealt out: each to the one that owns it, and its columns in equal parts.
+/// How the places of an output of maps are dealt out: each to the owner of its row and its column, as windows own theirs, and its channels in
+/// equal parts.
 #[derive(Clone, Copy)]
 pub(super) struct Deal<'a> {
-    /// Of each row of a map, its owner.
-    pub(super) owners: &'a [usize],
-    /// Owners of a map.
-    pub(super) count: usize,
-    /// Columns of the output.
-    pub(super) columns: usize,
-    /// Columns of a part; the last may have fewer.
-    pub(super) parts: usize,
+    /// Of each row of a map, which of the owners down it belongs to; of each column, which of those across.
+    pub(super) owners: [&'a [usize]; 2],
+    /// Owners down and across.
+    pub(super) count: [usize; 2],
+    pub(super) channels: usize,
+    /// Channels of a part; the last may have fewer.
+    pub(super) part_channels: usize,
 }
 
-/// The rows of one owner in one map, and some of their columns, to be written by one task.
+/// The places of one owner in one map, and some of their channels, to be written by one task.
 pub(super) struct Hand<'a> {
-    /// Which map.
-    pub(super) image: usize,
-    /// Whose rows.
-    pub(super) owner: usize,
-    /// Which columns.
-    pub(super) columns: Range<usize>,
-    owners: &'a [usize],
-    /// The element at the map's first row and the first column.
+    image: usize,
+    /// Down and across.
+    owner: [usize; 2],
+    channels: Range<usize>,
+    owners: [&'a [usize]; 2],
+    /// The element at the map's first place and the first channel.
     first: *mut f32,
     stride: usize,
     output: PhantomData<&'a mut [f32]>,
@@ -91,21 +88,23 @@ pub(super) struct Hand<'a> {
 impl Deal<'_> {
     /// Runs `task` for each map, owner and part.
     pub(super) fn each(self, threads: &Threads, output: &mut [f32], task: impl Fn(Hand<'_>, Worker<'_>) + Sync) {
-        let map = self.owners.len() * self.columns;
-        assert!(map > 0 && output.len().is_multiple_of(map), "maps of {} rows", self.owners.len());
-        let (images, parts) = (output.len() / map, self.columns.div_ceil(self.parts));
+        let [rows, columns] = self.owners;
+        let map = rows.len() * columns.len() * self.channels;
+        assert!(map > 0 && output.len().is_multiple_of(map), "maps of {} × {} places", rows.len(), columns.len());
+        let (images, parts) = (output.len() / map, self.channels.div_ceil(self.part_channels));
+        let [down, across] = self.count;
         let output = Shared(output.as_mut_ptr());
-        threads.each(images * self.count * parts, |index, worker| {
-            let (image, owner, left) =
-                (index / parts / self.count, index / parts % self.count, index % parts * self.parts);
+        threads.each(images * down * across * parts, |index, worker| {
+            let (owner, left) = (index / parts % (down * across), index % parts * self.part_channels);
+            let image = index / parts / (down * across);
             let hand = Hand {
                 image,
-                owner,
-                columns: left..self.columns.min(left + self.parts),
+                owner: [owner / across, owner % across],
+                channels: left..self.channels.min(left + self.part_channels),
                 owners: self.owners,
-                // SAFETY: there are so many images and left < columns, so that the element lies in the slice.
+                // SAFETY: there are so many images and left < channels, so that the element lies in the slice.
                 first: unsafe { output.get().add(image * map + left) },
-                stride: self.columns,
+                stride: self.channels,
                 output: PhantomData,
             };
             task(hand, worker);
@@ -114,13 +113,33 @@ impl Deal<'_> {
 }
 
 impl Hand<'_> {
-    /// The columns of a row, counted through the map, which must be the owner's.
+    /// Which map.
+    pub(super) fn image(&self) -> usize {
+        self.image
+    }
+
+    /// Whose places, down and across.
+    pub(super) fn owner(&self) -> [usize; 2] {
+        self.owner
+    }
+
+    /// Which channels.
+    pub(super) fn channels(&self) -> Range<usize> {
+        self.channels.clone()
+    }
+
+    /// The channels of a place of the map, which must be the owner's.
     #[inline(always)]
-    pub(super) fn row(&mut self, row: usize) -> &mut [f32] {
-        assert!(self.owners[row] == self.owner, "row {row} belongs to {}, not to {}", self.owners[row], self.owner);
-        // SAFETY: the row lies in its map, for it has an owner; it is of this owner, and of no other task that has the same columns,
+    pub(super) fn place(&mut self, y: usize, x: usize) -> &mut [f32] {
+        let [rows, columns] = self.owners;
+        let owner = [rows[y], columns[x]];
+        assert!(owner == self.owner, "({y}, {x}) belongs to {owner:?}, not to {:?}", self.owner);
+        // SAFETY: the place lies in its map, for it has an owner; it is of this owner, and of no other task that has the same channels,
         // since `Deal::each` runs one for each map, owner and part. `&mut self` keeps a second slice of it away.
-        unsafe { std::slice::from_raw_parts_mut(self.first.add(row * self.stride), self.columns.len()) }
+        unsafe {
+            let first = self.first.add((y * columns.len() + x) * self.stride);
+            std::slice::from_raw_parts_mut(first, self.channels.len())
+        }
     }
 }
 
@@ -128,11 +147,29 @@ impl<'a> Tile<'a> {
     /// A tile that is a whole piece of memory, in which a row starts `stride` elements after the one before.
     pub(super) fn over(values: &'a mut [f32], rows: Range<usize>, columns: Range<usize>, stride: usize) -> Self {
         assert!(
-            columns.len() <= stride && rows.len() * stride <= values.len(),
+            columns.len() <= stride && rows.len().checked_mul(stride).is_some_and(|needed| needed <= values.len()),
             "{rows:?} of {stride} in {}",
             values.len()
         );
         Self { rows, columns, first: values.as_mut_ptr(), stride, output: PhantomData }
+    }
+
+    /// Which rows of the matrix.
+    #[inline(always)]
+    pub(super) fn range(&self) -> Range<usize> {
+        self.rows.clone()
+    }
+
+    /// How many they are.
+    #[inline(always)]
+    pub(super) fn height(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Which columns of the matrix.
+    #[inline(always)]
+    pub(super) fn columns(&self) -> Range<usize> {
+        self.columns.clone()
     }
 
     /// A row of the tile, counted from its top.
@@ -185,7 +222,7 @@ mod tests {
             let grid = Grid { rows: 21, columns: 10, tile_rows: 4, tile_columns: 4 };
             let mut output = vec![0.0; 21 * 10];
             grid.each(&threads, &mut output, |mut tile, _| {
-                let (rows, columns) = (tile.rows.clone(), tile.columns.clone());
+                let (rows, columns) = (tile.range(), tile.columns());
                 assert!(rows.len() <= 4 && columns.len() <= 4);
                 for (row, y) in rows.enumerate() {
                     for (value, x) in tile.row(row).iter_mut().zip(columns.clone()) {
@@ -199,16 +236,18 @@ mod tests {
     }
 
     #[test]
-    fn rows_are_dealt_out_once() {
+    fn places_are_dealt_out_once() {
+        let (rows, columns) = ([0, 1, 0], [1, 0, 1, 2]);
         for count in [1, 3] {
             let threads = Threads::new(count, 0).unwrap();
-            let deal = Deal { owners: &[0, 1, 0, 2, 1], count: 3, columns: 7, parts: 3 };
-            let mut output = vec![0.0; 2 * 5 * 7];
+            let deal = Deal { owners: [&rows, &columns], count: [2, 3], channels: 7, part_channels: 3 };
+            let mut output = vec![0.0; 2 * 12 * 7];
             deal.each(&threads, &mut output, |mut hand, _| {
-                let (image, owner, left) = (hand.image, hand.owner, hand.columns.start);
-                for row in (0..5).filter(|row| [0, 1, 0, 2, 1][*row] == owner) {
-                    for (column, value) in hand.row(row).iter_mut().enumerate() {
-                        *value += ((image * 5 + row) * 7 + left + column) as f32;
+                let (image, owner, left) = (hand.image(), hand.owner(), hand.channels().start);
+                let places = (0..12).map(|place| (place / 4, place % 4));
+                for (y, x) in places.filter(|(y, x)| [rows[*y], columns[*x]] == owner) {
+                    for (channel, value) in hand.place(y, x).iter_mut().enumerate() {
+                        *value += (((image * 3 + y) * 4 + x) * 7 + left + channel) as f32;
                     }
                 }
             });
@@ -218,10 +257,10 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "row 1 belongs to 1, not to 0")]
-    fn a_row_of_another_is_refused() {
-        let deal = Deal { owners: &[0, 1], count: 1, columns: 1, parts: 1 };
-        deal.each(&Threads::new(1, 0).unwrap(), &mut [0.0; 2], |mut hand, _| hand.row(1).fill(0.0));
+    #[should_panic(expected = "(0, 1) belongs to [0, 1], not to [0, 0]")]
+    fn a_place_of_another_is_refused() {
+        let deal = Deal { owners: [&[0], &[0, 1]], count: [1, 1], channels: 1, part_channels: 1 };
+        deal.each(&Threads::new(1, 0).unwrap(), &mut [0.0; 2], |mut hand, _| hand.place(0, 1).fill(0.0));
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! Each fast kernel against its naive twin in `engine/reference`, with every instruction set of this machine and on shapes
 //! that end inside vectors, panels, tiles and maps.
 
+use std::sync::Arc;
+
 use proptest::prelude::*;
 
 use super::aligned::Aligned;
-use super::attention::Attention;
+use super::attention::{Attention, Geometry};
 use super::block::Block;
 use super::depthwise::Depthwise;
 use super::epilogue::Epilogue;
@@ -318,8 +320,9 @@ fn check_attention(images: usize, (height, width): (usize, usize), (heads, dim):
     let table = numbers(windows.differences() * heads, 2);
     let padding = if windows.pads(map) { numbers(3 * map.channels, 3) } else { Vec::new() };
     let fast = |run: Run<'_>, input: &[f32], out: &mut [f32]| {
-        let of = (map, heads, &windows);
-        Attention::new(run.instructions, of, &table, padding.clone()).unwrap().run(run, input, out);
+        let geometry = Arc::new(Geometry::new(run.instructions, map, &windows).unwrap());
+        let of = (map.channels, heads);
+        Attention::new(run.instructions, geometry, of, &table, padding.clone()).unwrap().run(run, input, out);
     };
     let twin = |_, input: &Map| {
         reference::attention(input, heads, &windows, &table, Some(&padding[..]).filter(|padding| !padding.is_empty()))
@@ -338,6 +341,35 @@ fn attention() {
     check_attention(1, (12, 24), (1, 24), square(12, 6, false));
     check_attention(3, (5, 3), (2, 5), Windows { size: [5, 2], shift: [0, 1], pads_first: false });
     check_attention(1, (1, 1), (1, 1), square(1, 0, false));
+}
+
+#[test]
+fn attention_hides_nothing_that_is_not_finite() {
+    let (map, windows) = (Shape::map(4, 4, 8), Windows { size: [4, 4], shift: [0, 0], pads_first: false });
+    let output = |instructions: Instructions, values: &[f32], table: &[f32]| {
+        let (threads, mut out) = (Threads::new(1, MEMORY).unwrap(), vec![0.0; map.len()]);
+        let geometry = Arc::new(Geometry::new(instructions, map, &windows).unwrap());
+        let run = Run { instructions, threads: &threads, clock: Clock(None) };
+        Attention::new(instructions, geometry, (8, 2), table, Vec::new()).unwrap().run(run, values, &mut out);
+        out
+    };
+    let (values, table) = (numbers(3 * map.len(), 1), numbers(49 * 2, 2));
+    for instructions in Instructions::available() {
+        assert!(output(instructions, &values, &table).iter().all(|x| x.is_finite()), "{instructions}");
+        // a query, a key, a value, of the first place and head; a product that overflows; a bias
+        for (at, wrong) in [(0, f32::NAN), (8, f32::NAN), (16, f32::NAN), (0, f32::INFINITY), (8, 1e38)] {
+            let mut values = values.clone();
+            values[at] = wrong;
+            if wrong == 1e38 {
+                values[0] = 1e38;
+            }
+            let out = output(instructions, &values, &table);
+            assert!(!out[0].is_finite(), "{instructions}, {wrong} at {at}: {out:?}");
+        }
+        let mut table = table.clone();
+        table[24 * 2] = f32::NAN; // of a place and itself
+        assert!(output(instructions, &values, &table)[0].is_nan(), "{instructions}");
+    }
 }
 
 proptest! {

@@ -42,8 +42,11 @@ fn every_published_name_makes_a_program_for_images_of_whole_patches() {
             assert_eq!(fold(&program).check(), Ok(()), "{name} at {side}");
         }
     }
-    let error = model::Spec::published("swin_tiny").unwrap().program(InputSpec::imagenet(63)).unwrap_err();
-    assert_eq!(error.to_string(), "swin_tiny: images of 63×63 are no whole number of patches of 4");
+    for side in [0, 2, 63] {
+        let error = model::Spec::published("swin_tiny").unwrap().program(InputSpec::imagenet(side)).unwrap_err();
+        let expected = format!("swin_tiny: images of {side}×{side} are no whole number of patches of 4");
+        assert_eq!(error.to_string(), expected);
+    }
 }
 
 /// The windows of a stage's first two blocks.
