@@ -69,7 +69,7 @@ fn main() {
     let server = Runtime::new().unwrap();
     for name in &args.models {
         let program = Spec::published(name).unwrap().program(InputSpec::imagenet(SIDE)).unwrap();
-        let mut engine = executable(&program);
+        let mut engine = executable(&program, args.clients.max(1));
         let url = server.block_on(serve(name, program, args.max_batch));
         let mut rounds = Vec::new();
         for round in 0..=args.rounds {
@@ -101,8 +101,8 @@ fn threads() -> usize {
 }
 
 /// A model on an engine of its own.
-fn executable(program: &Program) -> Box<dyn Executable> {
-    let options = Options { max_batch: 32, threads: threads(), profile: false };
+fn executable(program: &Program, max_batch: usize) -> Box<dyn Executable> {
+    let options = Options { max_batch, threads: threads(), profile: false };
     let mut executable = Cpu::default().compile(program, &RandomWeights::new(program, 0), &options).unwrap();
     for slot in 0..options.max_batch {
         executable.stage(slot, Input::Rgb8(&vec![128; SIDE * SIDE * 3])).unwrap();

@@ -106,10 +106,13 @@ def main():
         opt, lambda s: (s + 1) / warm if s < warm else 0.5 * (1 + math.cos(math.pi * (s - warm) / (steps - warm))))
     mean_model = copy.deepcopy(model).eval()
     # an interrupted training goes on with the epoch that it was in
+    settings = {"architecture": a.architecture, "epochs": epochs, "batch": a.batch, "rate": rate}
     state, parts = a.out / "state.pt", {"model": model, "mean": mean_model, "opt": opt, "sched": sched}
     step, first, began = 0, 0, time.time()
     if state.exists():
         saved = torch.load(state)
+        if saved.get("settings", settings) != settings:
+            raise SystemExit(f"{state} is of another training, {saved['settings']}: delete it to begin anew")
         step, first = saved["step"], saved["epoch"]
         for name, part in parts.items():
             part.load_state_dict(saved[name])
@@ -132,7 +135,7 @@ def main():
                     m.lerp_(q, 1 - keep)
         print(f"epoch {epoch + 1}/{epochs} loss {loss.item():.3f} test {accuracy(mean_model, *test):.4f} "
               f"{time.time() - began:.0f} s", flush=True)
-        torch.save({"step": step, "epoch": epoch + 1} | {name: part.state_dict() for name, part in parts.items()}, state)
+        torch.save({"settings": settings, "step": step, "epoch": epoch + 1} | {name: part.state_dict() for name, part in parts.items()}, state)
 
     save_file({name: tensor.half().contiguous() for name, tensor in mean_model.state_dict().items()},
               a.out / "model.safetensors", metadata={"format": "pt"})
@@ -142,6 +145,7 @@ def main():
                                       crop_mode="center", mean=MEAN, std=STD, num_classes=len(LABELS),
                                       label_names=LABELS, license="mit"))
     (a.out / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+    state.unlink()
     print(f"{sum(q.numel() for q in model.parameters()):,} parameters, test top-1 {accuracy(mean_model, *test):.4f}")
 
 

@@ -148,7 +148,7 @@ fn bench_takes_a_published_name_for_the_published_network_and_a_folder_for_its_o
     let (code, error) = failure(&[&args[..], &["--size", "96"]].concat());
     assert_eq!(code, 64, "{error}");
     assert!(error.contains("--size is for architectures"), "{error}");
-    assert!(stdout(&["bench", "--help"]).contains("elsewhere is the demo model"));
+    assert!(stdout(&["bench", "--help"]).contains("elsewhere are the demo models"));
 }
 
 #[test]
@@ -169,9 +169,18 @@ fn what_makes_no_sense_exits_with_64_and_says_what_is_possible() {
         (&["bench", "--models", "convnext_tiny,convnext_tiny"], "convnext_tiny is named twice"),
         (&["bench", "--batch", "8,8"], "batch size 8 is named twice"),
         (&["bench", "--pair", "convnext_tiny"], "two different models are needed"),
+        (
+            &["bench", "--pair", "convnext_atto,swin_atto", "--pair", "convnext_atto,swin_atto"],
+            "pair convnext_atto,swin_atto is",
+        ),
+        (
+            &["bench", "--pair", "swin_atto,models/convnext_atto", "--pair", "swin_atto,convnext_atto"],
+            "model convnext_atto is",
+        ),
         (&["bench", "--pair", "swin_tiny,swin_tiny"], "two different models are needed"),
         (&["serve", "--baseline", "convnext_atto=resnet"], "no model resnet is served"),
         (&["serve", "--baseline", "swin_atto"], "MODEL=BASELINE"),
+        (&["serve", "--baseline", "convnext_atto=swin_atto,convnext_atto=swin_atto"], "convnext_atto has two"),
         (&["bench", "--batch", "0"], "1..=1024"),
         (&["bench", "--batch", "1025"], "1..=1024"),
         (&["bench", "--seconds", "0.01"], "0.1 to 3600"),

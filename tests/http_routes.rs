@@ -16,6 +16,7 @@ async fn models_are_listed_with_the_default_first() {
         assert_eq!((&first["input"]["height"], &first["input"]["width"]), (&4.into(), &4.into()));
         assert_eq!((&first["classes"], &first["device"]), (&CLASSES.into(), &"mock".into()));
         assert_eq!((&first["family"], &first["origin"]), (&"convnext".into(), &"mock".into()));
+        assert!(first["baseline"].is_null());
         for field in ["version", "architecture", "parameters", "macs", "max_batch"] {
             assert!(first.contains_key(field), "{field}");
         }

@@ -11,6 +11,8 @@ use crate::service::NamedModel;
 
 /// Side of the images that the papers' sizes and costs are given for.
 const PUBLISHED_SIDE: usize = 224;
+/// Where an architecture's weights are from, in words.
+const RANDOM: &str = "random weights";
 /// Random weights are the same in every run.
 const SEED: u64 = 0;
 
@@ -56,6 +58,9 @@ pub(super) fn pair(models: &mut [NamedModel], given: &[String]) -> anyhow::Resul
             let served: Vec<&str> = known.iter().map(|(name, _)| name.as_str()).collect();
             bail!("baseline {text:?}: no model {missing} is served; there are {}", served.join(", "));
         }
+        if given.iter().filter_map(|text| text.split_once('=')).filter(|(other, _)| *other == name).count() > 1 {
+            bail!("baseline {text:?}: {name} has two");
+        }
         for model in models.iter_mut().filter(|model| model.name == name) {
             model.baseline = Some(baseline.to_owned());
         }
@@ -79,6 +84,12 @@ pub(super) struct Network {
 }
 
 impl Network {
+    /// Whether it is an architecture as published, at the size of the published figures.
+    pub(super) fn is_published(&self) -> bool {
+        let input = self.program.input;
+        self.origin == RANDOM && (input.height, input.width) == (PUBLISHED_SIDE, PUBLISHED_SIDE)
+    }
+
     fn of(checkpoint: Checkpoint) -> Self {
         let Checkpoint { program, weights, origin, .. } = checkpoint;
         Self { program, weights, origin }
@@ -102,7 +113,7 @@ pub(super) fn network(text: &str, side: Option<usize>) -> anyhow::Result<Network
             }
             let program = spec.program(InputSpec::imagenet(side))?;
             let weights = Box::new(RandomWeights::new(&program, SEED));
-            Ok(Network { program, weights, origin: "random weights".to_owned() })
+            Ok(Network { program, weights, origin: RANDOM.to_owned() })
         }
     }
 }
@@ -121,4 +132,24 @@ pub(super) fn benchmarked(text: &str, side: Option<usize>) -> anyhow::Result<(St
         return Ok((name, Network::of(checkpoint)));
     }
     Ok((text.to_owned(), network(text, side.or(Some(PUBLISHED_SIDE)))?))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    /// The baselines of the demo models under other names, after `given`.
+    fn baselines(given: &[&str]) -> Vec<Option<String>> {
+        let mut models: Vec<NamedModel> = ["convnext_atto", "swin_atto"].map(|name| named(name).unwrap()).into();
+        models[0].name = "ours".to_owned();
+        pair(&mut models, &given.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>()).unwrap();
+        models.into_iter().map(|model| model.baseline).collect()
+    }
+
+    #[test]
+    fn a_convnext_has_its_swin_unless_another_is_given() {
+        assert_eq!(baselines(&[]), [Some("swin_atto".to_owned()), None]);
+        assert_eq!(baselines(&["swin_atto=ours"]), [Some("swin_atto".to_owned()), Some("ours".to_owned())]);
+    }
 }

@@ -3,10 +3,11 @@
 use convnext_server::engine::reference::Reference;
 use convnext_server::engine::{Engine, Input};
 use convnext_server::model::convnext::Spec;
-use convnext_server::program::{Program, RandomWeights, fold};
+use convnext_server::model::swin;
+use convnext_server::program::{InputSpec, Program, RandomWeights, fold};
 use proptest::prelude::*;
 
-use crate::{compile, engines, launch, pixels, program, relative_error, small_spec};
+use crate::{compile, engines, launch, pixels, program, relative_error, small_spec, small_swin, swin_program};
 
 /// The relative error of an engine's logits on a program against the reference's on another, the same network.
 fn error(engine: &dyn Engine, found: &Program, expected: &Program, seed: u64) -> f64 {
@@ -132,6 +133,83 @@ proptest! {
     fn any_network_on_any_input(spec in specs(), height in 16usize..48, width in 16usize..48, seed in any::<u64>()) {
         let spec = Spec { widths: spec.widths.iter().map(|w| w + 2).collect(), ..spec };
         let program = program(&spec, height, width);
+        for engine in engines() {
+            let error = error(engine.as_ref(), &program, &program, seed);
+            prop_assert!(error <= 1e-4, "{}: {error:.1e} of {spec:?} on {height}×{width}", engine.device());
+        }
+    }
+}
+
+/// Holds every engine to the reference.
+fn swin_agrees(what: &str, spec: &swin::Spec, height: usize, width: usize) {
+    let program = swin_program(spec, height, width);
+    for engine in engines() {
+        let error = error(engine.as_ref(), &program, &program, 7);
+        assert!(error <= 1e-5, "{what} on {}: {error:.1e}", engine.device());
+    }
+}
+
+#[test]
+fn swins_of_either_library_on_maps_that_windows_do_not_divide() {
+    swin_agrees("timm, 44×40", &small_swin(), 44, 40);
+    swin_agrees("timm, a side of one window", &small_swin(), 12, 60);
+    swin_agrees("timm, one place", &small_swin(), 4, 4);
+    let transformers = swin::Spec { dialect: swin::Dialect::Transformers, ..small_swin() };
+    swin_agrees("transformers, 44×40", &transformers, 44, 40);
+    swin_agrees("transformers, 24×60", &transformers, 24, 60);
+    swin_agrees("without a bias of qkv", &swin::Spec { qkv_bias: false, ..small_swin() }, 44, 40);
+}
+
+#[test]
+fn a_folded_swin_gives_the_logits_of_the_unfolded() {
+    // windows that divide the first stage's map only: norms before attention fold there and not in the second
+    let program = swin_program(&small_swin(), 64, 64);
+    let folded = fold(&program);
+    assert_ne!(folded, program, "something folds");
+    for engine in engines() {
+        let error = error(engine.as_ref(), &folded, &program, 3);
+        assert!(error <= 1e-5, "{}: {error:.1e}", engine.device());
+    }
+}
+
+prop_compose! {
+    fn swins()(
+        stages in 1usize..4,
+    )(
+        depths in prop::collection::vec(0usize..3, stages),
+        heads in prop::collection::vec(1usize..4, stages),
+        dims in prop::collection::vec(3usize..20, stages),
+        windows in prop::collection::vec([1usize..6, 1usize..6], stages),
+        classes in 4usize..20,
+        patch in 1usize..5,
+        expansion in 0.3f64..4.5,
+        qkv_bias in any::<bool>(),
+    ) -> swin::Spec {
+        let widths = heads.iter().zip(&dims).map(|(heads, dim)| heads * dim).collect();
+        swin::Spec { depths, widths, heads, windows, classes, patch, expansion, qkv_bias, ..small_swin() }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 30, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_swin_on_any_input(
+        spec in swins(),
+        (height, width) in (1usize..10, 1usize..10),
+        transformers in any::<bool>(),
+        seed in any::<u64>(),
+    ) {
+        let dialect = if transformers { swin::Dialect::Transformers } else { swin::Dialect::Timm };
+        // transformers' windows are square, and no larger than a map
+        let windows = spec.windows.iter().map(|[side, _]| [*side, *side]).collect();
+        let spec = if transformers { swin::Spec { windows, dialect, ..spec } } else { spec };
+        let input = InputSpec { height: height * spec.patch, width: width * spec.patch, ..InputSpec::imagenet(0) };
+        let Ok(program) = swin::program(&spec, input) else {
+            prop_assert!(transformers, "timm's windows fit every map");
+            return Ok(());
+        };
+        prop_assert_eq!(program.check(), Ok(()));
         for engine in engines() {
             let error = error(engine.as_ref(), &program, &program, seed);
             prop_assert!(error <= 1e-4, "{}: {error:.1e} of {spec:?} on {height}×{width}", engine.device());

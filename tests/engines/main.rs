@@ -11,6 +11,7 @@ use convnext_server::engine::cpu::{Cpu, Instructions};
 use convnext_server::engine::reference::Reference;
 use convnext_server::engine::{Engine, Executable, Input, Options};
 use convnext_server::model::convnext::{self, Spec};
+use convnext_server::model::swin;
 use convnext_server::program::{InputSpec, Program, RandomWeights, WeightSource};
 
 /// Every engine that runs on this machine, the CPU's with each of its instruction sets.
@@ -59,6 +60,31 @@ fn small_spec() -> Spec {
         eps: 1e-6,
         head_eps: 1e-6,
     }
+}
+
+/// A Swin of two stages with shifted windows, several heads, and channels of a head that are no whole vector.
+fn small_swin() -> swin::Spec {
+    swin::Spec {
+        name: "small".to_owned(),
+        depths: vec![2, 2],
+        widths: vec![36, 60],
+        heads: vec![3, 5],
+        windows: vec![[4, 4], [3, 3]],
+        classes: 11,
+        patch: 4,
+        expansion: 4.0,
+        qkv_bias: true,
+        eps: 1e-5,
+        fixed_eps: 1e-5,
+        dialect: swin::Dialect::Timm,
+    }
+}
+
+/// A Swin's program for images of `height` rows and `width` columns.
+fn swin_program(spec: &swin::Spec, height: usize, width: usize) -> Program {
+    let program = swin::program(spec, InputSpec { height, width, ..InputSpec::imagenet(0) }).expect("a network");
+    program.check().expect("holds together");
+    program
 }
 
 /// A program for images of `height` rows and `width` columns.

@@ -45,10 +45,7 @@ fn override_with(spec: &mut Spec, args: Section<'_>) -> Result<(), CheckpointErr
     // before the others, for all have something for each stage
     spec.depths = args.integers("depths")?.unwrap_or_else(|| spec.depths.clone());
     let stages = spec.depths.len();
-    spec.widths = match args.get("embed_dim") {
-        Some(Value::Array(_)) => args.integers("embed_dim")?.unwrap_or_default(),
-        _ => doubled(args.integer("embed_dim")?.unwrap_or(spec.widths[0]), stages),
-    };
+    spec.widths = doubled(args.integer("embed_dim")?.unwrap_or(spec.widths[0]), stages);
     spec.windows = windows(args, stages)?.unwrap_or_else(|| vec![spec.windows[0]; stages]);
     for (key, value) in args.entries() {
         match key {

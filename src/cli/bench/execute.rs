@@ -57,7 +57,7 @@ impl Bench<'_> {
         let times = alternate(cases.len(), self.time, run, before)?;
         let result = |((model, batch), times): (&(usize, usize), _)| {
             let Model { name, network } = &self.models[*model];
-            Case::new(name, &network.program, *batch, times)
+            Case::new(name, network, *batch, times)
         };
         Ok(Report {
             device: self.engine.device().to_owned(),

@@ -27,7 +27,7 @@ use crate::engine::Options;
 /// The end of the command's help: how it measures, for those who compare the figures.
 pub(super) const METHOD: &str = "\
 A MODEL is the name of a published architecture, with random weights at 224 pixels or --size. Here that goes for convnext_atto \
-too, which elsewhere is the demo model of 64 pixels: benchmarks compare with the published network. A folder with a checkpoint, \
+and swin_atto too, which elsewhere are the demo models of 64 pixels: benchmarks compare with the published network. A folder with a checkpoint, \
 or NAME=FOLDER, is measured with its own weights and size.
 
 A run is the engine's part of a batch: from normalised images in their slots to logits. Decoding, resizing and staging are not \
@@ -138,21 +138,22 @@ fn models(args: &Args) -> anyhow::Result<(Vec<Model>, Vec<Pair>)> {
         let pairs = Pair::among(&names);
         return Ok((models, pairs));
     }
-    // a model may be in several pairs, and a folder has another name than it is called by
-    let (mut models, mut pairs): (Vec<Model>, Vec<Pair>) = (Vec::new(), Vec::new());
-    let mut place = |text: &String| -> anyhow::Result<String> {
-        let model = resolve(text)?;
-        let name = model.name.clone();
-        if models.iter().all(|other| other.name != name) {
-            models.push(model);
+    // a model may be in several pairs; a folder's name may be another folder's too
+    let (mut models, mut texts): (Vec<Model>, Vec<&String>) = (Vec::new(), Vec::new());
+    for text in named.iter().flat_map(|pair| [&pair.model, &pair.baseline]) {
+        if !texts.contains(&text) {
+            models.push(resolve(text)?);
+            texts.push(text);
         }
-        Ok(name)
-    };
-    for pair in &named {
-        let pair = Pair { model: place(&pair.model)?, baseline: place(&pair.baseline)? };
-        once_each(&[&pair.model, &pair.baseline], "model")?;
-        pairs.push(pair);
     }
+    once_each(&models.iter().map(|model| &model.name).collect::<Vec<_>>(), "model")?;
+    let name = |text: &String| {
+        let index = texts.iter().position(|known| *known == text).unwrap_or_default();
+        models[index].name.clone()
+    };
+    let pairs: Vec<Pair> =
+        named.iter().map(|pair| Pair { model: name(&pair.model), baseline: name(&pair.baseline) }).collect();
+    once_each(&pairs.iter().map(|pair| format!("{},{}", pair.model, pair.baseline)).collect::<Vec<_>>(), "pair")?;
     Ok((models, pairs))
 }
 

@@ -89,11 +89,6 @@ impl Pair {
         };
         models.iter().filter_map(pair).collect()
     }
-
-    /// What the paper says of it.
-    pub(super) fn paper(&self) -> Option<&'static Paper> {
-        PAPER.iter().find(|paper| paper.model == self.model && paper.baseline == self.baseline)
-    }
 }
 
 /// `MODEL,BASELINE`.
@@ -147,8 +142,10 @@ impl<'a> Comparison<'a> {
         Self { model, baseline, ratios }
     }
 
-    pub(super) fn pair(&self) -> Pair {
-        Pair::new(&self.model.model, &self.baseline.model)
+    /// What the paper says of it: of these networks, and at this size.
+    pub(super) fn paper(&self) -> Option<&'static Paper> {
+        let [model, baseline] = [self.model, self.baseline].map(|case| case.published.then_some(case.model.as_str()));
+        PAPER.iter().find(|paper| Some(paper.model) == model && Some(paper.baseline) == baseline)
     }
 
     /// The median over the rounds.
@@ -177,7 +174,7 @@ impl<'a> Comparison<'a> {
             "ratio_high": high,
             "ratios": self.ratios,
             "cost_ratio": self.cost(),
-            "paper": self.pair().paper().map(Paper::json),
+            "paper": self.paper().map(Paper::json),
         })
     }
 }
@@ -188,10 +185,9 @@ pub(super) fn table(comparisons: &[Comparison<'_>]) -> String {
     table.load_style(presets::NOTHING);
     table.set_header(["pair", "batch", "ratio", "rounds", "MACs", "in the paper", "top-1"]);
     for comparison in comparisons {
-        let pair = comparison.pair();
-        let ([low, high], paper) = (comparison.spread(), pair.paper());
+        let ([low, high], paper) = (comparison.spread(), comparison.paper());
         table.add_row([
-            format!("{} / {}", pair.model, pair.baseline),
+            format!("{} / {}", comparison.model.model, comparison.baseline.model),
             comparison.model.batch.to_string(),
             format!("{:.2}×", comparison.ratio()),
             format!("{low:.2}–{high:.2}"),
@@ -202,13 +198,14 @@ pub(super) fn table(comparisons: &[Comparison<'_>]) -> String {
     }
     right_from(&mut table, 1);
     format!(
-        "{table}\n\nratio: images/s of the first over the second, round by round; median, least and most. Top-1: as published.\n"
+        "{table}\n\nratio: images/s of the first over the second, round by round; median, least and most. Beside them the paper's ratios and accuracies.\n"
     )
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
+    use super::super::report::Report;
     use super::super::report::tests::report;
     use super::*;
 
@@ -234,7 +231,18 @@ mod tests {
         }
         let pairs = Pair::among(&["swin_tiny", "convnext_tiny", "convnext_base", "resnet"]);
         assert_eq!(pairs, [Pair::new("convnext_tiny", "swin_tiny")]);
-        assert_eq!(pairs[0].paper().unwrap().ratios(), "1.02× on a V100, 1.47× on an A100");
+    }
+
+    #[test]
+    fn the_papers_figures_stand_beside_its_own_networks_only() {
+        let mut report = report(&[("convnext_tiny", "x", 1, 4.0), ("swin_tiny", "y", 1, 2.0)]);
+        let ratios = |report: &Report| {
+            let pairs = Pair::published();
+            Comparison::all(&pairs, &report.cases)[0].paper().map(Paper::ratios)
+        };
+        assert_eq!(ratios(&report).as_deref(), Some("1.02× on a V100, 1.47× on an A100"));
+        report.cases[1].published = false;
+        assert_eq!(ratios(&report), None);
     }
 
     #[test]

@@ -83,20 +83,17 @@ fn arrange(cases: &[Case]) -> (String, Vec<Group<'_>>) {
 }
 
 /// By pair and batch, the ratio above the two bars that it is of.
-fn arrange_pairs(report: &Report) -> (String, Vec<Group<'_>>) {
-    let group = |comparison: &Comparison<'_>| {
-        let (pair, [low, high]) = (comparison.pair(), comparison.spread());
-        let paper = pair.paper().map(|paper| format!("; in the paper {}", paper.ratios())).unwrap_or_default();
+fn arrange_pairs<'a>(report: &'a Report) -> (String, Vec<Group<'a>>) {
+    let group = |comparison: &Comparison<'a>| {
+        let [low, high] = comparison.spread();
+        let paper = comparison.paper().map(|paper| format!("; in the paper {}", paper.ratios())).unwrap_or_default();
         let heading = format!(
             "Batch {}: {:.2}×, by round {low:.2} to {high:.2}{paper}",
             comparison.model.batch,
             comparison.ratio()
         );
-        let rows = [&pair.model, &pair.baseline].into_iter().filter_map(|name| {
-            let same = |case: &&Case| case.model == *name && case.batch == comparison.model.batch;
-            report.cases.iter().find(same).map(|case| (case.model.clone(), case))
-        });
-        Group { heading: Some(heading), rows: rows.collect() }
+        let rows = [comparison.model, comparison.baseline].map(|case| (case.model.clone(), case));
+        Group { heading: Some(heading), rows: rows.to_vec() }
     };
     let groups = report.comparisons().iter().map(group).collect();
     ("Images per second, in pairs".to_owned(), groups)

@@ -7,8 +7,8 @@ use super::machine::Machine;
 use super::measure::{Times, median};
 use super::pair::{self, Comparison, Pair};
 use super::profile::Profile;
+use crate::cli::model_ref::Network;
 use crate::engine::Peak;
-use crate::program::Program;
 
 /// What a benchmark found, with all that it depends on.
 pub(super) struct Report {
@@ -40,14 +40,17 @@ pub(super) struct Case {
     pub(super) size: (usize, usize),
     /// Multiply-accumulates an image.
     pub(super) macs: u64,
+    /// The network that was published under this name, at the size of its figures.
+    pub(super) published: bool,
     pub(super) times: Times,
 }
 
 impl Case {
-    pub(super) fn new(name: &str, program: &Program, batch: usize, times: Times) -> Self {
+    pub(super) fn new(name: &str, network: &Network, batch: usize, times: Times) -> Self {
+        let program = &network.program;
         let size = (program.input.height, program.input.width);
         let (family, macs) = (program.family.clone(), program.cost().macs);
-        Self { model: name.to_owned(), family, batch, size, macs, times }
+        Self { model: name.to_owned(), family, batch, size, macs, published: network.is_published(), times }
     }
 
     /// The median over the rounds.
@@ -204,6 +207,7 @@ pub(super) mod tests {
             batch,
             size: (224, 224),
             macs: 500_000_000,
+            published: true,
             times: Times([0.9, 1.0, 1.25].map(|speed| vec![batch as f64 / (rate * speed)]).to_vec()),
         };
         Report {
