@@ -20,7 +20,7 @@ use rayon::prelude::*;
 
 const IMAGES: usize = 10_000;
 /// The demo models and how many of the 10,000 their cards say are right, measured with PyTorch and timm's own evaluation transform.
-const HITS_OF_THE_CARDS: [(&str, usize); 2] = [("convnext_atto", 9_071), ("swin_atto", 8_770)];
+const HITS_OF_THE_CARDS: [(&str, usize); 2] = [("convnext_atto", 9_071), ("swin_atto", 8_742)];
 /// 0.1 points.
 const TOLERANCE: usize = 10;
 const BATCH: usize = 50;

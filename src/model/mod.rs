@@ -71,7 +71,7 @@ pub fn names() -> Vec<&'static str> {
     convnexts.chain(swin::PUBLISHED.iter().map(|size| size.name)).collect()
 }
 
-/// The Swin that a ConvNeXt is measured against: the one that its authors chose, of about its cost.
+/// The Swin that a ConvNeXt is measured against: the one that its authors chose; for atto, which has none, ours of about its cost.
 #[must_use]
 pub fn baseline(name: &str) -> Option<&'static str> {
     let size = name.strip_prefix("convnext_")?;
