@@ -70,7 +70,7 @@ flags! {
     /// Address of HTTP; port 0 takes a free one [default: 127.0.0.1:8080]
     #[arg(long, env = "CONVNEXT_HTTP_ADDR", value_name = "ADDR:PORT")]
     http_addr: SocketAddr,
-    /// Largest batch; warm-up chooses the smallest that is as fast [default: 32]
+    /// Largest batch; warm-up chooses the smallest that is as fast, or a larger one that is short [default: 32]
     #[arg(long, env = "CONVNEXT_MAX_BATCH", value_name = "IMAGES")]
     max_batch: usize,
     /// How long an image waits for company while the device idles [default: 0s]

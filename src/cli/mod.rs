@@ -25,12 +25,12 @@ struct Cli {
 }
 
 const AFTER_HELP: &str = "\
-A MODEL is the name of a demo model (convnext_atto: ten kinds of clothing), a folder with config.json and model.safetensors
+A MODEL is the name of a demo model (convnext_atto or swin_atto: ten kinds of clothing), a folder with config.json and model.safetensors
 as timm or transformers publish them, or NAME=FOLDER. For inspect, verify and bench it may also be the name of an
 architecture (convnext_tiny, convnextv2_base, …), whose weights then are random.
 
 Try:
-  convnext serve                                      the demo model on http://127.0.0.1:8080
+  convnext serve                                      the demo models on http://127.0.0.1:8080
   convnext serve --models cats=./cats,convnext_atto   two models, the first by default
   convnext classify photo.jpg --top-k 3               labels on the terminal
   convnext inspect convnext_tiny                      operations, shapes, costs

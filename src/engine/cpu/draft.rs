@@ -190,7 +190,9 @@ impl Draft<'_> {
             }
             Op::Attention(op) => (Kernel::Attention(self.pack.attention(op)?), self.part(named, "attention")),
             Op::Pool(_) => (Kernel::Pool(shape), self.part(named, "pool")),
-            Op::Patchify(_) | Op::Depthwise(_) | Op::Norm(_) | Op::Merge(_) => unreachable!("sources of rows"),
+            Op::Patchify(_) | Op::Depthwise(_) | Op::Norm(_) | Op::Merge(_) => {
+                unreachable!("`next` makes sources of these")
+            }
         };
         self.steps.push((kernel, vec![part], access));
         Ok(())

@@ -1,4 +1,4 @@
-//! The CPU engine: f32, folded, threaded, on any machine. `plan` says what is fused, `tile` how work is cut.
+//! The CPU engine: f32, folded, threaded, on any machine. `draft` says what is fused, `tile` how work is cut.
 //!
 //! A batch of n equals n singles bit for bit, whatever the number of threads. Not here: queues (`service`).
 
