@@ -2,6 +2,11 @@
 
 pub mod alu;
 pub mod decode;
+pub mod driver;
 pub mod exec;
+pub mod launch;
+pub mod memory;
 pub mod parse;
+pub mod program;
+pub mod settings;
 pub mod warp;

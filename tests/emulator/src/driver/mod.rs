@@ -1,0 +1,1 @@
+//! The driver API as C programs see it: `libcuda.so`.

@@ -1,0 +1,108 @@
+//! What the environment asks of the emulator. Read once, when a client calls `cuInit`.
+
+use std::path::PathBuf;
+
+/// All of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// `CUDA_EMULATOR_SM`: the compute capability, 75, 80, 86, 89 or 90.
+    pub sm: u32,
+    /// `CUDA_EMULATOR_CHECKS=0`: only counts, and runs faster.
+    pub checks: bool,
+    /// `CUDA_EMULATOR_REPORT`: where the counters go, as JSON, when the client ends or resets its context.
+    pub report: Option<PathBuf>,
+    /// `CUDA_EMULATOR_FAULT`: a fault to bring about.
+    pub fault: Option<Planted>,
+    /// `CUDA_EMULATOR_SEED`: from where the order of warps and blocks and the errors of approximations are drawn; 0 for the natural order and
+    /// no errors.
+    pub seed: u64,
+    /// `CUDA_EMULATOR_THREADS`: how many blocks run at once.
+    pub threads: usize,
+}
+
+/// A fault that the client must live through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Planted {
+    /// `kernel:N`: the launch of this number, from 1, fails as if it had accessed memory that is none.
+    Kernel(u64),
+    /// `oom:N`: the allocation of this number finds no memory.
+    OutOfMemory(u64),
+    /// `lost:N`: with the launch of this number the device is lost.
+    Lost(u64),
+}
+
+/// The environment says what the emulator cannot do.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{variable}={value}: {needed}")]
+pub struct Error {
+    variable: &'static str,
+    value: String,
+    needed: &'static str,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        Self { sm: 80, checks: true, report: None, fault: None, seed: 1, threads }
+    }
+}
+
+impl Settings {
+    /// From variables that a function looks up.
+    ///
+    /// # Errors
+    /// The first variable that is not understood.
+    pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, Error> {
+        let mut settings = Self::default();
+        let number = |name: &'static str, needed: &'static str| match variable(name) {
+            None => Ok(None),
+            Some(value) => value.parse::<u64>().map(Some).map_err(|_| Error { variable: name, value, needed }),
+        };
+        if let Some(sm) = number("CUDA_EMULATOR_SM", SM)? {
+            settings.sm = u32::try_from(sm).ok().filter(|sm| [75, 80, 86, 89, 90].contains(sm)).ok_or_else(|| Error {
+                variable: "CUDA_EMULATOR_SM",
+                value: sm.to_string(),
+                needed: SM,
+            })?;
+        }
+        settings.checks = number("CUDA_EMULATOR_CHECKS", "0 or 1")?.is_none_or(|checks| checks != 0);
+        settings.seed = number("CUDA_EMULATOR_SEED", "a number")?.unwrap_or(settings.seed);
+        if let Some(threads) = number("CUDA_EMULATOR_THREADS", "a number of threads")? {
+            settings.threads = usize::try_from(threads).unwrap_or(1).max(1);
+        }
+        settings.report = variable("CUDA_EMULATOR_REPORT").map(PathBuf::from);
+        if let Some(value) = variable("CUDA_EMULATOR_FAULT") {
+            let planted = value.split_once(':').and_then(|(kind, number)| {
+                let number = number.parse().ok()?;
+                Some(match kind {
+                    "kernel" => Planted::Kernel(number),
+                    "oom" => Planted::OutOfMemory(number),
+                    "lost" => Planted::Lost(number),
+                    _ => return None,
+                })
+            });
+            let needed = "kernel:N, oom:N or lost:N";
+            settings.fault = Some(planted.ok_or(Error { variable: "CUDA_EMULATOR_FAULT", value, needed })?);
+        }
+        Ok(settings)
+    }
+}
+
+const SM: &str = "75, 80, 86, 89 or 90";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variables_are_read_and_what_is_not_understood_is_named() {
+        let read = |name: &'static str, value: &'static str| Settings::read(|asked| (asked == name).then(|| value.to_owned()));
+        assert_eq!(Settings::read(|_| None).unwrap(), Settings::default());
+        assert_eq!(read("CUDA_EMULATOR_SM", "89").unwrap().sm, 89);
+        assert_eq!(read("CUDA_EMULATOR_FAULT", "oom:3").unwrap().fault, Some(Planted::OutOfMemory(3)));
+        assert!(!read("CUDA_EMULATOR_CHECKS", "0").unwrap().checks);
+        let error = read("CUDA_EMULATOR_SM", "70").unwrap_err().to_string();
+        assert_eq!(error, "CUDA_EMULATOR_SM=70: 75, 80, 86, 89 or 90");
+        assert!(read("CUDA_EMULATOR_FAULT", "all").is_err());
+    }
+}
