@@ -1,6 +1,7 @@
 //! From the tree of a module to what executes: every name becomes a slot or an address, every instruction an operation. What does not exist,
 //! does not fit its operands or is not for the target is an error here, as ptxas would give it; nothing is skipped.
 
+pub mod features;
 pub mod names;
 pub mod types;
 

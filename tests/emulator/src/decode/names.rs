@@ -41,6 +41,8 @@ pub struct Names {
     carry: Slot,
     /// The architecture, as 80, that the module is for.
     pub target: u32,
+    /// The architecture of the card that runs it, which is at least the target; what `mma` adds up depends on it.
+    pub sm: u32,
     /// The module's version of PTX.
     pub version: (u32, u32),
 }
@@ -76,7 +78,7 @@ const SPECIALS: &[(&str, u32)] = &[
 ];
 
 impl Names {
-    /// None yet, for a module of this target and version.
+    /// None yet, for a module of this target and version, on a card of this target.
     pub fn new(target: u32, version: (u32, u32)) -> Self {
         let mut names = Self {
             scopes: vec![HashMap::new()],
@@ -86,6 +88,7 @@ impl Names {
             specials: HashMap::new(),
             carry: Slot::Predicate(0),
             target,
+            sm: target,
             version,
         };
         names.carry = names.scratch(Type::Pred);
