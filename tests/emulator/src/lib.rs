@@ -1,6 +1,7 @@
 //! A CUDA driver that executes PTX without a GPU. So far it reads PTX; it executes nothing yet.
 
 pub mod alu;
+pub mod count;
 pub mod decode;
 pub mod driver;
 pub mod exec;
