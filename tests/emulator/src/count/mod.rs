@@ -2,15 +2,21 @@
 //! follows from the counts. Everything here is computed; nothing is measured, and no cache is modelled.
 
 mod class;
+pub mod device;
+pub mod interval;
+pub mod report;
+pub mod sass;
 mod sectors;
+mod table;
 mod wavefronts;
 
 pub use class::{Class, Element, Tile, class};
+pub use report::{LaunchReport, Line, NonFinite, Report, Shape};
 pub use sectors::sectors;
 pub use wavefronts::{Access, Wavefronts, wavefronts};
 
 /// What one instruction of a kernel did in a launch, over all warps. Each worker adds up its own; they are merged at the end.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Count {
     /// How many warps executed it.
     pub executed: u64,

@@ -19,18 +19,18 @@ pub fn sectors(addresses: &[u64; LANES], mask: Mask, size: usize) -> u32 {
     // Inactive lanes repeat the active one before them, which adds nothing.
     let mut touched = [0; LANES];
     let mut before = addresses[mask.trailing_zeros() as usize] >> SECTOR;
-    let mut within = true;
+    let mut low = 0;
     let mut rising = true;
     for lane in 0..LANES {
-        let sector = addresses[lane] >> SECTOR;
         let active = mask >> lane & 1 == 1;
-        let sector = if active { sector } else { before };
-        within &= !active || addresses[lane].wrapping_add(size - 1) >> SECTOR == sector;
+        let sector = if active { addresses[lane] >> SECTOR } else { before };
+        low |= if active { addresses[lane] } else { 0 };
         rising &= sector >= before;
         touched[lane] = sector;
         before = sector;
     }
-    if !within {
+    let aligned = size.is_power_of_two() && size <= 1 << SECTOR && low & (size - 1) == 0;
+    if !aligned {
         return straddling(addresses, mask, size);
     }
     if !rising {

@@ -81,32 +81,32 @@ fn distinct(offsets: &[u32; LANES], mask: Mask, width: u32) -> bool {
     taken.count_ones() == mask.count_ones()
 }
 
-/// The passes of lanes that are served together: the most that any bank has to give.
+/// The passes of lanes that are served together: each takes from every bank the word that its first waiting lane wants.
 fn passes(offsets: &[u32; LANES], mask: Mask, width: u32, access: Access) -> u32 {
     let banks = 128_u32 >> width;
-    // The bank above the word, so that sorting brings the words of a bank together.
-    let mut wanted = [0; LANES];
-    let mut count = 0;
-    let mut left = mask;
-    while left != 0 {
-        let unit = offsets[left.trailing_zeros() as usize] >> width;
-        wanted[count] = (unit & (banks - 1)) << 27 | unit >> banks.trailing_zeros();
-        count += 1;
-        left &= left - 1;
+    let mut waiting = mask;
+    let mut passes = 0;
+    while waiting != 0 {
+        passes += 1;
+        let mut words = [0; LANES];
+        let mut open: u32 = 0;
+        let mut left = waiting;
+        while left != 0 {
+            let lane = left.trailing_zeros();
+            left &= left - 1;
+            let word = offsets[lane as usize] >> width;
+            let bank = word & (banks - 1);
+            let first = open >> bank & 1 == 0;
+            if first {
+                open |= 1 << bank;
+                words[bank as usize] = word;
+            }
+            if first || access != Access::Atomic && words[bank as usize] == word {
+                waiting &= !(1 << lane);
+            }
+        }
     }
-    let wanted = &mut wanted[..count];
-    wanted.sort_unstable();
-    let (mut most, mut run, mut before) = (0, 0, None);
-    for &word in &*wanted {
-        run = match before {
-            Some(last) if last == word => run + u32::from(access == Access::Atomic),
-            Some(last) if last >> 27 == word >> 27 => run + 1,
-            _ => 1,
-        };
-        before = Some(word);
-        most = most.max(run);
-    }
-    most
+    passes
 }
 
 #[cfg(test)]

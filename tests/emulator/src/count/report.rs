@@ -1,0 +1,227 @@
+//! What launches did, and the report of all launches of a process. Not here: what the counts mean for time (`interval`), and how they are
+//! shown to people (`table`).
+//!
+//! The report is JSON: `sm`, then `kernels`, one entry for each kernel and shape of launch, by name and shape. An entry has the fields of
+//! [`LaunchReport`], and `computed`, an [`Estimate`] for each card of that compute capability. Fields that count are sums over the `launches`
+//! launches of the entry. It says the same whatever order launches and blocks ran in.
+
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::path::Path;
+
+use serde::{Serialize, Serializer};
+
+use super::device::devices;
+use super::interval::{Estimate, estimate};
+use super::sass::Assembled;
+use super::{Class, Count};
+
+/// A kernel and how it was launched.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Shape {
+    /// The kernel's name.
+    pub kernel: String,
+    /// Blocks in x, y, z.
+    pub grid: [u32; 3],
+    /// Threads of a block in x, y, z.
+    pub block: [u32; 3],
+    /// Bytes of shared memory that the kernel declares.
+    pub static_shared: u64,
+    /// Bytes of shared memory that the launch adds.
+    pub dynamic_shared: u64,
+}
+
+impl Shape {
+    /// Blocks of a launch.
+    pub fn blocks(&self) -> u64 {
+        self.grid.iter().map(|&size| u64::from(size)).product()
+    }
+
+    /// Threads of a block.
+    pub fn threads(&self) -> u64 {
+        self.block.iter().map(|&size| u64::from(size)).product()
+    }
+
+    /// Warps of a block.
+    pub fn warps(&self) -> u64 {
+        self.threads().div_ceil(32)
+    }
+}
+
+/// An instruction of the PTX and what it did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Line {
+    /// In the PTX text, from 1.
+    pub line: usize,
+    /// What it is counted as.
+    pub class: Class,
+    /// Its name with modifiers.
+    pub text: String,
+    /// What it did.
+    #[serde(flatten)]
+    pub count: Count,
+}
+
+/// Where an infinity or a NaN came from first.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct NonFinite {
+    /// The block, counted x first.
+    pub block: u64,
+    /// The thread of the block, counted x first.
+    pub thread: u32,
+    /// The line of the PTX.
+    pub line: usize,
+    /// The instruction.
+    pub text: String,
+}
+
+/// What a launch did; or several of one shape, added up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LaunchReport {
+    /// The kernel and how it was launched.
+    #[serde(flatten)]
+    pub shape: Shape,
+    /// How many launches this is.
+    pub launches: u64,
+    /// Blocks that were run, over all launches; fewer than the grid has when blocks were sampled.
+    pub blocks_run: u64,
+    /// Bytes of global memory that were read, each once a launch, in whole sectors.
+    pub unique_read_bytes: u64,
+    /// Bytes of global memory that were written, each once a launch, in whole sectors.
+    pub unique_written_bytes: u64,
+    /// The first producer of a value that is not finite, by block and thread.
+    pub first_non_finite: Option<NonFinite>,
+    /// What instructions of each class did.
+    pub totals: BTreeMap<Class, Count>,
+    /// Every instruction of the kernel; in JSON those that were executed.
+    #[serde(serialize_with = "executed")]
+    pub lines: Vec<Line>,
+}
+
+/// Instructions that ran.
+fn executed<S: Serializer>(lines: &[Line], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(lines.iter().filter(|line| line.count.executed > 0))
+}
+
+impl LaunchReport {
+    /// Of a launch all of whose blocks ran, by what each instruction of its kernel did.
+    pub fn new(shape: Shape, lines: Vec<Line>) -> Self {
+        let mut totals = BTreeMap::<Class, Count>::new();
+        lines.iter().filter(|line| line.count.executed > 0).for_each(|line| {
+            totals.entry(line.class).or_default().add(&line.count);
+        });
+        Self {
+            blocks_run: shape.blocks(),
+            shape,
+            launches: 1,
+            unique_read_bytes: 0,
+            unique_written_bytes: 0,
+            first_non_finite: None,
+            totals,
+            lines,
+        }
+    }
+
+    /// What all instructions of the classes that are asked for did.
+    pub fn total(&self, of: impl Fn(Class) -> bool) -> Count {
+        let mut total = Count::default();
+        self.totals.iter().filter(|(class, _)| of(**class)).for_each(|(_, count)| total.add(count));
+        total
+    }
+
+    /// Whether another is of the same kernel, which its name alone does not say, launched alike.
+    fn alike(&self, other: &Self) -> bool {
+        let same = |(one, two): (&Line, &Line)| one.line == two.line && one.text == two.text;
+        self.shape == other.shape
+            && self.lines.len() == other.lines.len()
+            && self.lines.iter().zip(&other.lines).all(same)
+    }
+
+    /// Adds a launch that is alike.
+    fn add(&mut self, other: &Self) {
+        self.launches += other.launches;
+        self.blocks_run += other.blocks_run;
+        self.unique_read_bytes += other.unique_read_bytes;
+        self.unique_written_bytes += other.unique_written_bytes;
+        let found = [self.first_non_finite.take(), other.first_non_finite.clone()];
+        self.first_non_finite = found.into_iter().flatten().min();
+        for (class, count) in &other.totals {
+            self.totals.entry(*class).or_default().add(count);
+        }
+        for (line, other) in self.lines.iter_mut().zip(&other.lines) {
+            line.count.add(&other.count);
+        }
+    }
+
+    /// How entries are ordered: those that differ in their instructions only, by these.
+    fn order(&self, other: &Self) -> Ordering {
+        let lines = |report: &Self| report.lines.iter().map(|line| (line.line, line.text.clone())).collect::<Vec<_>>();
+        self.shape.cmp(&other.shape).then_with(|| lines(self).cmp(&lines(other)))
+    }
+}
+
+/// What all launches of a process did.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Report {
+    /// The compute capability that was emulated.
+    pub sm: u32,
+    /// One entry for each kernel and shape, ordered.
+    pub kernels: Vec<LaunchReport>,
+    /// What the assembler made of kernels, by their names, where it is known.
+    pub assembled: BTreeMap<String, Assembled>,
+}
+
+impl Report {
+    /// Of no launch yet.
+    pub fn new(sm: u32) -> Self {
+        Self { sm, kernels: Vec::new(), assembled: BTreeMap::new() }
+    }
+
+    /// Adds a launch.
+    pub fn add(&mut self, launch: LaunchReport) {
+        if let Some(entry) = self.kernels.iter_mut().find(|entry| entry.alike(&launch)) {
+            entry.add(&launch);
+        } else {
+            let at = self.kernels.partition_point(|entry| entry.order(&launch) == Ordering::Less);
+            self.kernels.insert(at, launch);
+        }
+    }
+
+    /// The time of one launch of an entry on each card of the capability.
+    pub fn estimates(&self, entry: &LaunchReport) -> Vec<Estimate> {
+        let assembled = self.assembled.get(&entry.shape.kernel);
+        devices(self.sm).map(|device| estimate(device, entry, assembled)).collect()
+    }
+
+    /// Writes it as JSON.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub fn write(&self, path: &Path) -> io::Result<()> {
+        let mut file = io::BufWriter::new(std::fs::File::create(path)?);
+        serde_json::to_writer(&mut file, self)?;
+        file.write_all(b"\n")?;
+        file.flush()
+    }
+}
+
+impl Serialize for Report {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Entry<'a> {
+            #[serde(flatten)]
+            counted: &'a LaunchReport,
+            computed: Vec<Estimate>,
+        }
+        #[derive(Serialize)]
+        struct Whole<'a> {
+            note: &'static str,
+            sm: u32,
+            kernels: Vec<Entry<'a>>,
+        }
+        let entries = self.kernels.iter().map(|counted| Entry { counted, computed: self.estimates(counted) });
+        let note = "computed by an emulator, not measured";
+        Whole { note, sm: self.sm, kernels: entries.collect() }.serialize(serializer)
+    }
+}
