@@ -1,5 +1,16 @@
-//! A launch: a grid of blocks of a kernel, run to its end.
+//! A launch: a grid of blocks of a kernel, run to its end on as many threads as there are to be had.
 
+use std::collections::VecDeque;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Mutex, PoisonError};
+
+use crate::count::Count;
+use crate::count::device::devices;
+use crate::exec::block::Block;
+use crate::exec::grid::{Fault, Grid};
+use crate::exec::op::Action;
+use crate::exec::order::Released;
 use crate::memory::Memory;
 use crate::program::Kernel;
 use crate::settings::Settings;
@@ -27,10 +38,165 @@ pub struct Failure {
     pub message: String,
 }
 
+/// What a launch did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// By instruction of the kernel's code.
+    pub counts: Vec<Count>,
+    /// Sectors of 32 bytes of global memory that were read, and that were written, at least once.
+    pub unique: [u64; 2],
+    /// The first fraction that was no finite number: its instruction, its block and its thread.
+    pub infinite: Option<(usize, u64, u32)>,
+}
+
+/// Instructions of a block before another one has its turn, so that a block may wait for one that has not begun.
+const BUDGET: u64 = 1 << 22;
+
 /// Runs a launch to its end.
 ///
 /// # Errors
 /// The first thing that a check found.
-pub fn run(_kernel: &Kernel, _launch: &Launch, _memory: &Memory, _settings: &Settings) -> Result<(), Failure> {
-    Err(Failure { code: 719, message: "not yet".to_owned() })
+pub fn run(kernel: &Kernel, launch: &Launch, memory: &Memory, settings: &Settings) -> Result<Outcome, Failure> {
+    let orders = kernel.code.ops.iter().any(|op| match &op.action {
+        Action::Fence(device) => *device,
+        Action::Atomic(atomic) => atomic.acquire || atomic.release,
+        Action::Load(load) => load.acquire,
+        Action::Store(store) => store.release,
+        _ => false,
+    });
+    let number = memory.next_launch();
+    let grid = Grid {
+        code: &kernel.code,
+        allocations: memory.live(),
+        memory,
+        launch: number,
+        grid: launch.grid,
+        block: launch.block,
+        parameters: &launch.parameters,
+        shared: [kernel.static_shared as usize, dynamic(kernel, launch)],
+        checks: settings.checks,
+        seed: if settings.seed == 0 { 0 } else { settings.seed.wrapping_add(u64::from(number) << 32) },
+        multiprocessors: devices(settings.sm).next().map_or(1, |device| device.multiprocessors),
+        released: Released::default(),
+        orders,
+        stop: AtomicBool::new(false),
+    };
+    let blocks = Blocks::new(launch.grid.iter().map(|size| u64::from(*size)).product(), grid.seed);
+    let workers = settings.threads.min(usize::try_from(blocks.count).unwrap_or(usize::MAX)).max(1);
+    let results: Vec<Result<Outcome, Fault>> = std::thread::scope(|scope| {
+        let others: Vec<_> = (1..workers).map(|_| scope.spawn(|| work(&grid, &blocks))).collect();
+        let own = work(&grid, &blocks);
+        let others =
+            others.into_iter().map(|other| other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        std::iter::once(own).chain(others).collect()
+    });
+    let mut all = Outcome { counts: vec![Count::default(); kernel.code.ops.len()], ..Outcome::default() };
+    for result in results {
+        let one = result.map_err(|fault| Failure { code: fault.code, message: message(kernel, &grid, &fault) })?;
+        all.counts.iter_mut().zip(&one.counts).for_each(|(all, one)| all.add(one));
+        all.unique = [all.unique[0] + one.unique[0], all.unique[1] + one.unique[1]];
+        all.infinite = all.infinite.or(one.infinite);
+    }
+    Ok(all)
+}
+
+/// Dynamic shared memory begins at a multiple of 16 behind the static.
+fn dynamic(kernel: &Kernel, launch: &Launch) -> usize {
+    let gap = if launch.shared == 0 { 0 } else { kernel.static_shared.next_multiple_of(16) - kernel.static_shared };
+    launch.shared as usize + gap as usize
+}
+
+/// Blocks that have not begun, and those that had their turn and have not ended.
+struct Blocks {
+    count: u64,
+    step: u64,
+    first: u64,
+    state: Mutex<State>,
+}
+
+struct State {
+    next: u64,
+    suspended: VecDeque<Block>,
+}
+
+impl Blocks {
+    /// In an order drawn from a seed; in their own for 0.
+    fn new(count: u64, seed: u64) -> Self {
+        let common = |mut a: u64, mut b: u64| {
+            while b != 0 {
+                (a, b) = (b, a % b);
+            }
+            a
+        };
+        let drawn = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
+        let step = match seed {
+            0 => 1,
+            _ => (drawn % count.max(1)..).find(|step| common(*step, count) == 1).unwrap_or(1),
+        };
+        let first = if seed == 0 { 0 } else { drawn % count.max(1) };
+        Self { count, step, first, state: Mutex::new(State { next: 0, suspended: VecDeque::new() }) }
+    }
+
+    /// A block to begin, or one to go on with.
+    fn take(&self) -> Option<Result<u64, Block>> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.next < self.count {
+            let index = u128::from(state.next);
+            state.next += 1;
+            let number = (index * u128::from(self.step) + u128::from(self.first)) % u128::from(self.count);
+            return Some(Ok(number as u64));
+        }
+        state.suspended.pop_front().map(Err)
+    }
+
+    fn suspend(&self, block: Block) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).suspended.push_back(block);
+    }
+}
+
+/// Runs blocks until none is left.
+fn work(grid: &Grid<'_>, blocks: &Blocks) -> Result<Outcome, Fault> {
+    let mut outcome = Outcome { counts: vec![Count::default(); grid.code.ops.len()], ..Outcome::default() };
+    while let Some(next) = blocks.take() {
+        if grid.stop.load(Relaxed) {
+            break;
+        }
+        let mut block = match next {
+            Ok(number) => Block::new(grid, number, vec![Count::default(); grid.code.ops.len()]),
+            Err(block) => block,
+        };
+        match block.run(grid, BUDGET) {
+            Ok(true) => {
+                let team = block.finish();
+                outcome.counts.iter_mut().zip(&team.counts).for_each(|(all, one)| all.add(one));
+                outcome.unique = [outcome.unique[0] + team.unique[0], outcome.unique[1] + team.unique[1]];
+                let place = |(op, thread)| (op, team.number, thread as u32);
+                outcome.infinite = outcome.infinite.or(team.infinite.map(place));
+            }
+            Ok(false) => blocks.suspend(block),
+            Err(mut fault) => {
+                grid.stop.store(true, Relaxed);
+                fault.text = format!("{}: {}", place(grid, block.finish().number, fault.thread), fault.text);
+                return Err(fault);
+            }
+        }
+    }
+    Ok(outcome)
+}
+
+/// `block (1, 0, 0), thread (37, 0, 0)`
+fn place(grid: &Grid<'_>, block: u64, thread: Option<usize>) -> String {
+    let [x, y, _] = grid.grid.map(u64::from);
+    let block = format!("block ({}, {}, {})", block % x, block / x % y, block / x / y);
+    let [x, y, _] = grid.block.map(|size| size as usize);
+    match thread {
+        None => block,
+        Some(thread) => format!("{block}, thread ({}, {}, {})", thread % x, thread / x % y, thread / x / y),
+    }
+}
+
+fn message(kernel: &Kernel, grid: &Grid<'_>, fault: &Fault) -> String {
+    let op = grid.code.ops.get(fault.op);
+    let at = op.map_or_else(String::new, |op| format!(", line {}, {}", op.line, op.text));
+    format!("kernel {}{at}: {}", kernel.name, fault.text)
 }

@@ -59,11 +59,10 @@ impl Settings {
             Some(value) => value.parse::<u64>().map(Some).map_err(|_| Error { variable: name, value, needed }),
         };
         if let Some(sm) = number("CUDA_EMULATOR_SM", SM)? {
-            settings.sm = u32::try_from(sm).ok().filter(|sm| [75, 80, 86, 89, 90].contains(sm)).ok_or_else(|| Error {
-                variable: "CUDA_EMULATOR_SM",
-                value: sm.to_string(),
-                needed: SM,
-            })?;
+            settings.sm = u32::try_from(sm)
+                .ok()
+                .filter(|sm| [75, 80, 86, 89, 90].contains(sm))
+                .ok_or_else(|| Error { variable: "CUDA_EMULATOR_SM", value: sm.to_string(), needed: SM })?;
         }
         settings.checks = number("CUDA_EMULATOR_CHECKS", "0 or 1")?.is_none_or(|checks| checks != 0);
         settings.seed = number("CUDA_EMULATOR_SEED", "a number")?.unwrap_or(settings.seed);
@@ -96,7 +95,8 @@ mod tests {
 
     #[test]
     fn variables_are_read_and_what_is_not_understood_is_named() {
-        let read = |name: &'static str, value: &'static str| Settings::read(|asked| (asked == name).then(|| value.to_owned()));
+        let read =
+            |name: &'static str, value: &'static str| Settings::read(|asked| (asked == name).then(|| value.to_owned()));
         assert_eq!(Settings::read(|_| None).unwrap(), Settings::default());
         assert_eq!(read("CUDA_EMULATOR_SM", "89").unwrap().sm, 89);
         assert_eq!(read("CUDA_EMULATOR_FAULT", "oom:3").unwrap().fault, Some(Planted::OutOfMemory(3)));

@@ -38,8 +38,7 @@ pub(super) fn decode(instruction: &Instruction, names: &mut Names) -> Result<Opt
     };
     let address = address(instruction, names, operand(instruction, first)?, found.space)?;
     let value = names.source(instruction, operand(instruction, first + 1)?, ty)?;
-    let second =
-        if sources == 2 { names.source(instruction, operand(instruction, first + 2)?, ty)? } else { value };
+    let second = if sources == 2 { names.source(instruction, operand(instruction, first + 2)?, ty)? } else { value };
     Ok(Some(Action::Atomic(Atomic {
         address,
         size: ty.bytes() as usize,
@@ -59,7 +58,9 @@ fn change(operation: &str, ty: Type) -> Option<(Change, Change)> {
     let bits = ty.bits();
     let integer = matches!(bits, 32 | 64) && !matches!(ty, Type::F32 | Type::F64 | Type::F16x2 | Type::Bf16x2);
     match (operation, ty) {
-        ("cas", Type::B16 | Type::B32 | Type::B64) => both(|old, expected, new| if old == expected { new } else { old }),
+        ("cas", Type::B16 | Type::B32 | Type::B64) => {
+            both(|old, expected, new| if old == expected { new } else { old })
+        }
         ("exch", Type::B32 | Type::B64) => both(|_, new, _| new),
         ("and", Type::B32 | Type::B64) => both(|old, by, _| old & by),
         ("or", Type::B32 | Type::B64) => both(|old, by, _| old | by),

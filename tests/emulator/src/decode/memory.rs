@@ -206,7 +206,8 @@ fn matrix(instruction: &Instruction, names: &mut Names) -> Result<Matrix, Fault>
             other => words.push(other),
         }
     }
-    if words != ["sync", "aligned", "m8n8", "shared", "b16"] && words != ["sync", "aligned", "m8n8", "b16"] || count == 0
+    if words != ["sync", "aligned", "m8n8", "shared", "b16"] && words != ["sync", "aligned", "m8n8", "b16"]
+        || count == 0
     {
         return Err(Fault::Unknown(written(instruction)));
     }

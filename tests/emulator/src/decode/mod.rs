@@ -1,7 +1,12 @@
 //! From the tree of a module to what executes: every name becomes a slot or an address, every instruction an operation. What does not exist,
 //! does not fit its operands or is not for the target is an error here, as ptxas would give it; nothing is skipped.
 
+mod atomic;
+mod control;
 pub mod features;
+pub(crate) mod kernel;
+pub(crate) mod layout;
+mod memory;
 pub mod names;
 pub mod types;
 

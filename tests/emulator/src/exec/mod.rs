@@ -1,6 +1,19 @@
 //! A warp's registers, and what executes on them.
 
+mod access;
+mod barrier;
+pub mod block;
+mod call;
+pub mod clocks;
+mod copies;
+pub mod grid;
+mod local;
+pub mod op;
+pub mod order;
 pub mod registers;
+pub mod shared;
+mod special;
+pub mod warp;
 
 use registers::{Mask, Registers};
 

@@ -122,9 +122,12 @@ impl Registers {
                 if mask == Mask::MAX {
                     *words = std::array::from_fn(|lane| values[lane].to_word());
                 } else {
-                    *words = std::array::from_fn(|lane| {
-                        if mask >> lane & 1 == 1 { values[lane].to_word() } else { words[lane] }
-                    });
+                    *words =
+                        std::array::from_fn(
+                            |lane| {
+                                if mask >> lane & 1 == 1 { values[lane].to_word() } else { words[lane] }
+                            },
+                        );
                 }
             }
             Slot::Long(index) => {
@@ -132,9 +135,12 @@ impl Registers {
                 if mask == Mask::MAX {
                     *longs = std::array::from_fn(|lane| values[lane].to_bits64());
                 } else {
-                    *longs = std::array::from_fn(|lane| {
-                        if mask >> lane & 1 == 1 { values[lane].to_bits64() } else { longs[lane] }
-                    });
+                    *longs =
+                        std::array::from_fn(
+                            |lane| {
+                                if mask >> lane & 1 == 1 { values[lane].to_bits64() } else { longs[lane] }
+                            },
+                        );
                 }
             }
             Slot::Predicate(_) => {

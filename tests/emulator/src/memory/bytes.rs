@@ -1,7 +1,10 @@
 //! Bytes that many threads read and write at once, as a GPU's do. Every access is a relaxed atomic of its width, so that a kernel with a race
 //! has a wrong result, and the emulator stays defined.
 
-#![expect(unsafe_code, reason = "memory that the client of a driver shares, and atomics of every width on the same bytes")]
+#![expect(
+    unsafe_code,
+    reason = "memory that the client of a driver shares, and atomics of every width on the same bytes"
+)]
 
 use std::alloc::{Layout, alloc, dealloc};
 use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering::Relaxed};

@@ -119,7 +119,8 @@ impl Memory {
     /// When there is no room, on the device or on this machine.
     pub fn allocate(&self, size: u64, kind: Kind) -> Result<Arc<Allocation>, Error> {
         let mut map = self.map.write().unwrap_or_else(PoisonError::into_inner);
-        let refusal = |used: u64| Error::OutOfMemory { asked: size, free: self.capacity - used, capacity: self.capacity };
+        let refusal =
+            |used: u64| Error::OutOfMemory { asked: size, free: self.capacity - used, capacity: self.capacity };
         let counted = if kind == Kind::Pinned { 0 } else { size };
         if size > self.capacity || counted > self.capacity - map.used {
             return Err(refusal(map.used));

@@ -55,7 +55,7 @@ const LAUNCH_BITS: u32 = 10;
 const BLOCK_BITS: u32 = 32 - LAUNCH_BITS;
 
 /// After so many launches numbers come round, and shadows must forget.
-pub const LAUNCHES: u32 = (1 << LAUNCH_BITS) - 1;
+pub(super) const LAUNCHES: u32 = (1 << LAUNCH_BITS) - 1;
 
 /// Read by more than one block.
 const SEVERAL: u32 = (1 << BLOCK_BITS) - 1;
@@ -87,6 +87,8 @@ pub struct Shadow {
     size: usize,
     writers: [OnceLock<Box<[AtomicU32]>>; 5],
     readers: [OnceLock<Box<[AtomicU32]>>; 5],
+    /// The last launch that read, and that wrote, each sector of 32 bytes.
+    sectors: [OnceLock<Box<[AtomicU32]>>; 2],
 }
 
 /// Another block was there in the same launch.
@@ -103,12 +105,32 @@ pub enum Conflict {
 impl Shadow {
     /// Nobody was there.
     pub fn new(size: usize) -> Self {
-        Self { size, writers: Default::default(), readers: Default::default() }
+        Self { size, writers: Default::default(), readers: Default::default(), sectors: Default::default() }
     }
 
     fn entries<'a>(&self, all: &'a [OnceLock<Box<[AtomicU32]>>; 5], granule: usize) -> &'a [AtomicU32] {
         let log = (granule.trailing_zeros() as usize).min(4);
         all[log].get_or_init(|| zeroed_words(self.size.div_ceil(granule) + 16))
+    }
+
+    /// Whether a sector of 32 bytes is read for the first time in a launch.
+    #[inline(always)]
+    pub fn first_read(&self, launch: u32, offset: usize) -> bool {
+        self.first(0, launch, offset)
+    }
+
+    /// Whether a sector of 32 bytes is written for the first time in a launch.
+    #[inline(always)]
+    pub fn first_written(&self, launch: u32, offset: usize) -> bool {
+        self.first(1, launch, offset)
+    }
+
+    #[inline(always)]
+    fn first(&self, direction: usize, launch: u32, offset: usize) -> bool {
+        let sectors = self.sectors[direction].get_or_init(|| zeroed_words(self.size / 32 + 1));
+        let sector = &sectors[offset / 32];
+        let launch = launch.wrapping_add(1);
+        sector.load(Relaxed) != launch && sector.swap(launch, Relaxed) != launch
     }
 
     /// Forgets everything, before launch numbers come round.

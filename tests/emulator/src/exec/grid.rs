@@ -1,0 +1,105 @@
+//! What all blocks of a launch share, and what a team of warps, a block, has in common.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use super::barrier::Barriers;
+use super::clocks::Clocks;
+use super::op::Code;
+use super::order::{Order, Released};
+use super::shared::Shared;
+use crate::count::Count;
+use crate::memory::{Allocation, Memory, Worker};
+
+/// A launch as its blocks see it.
+pub struct Grid<'a> {
+    /// The kernel.
+    pub code: &'a Code,
+    /// Its allocations, by address.
+    pub allocations: Vec<Arc<Allocation>>,
+    /// For messages about addresses that are none.
+    pub memory: &'a Memory,
+    /// The launch's number.
+    pub launch: u32,
+    /// Blocks in x, y, z.
+    pub grid: [u32; 3],
+    /// Threads of a block.
+    pub block: [u32; 3],
+    /// The block of parameters.
+    pub parameters: &'a [u8],
+    /// Static and dynamic bytes.
+    pub shared: [usize; 2],
+    /// Whether anything is checked that hardware does not.
+    pub checks: bool,
+    /// Of all that is drawn by lot; 0 for the natural order.
+    pub seed: u64,
+    /// Multiprocessors of the device, and warps of one.
+    pub multiprocessors: u32,
+    /// What blocks have released.
+    pub released: Released,
+    /// Whether the kernel has what orders blocks: fences, acquiring or releasing atomics.
+    pub orders: bool,
+    /// A block has failed: the others need not go on.
+    pub stop: AtomicBool,
+}
+
+impl Grid<'_> {
+    /// The allocation with these bytes.
+    #[inline(always)]
+    pub fn find(&self, address: u64, size: u64) -> Option<&Allocation> {
+        let after = self.allocations.partition_point(|allocation| allocation.address <= address);
+        let found = self.allocations[..after].last()?;
+        found.contains(address, size).then_some(&**found)
+    }
+
+    /// Threads of a block.
+    pub fn threads(&self) -> usize {
+        self.block.iter().map(|size| *size as usize).product()
+    }
+}
+
+/// What the warps of a block share.
+pub struct Team {
+    /// The block's number, x fastest.
+    pub number: u64,
+    /// As shadows of memory name it.
+    pub worker: Worker,
+    /// Shared memory.
+    pub shared: Shared,
+    /// What is ordered.
+    pub clocks: Clocks,
+    /// Barriers.
+    pub barriers: Barriers,
+    /// Order among blocks.
+    pub order: Order,
+    /// What each instruction did.
+    pub counts: Vec<Count>,
+    /// Sectors of global memory that nobody in the launch had read, or written, before.
+    pub unique: [u64; 2],
+    /// The first value that is not finite: the instruction and the thread.
+    pub infinite: Option<(usize, usize)>,
+    /// Threads that have not ended.
+    pub live: u32,
+}
+
+/// Why a block cannot go on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// `CUresult`
+    pub code: u32,
+    /// The instruction.
+    pub op: usize,
+    /// The thread, by its number in the block, where it is one thread's.
+    pub thread: Option<usize>,
+    /// What is wrong.
+    pub text: String,
+}
+
+/// `CUresult` of an access to memory that is none.
+pub const ILLEGAL_ADDRESS: u32 = 700;
+/// `CUresult` of waiting for what never comes; hardware hangs.
+pub const TIMEOUT: u32 = 702;
+/// `CUresult` of a misaligned access.
+pub const MISALIGNED: u32 = 716;
+/// `CUresult` of what the emulator finds and hardware would pass over.
+pub const LAUNCH_FAILED: u32 = 719;

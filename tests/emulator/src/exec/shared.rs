@@ -1,0 +1,213 @@
+//! The shared memory of a block, with what is known of each granule: who wrote it and when, who read it, whether a `cp.async` is still on its
+//! way to it. Not here: bank conflicts (`count`).
+
+use super::clocks::{Clocks, Thread};
+
+/// Bytes and their shadow.
+pub struct Shared {
+    bytes: Vec<u8>,
+    granule: usize,
+    warps: usize,
+    /// Empty without checks.
+    writers: Vec<Writer>,
+    /// `[granule][warp]`
+    readers: Vec<Reader>,
+}
+
+/// The last write of a granule.
+#[derive(Clone, Copy, Default)]
+struct Writer {
+    time: u32,
+    warp: u8,
+    lane: u8,
+    state: State,
+    strong: bool,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum State {
+    /// Nobody wrote it.
+    #[default]
+    Fresh,
+    Written,
+    /// A `cp.async` was issued, and nobody has waited for it.
+    Pending,
+}
+
+/// Which lanes of a warp read a granule, and when.
+#[derive(Clone, Copy, Default)]
+struct Reader {
+    time: u32,
+    lanes: u32,
+}
+
+/// What is wrong with an access.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Conflict {
+    /// Nobody wrote what is read.
+    #[error("nothing has written it")]
+    Unwritten,
+    /// It is where a `cp.async` is still going.
+    #[error("a cp.async to it has not been waited for")]
+    Pending,
+    /// A write, and no barrier since.
+    #[error("warp {} lane {} wrote it, and no barrier stands between", .0.warp, .0.lane)]
+    AfterWrite(Thread),
+    /// A read, and no barrier since.
+    #[error("warp {} lane {} read it, and no barrier stands between", .0.warp, .0.lane)]
+    AfterRead(Thread),
+}
+
+impl Shared {
+    /// Poisoned memory for a block of so many warps; with checks a shadow of this granule.
+    pub fn new(size: usize, warps: usize, granule: usize, checks: bool) -> Self {
+        let granules = if checks { size.div_ceil(granule) + 16 } else { 0 };
+        Self {
+            bytes: vec![0xFF; size.next_multiple_of(16)],
+            granule,
+            warps,
+            writers: vec![Writer::default(); granules],
+            readers: vec![Reader::default(); granules * warps],
+        }
+    }
+
+    /// In bytes.
+    pub fn size(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Up to 16 bytes, the first lowest. They lie within, as the caller has checked.
+    #[inline(always)]
+    pub fn load(&self, offset: usize, size: usize) -> u128 {
+        let bytes = &self.bytes[offset..offset + size];
+        match *bytes {
+            [a, b, c, d] => u128::from(u32::from_le_bytes([a, b, c, d])),
+            _ if size == 16 => {
+                let mut all = [0; 16];
+                all.copy_from_slice(bytes);
+                u128::from_le_bytes(all)
+            }
+            _ => {
+                let mut all = [0; 16];
+                all[..size].copy_from_slice(bytes);
+                u128::from_le_bytes(all)
+            }
+        }
+    }
+
+    /// Stores the low bytes.
+    #[inline(always)]
+    pub fn store(&mut self, offset: usize, size: usize, value: u128) {
+        self.bytes[offset..offset + size].copy_from_slice(&value.to_le_bytes()[..size]);
+    }
+
+    /// Notes a read.
+    #[inline(always)]
+    pub fn read(
+        &mut self,
+        thread: Thread,
+        offset: usize,
+        size: usize,
+        strong: bool,
+        clocks: &Clocks,
+    ) -> Result<(), Conflict> {
+        if self.writers.is_empty() {
+            return Ok(());
+        }
+        let now = clocks.now(thread.warp);
+        for granule in offset / self.granule..(offset + size).div_ceil(self.granule) {
+            let writer = self.writers[granule];
+            match writer.state {
+                State::Written => {}
+                State::Fresh => return Err(Conflict::Unwritten),
+                State::Pending => return Err(Conflict::Pending),
+            }
+            let by = Thread { warp: usize::from(writer.warp), lane: usize::from(writer.lane) };
+            if !(strong && writer.strong || clocks.ordered(by, writer.time, thread)) {
+                return Err(Conflict::AfterWrite(by));
+            }
+            if !strong {
+                let reader = &mut self.readers[granule * self.warps + thread.warp];
+                let lane = 1 << thread.lane;
+                *reader = if reader.time == now {
+                    Reader { time: now, lanes: reader.lanes | lane }
+                } else {
+                    Reader { time: now, lanes: lane }
+                };
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes a write; `same` says whether it changes nothing, which does no harm whoever else writes it.
+    #[inline(always)]
+    pub fn write(
+        &mut self,
+        thread: Thread,
+        offset: usize,
+        size: usize,
+        strong: bool,
+        same: bool,
+        clocks: &Clocks,
+    ) -> Result<(), Conflict> {
+        self.change(thread, offset, size, (strong, same), State::Written, clocks)
+    }
+
+    /// Notes that a `cp.async` was issued: from now on its destination may change at any time.
+    pub fn issue(&mut self, thread: Thread, offset: usize, size: usize, clocks: &Clocks) -> Result<(), Conflict> {
+        self.bytes[offset..offset + size].fill(0xFF);
+        self.change(thread, offset, size, (false, false), State::Pending, clocks)
+    }
+
+    /// Notes that the thread that issued a `cp.async` has waited for it.
+    pub fn land(&mut self, thread: Thread, offset: usize, size: usize, clocks: &Clocks) {
+        if self.writers.is_empty() {
+            return;
+        }
+        let writer = written(thread, State::Written, false, clocks);
+        self.writers[offset / self.granule..(offset + size).div_ceil(self.granule)].fill(writer);
+    }
+
+    #[inline(always)]
+    fn change(
+        &mut self,
+        thread: Thread,
+        offset: usize,
+        size: usize,
+        (strong, same): (bool, bool),
+        state: State,
+        clocks: &Clocks,
+    ) -> Result<(), Conflict> {
+        if self.writers.is_empty() {
+            return Ok(());
+        }
+        let writer = written(thread, state, strong, clocks);
+        for granule in offset / self.granule..(offset + size).div_ceil(self.granule) {
+            let old = self.writers[granule];
+            let by = Thread { warp: usize::from(old.warp), lane: usize::from(old.lane) };
+            match old.state {
+                State::Pending => return Err(Conflict::Pending),
+                State::Written if !(same || strong && old.strong || clocks.ordered(by, old.time, thread)) => {
+                    return Err(Conflict::AfterWrite(by));
+                }
+                _ => {}
+            }
+            for (warp, reader) in self.readers[granule * self.warps..][..self.warps].iter().enumerate() {
+                let lanes = if warp == thread.warp { reader.lanes & !(1 << thread.lane) } else { reader.lanes };
+                if lanes != 0 && !same {
+                    let by = Thread { warp, lane: lanes.trailing_zeros() as usize };
+                    if !clocks.ordered(by, reader.time, thread) {
+                        return Err(Conflict::AfterRead(by));
+                    }
+                }
+            }
+            self.writers[granule] = writer;
+        }
+        Ok(())
+    }
+}
+
+#[inline(always)]
+fn written(thread: Thread, state: State, strong: bool, clocks: &Clocks) -> Writer {
+    Writer { time: clocks.now(thread.warp), warp: thread.warp as u8, lane: thread.lane as u8, state, strong }
+}

@@ -1,0 +1,528 @@
+//! A warp: its lanes in fragments that are at the same instruction, of which the one that is furthest behind goes on, so that they meet again.
+//! Nothing promises that on hardware, and so now and then another one goes.
+
+use super::access::Accessor;
+use super::call::Kept;
+use super::copies::Copies;
+use super::grid::{Fault, Grid, LAUNCH_FAILED, TIMEOUT, Team};
+use super::local::{Local, lanes};
+use super::op::{Action, Barrier, Clock, Op, Vote};
+use super::registers::{LANES, Mask, Registers, Slot};
+use crate::warp::Members;
+
+/// The warp of 32 threads.
+pub struct Warp {
+    /// In its block.
+    pub number: usize,
+    /// Its registers.
+    pub registers: Registers,
+    /// Its threads' local memory.
+    pub local: Local,
+    /// What it copies.
+    pub copies: Copies,
+    /// Threads that have not ended.
+    pub live: Mask,
+    /// Lanes by where they are.
+    pub fragments: Vec<Fragment>,
+    steps: u64,
+    lots: u64,
+}
+
+/// Lanes at the same instruction of the same calls.
+#[derive(Clone, Debug)]
+pub struct Fragment {
+    /// Which.
+    pub mask: Mask,
+    /// The next instruction.
+    pub pc: usize,
+    /// The calls that they are in.
+    pub stack: Vec<Frame>,
+    /// What they wait for.
+    pub wait: Wait,
+}
+
+/// A call that has not returned.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Frame {
+    /// The instruction that called.
+    pub call: usize,
+    /// What it called.
+    pub function: usize,
+    /// What must be as it was when it returns.
+    pub kept: Option<Box<Kept>>,
+}
+
+/// What a fragment waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// It can go on.
+    Nothing,
+    /// Other lanes must come to its instruction.
+    Lanes,
+    /// A barrier of the block.
+    Barrier(usize),
+}
+
+/// How a turn ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// It can go on.
+    Over,
+    /// All wait.
+    Waits,
+    /// No thread is left.
+    Ended,
+}
+
+impl Warp {
+    /// The threads of a block from `32 * number` on.
+    pub fn new(grid: &Grid<'_>, team_number: u64, number: usize) -> Self {
+        let threads = grid.threads();
+        let live = match threads - number * LANES {
+            left if left >= LANES => Mask::MAX,
+            left => (1 << left) - 1,
+        };
+        let code = grid.code;
+        let mut registers = Registers::new(code.sizes);
+        for (slot, bits) in &code.constants {
+            match slot {
+                Slot::Predicate(_) => {
+                    registers.write_predicate(*slot, if *bits == 0 { 0 } else { Mask::MAX }, Mask::MAX);
+                }
+                _ => registers.write(*slot, &[*bits; LANES], Mask::MAX),
+            }
+        }
+        for (name, slot) in &code.specials {
+            let values = super::special::values(name, grid, team_number, number);
+            registers.write(*slot, &values, Mask::MAX);
+        }
+        registers.noise = grid.seed;
+        let fragments = vec![Fragment { mask: live, pc: 0, stack: Vec::new(), wait: Wait::Nothing }];
+        let local = Local::new(code.local);
+        let lots =
+            grid.seed.wrapping_add(team_number << 8).wrapping_add(number as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        Self { number, registers, local, copies: Copies::default(), live, fragments, steps: 0, lots: lots | 1 }
+    }
+
+    /// Runs up to so many instructions.
+    pub fn run(&mut self, grid: &Grid<'_>, team: &mut Team, quantum: u64) -> Result<Turn, Fault> {
+        for _ in 0..quantum {
+            let Some(index) = self.choose(grid.seed) else {
+                return if self.fragments.is_empty() {
+                    Ok(Turn::Ended)
+                } else {
+                    self.stuck(grid).map(|()| Turn::Waits)
+                };
+            };
+            self.steps += 1;
+            if self.step(grid, team, index)? {
+                // A barrier may be complete, and its waiters must go before anyone comes to it again.
+                return Ok(Turn::Over);
+            }
+        }
+        Ok(Turn::Over)
+    }
+
+    /// Instructions so far.
+    pub fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    /// The fragment to go on; None when all wait or none is left.
+    #[inline(always)]
+    fn choose(&mut self, seed: u64) -> Option<usize> {
+        match self.fragments.as_slice() {
+            [] => None,
+            [only] => (only.wait == Wait::Nothing).then_some(0),
+            _ => self.choose_among(seed),
+        }
+    }
+
+    fn choose_among(&mut self, seed: u64) -> Option<usize> {
+        let mut index = 0;
+        while index < self.fragments.len() {
+            let same = |other: &Fragment, this: &Fragment| {
+                let waits = |fragment: &Fragment| matches!(fragment.wait, Wait::Barrier(_));
+                other.pc == this.pc && !waits(other) && !waits(this) && other.stack == this.stack
+            };
+            let found =
+                (index + 1..self.fragments.len()).find(|other| same(&self.fragments[*other], &self.fragments[index]));
+            match found {
+                Some(other) => {
+                    let other = self.fragments.swap_remove(other);
+                    self.fragments[index].mask |= other.mask;
+                    self.fragments[index].wait = Wait::Nothing;
+                }
+                None => index += 1,
+            }
+        }
+        let ready = self.fragments.iter().enumerate().filter(|(_, fragment)| fragment.wait == Wait::Nothing);
+        self.lots ^= self.lots << 13;
+        self.lots ^= self.lots >> 7;
+        self.lots ^= self.lots << 17;
+        // without lots, too, nobody may wait forever for one that spins
+        let other = if seed == 0 { self.steps.is_multiple_of(4096) } else { self.lots.is_multiple_of(61) };
+        if other {
+            let ready: Vec<usize> = ready.map(|(index, _)| index).collect();
+            return ready.get((self.lots >> 32) as usize % ready.len().max(1)).copied();
+        }
+        ready.min_by_key(|(_, fragment)| (usize::MAX - fragment.stack.len(), fragment.pc)).map(|(index, _)| index)
+    }
+
+    /// Whether lanes wait for others that can never come.
+    fn stuck(&self, grid: &Grid<'_>) -> Result<(), Fault> {
+        let lost = self.fragments.iter().find(|fragment| fragment.wait == Wait::Lanes);
+        let barrier = self.fragments.iter().any(|fragment| matches!(fragment.wait, Wait::Barrier(_)));
+        let Some(lost) = lost.filter(|_| !barrier) else { return Ok(()) };
+        Err(self.divergent(grid, lost))
+    }
+
+    /// That a fragment waits for lanes that are elsewhere.
+    pub(super) fn divergent(&self, grid: &Grid<'_>, lost: &Fragment) -> Fault {
+        let others = self.fragments.iter().filter(|other| other.pc != lost.pc || other.mask != lost.mask);
+        let others: Vec<String> =
+            others.map(|other| format!("lanes {:08x} at line {}", other.mask, grid.code.ops[other.pc].line)).collect();
+        let ended = !self.live & self.all(grid);
+        let mut text = format!("divergent: lanes {:08x} wait here for all lanes that must take part", lost.mask);
+        if !others.is_empty() {
+            text += &format!("; {}", others.join(", "));
+        }
+        if ended != 0 {
+            text += &format!("; lanes {ended:08x} have ended");
+        }
+        let thread = Some(self.number * LANES + lost.mask.trailing_zeros() as usize % LANES);
+        Fault { code: TIMEOUT, op: lost.pc, thread, text }
+    }
+
+    /// The lanes that the warp began with.
+    fn all(&self, grid: &Grid<'_>) -> Mask {
+        match grid.threads() - self.number * LANES {
+            left if left >= LANES => Mask::MAX,
+            left => (1 << left) - 1,
+        }
+    }
+
+    /// Executes the next instruction of a fragment; whether a barrier or the end of threads may let others go on.
+    #[inline(always)]
+    fn step(&mut self, grid: &Grid<'_>, team: &mut Team, index: usize) -> Result<bool, Fault> {
+        let Fragment { mask: lanes_here, pc, .. } = self.fragments[index];
+        let op = &grid.code.ops[pc];
+        let mask = match op.guard {
+            None => lanes_here,
+            Some((slot, negated)) => {
+                let bits = self.registers.predicate(slot);
+                lanes_here & if negated { !bits } else { bits }
+            }
+        };
+        let count = &mut team.counts[pc];
+        count.executed += 1;
+        count.threads += u64::from(mask.count_ones());
+        if mask == 0 {
+            self.fragments[index].pc += 1;
+            return Ok(false);
+        }
+        match &op.action {
+            Action::Lanes(run) => run(&mut self.registers, mask),
+            Action::Branch(target) => {
+                self.fragments[index].pc += 1;
+                self.part(index, mask).pc = *target;
+                return Ok(false);
+            }
+            Action::Nothing => {}
+            _ => return self.act(grid, team, index, op, mask),
+        }
+        if op.float.is_some() && grid.checks {
+            self.watch(team, pc, op, mask);
+        }
+        self.fragments[index].pc += 1;
+        Ok(false)
+    }
+
+    /// Splits the lanes of a mask off a fragment; the rest, where there is one, stays as it is.
+    fn part(&mut self, index: usize, mask: Mask) -> &mut Fragment {
+        let fragment = &mut self.fragments[index];
+        if fragment.mask == mask {
+            return &mut self.fragments[index];
+        }
+        fragment.mask &= !mask;
+        let parted = Fragment { mask, ..fragment.clone() };
+        self.fragments.push(parted);
+        let last = self.fragments.len() - 1;
+        &mut self.fragments[last]
+    }
+
+    /// Everything but what is lane-wise or a branch.
+    fn act(&mut self, grid: &Grid<'_>, team: &mut Team, index: usize, op: &Op, mask: Mask) -> Result<bool, Fault> {
+        let pc = self.fragments[index].pc;
+        match &op.action {
+            Action::Load(load) => self.accessor(grid, team, pc).load(load, mask)?,
+            Action::Store(store) => self.accessor(grid, team, pc).store(store, mask)?,
+            Action::Atomic(atomic) => self.accessor(grid, team, pc).atomic(atomic, mask)?,
+            Action::Copy(copy) => self.accessor(grid, team, pc).copy(copy, mask)?,
+            Action::Commit => self.copies.commit(mask),
+            Action::Wait(left) => {
+                let Team { shared, clocks, .. } = team;
+                self.copies.wait(self.number, mask, *left, shared, clocks);
+            }
+            Action::Fence(device) => {
+                if *device {
+                    team.order.fence();
+                }
+            }
+            Action::Clock(into, clock) => {
+                let now = match clock {
+                    Clock::Cycles => self.steps,
+                    Clock::Nanoseconds => super::special::nanoseconds(),
+                };
+                self.registers.write(*into, &[now; LANES], mask);
+            }
+            Action::Trap(code) => {
+                let text = if *code == LAUNCH_FAILED { "the kernel trapped" } else { "an assertion failed" };
+                return Err(self.fault(pc, mask, *code, text.to_owned()));
+            }
+            Action::Exit => return Ok(self.exit(team, index, mask)),
+            Action::Return if self.fragments[index].stack.is_empty() => return Ok(self.exit(team, index, mask)),
+            Action::Return => {
+                self.fragments[index].pc += 1;
+                let returning = self.part(index, mask);
+                let Some(frame) = returning.stack.pop() else { return Ok(false) };
+                returning.pc = frame.call + 1;
+                if let (Action::Call(call), Some(Some(function))) =
+                    (&grid.code.ops[frame.call].action, grid.code.functions.get(frame.function))
+                {
+                    self.leave(function, call, &frame, mask);
+                }
+                return Ok(false);
+            }
+            Action::Call(call) => {
+                let (going, entry, frame) = self.enter(grid, pc, call, mask)?;
+                self.skip(index, mask);
+                let called = self.part(index, going);
+                called.stack.push(frame);
+                called.pc = entry;
+                return Ok(false);
+            }
+            Action::Table(slot, targets) => {
+                let values: [u32; LANES] = self.registers.read(*slot);
+                let first = mask.trailing_zeros() as usize % LANES;
+                let Some(target) = targets.get(values[first] as usize) else {
+                    let text = format!("branch {} of {}", values[first], targets.len());
+                    return Err(self.fault(pc, mask, LAUNCH_FAILED, text));
+                };
+                let going = lanes(mask).filter(|lane| values[*lane] == values[first]);
+                let going = going.fold(0, |going, lane| going | 1 << lane);
+                self.skip(index, mask);
+                self.part(index, going).pc = *target;
+                return Ok(false);
+            }
+            Action::Collective(_) | Action::LoadMatrix(_) | Action::StoreMatrix(_) | Action::WarpBarrier(_) => {
+                return self.together(grid, team, index, op, mask);
+            }
+            Action::Barrier(barrier) => return self.barrier(team, index, barrier, mask),
+            Action::Lanes(_) | Action::Branch(_) | Action::Nothing => {}
+        }
+        self.fragments[index].pc += 1;
+        Ok(false)
+    }
+
+    fn accessor<'a, 'g>(&'a mut self, grid: &'a Grid<'g>, team: &'a mut Team, op: usize) -> Accessor<'a, 'g> {
+        Accessor { grid, team, warp: self, op }
+    }
+
+    pub(super) fn fault(&self, op: usize, mask: Mask, code: u32, text: String) -> Fault {
+        let thread = Some(self.number * LANES + mask.trailing_zeros() as usize % LANES);
+        Fault { code, op, thread, text }
+    }
+
+    fn exit(&mut self, team: &mut Team, index: usize, mask: Mask) -> bool {
+        self.live &= !mask;
+        team.live -= mask.count_ones();
+        self.fragments[index].pc += 1;
+        self.fragments[index].mask &= !mask;
+        if self.fragments[index].mask == 0 {
+            self.fragments.swap_remove(index);
+        }
+        // those who wait for lanes need not wait for these
+        for fragment in self.fragments.iter_mut().filter(|fragment| fragment.wait == Wait::Lanes) {
+            fragment.wait = Wait::Nothing;
+        }
+        true
+    }
+
+    /// What lanes do together, once all that take part are here.
+    fn together(&mut self, grid: &Grid<'_>, team: &mut Team, index: usize, op: &Op, mask: Mask) -> Result<bool, Fault> {
+        let pc = self.fragments[index].pc;
+        let (mut left, mut lacking) = (mask, 0);
+        while left != 0 {
+            let (group, needed) =
+                self.group(op, left).map_err(|(lane, text)| self.fault(pc, 1 << lane, LAUNCH_FAILED, text))?;
+            left &= !group;
+            if needed & !self.live != 0 {
+                let text = format!("lanes {:08x} must take part and have ended, or never were", needed & !self.live);
+                return Err(self.fault(pc, group, LAUNCH_FAILED, text));
+            }
+            if group & needed == needed {
+                self.run_together(grid, team, op, pc, group)?;
+            } else if !self.meets(grid, team, op, group, needed) {
+                lacking |= group;
+            }
+        }
+        if lacking == 0 {
+            self.fragments[index].pc += 1;
+        } else {
+            self.uncount(team, pc, lacking);
+            self.skip(index, lacking);
+            self.fragments[index].wait = Wait::Lanes;
+        }
+        Ok(false)
+    }
+
+    /// Of these lanes those that take part in one thing with the first of them, and all that must. Else the lane that cannot, and why.
+    fn group(&self, op: &Op, mask: Mask) -> Result<(Mask, Mask), (usize, String)> {
+        let members = match &op.action {
+            Action::Collective(collective) => collective.members,
+            Action::WarpBarrier(slot) => Members::Named(*slot),
+            _ => Members::All,
+        };
+        let slot = match members {
+            Members::Present => return Ok((mask, mask)),
+            Members::All => return Ok((mask, Mask::MAX)),
+            Members::Named(slot) => slot,
+        };
+        let named: [u32; LANES] = self.registers.read(slot);
+        if let Some(lane) = lanes(mask).find(|lane| named[*lane] >> lane & 1 == 0) {
+            return Err((lane, format!("lane {lane} is not in the mask {:08x} that it names", named[lane])));
+        }
+        let first = named[mask.trailing_zeros() as usize % LANES];
+        let group = lanes(mask).filter(|lane| named[*lane] == first).fold(0, |group, lane| group | 1 << lane);
+        // hardware does not wait for lanes that have ended
+        Ok((group, first & self.live))
+    }
+
+    fn run_together(&mut self, grid: &Grid<'_>, team: &mut Team, op: &Op, pc: usize, mask: Mask) -> Result<(), Fault> {
+        match &op.action {
+            Action::Collective(collective) => (collective.run)(&mut self.registers, mask),
+            Action::LoadMatrix(matrix) => self.accessor(grid, team, pc).load_matrix(matrix)?,
+            Action::StoreMatrix(matrix) => self.accessor(grid, team, pc).store_matrix(matrix)?,
+            _ => team.clocks.join_lanes(self.number, mask),
+        }
+        if op.float.is_some() && grid.checks {
+            self.watch(team, pc, op, mask);
+        }
+        Ok(())
+    }
+
+    /// Lanes may meet at different `bar.warp.sync`: whether those that lack wait at another one, and all go on.
+    fn meets(&mut self, grid: &Grid<'_>, team: &mut Team, op: &Op, group: Mask, needed: Mask) -> bool {
+        if !matches!(op.action, Action::WarpBarrier(_)) {
+            return false;
+        }
+        let waits = |fragment: &&mut Fragment| {
+            fragment.wait == Wait::Lanes
+                && fragment.mask & needed != 0
+                && matches!(grid.code.ops[fragment.pc].action, Action::WarpBarrier(_))
+        };
+        let there = self.fragments.iter_mut().filter(waits).fold(0, |all, fragment| all | fragment.mask);
+        if (there | group) & needed != needed {
+            return false;
+        }
+        for fragment in self.fragments.iter_mut().filter(waits) {
+            fragment.wait = Wait::Nothing;
+            fragment.pc += 1;
+        }
+        team.clocks.join_lanes(self.number, needed);
+        true
+    }
+
+    /// Lanes of a fragment that are not in a mask go past its instruction, those of the mask stay.
+    fn skip(&mut self, index: usize, mask: Mask) {
+        let rest = self.fragments[index].mask & !mask;
+        if rest != 0 {
+            self.part(index, rest).pc += 1;
+        }
+    }
+
+    /// An instruction that will be executed later was counted too early.
+    fn uncount(&self, team: &mut Team, pc: usize, mask: Mask) {
+        let count = &mut team.counts[pc];
+        count.executed -= 1;
+        count.threads -= u64::from(mask.count_ones());
+    }
+
+    /// A barrier of the block.
+    fn barrier(&mut self, team: &mut Team, index: usize, barrier: &Barrier, mask: Mask) -> Result<bool, Fault> {
+        let pc = self.fragments[index].pc;
+        if barrier.aligned && mask != self.live {
+            self.uncount(team, pc, mask);
+            self.skip(index, mask);
+            self.fragments[index].wait = Wait::Lanes;
+            return Ok(false);
+        }
+        let first = mask.trailing_zeros() as usize % LANES;
+        let id = self.registers.lane(barrier.id, first) as u32 as usize;
+        let count = barrier.count.map(|slot| self.registers.lane(slot, first) as u32);
+        let votes = barrier.reduction.map(|reduction| {
+            let (slot, negated) = reduction.predicate;
+            let bits = self.registers.predicate(slot);
+            mask & if negated { !bits } else { bits }
+        });
+        let Some(state) = team.barriers.get(id) else {
+            return Err(self.fault(pc, mask, LAUNCH_FAILED, format!("barrier {id} of 16")));
+        };
+        if count.is_some_and(|count| count == 0 || !count.is_multiple_of(32))
+            || state.waiting > 0 && state.expected != count
+        {
+            let text = format!("barrier {id} for {count:?} threads, while others wait for {:?}", state.expected);
+            return Err(self.fault(pc, mask, LAUNCH_FAILED, text));
+        }
+        state.expected = count;
+        state.arrived += super::barrier::weight(barrier.aligned, count.is_some(), mask);
+        team.clocks.arrive(self.number, &mut state.together);
+        if let Some(votes) = votes {
+            state.votes += votes.count_ones();
+            state.voters += mask.count_ones();
+        }
+        if !barrier.arrive {
+            state.waiting += mask.count_ones();
+        }
+        self.skip(index, mask);
+        if barrier.arrive {
+            self.fragments[index].pc += 1;
+        } else {
+            self.fragments[index].wait = Wait::Barrier(id);
+        }
+        Ok(true)
+    }
+
+    /// Leaves a barrier that is complete.
+    pub(super) fn release(&mut self, grid: &Grid<'_>, team: &mut Team, id: usize, barrier: &super::barrier::Barrier) {
+        for index in 0..self.fragments.len() {
+            let Fragment { mask, pc, wait, .. } = self.fragments[index];
+            if wait != Wait::Barrier(id) {
+                continue;
+            }
+            if let Action::Barrier(Barrier { reduction: Some(reduction), .. }) = &grid.code.ops[pc].action {
+                let value = match reduction.kind {
+                    Vote::Count => barrier.votes,
+                    Vote::All => u32::from(barrier.votes == barrier.voters),
+                    Vote::Any => u32::from(barrier.votes > 0),
+                };
+                self.registers.write(reduction.into, &[value; LANES], mask);
+            }
+            team.clocks.leave(self.number, mask, &barrier.together);
+            self.fragments[index].pc += 1;
+            self.fragments[index].wait = Wait::Nothing;
+        }
+    }
+
+    /// Notes the first value that is not finite.
+    fn watch(&self, team: &mut Team, pc: usize, op: &Op, mask: Mask) {
+        let Some((slots, ty)) = op.float.as_ref().filter(|_| team.infinite.is_none()) else { return };
+        for slot in slots {
+            let bad = super::special::not_finite(&self.registers, *slot, *ty) & mask;
+            if bad != 0 {
+                team.infinite = Some((pc, self.number * LANES + bad.trailing_zeros() as usize));
+            }
+        }
+    }
+}
