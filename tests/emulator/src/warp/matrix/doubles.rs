@@ -1,0 +1,34 @@
+//! `mma` of f64: IEEE arithmetic, a chain of fused multiply-adds along k.
+
+use super::Operands;
+use super::fragments::{Packed, accumulators, columns, result, rows};
+use crate::exec::Lanes;
+use crate::exec::registers::{Mask, Registers};
+
+pub(super) struct F64;
+
+impl Packed for F64 {
+    type Word = f64;
+    type Value = f64;
+    const PER: usize = 1;
+    fn unpack(word: f64, _part: usize) -> f64 {
+        word
+    }
+}
+
+/// What runs for this shape.
+pub(super) fn run<const M: usize, const K: usize>(operands: Operands) -> Lanes {
+    Box::new(move |registers: &mut Registers, mask: Mask| {
+        let a = rows::<F64, M, K>(operands.a.iter().map(|slot| registers.read(*slot)));
+        let b = columns::<F64, K>(operands.b.iter().map(|slot| registers.read(*slot)));
+        let mut d = accumulators::<f64, M>(operands.c.iter().map(|slot| registers.read(*slot)));
+        for (a, d) in a.iter().zip(&mut d) {
+            for (a, b) in a.iter().zip(&b) {
+                *d = std::array::from_fn(|column| a.mul_add(b[column], d[column]));
+            }
+        }
+        for (register, slot) in operands.d.iter().enumerate() {
+            registers.write(*slot, &result(&d, register), mask);
+        }
+    })
+}

@@ -1,0 +1,131 @@
+//! What a tensor core makes of the products of floats that it adds up. It is not IEEE arithmetic: all that is added at once is aligned to the
+//! greatest exponent, and what sticks out below is cut off. Not here: where the factors come from, and how it is done fast (`floats`).
+
+/// The element types that are multiplied so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Element {
+    F16,
+    Bf16,
+    Tf32,
+}
+
+/// The type that products are added up in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Total {
+    F32,
+    F16,
+}
+
+/// How one card adds up. A deeper product is as several instructions one after another, each with `group` products.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Sums {
+    /// Products that are added to the accumulator at once.
+    pub(super) group: usize,
+    /// Bits that are kept below the greatest exponent.
+    pub(super) fraction: i32,
+    /// The lowest exponent that is aligned to.
+    pub(super) lowest: i32,
+    /// The exponent of the least normal factor, which subnormal ones are given too.
+    pub(super) factor: i32,
+    /// The same of accumulators.
+    pub(super) accumulator: i32,
+    /// What the sum is rounded to.
+    pub(super) total: Total,
+}
+
+/// The exponent of zero, which takes no part in the alignment: below all sums of two exponents even when one of them is large.
+pub(super) const NOTHING: i32 = -2000;
+
+impl Sums {
+    /// The sum of a card of this compute capability.
+    ///
+    /// Only Hopper's is recorded (`hardware/recordings/matrix.json`). The others are from Fasi, Higham, Mikaitis, Pranesh, "Numerical behavior of
+    /// NVIDIA tensor cores", PeerJ CS 2021, and Khattak, Mikaitis, "Accurate models of NVIDIA tensor cores", 2025, from where the lowest exponents
+    /// and the groups of tf32 are too. Turing, of whose details neither tells, is taken for Volta.
+    pub(super) fn of(sm: u32, element: Element, total: Total) -> Self {
+        let (group, fraction, lowest, lowest_half) = match sm {
+            ..80 => (4, 23, NOTHING, -19),
+            80..90 => (8, 24, -132, -20),
+            _ => (16, 25, -133, -21),
+        };
+        Self {
+            // A word holds one tf32 and two of the others.
+            group: if element == Element::Tf32 { group / 2 } else { group },
+            fraction,
+            lowest: if total == Total::F16 { lowest_half } else { lowest },
+            factor: if element == Element::F16 { -14 } else { -126 },
+            accumulator: if total == Total::F16 { -14 } else { -126 },
+            total,
+        }
+    }
+
+    /// The accumulator and the products of factors: exact if it is finite, before it is rounded.
+    pub(super) fn exact(&self, products: impl Iterator<Item = (f32, f32)> + Clone, accumulator: f32) -> f64 {
+        let finite = products.clone().all(|(a, b)| a.is_finite() && b.is_finite()) && accumulator.is_finite();
+        if !finite {
+            // Infinities and NaN are as in any other order of adding.
+            let start = if accumulator.is_finite() { 0.0 } else { f64::from(accumulator) };
+            let infinite = products.filter(|(a, b)| !a.is_finite() || !b.is_finite());
+            return infinite.fold(start, |sum, (a, b)| sum + f64::from(a) * f64::from(b));
+        }
+        let terms = products.map(|(a, b)| {
+            let (a_exponent, b_exponent) = (exponent(a, self.factor), exponent(b, self.factor));
+            (f64::from(a) * f64::from(b), a_exponent + b_exponent)
+        });
+        let terms = terms.chain([(f64::from(accumulator), exponent(accumulator, self.accumulator))]);
+        let greatest = terms.clone().map(|(_, exponent)| exponent).fold(self.lowest, i32::max);
+        if greatest <= NOTHING / 2 {
+            return 0.0;
+        }
+        let unit = power_of_two(greatest - self.fraction);
+        // From +0, so that terms which cancel, or are all zero, leave +0.
+        terms.fold(0.0, |sum, (term, _)| sum + (term / unit).trunc()) * unit
+    }
+
+    /// The exact sum in the type of the result, held in an f32: towards zero to f32, to nearest even to f16.
+    pub(super) fn round(&self, exact: f64) -> f32 {
+        match self.total {
+            Total::F32 => towards_zero(exact),
+            Total::F16 => to_f16(to_odd(exact)),
+        }
+    }
+}
+
+/// The exponent that a value is aligned with: its own, but at least that of the type's least normal one, and none of zero.
+#[inline(always)]
+pub(super) fn exponent(value: f32, least: i32) -> i32 {
+    let magnitude = value.to_bits() & 0x7FFF_FFFF;
+    let own = (magnitude >> 23).cast_signed() - 127;
+    if magnitude == 0 { NOTHING } else { own.max(least) }
+}
+
+/// 2 to a power that is normal in f64.
+fn power_of_two(power: i32) -> f64 {
+    f64::from_bits(u64::from((power + 1023).cast_unsigned()) << 52)
+}
+
+/// A sum as f32; from 2^128 on, infinity.
+fn towards_zero(exact: f64) -> f32 {
+    let near = exact as f32;
+    let over = f64::from(near).abs() > exact.abs() && exact.abs() < power_of_two(128);
+    if over { f32::from_bits(near.to_bits() - 1) } else { near }
+}
+
+/// As f32, whose last bit says too that something was cut: with it, rounding once more is as rounding once.
+fn to_odd(exact: f64) -> f32 {
+    let cut = towards_zero(exact);
+    let inexact = cut.is_finite() && f64::from(cut) != exact;
+    f32::from_bits(cut.to_bits() | u32::from(inexact))
+}
+
+/// To nearest even among the values of f16.
+#[inline(always)]
+pub(super) fn to_f16(value: f32) -> f32 {
+    let bits = value.to_bits();
+    let (sign, magnitude) = (bits & 0x8000_0000, bits & 0x7FFF_FFFF);
+    let rounded = (magnitude + 0xFFF + (magnitude >> 13 & 1)) & !0x1FFF;
+    // Below 2^-14 a multiple of 2^-24: so is every f32 between 2^-1 and 1, and addition rounds to nearest even.
+    let small = (f32::from_bits(magnitude) + 0.5 - 0.5).to_bits();
+    let normal = if rounded >= 0x4780_0000 { magnitude.max(0x7F80_0000) } else { rounded };
+    f32::from_bits(sign | if magnitude < 0x3880_0000 { small } else { normal })
+}
