@@ -16,6 +16,9 @@ use super::device::devices;
 use super::interval::{Estimate, estimate};
 use super::sass::Assembled;
 use super::{Class, Count};
+use crate::exec::op::Op;
+use crate::launch::{Launch, Outcome};
+use crate::program::Kernel;
 
 /// A kernel and how it was launched.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -105,6 +108,31 @@ fn executed<S: Serializer>(lines: &[Line], serializer: S) -> Result<S::Ok, S::Er
 }
 
 impl LaunchReport {
+    /// Of a launch that has ended.
+    pub fn of(kernel: &Kernel, launch: &Launch, outcome: &Outcome) -> Self {
+        let shape = Shape {
+            kernel: kernel.name.clone(),
+            grid: launch.grid,
+            block: launch.block,
+            static_shared: kernel.static_shared,
+            dynamic_shared: u64::from(launch.shared),
+        };
+        let ops = kernel.code.ops.iter().zip(&outcome.counts);
+        let line =
+            |(op, count): (&Op, &Count)| Line { line: op.line, class: op.class, text: op.text.clone(), count: *count };
+        let first = outcome.infinite.and_then(|(op, block, thread)| {
+            let op = kernel.code.ops.get(op)?;
+            Some(NonFinite { block, thread, line: op.line, text: op.text.clone() })
+        });
+        let [read, written] = outcome.unique.map(|sectors| sectors * 32);
+        Self {
+            unique_read_bytes: read,
+            unique_written_bytes: written,
+            first_non_finite: first,
+            ..Self::new(shape, ops.map(line).collect())
+        }
+    }
+
     /// Of a launch all of whose blocks ran, by what each instruction of its kernel did.
     pub fn new(shape: Shape, lines: Vec<Line>) -> Self {
         let mut totals = BTreeMap::<Class, Count>::new();

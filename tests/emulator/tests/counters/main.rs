@@ -1,0 +1,5 @@
+//! Counts, held to Nsight Compute's of an H100 (`hardware/recordings/counters.json`) and to those worked out by hand.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+mod patterns;
+mod recorded;
