@@ -11,7 +11,7 @@
 use serde::Serialize;
 
 use super::device::{Device, LATENCY};
-use super::report::LaunchReport;
+use super::launches::LaunchReport;
 use super::sass::{Assembled, Source, issue_slots};
 use super::{Class, Count};
 
@@ -162,4 +162,95 @@ fn in_flight(report: &LaunchReport) -> f64 {
     let once = loads.map(|line| bytes(&line.count) / line.count.requests as f64).sum::<f64>();
     let warps = report.blocks_run.max(1) as f64 * report.shape.warps() as f64;
     once.min(bytes(&report.total(reads)) / warps)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::device::DEVICES;
+    use super::super::launches::{Line, Shape};
+    use super::super::{Element, Tile};
+    use super::*;
+
+    /// 216 blocks of 4 warps, of which each does 4000 fused multiply-adds, 400 `mma`, 100 shared loads of 8 wavefronts, 100 functions, and
+    /// loads 8 times 512 bytes.
+    fn report() -> LaunchReport {
+        let tile = Tile { m: 16, n: 8, k: 16, factor: Element::F16, half: false };
+        let line = |line, class, count: Count| Line { line, class, text: String::new(), count };
+        let executed = |executed: u64| Count { executed: executed * 216, ..Count::default() };
+        let lines = vec![
+            line(1, Class::GlobalLoad, Count { requests: 216 * 8, sectors: 216 * 8 * 16, ..executed(8) }),
+            line(2, Class::Fma, executed(4000)),
+            line(3, Class::Mma(tile), executed(400)),
+            line(4, Class::SharedLoad, Count { wavefronts: 216 * 800, ideal: 216 * 100, ..executed(100) }),
+            line(5, Class::Special, executed(100)),
+        ];
+        let shape =
+            Shape { kernel: "k".into(), grid: [216, 1, 1], block: [128, 1, 1], static_shared: 0, dynamic_shared: 0 };
+        LaunchReport { unique_read_bytes: 216 * 8 * 512, ..LaunchReport::new(shape, lines) }
+    }
+
+    fn on(name: &str, report: &LaunchReport, assembled: Option<&Assembled>) -> Estimate {
+        estimate(DEVICES.iter().find(|device| device.name == name).unwrap(), report, assembled)
+    }
+
+    fn near(computed: f64, by_hand: f64) {
+        assert!((computed / by_hand - 1.0).abs() < 1e-3, "{computed} is not {by_hand}");
+    }
+
+    #[test]
+    fn an_interval_by_hand() {
+        // 108 multiprocessors: two blocks each.
+        let a100 = on("A100-80", &report(), None);
+        assert_eq!((a100.busiest_blocks, a100.resident_blocks, a100.utilisation), (2, 16, 1.0));
+        let clocks = Clocks { issue: 2304.0, fp32: 4000.0, mma: 1600.0, shared: 1600.0, special: 400.0 };
+        assert_eq!(a100.clocks, clocks);
+        near(a100.multiprocessor_us, 4000.0 / 1410.0);
+        near(a100.memory_us, 884_736.0 / 0.88 / 2_039_000.0);
+        near(a100.l2_us, 884_736.0 / 5_000_000.0);
+        // Each of 864 warps has 512 bytes under way and loads 1024: two latencies.
+        near(a100.latency_us, 2.0 * 600.0 / 1410.0);
+        near(a100.start_us, 1.5 + 600.0 / 1410.0);
+        near(a100.low_us, a100.start_us + 4000.0 / 1410.0 / 0.8);
+        near(a100.high_us, a100.low_us + 1200.0 / 1410.0);
+        assert_eq!((a100.bound, a100.issue_from), ("fp32", Source::Ptx));
+    }
+
+    #[test]
+    fn the_last_wave_is_as_long_as_the_others() {
+        // 132 multiprocessors, of which 84 have two of the 216 blocks.
+        let h100 = on("H100", &report(), None);
+        assert_eq!(h100.busiest_blocks, 2);
+        near(h100.utilisation, 216.0 / 264.0);
+        assert_eq!(h100.clocks.fp32, 2000.0);
+        near(h100.clocks.mma, 1280.0);
+    }
+
+    #[test]
+    fn sampled_blocks_stand_for_all() {
+        let whole = report();
+        let mut sampled = report();
+        sampled.blocks_run /= 4;
+        sampled.unique_read_bytes /= 4;
+        let quarter = |count: &mut Count| {
+            for number in [&mut count.executed, &mut count.requests, &mut count.sectors, &mut count.wavefronts] {
+                *number /= 4;
+            }
+        };
+        sampled.lines.iter_mut().for_each(|line| quarter(&mut line.count));
+        sampled.totals.values_mut().for_each(quarter);
+        assert_eq!(on("L4", &sampled, None), on("L4", &whole, None));
+    }
+
+    #[test]
+    fn sass_takes_the_place_of_ptx() {
+        use super::super::sass::Instructions::{ByLine, Total};
+        let with = |instructions| Assembled { registers: Some(128), instructions: Some(instructions) };
+        // Pieces at lines 1 and 2: 5 instructions where the load is, 3 for each multiply-add.
+        let pieces = on("A100-80", &report(), Some(&with(ByLine([(0, 5), (2, 3)].into()))));
+        near(pieces.clocks.issue, f64::from(5 * 8 + 3 * 4000) / 4.0 * 2.0);
+        assert_eq!((pieces.issue_from, pieces.resident_blocks), (Source::Sass, 4));
+        let total = on("A100-80", &report(), Some(&with(Total(10))));
+        near(total.clocks.issue, 2.0 * 2304.0);
+        assert_eq!(total.issue_from, Source::SassOverPtx);
+    }
 }

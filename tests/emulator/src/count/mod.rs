@@ -4,6 +4,7 @@
 mod class;
 pub mod device;
 pub mod interval;
+mod launches;
 pub mod report;
 pub mod sass;
 mod sectors;
@@ -11,7 +12,8 @@ mod table;
 mod wavefronts;
 
 pub use class::{Class, Element, Tile, class};
-pub use report::{LaunchReport, Line, NonFinite, Report, Shape};
+pub use launches::{LaunchReport, Line, NonFinite, Shape};
+pub use report::Report;
 pub use sectors::sectors;
 pub use wavefronts::{Access, Wavefronts, wavefronts};
 

@@ -1,5 +1,4 @@
-//! What launches did, and the report of all launches of a process. Not here: what the counts mean for time (`interval`), and how they are
-//! shown to people (`table`).
+//! The report of all launches of a process. Not here: what the counts mean for time (`interval`), and how they are shown to people (`table`).
 //!
 //! The report is JSON: `sm`, then `kernels`, one entry for each kernel and shape of launch, by name and shape. An entry has the fields of
 //! [`LaunchReport`], and `computed`, an [`Estimate`] for each card of that compute capability. Fields that count are sums over the `launches`
@@ -14,180 +13,8 @@ use serde::{Serialize, Serializer};
 
 use super::device::devices;
 use super::interval::{Estimate, estimate};
+use super::launches::LaunchReport;
 use super::sass::Assembled;
-use super::{Class, Count};
-use crate::exec::op::Op;
-use crate::launch::{Launch, Outcome};
-use crate::program::Kernel;
-
-/// A kernel and how it was launched.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct Shape {
-    /// The kernel's name.
-    pub kernel: String,
-    /// Blocks in x, y, z.
-    pub grid: [u32; 3],
-    /// Threads of a block in x, y, z.
-    pub block: [u32; 3],
-    /// Bytes of shared memory that the kernel declares.
-    pub static_shared: u64,
-    /// Bytes of shared memory that the launch adds.
-    pub dynamic_shared: u64,
-}
-
-impl Shape {
-    /// Blocks of a launch.
-    pub fn blocks(&self) -> u64 {
-        self.grid.iter().map(|&size| u64::from(size)).product()
-    }
-
-    /// Threads of a block.
-    pub fn threads(&self) -> u64 {
-        self.block.iter().map(|&size| u64::from(size)).product()
-    }
-
-    /// Warps of a block.
-    pub fn warps(&self) -> u64 {
-        self.threads().div_ceil(32)
-    }
-}
-
-/// An instruction of the PTX and what it did.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Line {
-    /// In the PTX text, from 1.
-    pub line: usize,
-    /// What it is counted as.
-    pub class: Class,
-    /// Its name with modifiers.
-    pub text: String,
-    /// What it did.
-    #[serde(flatten)]
-    pub count: Count,
-}
-
-/// Where an infinity or a NaN came from first.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct NonFinite {
-    /// The block, counted x first.
-    pub block: u64,
-    /// The thread of the block, counted x first.
-    pub thread: u32,
-    /// The line of the PTX.
-    pub line: usize,
-    /// The instruction.
-    pub text: String,
-}
-
-/// What a launch did; or several of one shape, added up.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct LaunchReport {
-    /// The kernel and how it was launched.
-    #[serde(flatten)]
-    pub shape: Shape,
-    /// How many launches this is.
-    pub launches: u64,
-    /// Blocks that were run, over all launches; fewer than the grid has when blocks were sampled.
-    pub blocks_run: u64,
-    /// Bytes of global memory that were read, each once a launch, in whole sectors.
-    pub unique_read_bytes: u64,
-    /// Bytes of global memory that were written, each once a launch, in whole sectors.
-    pub unique_written_bytes: u64,
-    /// The first producer of a value that is not finite, by block and thread.
-    pub first_non_finite: Option<NonFinite>,
-    /// What instructions of each class did.
-    pub totals: BTreeMap<Class, Count>,
-    /// Every instruction of the kernel; in JSON those that were executed.
-    #[serde(serialize_with = "executed")]
-    pub lines: Vec<Line>,
-}
-
-/// Instructions that ran.
-fn executed<S: Serializer>(lines: &[Line], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_seq(lines.iter().filter(|line| line.count.executed > 0))
-}
-
-impl LaunchReport {
-    /// Of a launch that has ended.
-    pub fn of(kernel: &Kernel, launch: &Launch, outcome: &Outcome) -> Self {
-        let shape = Shape {
-            kernel: kernel.name.clone(),
-            grid: launch.grid,
-            block: launch.block,
-            static_shared: kernel.static_shared,
-            dynamic_shared: u64::from(launch.shared),
-        };
-        let ops = kernel.code.ops.iter().zip(&outcome.counts);
-        let line =
-            |(op, count): (&Op, &Count)| Line { line: op.line, class: op.class, text: op.text.clone(), count: *count };
-        let first = outcome.infinite.and_then(|(op, block, thread)| {
-            let op = kernel.code.ops.get(op)?;
-            Some(NonFinite { block, thread, line: op.line, text: op.text.clone() })
-        });
-        let [read, written] = outcome.unique.map(|sectors| sectors * 32);
-        Self {
-            unique_read_bytes: read,
-            unique_written_bytes: written,
-            first_non_finite: first,
-            ..Self::new(shape, ops.map(line).collect())
-        }
-    }
-
-    /// Of a launch all of whose blocks ran, by what each instruction of its kernel did.
-    pub fn new(shape: Shape, lines: Vec<Line>) -> Self {
-        let mut totals = BTreeMap::<Class, Count>::new();
-        lines.iter().filter(|line| line.count.executed > 0).for_each(|line| {
-            totals.entry(line.class).or_default().add(&line.count);
-        });
-        Self {
-            blocks_run: shape.blocks(),
-            shape,
-            launches: 1,
-            unique_read_bytes: 0,
-            unique_written_bytes: 0,
-            first_non_finite: None,
-            totals,
-            lines,
-        }
-    }
-
-    /// What all instructions of the classes that are asked for did.
-    pub fn total(&self, of: impl Fn(Class) -> bool) -> Count {
-        let mut total = Count::default();
-        self.totals.iter().filter(|(class, _)| of(**class)).for_each(|(_, count)| total.add(count));
-        total
-    }
-
-    /// Whether another is of the same kernel, which its name alone does not say, launched alike.
-    fn alike(&self, other: &Self) -> bool {
-        let same = |(one, two): (&Line, &Line)| one.line == two.line && one.text == two.text;
-        self.shape == other.shape
-            && self.lines.len() == other.lines.len()
-            && self.lines.iter().zip(&other.lines).all(same)
-    }
-
-    /// Adds a launch that is alike.
-    fn add(&mut self, other: &Self) {
-        self.launches += other.launches;
-        self.blocks_run += other.blocks_run;
-        self.unique_read_bytes += other.unique_read_bytes;
-        self.unique_written_bytes += other.unique_written_bytes;
-        let found = [self.first_non_finite.take(), other.first_non_finite.clone()];
-        self.first_non_finite = found.into_iter().flatten().min();
-        for (class, count) in &other.totals {
-            self.totals.entry(*class).or_default().add(count);
-        }
-        for (line, other) in self.lines.iter_mut().zip(&other.lines) {
-            line.count.add(&other.count);
-        }
-    }
-
-    /// How entries are ordered: those that differ in their instructions only, by these.
-    fn order(&self, other: &Self) -> Ordering {
-        let lines = |report: &Self| report.lines.iter().map(|line| (line.line, line.text.clone())).collect::<Vec<_>>();
-        self.shape.cmp(&other.shape).then_with(|| lines(self).cmp(&lines(other)))
-    }
-}
 
 /// What all launches of a process did.
 #[derive(Clone, Debug, PartialEq)]
@@ -251,5 +78,67 @@ impl Serialize for Report {
         let entries = self.kernels.iter().map(|counted| Entry { counted, computed: self.estimates(counted) });
         let note = "computed by an emulator, not measured";
         Whole { note, sm: self.sm, kernels: entries.collect() }.serialize(serializer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Class, Count, Line, NonFinite, Shape};
+    use super::*;
+
+    fn launch(kernel: &str, blocks: u32, executed: u64) -> LaunchReport {
+        let shape = Shape {
+            kernel: kernel.into(),
+            grid: [blocks, 1, 1],
+            block: [32, 1, 1],
+            static_shared: 0,
+            dynamic_shared: 0,
+        };
+        let line = |line, class, executed| Line {
+            line,
+            class,
+            text: format!("{class}"),
+            count: Count { executed, threads: 32 * executed, ..Count::default() },
+        };
+        LaunchReport::new(shape, vec![line(3, Class::Fma, executed), line(4, Class::Alu, 0)])
+    }
+
+    #[test]
+    fn launches_that_are_alike_are_one_entry_in_any_order() {
+        let mut first = launch("b", 2, 5);
+        first.first_non_finite = Some(NonFinite { block: 1, thread: 7, line: 3, text: "fma".into() });
+        let mut earlier = launch("b", 2, 6);
+        earlier.first_non_finite = Some(NonFinite { block: 0, thread: 9, line: 3, text: "fma".into() });
+        let mut other = launch("b", 2, 1);
+        other.lines[0].line = 30;
+        let launches = [launch("b", 3, 1), first, launch("a", 2, 1), earlier, other];
+        let (mut forwards, mut backwards) = (Report::new(80), Report::new(80));
+        launches.iter().for_each(|launch| forwards.add(launch.clone()));
+        launches.iter().rev().for_each(|launch| backwards.add(launch.clone()));
+        assert_eq!(forwards, backwards);
+        let entries: Vec<_> =
+            forwards.kernels.iter().map(|entry| (entry.shape.kernel.as_str(), entry.launches)).collect();
+        assert_eq!(entries, [("a", 1), ("b", 2), ("b", 1), ("b", 1)]);
+        let both = &forwards.kernels[1];
+        assert_eq!((both.blocks_run, both.lines[0].count.executed), (4, 11));
+        assert_eq!(both.totals[&Class::Fma].threads, 11 * 32);
+        assert_eq!(both.first_non_finite.as_ref().map(|first| first.block), Some(0));
+    }
+
+    #[test]
+    fn json_has_what_was_executed_and_says_that_it_is_computed() {
+        let mut report = Report::new(89);
+        report.add(launch("k", 2, 5));
+        let json = serde_json::to_value(&report).unwrap();
+        let entry = &json["kernels"][0];
+        assert_eq!(json["note"], "computed by an emulator, not measured");
+        assert_eq!((entry["kernel"].as_str(), entry["grid"][0].as_u64()), (Some("k"), Some(2)));
+        assert_eq!(entry["lines"].as_array().map(Vec::len), Some(1));
+        assert_eq!(entry["lines"][0]["class"], "fma");
+        assert_eq!(entry["totals"]["fma"]["executed"], 5);
+        let devices: Vec<_> = entry["computed"].as_array().unwrap().iter().map(|time| &time["device"]).collect();
+        assert_eq!(devices, ["L4", "RTX 4090"]);
+        let table = report.to_string();
+        assert!(table.contains("not measured") && table.contains("issue slots of PTX"), "{table}");
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::report::LaunchReport;
+use super::launches::LaunchReport;
 
 /// A kernel as assembled for one architecture.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

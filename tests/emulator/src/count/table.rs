@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use super::report::{LaunchReport, Report};
+use super::launches::LaunchReport;
+use super::report::Report;
 
 /// How many lines with conflicts are shown of a kernel.
 const SHOWN: usize = 5;
