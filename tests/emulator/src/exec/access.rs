@@ -118,8 +118,8 @@ impl Accessor<'_, '_> {
             }
         }
         if store.address.space == Some(Space::Param) {
+            // a call's parameters become registers, whatever their alignment
             addresses = addresses.map(|address| address.wrapping_sub(CALL_PARAMETERS));
-            self.aligned(&addresses, mask, size)?;
             return self.store_local(&addresses, mask, size, &values);
         }
         let manner = Manner { constant: false, strong: store.strong, acquire: false, release: store.release };

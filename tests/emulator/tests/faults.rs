@@ -1,0 +1,286 @@
+//! Every check catches a fault that was planted for it. The client gets the code that CUDA would give it, the operator an explanation on stderr
+//! that names the kernel, the line and the thread. Each runs in a process of its own, for what it does to the device cannot be undone.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+mod client;
+
+use client::{Card, Code, apart};
+
+/// A kernel whose registers are declared: out in %x0, in in %x1, the thread in %r0, the block in %r1.
+fn ptx(target: &str, body: &str) -> String {
+    let version = if target == "sm_75" { "6.5" } else { "7.8" };
+    format!(
+        ".version {version}\n.target {target}\n.address_size 64\n.visible .entry k(.param .u64 out, .param .u64 in)\n{{\n\
+        .reg .pred %p<8>; .reg .b32 %r<16>; .reg .b64 %x<16>; .reg .f32 %f<8>;\n\
+        .shared .align 16 .b8 tile[1024];\n\
+        ld.param.u64 %x0, [out]; ld.param.u64 %x1, [in]; mov.u32 %r0, %tid.x; mov.u32 %r1, %ctaid.x;\n\
+        mul.wide.u32 %x2, %r0, 4; add.u64 %x3, %x0, %x2; add.u64 %x4, %x1, %x2;\n\
+        mov.u32 %r2, tile; shl.b32 %r3, %r0, 2; add.u32 %r2, %r2, %r3;\n{body}\nret;\n}}\n"
+    )
+}
+
+/// What waiting for a launch answers: buffers of 256 words, the first fresh, the second written.
+fn outcome(body: &str, blocks: u32, threads: u32) -> Code {
+    let card = Card::open();
+    let kernel = card.kernel(&ptx("sm_80", body), "k").unwrap();
+    let (out, given) = (card.allocate(1024).unwrap(), card.upload(&[7u32; 256]).unwrap());
+    let parameters = [out.to_le_bytes().to_vec(), given.to_le_bytes().to_vec()];
+    card.launch(kernel, [blocks, 1, 1], [threads, 1, 1], 0, &parameters).unwrap();
+    let code = card.synchronize().err().unwrap_or(0);
+    // what failed once fails always
+    assert_eq!(card.allocate(16).err().unwrap_or(0), code);
+    code
+}
+
+/// A fault in a kernel: its code, and words of the explanation.
+#[track_caller]
+fn caught(test: &str, body: &str, [blocks, threads]: [u32; 2], code: Code, words: &[&str]) {
+    let Some(told) = apart(test, &[], || outcome(body, blocks, threads).to_string()) else { return };
+    assert_eq!(told.printed, code.to_string(), "{}", told.explained);
+    for word in words.iter().chain(&["cuda-emulator: ", "kernel k, line ", "block ("]) {
+        assert!(told.explained.contains(word), "{word:?} is not in: {}", told.explained);
+    }
+}
+
+const ILLEGAL_ADDRESS: Code = 700;
+const TIMEOUT: Code = 702;
+const MISALIGNED: Code = 716;
+const LAUNCH_FAILED: Code = 719;
+
+#[test]
+fn what_is_right_is_no_fault() {
+    let body = "ld.global.u32 %r4, [%x4]; st.shared.u32 [%r2], %r4; bar.sync 0; xor.b32 %r2, %r2, 64; ld.shared.u32 %r5, [%r2]; st.global.u32 [%x3], %r5;";
+    assert_eq!(outcome(body, 1, 128), 0);
+}
+
+#[test]
+fn out_of_bounds() {
+    let words = ["out of bounds", "past the end of an allocation of 1024", "thread (0, 0, 0)", "st.global.u32"];
+    caught("out_of_bounds", "st.global.u32 [%x3+1024], %r0;", [1, 32], ILLEGAL_ADDRESS, &words);
+}
+
+#[test]
+fn out_of_bounds_of_shared_memory() {
+    let body = "add.u32 %r2, %r2, 1000; st.shared.u32 [%r2], %r0;";
+    caught("out_of_bounds_of_shared_memory", body, [1, 32], ILLEGAL_ADDRESS, &["out of bounds", "thread (6, 0, 0)"]);
+}
+
+#[test]
+fn misaligned() {
+    let words = ["misaligned: 4 bytes", "thread (0, 0, 0)"];
+    caught("misaligned", "st.global.u32 [%x3+2], %r0;", [1, 32], MISALIGNED, &words);
+}
+
+#[test]
+fn use_after_free() {
+    let act = || {
+        let card = Card::open();
+        let kernel = card.kernel(&ptx("sm_80", "ld.global.u32 %r4, [%x4]; st.global.u32 [%x3], %r4;"), "k").unwrap();
+        let (out, given) = (card.allocate(1024).unwrap(), card.upload(&[7u32; 256]).unwrap());
+        card.free(given).unwrap();
+        card.upload(&[8u32; 256]).unwrap(); // no address is given twice
+        let parameters = [out.to_le_bytes().to_vec(), given.to_le_bytes().to_vec()];
+        card.launch(kernel, [1; 3], [32, 1, 1], 0, &parameters).unwrap();
+        card.synchronize().unwrap_err().to_string()
+    };
+    let Some(told) = apart("use_after_free", &[], act) else { return };
+    assert_eq!(told.printed, "700", "{}", told.explained);
+    assert!(told.explained.contains("inside 1024 bytes") && told.explained.contains("freed"), "{}", told.explained);
+}
+
+#[test]
+fn unwritten_global_memory() {
+    let body = "ld.global.u32 %r4, [%x3]; st.global.u32 [%x3], %r4;";
+    caught("unwritten_global_memory", body, [1, 32], LAUNCH_FAILED, &["unwritten: read of 4 bytes"]);
+}
+
+#[test]
+fn unwritten_shared_memory() {
+    let body = "ld.shared.u32 %r4, [%r2]; st.global.u32 [%x3], %r4;";
+    caught("unwritten_shared_memory", body, [1, 32], LAUNCH_FAILED, &["unwritten", "shared memory"]);
+}
+
+#[test]
+fn a_race_between_warps() {
+    let body = "st.shared.u32 [%r2], %r0; xor.b32 %r2, %r2, 128; ld.shared.u32 %r4, [%r2]; st.global.u32 [%x3], %r4;";
+    let Some(told) = apart("a_race_between_warps", &[], || outcome(body, 1, 64).to_string()) else { return };
+    assert_eq!(told.printed, "719", "{}", told.explained);
+    // whichever warp comes first finds nothing, or finds what the other wrote
+    let found = told.explained.contains("no barrier stands between") || told.explained.contains("unwritten");
+    assert!(found, "{}", told.explained);
+}
+
+#[test]
+fn a_race_of_a_write_after_a_read() {
+    let body = "st.shared.u32 [%r2], %r0; bar.sync 0; xor.b32 %r4, %r2, 128; ld.shared.u32 %r5, [%r4]; st.shared.u32 [%r2], %r5;";
+    caught("a_race_of_a_write_after_a_read", body, [1, 64], LAUNCH_FAILED, &["race", "no barrier stands between"]);
+}
+
+#[test]
+fn a_missing_syncwarp() {
+    let body = "st.shared.u32 [%r2], %r0; xor.b32 %r2, %r2, 4; ld.shared.u32 %r4, [%r2]; st.global.u32 [%x3], %r4;";
+    caught("a_missing_syncwarp", body, [1, 32], LAUNCH_FAILED, &["race", "warp 0 lane"]);
+}
+
+#[test]
+fn a_race_between_blocks() {
+    let body = "setp.eq.u32 %p0, %r1, 0; @%p0 st.global.u32 [%x3], 5; @!%p0 st.global.u32 [%x3], 6;";
+    caught("a_race_between_blocks", body, [2, 32], LAUNCH_FAILED, &["race between blocks", "in this launch"]);
+}
+
+#[test]
+fn constant_loads_of_written_memory() {
+    let body = "st.global.u32 [%x3], %r0; ld.global.nc.u32 %r4, [%x3]; st.global.u32 [%x3+512], %r4;";
+    caught("constant_loads_of_written_memory", body, [1, 32], LAUNCH_FAILED, &["constant path"]);
+}
+
+#[test]
+fn a_divergent_barrier() {
+    let body = "setp.lt.u32 %p0, %r0, 7; @%p0 bra LOW; bar.sync 0; bra END; LOW: bar.sync 0; END:";
+    caught("a_divergent_barrier", body, [1, 32], TIMEOUT, &["divergent", "lanes 0000007f"]);
+}
+
+#[test]
+fn a_barrier_that_some_never_reach() {
+    let body = "setp.lt.u32 %p0, %r0, 32; @%p0 bar.sync 1, 96;";
+    caught("a_barrier_that_some_never_reach", body, [1, 64], TIMEOUT, &["deadlock: barrier 1 has 32 of 96 threads"]);
+}
+
+#[test]
+fn a_shuffle_that_lanes_never_reach() {
+    let body = "setp.lt.u32 %p0, %r0, 7; @%p0 shfl.sync.bfly.b32 %r4, %r0, 1, 31, 0xffffffff; bar.sync 0;";
+    caught("a_shuffle_that_lanes_never_reach", body, [1, 32], TIMEOUT, &["divergent", "shfl.sync.bfly.b32"]);
+}
+
+#[test]
+fn an_early_read_of_a_copy() {
+    let body = "shl.b32 %r3, %r0, 4; mov.u32 %r2, tile; add.u32 %r2, %r2, %r3; mul.wide.u32 %x2, %r0, 16; add.u64 %x4, %x1, %x2;\n\
+        cp.async.cg.shared.global [%r2], [%x4], 16; cp.async.commit_group; ld.shared.u32 %r4, [%r2]; st.global.u32 [%x3], %r4;";
+    caught("an_early_read_of_a_copy", body, [1, 32], LAUNCH_FAILED, &["too early", "cp.async"]);
+}
+
+#[test]
+fn a_copy_that_only_its_thread_waited_for() {
+    let body = "shl.b32 %r3, %r0, 4; mov.u32 %r2, tile; add.u32 %r2, %r2, %r3; mul.wide.u32 %x2, %r0, 16; add.u64 %x4, %x1, %x2;\n\
+        cp.async.cg.shared.global [%r2], [%x4], 16; cp.async.wait_all; xor.b32 %r2, %r2, 16; ld.shared.u32 %r4, [%r2]; st.global.u32 [%x3], %r4;";
+    caught("a_copy_that_only_its_thread_waited_for", body, [1, 32], LAUNCH_FAILED, &["race", "no barrier"]);
+}
+
+#[test]
+fn a_trap() {
+    caught("a_trap", "trap;", [1, 32], LAUNCH_FAILED, &["trapped"]);
+}
+
+#[test]
+fn a_missing_synchronisation_with_a_stream() {
+    let act = || {
+        let card = Card::open();
+        let address = card.upload(&[7u32]).unwrap();
+        let [early, late] = card.read_early_and_late(address).unwrap();
+        format!("{} {late}", early == 7)
+    };
+    let Some(told) = apart("a_missing_synchronisation_with_a_stream", &[], act) else { return };
+    assert_eq!(told.printed, "false 7");
+}
+
+#[test]
+fn shared_memory_over_the_limit() {
+    let card = Card::open();
+    let kernel = card.kernel(&ptx("sm_80", ""), "k").unwrap();
+    let parameters = [vec![0; 8], vec![0; 8]];
+    assert_eq!(card.launch(kernel, [1; 3], [32, 1, 1], 49_153, &parameters), Err(1));
+    assert_eq!(card.launch(kernel, [1; 3], [32, 1, 1], 48_128, &parameters), Ok(()));
+    assert_eq!(card.synchronize(), Ok(()));
+}
+
+/// The answer to loading a module, and the explanation.
+#[track_caller]
+fn refused(test: &str, sm: &str, text: &str, words: &[&str]) {
+    let act = || Card::open().kernel(text, "k").err().unwrap_or(0).to_string();
+    let Some(told) = apart(test, &[("CUDA_EMULATOR_SM", sm)], act) else { return };
+    assert_eq!(told.printed, "218", "{}", told.explained);
+    for word in words {
+        assert!(told.explained.contains(word), "{word:?} is not in: {}", told.explained);
+    }
+}
+
+#[test]
+fn an_unknown_opcode() {
+    refused("an_unknown_opcode", "80", &ptx("sm_80", "\nfrobnicate.b32 %r4, %r0;"), &["line 9", "frobnicate.b32"]);
+}
+
+#[test]
+fn a_feature_that_the_target_has_not() {
+    let body = "\ncp.async.ca.shared.global [%r2], [%x4], 4;";
+    refused("a_feature_that_the_target_has_not", "80", &ptx("sm_75", body), &["cp.async", "sm_80"]);
+}
+
+#[test]
+fn a_target_that_the_device_has_not() {
+    refused("a_target_that_the_device_has_not", "75", &ptx("sm_80", ""), &["SM version 80"]);
+}
+
+#[test]
+fn a_leak_at_the_end_of_the_context() {
+    let act = || {
+        let card = Card::open();
+        let kernel = card.kernel(&ptx("sm_80", ""), "k").unwrap();
+        let kept = card.allocate(1000).unwrap();
+        let freed = card.allocate(2000).unwrap();
+        card.free(freed).unwrap();
+        card.unload(kernel).unwrap();
+        assert_ne!(kept, freed);
+        card.close().to_string()
+    };
+    let Some(told) = apart("a_leak_at_the_end_of_the_context", &[], act) else { return };
+    assert_eq!(told.printed, "0");
+    assert!(told.explained.contains("leak") && told.explained.contains("1000"), "{}", told.explained);
+    assert!(!told.explained.contains("2000"), "{}", told.explained);
+}
+
+/// A device with a planted fault: what allocating and launching twice answers.
+fn planted(test: &str, fault: &str) -> Option<client::Told> {
+    apart(test, &[("CUDA_EMULATOR_FAULT", fault)], || {
+        let card = Card::open();
+        let kernel = card.kernel(&ptx("sm_80", "st.global.u32 [%x3], %r0;"), "k").unwrap();
+        let mut codes = Vec::new();
+        let mut code = |answer: Result<(), Code>| codes.push(answer.err().unwrap_or(0).to_string());
+        let out = card.allocate(1024).unwrap();
+        code(card.allocate(1024).map(|_| ()));
+        code(card.allocate(1024).map(|_| ()));
+        for _ in 0..2 {
+            let launched = card.launch(kernel, [1; 3], [32, 1, 1], 0, &[out.to_le_bytes().to_vec(), vec![0; 8]]);
+            code(launched.and_then(|()| card.synchronize()));
+        }
+        code(card.allocate(1024).map(|_| ()));
+        codes.join(" ")
+    })
+}
+
+#[test]
+fn out_of_memory_once() {
+    let Some(told) = planted("out_of_memory_once", "oom:2") else { return };
+    assert_eq!(told.printed, "2 0 0 0 0", "{}", told.explained);
+}
+
+#[test]
+fn out_of_memory_in_earnest() {
+    let card = Card::open();
+    assert_eq!(card.allocate(1 << 50), Err(2));
+    assert!(card.allocate(1 << 20).is_ok());
+}
+
+#[test]
+fn a_kernel_that_fails() {
+    let Some(told) = planted("a_kernel_that_fails", "kernel:2") else { return };
+    assert_eq!(told.printed, "0 0 0 700 700", "{}", told.explained);
+}
+
+#[test]
+fn a_lost_device() {
+    let Some(told) = planted("a_lost_device", "lost:1") else { return };
+    let codes: Vec<&str> = told.printed.split(' ').collect();
+    assert_eq!(codes[..2], ["0", "0"]);
+    assert!(codes[2] != "0" && codes[2..].iter().all(|code| *code == codes[2]), "{}", told.printed);
+    assert!(told.explained.contains("lost"), "{}", told.explained);
+}
