@@ -1,0 +1,91 @@
+//! Memory pools, as C calls them.
+
+#![expect(unsafe_code, reason = "the boundary to C")]
+
+use super::super::code::Code;
+use super::super::handles::Handle;
+use super::super::memory::Pool;
+use super::super::state::driver;
+use super::api;
+use super::pointer::{Client, Out};
+
+/// Attributes 1 to 3 are ints, the others 64 bits.
+fn size(number: u32) -> Result<usize, Code> {
+    match number {
+        1..=3 => Ok(4),
+        4..=8 => Ok(8),
+        _ => Err(Code::INVALID_VALUE),
+    }
+}
+
+fn default(out: Out<Handle>, device: i32) -> Result<(), Code> {
+    let driver = driver()?;
+    if device != 0 {
+        return Err(Code::INVALID_DEVICE);
+    }
+    out.set(driver.lock().default_pool)
+}
+
+api! {
+    fn cuDeviceGetDefaultMemPool(out: Out<Handle>, device: i32) {
+        default(out, device)
+    }
+
+    fn cuDeviceGetMemPool(out: Out<Handle>, device: i32) {
+        default(out, device)
+    }
+
+    fn cuDeviceSetMemPool(device: i32, pool: Handle) {
+        let state = driver()?.lock();
+        if device != 0 {
+            return Err(Code::INVALID_DEVICE);
+        }
+        state.pools.get(pool, Code::INVALID_VALUE).map(|_| ())
+    }
+
+    fn cuMemPoolCreate(out: Out<Handle>, _properties: usize) {
+        out.needed()?;
+        out.set(driver()?.lock().pools.add(Pool::default()))
+    }
+
+    fn cuMemPoolDestroy(pool: Handle) {
+        let mut state = driver()?.lock();
+        if pool == state.default_pool {
+            return Err(Code::INVALID_VALUE);
+        }
+        state.pools.remove(pool, Code::INVALID_VALUE).map(|_| ())
+    }
+
+    fn cuMemPoolTrimTo(pool: Handle, _keep: usize) {
+        driver()?.lock().pools.get(pool, Code::INVALID_VALUE).map(|_| ())
+    }
+
+    fn cuMemPoolGetAttribute(pool: Handle, number: u32, place: Client) {
+        let size = size(number)?;
+        let value = driver()?.lock().pool_attribute(pool, number)?;
+        if place.address() == 0 {
+            return Err(Code::INVALID_VALUE);
+        }
+        place.write(&value.to_le_bytes()[..size]);
+        Ok(())
+    }
+
+    fn cuMemPoolSetAttribute(pool: Handle, number: u32, place: Client) {
+        let size = size(number)?;
+        if place.address() == 0 {
+            return Err(Code::INVALID_VALUE);
+        }
+        let mut bytes = [0; 8];
+        place.read(&mut bytes[..size]);
+        let mut state = driver()?.lock();
+        state.pools.get_mut(pool, Code::INVALID_VALUE)?.attributes.insert(number, u64::from_le_bytes(bytes));
+        Ok(())
+    }
+
+    fn cuMemAllocFromPoolAsync(out: Out<u64>, size: usize, pool: Handle, stream: Handle) {
+        let (mut state, context) = driver()?.enter()?;
+        out.needed()?;
+        state.pools.get(pool, Code::INVALID_VALUE)?;
+        out.set(state.allocate_async(context, size as u64, stream)?)
+    }
+}
