@@ -4,6 +4,7 @@
 //! in the crates, what is forbidden in `clippy.toml` and `deny.toml`.
 
 mod check;
+mod emulator;
 mod provision;
 mod run;
 mod test;
@@ -30,12 +31,19 @@ Everything that is fetched or built lies under target/: `cargo clean` undoes it.
 #[derive(Subcommand)]
 enum Command {
     Check(check::Options),
+    Emulate(emulator::EmulateOptions),
+    Emulator(emulator::EmulatorOptions),
     Test(test::Options),
 }
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Check(options) => check::check(&options),
+        Command::Emulate(options) => match emulator::emulate(&options) {
+            Ok(status) => return status,
+            Err(why) => Err(why),
+        },
+        Command::Emulator(_) => emulator::emulator(),
         Command::Test(options) => test::test(&options),
     };
     match outcome {
