@@ -1,7 +1,7 @@
 //! `mma` of f64: IEEE arithmetic, a chain of fused multiply-adds along k.
 
 use super::Operands;
-use super::fragments::{Packed, accumulators, columns, result, rows};
+use super::fragments::{Packed, accumulators, columns, read, result, rows};
 use crate::exec::Lanes;
 use crate::exec::registers::{Mask, Registers};
 
@@ -19,9 +19,9 @@ impl Packed for F64 {
 /// What runs for this shape.
 pub(super) fn run<const M: usize, const K: usize>(operands: Operands) -> Lanes {
     Box::new(move |registers: &mut Registers, mask: Mask| {
-        let a = rows::<F64, M, K>(operands.a.iter().map(|slot| registers.read(*slot)));
-        let b = columns::<F64, K>(operands.b.iter().map(|slot| registers.read(*slot)));
-        let mut d = accumulators::<f64, M>(operands.c.iter().map(|slot| registers.read(*slot)));
+        let a = rows::<F64, M, K>(&read::<f64, 8>(registers, &operands.a));
+        let b = columns::<F64, K>(&read::<f64, 4>(registers, &operands.b));
+        let mut d = accumulators::<f64, M>(&read::<f64, 4>(registers, &operands.c));
         for (a, d) in a.iter().zip(&mut d) {
             for (a, b) in a.iter().zip(&b) {
                 *d = std::array::from_fn(|column| a.mul_add(b[column], d[column]));

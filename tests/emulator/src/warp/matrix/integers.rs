@@ -1,7 +1,7 @@
 //! `mma` of 8-bit integers: exact, and what does not fit the result wraps or saturates.
 
 use super::Operands;
-use super::fragments::{COLUMNS, Packed, accumulators, columns, result, rows};
+use super::fragments::{COLUMNS, Packed, accumulators, columns, read, result, rows};
 use crate::exec::Lanes;
 use crate::exec::registers::{Mask, Registers};
 
@@ -34,9 +34,9 @@ where
 {
     let add = if saturate { i32::saturating_add } else { i32::wrapping_add };
     Box::new(move |registers: &mut Registers, mask: Mask| {
-        let a = rows::<A, M, K>(operands.a.iter().map(|slot| registers.read(*slot)));
-        let b = columns::<B, K>(operands.b.iter().map(|slot| registers.read(*slot)));
-        let mut d = accumulators::<i32, M>(operands.c.iter().map(|slot| registers.read(*slot)));
+        let a = rows::<A, M, K>(&read::<u32, 4>(registers, &operands.a));
+        let b = columns::<B, K>(&read::<u32, 2>(registers, &operands.b));
+        let mut d = accumulators::<i32, M>(&read::<i32, 4>(registers, &operands.c));
         for (a, d) in a.iter().zip(&mut d) {
             // 32 products of 16 bits: no sum of them is near the rim.
             let mut products = [0; COLUMNS];

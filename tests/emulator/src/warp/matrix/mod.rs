@@ -1,9 +1,12 @@
 //! Products of matrices that the lanes of a warp hold between them: `mma.sync`, and `movmatrix`. Not here: `ldmatrix` and `stmatrix`, which
 //! are loads and stores.
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
 mod doubles;
 mod floats;
 mod fragments;
+mod half;
 mod integers;
 mod sums;
 
@@ -16,10 +19,10 @@ use crate::parse::syntax::{Instruction, Operand};
 
 use super::{Collective, Members, operands};
 use doubles::F64;
-use floats::{Bf16, F16, Tf32};
+use floats::{Bf16, F16, Factor, Tf32};
 use fragments::{COLUMNS, Packed};
 use integers::{S8, U8};
-use sums::{Element, Sums, Total};
+use sums::{Sums, Total};
 
 /// The registers of D = A·B + C.
 struct Operands {
@@ -40,19 +43,19 @@ pub(super) fn decode(instruction: &Instruction, modifiers: &[&str], names: &mut 
                 _ => return Err(Fault::Unknown(written(instruction))),
             };
             match *shape {
-                "m16n8k8" => decoder.floats::<F16, 8>(Element::F16, total),
-                "m16n8k16" => decoder.floats::<F16, 16>(Element::F16, total),
+                "m16n8k8" => decoder.floats::<F16, 8>(total),
+                "m16n8k16" => decoder.floats::<F16, 16>(total),
                 _ => Err(other(instruction, modifiers)),
             }
         }
         ["sync", "aligned", shape, "row", "col", "f32", "bf16", "bf16", "f32"] => match *shape {
-            "m16n8k8" => decoder.floats::<Bf16, 8>(Element::Bf16, Total::F32),
-            "m16n8k16" => decoder.floats::<Bf16, 16>(Element::Bf16, Total::F32),
+            "m16n8k8" => decoder.floats::<Bf16, 8>(Total::F32),
+            "m16n8k16" => decoder.floats::<Bf16, 16>(Total::F32),
             _ => Err(other(instruction, modifiers)),
         },
         ["sync", "aligned", shape, "row", "col", "f32", "tf32", "tf32", "f32"] => match *shape {
-            "m16n8k4" => decoder.floats::<Tf32, 4>(Element::Tf32, Total::F32),
-            "m16n8k8" => decoder.floats::<Tf32, 8>(Element::Tf32, Total::F32),
+            "m16n8k4" => decoder.floats::<Tf32, 4>(Total::F32),
+            "m16n8k8" => decoder.floats::<Tf32, 8>(Total::F32),
             _ => Err(other(instruction, modifiers)),
         },
         ["sync", "aligned", shape, "row", "col", "f64", "f64", "f64", "f64"]
@@ -91,12 +94,8 @@ struct Decoder<'a> {
 }
 
 impl Decoder<'_> {
-    fn floats<T: Packed<Word = u32, Value = f32> + 'static, const K: usize>(
-        self,
-        element: Element,
-        total: Total,
-    ) -> Result<Lanes, Fault> {
-        let sums = Sums::of(self.names.sm, element, total);
+    fn floats<T: Factor, const K: usize>(self, total: Total) -> Result<Lanes, Fault> {
+        let sums = Sums::of(self.names.sm, T::ELEMENT, total);
         let (ty, per) = if total == Total::F32 { (Type::F32, 1) } else { (Type::B32, 2) };
         Ok(floats::run::<T, K>(self.operands::<T, T, 16, K>(Type::B32, ty, per)?, sums))
     }

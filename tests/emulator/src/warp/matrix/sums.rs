@@ -1,6 +1,8 @@
 //! What a tensor core makes of the products of floats that it adds up. It is not IEEE arithmetic: all that is added at once is aligned to the
 //! greatest exponent, and what sticks out below is cut off. Not here: where the factors come from, and how it is done fast (`floats`).
 
+use super::half;
+
 /// The element types that are multiplied so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Element {
@@ -77,22 +79,21 @@ impl Sums {
         if greatest <= NOTHING / 2 {
             return 0.0;
         }
-        let unit = power_of_two(greatest - self.fraction);
+        let (unit, units) = (power_of_two(greatest - self.fraction), power_of_two(self.fraction - greatest));
         // From +0, so that terms which cancel, or are all zero, leave +0.
-        terms.fold(0.0, |sum, (term, _)| sum + (term / unit).trunc()) * unit
+        terms.fold(0.0, |sum, (term, _)| sum + (term * units).trunc()) * unit
     }
 
     /// The exact sum in the type of the result, held in an f32: towards zero to f32, to nearest even to f16.
     pub(super) fn round(&self, exact: f64) -> f32 {
         match self.total {
             Total::F32 => towards_zero(exact),
-            Total::F16 => to_f16(to_odd(exact)),
+            Total::F16 => half::round(to_odd(exact)),
         }
     }
 }
 
 /// The exponent that a value is aligned with: its own, but at least that of the type's least normal one, and none of zero.
-#[inline(always)]
 pub(super) fn exponent(value: f32, least: i32) -> i32 {
     let magnitude = value.to_bits() & 0x7FFF_FFFF;
     let own = (magnitude >> 23).cast_signed() - 127;
@@ -116,16 +117,4 @@ fn to_odd(exact: f64) -> f32 {
     let cut = towards_zero(exact);
     let inexact = cut.is_finite() && f64::from(cut) != exact;
     f32::from_bits(cut.to_bits() | u32::from(inexact))
-}
-
-/// To nearest even among the values of f16.
-#[inline(always)]
-pub(super) fn to_f16(value: f32) -> f32 {
-    let bits = value.to_bits();
-    let (sign, magnitude) = (bits & 0x8000_0000, bits & 0x7FFF_FFFF);
-    let rounded = (magnitude + 0xFFF + (magnitude >> 13 & 1)) & !0x1FFF;
-    // Below 2^-14 a multiple of 2^-24: so is every f32 between 2^-1 and 1, and addition rounds to nearest even.
-    let small = (f32::from_bits(magnitude) + 0.5 - 0.5).to_bits();
-    let normal = if rounded >= 0x4780_0000 { magnitude.max(0x7F80_0000) } else { rounded };
-    f32::from_bits(sign | if magnitude < 0x3880_0000 { small } else { normal })
 }
