@@ -78,8 +78,8 @@ pub const DEVICES: [Device; 9] = [
     Device { name: "A100-80", multiprocessors: 108, clock: 1.41, mma: 8.0, memory: 2039.0, l2: 5000.0, ..SM_80 },
     // 125 TFLOPS, 31.2 FP32
     Device { name: "A10", multiprocessors: 72, clock: 1.695, mma: 16.0, memory: 600.0, l2: 2000.0, ..SM_86 },
-    // AWS's part: half the tensor rate
-    Device { name: "A10G", multiprocessors: 80, clock: 1.54, mma: 29.0, memory: 600.0, l2: 2000.0, ..SM_86 },
+    // 70 TFLOPS, 31.5 FP32: as AWS has it
+    Device { name: "A10G", multiprocessors: 72, clock: 1.71, mma: 28.8, memory: 600.0, l2: 2000.0, ..SM_86 },
     // 71 TFLOPS, 35.6 FP32
     Device {
         name: "RTX 3090",

@@ -1,7 +1,10 @@
-//! What the assembler made of a kernel: registers, and how many instructions of SASS. Not here: how that is found out.
+//! What the assembler made of a kernel: registers, and how many instructions of SASS. Not here: how that is found out, which is the affair of
+//! `cargo xtask kernels`, whose table of the kernels that ship is read.
 
 use std::collections::BTreeMap;
 use std::fmt;
+
+use serde::{Deserialize, Serialize};
 
 use super::launches::LaunchReport;
 
@@ -23,8 +26,34 @@ pub enum Instructions {
     Total(u32),
 }
 
+/// Kernels by name, as assembled for an architecture (80), from the text of `kernels/ptx/table.json`.
+///
+/// # Errors
+/// When it is no such table.
+pub fn table(json: &str, architecture: u32) -> serde_json::Result<BTreeMap<String, Assembled>> {
+    #[derive(Deserialize)]
+    struct Table {
+        kernels: Vec<Row>,
+    }
+    #[derive(Deserialize)]
+    struct Row {
+        kernel: String,
+        architecture: u32,
+        registers: u32,
+        /// Instructions by the line of the PTX where their basic block has its first. Those that belong to none fill up the end.
+        blocks: BTreeMap<usize, u32>,
+    }
+    let table: Table = serde_json::from_str(json)?;
+    let rows = table.kernels.into_iter().filter(|row| row.architecture == architecture);
+    let assembled = |row: Row| {
+        let Row { kernel, registers, blocks, .. } = row;
+        (kernel, Assembled { registers: Some(registers), instructions: Some(Instructions::ByLine(blocks)) })
+    };
+    Ok(rows.map(assembled).collect())
+}
+
 /// From what issue slots were counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Source {
     /// SASS, each piece as often as it was executed.
@@ -62,5 +91,25 @@ pub fn issue_slots(report: &LaunchReport, assembled: Option<&Assembled>) -> (f64
             (ptx * f64::from(*count) / report.lines.len().max(1) as f64, Source::SassOverPtx)
         }
         None => (ptx, Source::Ptx),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_row_of_an_architecture_is_read() {
+        let row = |architecture, registers| {
+            format!(
+                r#"{{"kernel":"k","architecture":{architecture},"registers":{registers},"shared":0,"blocks":{{"12":3,"9":40}}}}"#
+            )
+        };
+        let json = format!(r#"{{"toolchain":[],"kernels":[{},{}]}}"#, row(75, 40), row(80, 32));
+        let kernels = table(&json, 80).unwrap();
+        let pieces = Some(Instructions::ByLine([(9, 40), (12, 3)].into()));
+        assert_eq!(kernels["k"], Assembled { registers: Some(32), instructions: pieces });
+        assert!(table(&json, 90).unwrap().is_empty());
+        assert!(table("{}", 80).is_err());
     }
 }

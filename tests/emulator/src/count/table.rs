@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::interval::Estimate;
 use super::launches::LaunchReport;
 use super::report::Report;
 
@@ -14,25 +15,21 @@ impl fmt::Display for Report {
         for entry in &self.kernels {
             kernel(f, entry)?;
             for estimate in self.estimates(entry) {
-                let from = estimate.issue_from;
-                writeln!(
-                    f,
-                    "  {:8}  {:8.1} … {:<8.1} bound by {} · SM {:.1}, memory {:.1}, L2 {:.1}, latency {:.1} · {} blocks an SM, {:.0} % of SMs busy · issue slots of {from}",
-                    estimate.device,
-                    estimate.low_us,
-                    estimate.high_us,
-                    estimate.bound,
-                    estimate.multiprocessor_us,
-                    estimate.memory_us,
-                    estimate.l2_us,
-                    estimate.latency_us,
-                    estimate.resident_blocks,
-                    estimate.utilisation * 100.0,
-                )?;
+                time(f, &estimate)?;
             }
         }
         Ok(())
     }
+}
+
+/// How long a card takes.
+fn time(f: &mut fmt::Formatter<'_>, estimate: &Estimate) -> fmt::Result {
+    let Estimate { device, low_us, high_us, bound, issue_from, resident_blocks, .. } = estimate;
+    let Estimate { multiprocessor_us, memory_us, l2_us, latency_us, .. } = estimate;
+    write!(f, "  {device:8}  {low_us:8.1} … {high_us:<8.1} bound by {bound:8}")?;
+    write!(f, " SM {multiprocessor_us:.1} · memory {memory_us:.1} · L2 {l2_us:.1} · latency {latency_us:.1}")?;
+    let busy = estimate.utilisation * 100.0;
+    writeln!(f, " · {resident_blocks} blocks an SM · SMs {busy:.0} % busy · issue slots of {issue_from}")
 }
 
 /// What a kernel did, without times.

@@ -62,7 +62,7 @@ impl Warps {
         self.global(Class::GlobalLoad, 16, |lane| lane * 16);
         (0..4)
             .for_each(|row| self.shared(Class::SharedStore, u32::MAX, 16, Access::Store, |lane| row * 512 + lane * 16));
-        let row = |lane: u64| lane % 16 * 128 + (lane / 16 ^ swizzle(lane)) * 16;
+        let row = |lane: u64| lane % 16 * 128 + ((lane / 16) ^ swizzle(lane)) * 16;
         self.shared(Class::Matrix, u32::MAX, 16, Access::Matrix, row);
         self.shared(Class::Matrix, 0xffff, 16, Access::Matrix, row);
         let tile = Tile { m: 16, n: 8, k: 16, factor: Element::F16, half: false };
