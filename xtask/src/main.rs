@@ -5,6 +5,7 @@
 
 mod check;
 mod emulator;
+mod kernels;
 mod provision;
 mod run;
 mod test;
@@ -25,6 +26,7 @@ const AFTER_HELP: &str = "\
 Before a commit:    cargo xtask check
 Before a push:      cargo xtask test      (CI runs both: see .ci/run)
 One test, quickly:  cargo xtask test fashion_mnist
+A kernel changed:   cargo xtask kernels
 
 Everything that is fetched or built lies under target/: `cargo clean` undoes it.";
 
@@ -33,6 +35,7 @@ enum Command {
     Check(check::Options),
     Emulate(emulator::EmulateOptions),
     Emulator(emulator::EmulatorOptions),
+    Kernels(kernels::Options),
     Test(test::Options),
 }
 
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
             Err(why) => Err(why),
         },
         Command::Emulator(_) => emulator::emulator(),
+        Command::Kernels(options) => kernels::kernels(&options),
         Command::Test(options) => test::test(&options),
     };
     match outcome {

@@ -1,4 +1,4 @@
-//! What the tests need from outside: found on this machine, or fetched into `target/provision`.
+//! What the tests and `kernels` need from outside: found on this machine, or fetched into `target/provision`.
 //!
 //! Nothing is installed into the system but curl and Python, and those only as root and only when they are missing.
 //! Not here: what becomes of a test whose need is not met (`tests/provisioned`).
@@ -69,13 +69,20 @@ fn promtool() -> Result<PathBuf> {
 
 /// A Python whose packages are those of `tests/clients/requirements.txt`.
 fn python() -> Result<PathBuf> {
-    let requirements = root().join("tests/clients/requirements.txt");
-    let pins = fs::read_to_string(&requirements).with_context(|| format!("cannot read {}", requirements.display()))?;
-    let environment = target().join("provision/venv");
+    Ok(environment("venv", &root().join("tests/clients/requirements.txt"))?.join("bin/python"))
+}
+
+/// The folder of a Python environment with the packages of a requirements file.
+///
+/// # Errors
+/// When Python or the packages cannot be had.
+pub(crate) fn environment(name: &str, requirements: &Path) -> Result<PathBuf> {
+    let pins = fs::read_to_string(requirements).with_context(|| format!("cannot read {}", requirements.display()))?;
+    let environment = target().join("provision").join(name);
     let python = environment.join("bin/python");
     let stamp = environment.join("requirements.txt"); // written last: it says that all before was done
     if fs::read_to_string(&stamp).is_ok_and(|made| made == pins) {
-        return Ok(python);
+        return Ok(environment);
     }
     let system = program("python3", "python3")?;
     // Debian splits what `venv` needs from Python into a package of its own.
@@ -84,9 +91,9 @@ fn python() -> Result<PathBuf> {
     }
     step(command(&system, &["-m", "venv", "--clear"]).arg(&environment))?;
     let quiet = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--timeout=30", "--requirement"];
-    step(command(&python, &quiet).arg(&requirements))?;
+    step(command(&python, &quiet).arg(requirements))?;
     fs::write(&stamp, pins).with_context(|| format!("cannot write {}", stamp.display()))?;
-    Ok(python)
+    Ok(environment)
 }
 
 /// A program of the system, installed when it is missing.

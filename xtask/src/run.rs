@@ -52,6 +52,28 @@ pub(crate) fn step(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
+/// What a program has printed.
+pub(crate) struct Output {
+    pub(crate) text: String,
+    /// Its standard error, where some programs say what they found also when nothing is wrong.
+    pub(crate) errors: String,
+}
+
+/// Runs a program for what it prints.
+///
+/// # Errors
+/// When it cannot be started, or fails: with what it said.
+pub(crate) fn output(command: &mut Command) -> Result<Output> {
+    let output = command.output().with_context(|| format!("cannot start `{}`", words(command)))?;
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    if !output.status.success() {
+        let program = Path::new(command.get_program()).file_name().unwrap_or_default().display();
+        let said = errors.replace(&format!("{}/", root().display()), "");
+        bail!("{program} failed: {}\n{}", output.status, said.trim_end());
+    }
+    Ok(Output { text: String::from_utf8_lossy(&output.stdout).into_owned(), errors })
+}
+
 /// Whether a program is there and answers this question with success; its output is not shown.
 pub(crate) fn answers(mut command: Command) -> bool {
     command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
