@@ -1,0 +1,193 @@
+//! Every instruction that computes in a lane by itself, against what a card has answered: listed inputs, and the digest of 65,536 generated ones.
+//! What is exact must agree in every bit; what is approximate must stay within the error of the ISA, with noise and without.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "tests")]
+
+mod recordings;
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use cuda_emulator::alu;
+use cuda_emulator::decode::names::{Names, Symbol};
+use cuda_emulator::decode::types::Type;
+use cuda_emulator::exec::Lanes;
+use cuda_emulator::exec::registers::{LANES, Mask, Registers, Slot};
+use cuda_emulator::parse::parse;
+use cuda_emulator::parse::syntax::{Instruction, Space, Statement};
+use recordings::{Case, Recording, SWEEP};
+
+/// A case's code under test, ready to run.
+struct Kernel {
+    names: Names,
+    code: Vec<(Option<(Slot, bool)>, Lanes)>,
+    operands: Vec<Slot>,
+    results: Vec<Slot>,
+    thread: Slot,
+}
+
+/// Instructions of the only kernel, and its registers.
+fn read(text: &str) -> (Vec<Instruction>, Vec<(String, Type)>) {
+    let module = parse(text).unwrap_or_else(|error| panic!("{error}\n{text}"));
+    let (mut instructions, mut registers) = (Vec::new(), Vec::new());
+    for statement in module.functions[0].body.as_ref().unwrap() {
+        match statement {
+            Statement::Instruction(instruction) => instructions.push(instruction.clone()),
+            Statement::Variable(variable) if variable.space == Space::Reg => {
+                let ty = Type::named(&variable.ty).unwrap();
+                match variable.count {
+                    None => registers.push((variable.name.clone(), ty)),
+                    Some(count) => registers.extend((0..count).map(|at| (format!("{}{at}", variable.name), ty))),
+                }
+            }
+            _ => {}
+        }
+    }
+    (instructions, registers)
+}
+
+impl Kernel {
+    fn new(case: &Case) -> Self {
+        let (instructions, registers) = read(&case.ptx);
+        let around = read(&case.empty).0.len();
+        // after the code stand the address of the result, the stores, and the end
+        let end = instructions.len() - (2 + case.results + 1);
+        let begin = end - (instructions.len() - around);
+        let mut names = Names::new(case.target, case.version);
+        for (name, ty) in registers {
+            let slot = names.scratch(ty);
+            names.declare(&name, Symbol::Register(slot, ty)).unwrap();
+        }
+        let slot = |names: &Names, name: &str| match names.find(name).unwrap() {
+            Symbol::Register(slot, _) => *slot,
+            other => panic!("{name} is {other:?}"),
+        };
+        let mut code = Vec::new();
+        for instruction in &instructions[begin..end] {
+            let lanes = alu::decode(instruction, &mut names).unwrap_or_else(|fault| panic!("{}: {fault}", case.op));
+            let lanes = lanes.unwrap_or_else(|| panic!("{}: {} is of another family", case.op, instruction.name));
+            let guard = instruction.guard.as_ref().map(|(name, negated)| (slot(&names, name), *negated));
+            code.push((guard, lanes));
+        }
+        let operands = (0..case.kinds.len()).map(|at| slot(&names, &format!("%{}", "abcd".as_bytes()[at] as char)));
+        let operands = operands.collect();
+        let results = (0..case.results).map(|at| slot(&names, &format!("%r{at}"))).collect();
+        let thread = slot(&names, "%thread");
+        Self { names, code, operands, results, thread }
+    }
+
+    /// All results of all threads.
+    fn run(&self, columns: &[&[u64]], width: u32, noise: u64) -> Vec<u64> {
+        let mut registers = Registers::new(self.names.sizes());
+        registers.noise = noise;
+        for (slot, bits) in self.names.constants() {
+            match slot {
+                Slot::Predicate(_) if bits != 0 => registers.write_predicate(slot, Mask::MAX, Mask::MAX),
+                _ => registers.write(slot, &[bits; LANES], Mask::MAX),
+            }
+        }
+        let count = columns[0].len();
+        let mut out = Vec::with_capacity(count * self.results.len());
+        for first in (0..count).step_by(LANES) {
+            let threads = LANES.min(count - first);
+            let mask = Mask::MAX >> (LANES - threads);
+            for (slot, column) in self.operands.iter().zip(columns) {
+                let values: [u64; LANES] = std::array::from_fn(|lane| column.get(first + lane).copied().unwrap_or(0));
+                registers.write(*slot, &values, mask);
+            }
+            registers.write(self.thread, &std::array::from_fn::<u64, LANES, _>(|lane| (first + lane) as u64), mask);
+            for (guard, lanes) in &self.code {
+                let held = guard.map_or(Mask::MAX, |(slot, negated)| {
+                    let bits = registers.predicate(slot);
+                    if negated { !bits } else { bits }
+                });
+                lanes(&mut registers, mask & held);
+            }
+            for lane in 0..threads {
+                out.extend(self.results.iter().map(|slot| registers.lane(*slot, lane) & u64::MAX >> (64 - width)));
+            }
+        }
+        out
+    }
+}
+
+/// Columns of sweeps, each made once.
+struct Sweeps<'a> {
+    recording: &'a Recording,
+    columns: Mutex<HashMap<(String, u64), std::sync::Arc<Vec<u64>>>>,
+}
+
+impl Sweeps<'_> {
+    fn column(&self, kind: &str, operand: u64) -> std::sync::Arc<Vec<u64>> {
+        let mut columns = self.columns.lock().unwrap();
+        let make = || (0..SWEEP).map(|index| self.recording.generate(kind, operand, index)).collect::<Vec<_>>();
+        columns.entry((kind.to_owned(), operand)).or_insert_with(|| make().into()).clone()
+    }
+}
+
+/// What is wrong with a case, if anything.
+fn compare(case: &Case, sweeps: &Sweeps) -> Option<String> {
+    let kernel = Kernel::new(case);
+    let columns: Vec<&[u64]> = case.inputs.iter().map(Vec::as_slice).collect();
+    let out = kernel.run(&columns, case.width, 0);
+    if let Some(at) = (0..case.out.len()).find(|at| out.get(*at) != case.out.get(*at)) {
+        let thread = at / case.results;
+        let inputs: Vec<String> = columns.iter().map(|column| format!("{:x}", column[thread])).collect();
+        let wrong = out.iter().zip(&case.out).filter(|(ours, theirs)| ours != theirs).count();
+        return Some(format!(
+            "{} of {:?}: {:x}, recorded {:x} ({wrong} differ)",
+            case.op, inputs, out[at], case.out[at]
+        ));
+    }
+    let columns = case.kinds.iter().zip(0..).map(|(kind, operand)| sweeps.column(kind, operand)).collect::<Vec<_>>();
+    let columns: Vec<&[u64]> = columns.iter().map(|column| column.as_slice()).collect();
+    let wanted = case.sweep?;
+    let ours = recordings::digest(kernel.run(&columns, case.width, 0));
+    (ours != wanted).then(|| format!("{}: its sweep", case.op))
+}
+
+fn is_approximate(case: &Case) -> bool {
+    case.op.contains(".approx") || case.op.contains(".full")
+}
+
+/// Compares all cases of a file that are exact; how many there must be.
+fn exact(file: &str, count: usize) {
+    let recording = Recording::load(file);
+    let cases: Vec<Case> = recording.cases().into_iter().filter(|case| !is_approximate(case)).collect();
+    assert_eq!(cases.len(), count);
+    let sweeps = Sweeps { recording: &recording, columns: Mutex::default() };
+    let (next, wrong) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let fault = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| compare(case, &sweeps)));
+                    let fault = fault.unwrap_or_else(|_| Some(format!("{}: panicked", case.op)));
+                    wrong.lock().unwrap().extend(fault);
+                }
+            });
+        }
+    });
+    let wrong = wrong.into_inner().unwrap();
+    assert!(wrong.is_empty(), "{} of {count} differ:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn integers_are_exact() {
+    exact("integers", 200);
+}
+
+#[test]
+fn fractions_are_exact() {
+    exact("floats", 254);
+}
+
+#[test]
+fn conversions_are_exact() {
+    exact("conversions", 535);
+}
+
+#[test]
+fn comparisons_are_exact() {
+    exact("comparisons", 100);
+}
