@@ -80,12 +80,13 @@ pub fn issue_slots(report: &LaunchReport, assembled: Option<&Assembled>) -> (f64
     let ptx = report.total(|_| true).executed as f64;
     match assembled.and_then(|assembled| assembled.instructions.as_ref()) {
         Some(Instructions::ByLine(pieces)) => {
-            let executed = |line: usize| {
-                let at = report.lines.partition_point(|instruction| instruction.line < line);
-                report.lines.get(at).map_or(0, |instruction| instruction.count.executed)
-            };
-            let slots = pieces.iter().map(|(&line, &count)| executed(line) * u64::from(count)).sum::<u64>();
-            (slots as f64, Source::Sass)
+            // Functions that are called stand behind the kernel here, and before it in the text.
+            let mut executed: Vec<_> = report.lines.iter().map(|line| (line.line, line.count.executed)).collect();
+            executed.sort_by_key(|(line, _)| *line);
+            let first = |piece: usize| executed.get(executed.partition_point(|(line, _)| *line < piece));
+            let slots =
+                |(&piece, &count): (&usize, &u32)| first(piece).map_or(0, |(_, times)| times * u64::from(count));
+            (pieces.iter().map(slots).sum::<u64>() as f64, Source::Sass)
         }
         Some(Instructions::Total(count)) => {
             (ptx * f64::from(*count) / report.lines.len().max(1) as f64, Source::SassOverPtx)
@@ -97,6 +98,16 @@ pub fn issue_slots(report: &LaunchReport, assembled: Option<&Assembled>) -> (f64
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_table_of_the_kernels_that_ship_is_read() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../kernels/ptx/table.json");
+        let json = std::fs::read_to_string(path).unwrap();
+        for architecture in [75, 80, 86, 89, 90] {
+            let kernels = table(&json, architecture).unwrap();
+            assert!(!kernels.is_empty() && kernels.values().all(|kernel| kernel.registers.is_some()), "{architecture}");
+        }
+    }
 
     #[test]
     fn the_row_of_an_architecture_is_read() {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use cuda_emulator::count::LaunchReport;
+use cuda_emulator::count::{Class, LaunchReport};
 use cuda_emulator::launch::{self, Launch};
 use cuda_emulator::memory::{Kind, Memory};
 use cuda_emulator::program::Program;
@@ -33,12 +33,10 @@ fn more(launch: &Recorded, report: &LaunchReport, text: &str) -> Vec<(&'static s
     let reads = report.lines.iter().filter(|line| threads[line.line - 1]).map(|line| line.count.executed).sum::<u64>();
     let barrier = report.lines.iter().any(|line| line.text.starts_with("bar") && line.count.executed > 0);
     let all = report.total(|_| true);
-    let memory = report.total(|class| {
-        use cuda_emulator::count::Class::{GlobalLoad, GlobalStore, Matrix, SharedLoad, SharedStore};
-        [GlobalLoad, GlobalStore, SharedLoad, SharedStore, Matrix].contains(&class)
-    });
+    let accesses = [Class::GlobalLoad, Class::GlobalStore, Class::SharedLoad, Class::SharedStore, Class::Matrix];
+    let memory = report.total(|class| accesses.contains(&class));
+    let loads = report.total(|class| class == Class::GlobalLoad);
     let blocks = report.shape.blocks();
-    let loads = report.total(|class| class == cuda_emulator::count::Class::GlobalLoad);
     // Only copy_shifted reads anything twice, and how much of it the L1 cache still has is the card's affair.
     let hits = launch.count("l1tex__t_sectors_pipe_lsu_mem_global_op_ld_lookup_hit");
     vec![

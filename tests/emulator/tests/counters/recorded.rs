@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use cuda_emulator::count::{Class, LaunchReport};
+use cuda_emulator::count::{Class, Count, LaunchReport};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -53,7 +53,7 @@ pub(crate) fn counters(report: &LaunchReport) -> Vec<(&'static str, u64)> {
     let (load, store) = (of(Class::GlobalLoad), of(Class::GlobalStore));
     let (shared_load, shared_store, matrix) = (of(Class::SharedLoad), of(Class::SharedStore), of(Class::Matrix));
     let mma = report.total(|class| matches!(class, Class::Mma(_))).executed;
-    let conflicts = |count: cuda_emulator::count::Count| count.wavefronts - count.ideal;
+    let conflicts = |count: Count| count.wavefronts - count.ideal;
     vec![
         ("smsp__inst_executed_op_global_ld", load.executed),
         ("smsp__inst_executed_op_global_st", store.executed),
