@@ -45,6 +45,8 @@ pub struct Outcome {
     pub counts: Vec<Count>,
     /// Sectors of 32 bytes of global memory that were read, and that were written, at least once.
     pub unique: [u64; 2],
+    /// Blocks that ran: fewer than the grid has where only some were asked for.
+    pub blocks: u64,
     /// The first fraction that was no finite number: its instruction, its block and its thread.
     pub infinite: Option<(usize, u64, u32)>,
 }
@@ -81,8 +83,9 @@ pub fn run(kernel: &Kernel, launch: &Launch, memory: &Memory, settings: &Setting
         orders,
         stop: AtomicBool::new(false),
     };
-    let blocks = Blocks::new(launch.grid.iter().map(|size| u64::from(*size)).product(), grid.seed);
-    let workers = settings.threads.min(usize::try_from(blocks.count).unwrap_or(usize::MAX)).max(1);
+    let count = launch.grid.iter().map(|size| u64::from(*size)).product();
+    let blocks = Blocks::new(count, settings.blocks.map_or(count, |blocks| blocks.min(count)), grid.seed);
+    let workers = settings.threads.min(usize::try_from(blocks.some).unwrap_or(usize::MAX)).max(1);
     let results: Vec<Result<Outcome, Fault>> = std::thread::scope(|scope| {
         let others: Vec<_> = (1..workers).map(|_| scope.spawn(|| work(&grid, &blocks))).collect();
         let own = work(&grid, &blocks);
@@ -90,12 +93,13 @@ pub fn run(kernel: &Kernel, launch: &Launch, memory: &Memory, settings: &Setting
             others.into_iter().map(|other| other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
         std::iter::once(own).chain(others).collect()
     });
-    let mut all = Outcome { counts: vec![Count::default(); kernel.code.ops.len()], ..Outcome::default() };
+    let mut all =
+        Outcome { counts: vec![Count::default(); kernel.code.ops.len()], blocks: blocks.some, ..Outcome::default() };
     for result in results {
         let one = result.map_err(|fault| Failure { code: fault.code, message: message(kernel, &grid, &fault) })?;
         all.counts.iter_mut().zip(&one.counts).for_each(|(all, one)| all.add(one));
         all.unique = [all.unique[0] + one.unique[0], all.unique[1] + one.unique[1]];
-        all.infinite = all.infinite.or(one.infinite);
+        all.infinite = first(all.infinite, one.infinite);
     }
     Ok(all)
 }
@@ -109,6 +113,8 @@ fn dynamic(kernel: &Kernel, launch: &Launch) -> usize {
 /// Blocks that have not begun, and those that had their turn and have not ended.
 struct Blocks {
     count: u64,
+    /// How many of them run, evenly apart.
+    some: u64,
     step: u64,
     first: u64,
     state: Mutex<State>,
@@ -120,8 +126,8 @@ struct State {
 }
 
 impl Blocks {
-    /// In an order drawn from a seed; in their own for 0.
-    fn new(count: u64, seed: u64) -> Self {
+    /// Some of all, in an order drawn from a seed; in their own for 0.
+    fn new(count: u64, some: u64, seed: u64) -> Self {
         let common = |mut a: u64, mut b: u64| {
             while b != 0 {
                 (a, b) = (b, a % b);
@@ -131,20 +137,20 @@ impl Blocks {
         let drawn = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
         let step = match seed {
             0 => 1,
-            _ => (drawn % count.max(1)..).find(|step| common(*step, count) == 1).unwrap_or(1),
+            _ => (drawn % some.max(1)..).find(|step| common(*step, some) == 1).unwrap_or(1),
         };
-        let first = if seed == 0 { 0 } else { drawn % count.max(1) };
-        Self { count, step, first, state: Mutex::new(State { next: 0, suspended: VecDeque::new() }) }
+        let first = if seed == 0 { 0 } else { drawn % some.max(1) };
+        Self { count, some, step, first, state: Mutex::new(State { next: 0, suspended: VecDeque::new() }) }
     }
 
     /// A block to begin, or one to go on with.
     fn take(&self) -> Option<Result<u64, Block>> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.next < self.count {
+        if state.next < self.some {
             let index = u128::from(state.next);
             state.next += 1;
-            let number = (index * u128::from(self.step) + u128::from(self.first)) % u128::from(self.count);
-            return Some(Ok(number as u64));
+            let number = (index * u128::from(self.step) + u128::from(self.first)) % u128::from(self.some);
+            return Some(Ok((number * u128::from(self.count) / u128::from(self.some)) as u64));
         }
         state.suspended.pop_front().map(Err)
     }
@@ -171,7 +177,7 @@ fn work(grid: &Grid<'_>, blocks: &Blocks) -> Result<Outcome, Fault> {
                 outcome.counts.iter_mut().zip(&team.counts).for_each(|(all, one)| all.add(one));
                 outcome.unique = [outcome.unique[0] + team.unique[0], outcome.unique[1] + team.unique[1]];
                 let place = |(op, thread)| (op, team.number, thread as u32);
-                outcome.infinite = outcome.infinite.or(team.infinite.map(place));
+                outcome.infinite = first(outcome.infinite, team.infinite.map(place));
             }
             Ok(false) => blocks.suspend(block),
             Err(mut fault) => {
@@ -182,6 +188,11 @@ fn work(grid: &Grid<'_>, blocks: &Blocks) -> Result<Outcome, Fault> {
         }
     }
     Ok(outcome)
+}
+
+/// Of two values that are not finite the one of the lower block, whichever ran first.
+fn first(one: Option<(usize, u64, u32)>, other: Option<(usize, u64, u32)>) -> Option<(usize, u64, u32)> {
+    one.into_iter().chain(other).min_by_key(|(op, block, thread)| (*block, *thread, *op))
 }
 
 /// `block (1, 0, 0), thread (37, 0, 0)`

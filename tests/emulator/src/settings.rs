@@ -9,6 +9,9 @@ pub struct Settings {
     pub sm: u32,
     /// `CUDA_EMULATOR_CHECKS=0`: only counts, and runs faster.
     pub checks: bool,
+    /// `CUDA_EMULATOR_BLOCKS`: no more than so many blocks of each launch run, evenly apart, so that large grids can be counted. What they compute is
+    /// then incomplete, and checks are off.
+    pub blocks: Option<u64>,
     /// `CUDA_EMULATOR_REPORT`: where the counters go, as JSON, when the client ends or resets its context.
     pub report: Option<PathBuf>,
     /// `CUDA_EMULATOR_FAULT`: a fault to bring about.
@@ -43,7 +46,7 @@ pub struct Error {
 impl Default for Settings {
     fn default() -> Self {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { sm: 80, checks: true, report: None, fault: None, seed: 1, threads }
+        Self { sm: 80, checks: true, blocks: None, report: None, fault: None, seed: 1, threads }
     }
 }
 
@@ -65,6 +68,8 @@ impl Settings {
                 .ok_or_else(|| Error { variable: "CUDA_EMULATOR_SM", value: sm.to_string(), needed: SM })?;
         }
         settings.checks = number("CUDA_EMULATOR_CHECKS", "0 or 1")?.is_none_or(|checks| checks != 0);
+        settings.blocks = number("CUDA_EMULATOR_BLOCKS", "a number of blocks, at least 1")?.map(|blocks| blocks.max(1));
+        settings.checks &= settings.blocks.is_none();
         settings.seed = number("CUDA_EMULATOR_SEED", "a number")?.unwrap_or(settings.seed);
         if let Some(threads) = number("CUDA_EMULATOR_THREADS", "a number of threads")? {
             settings.threads = usize::try_from(threads).unwrap_or(1).max(1);

@@ -116,6 +116,7 @@ impl LaunchReport {
         });
         let [read, written] = outcome.unique.map(|sectors| sectors * 32);
         Self {
+            blocks_run: outcome.blocks,
             unique_read_bytes: read,
             unique_written_bytes: written,
             first_non_finite: first,

@@ -68,7 +68,7 @@ fn change(operation: &str, ty: Type) -> Option<(Change, Change)> {
         ("inc", Type::U32) => both(|old, limit, _| if old >= limit { 0 } else { old + 1 }),
         ("dec", Type::U32) => both(|old, limit, _| if old == 0 || old > limit { limit } else { old - 1 }),
         ("add", Type::F32) => Some((add_flushed, add_f32)),
-        ("add", Type::F64) => both(add_f64),
+        ("add", Type::F64) => Some((add_kept, add_f64)),
         ("add", Type::F16) => both(|old, by, _| u64::from(add_f16(old as u16, by as u16))),
         ("add", Type::Bf16) => both(|old, by, _| u64::from(add_bf16(old as u16, by as u16))),
         ("add", Type::F16x2) => both(|old, by, _| halves(old, by, add_f16)),
@@ -100,10 +100,13 @@ fn add_flushed(old: u64, by: u64, _: u64) -> u64 {
     canonical(flushed(flushed(f32::from_bits(old as u32)) + flushed(f32::from_bits(by as u32))))
 }
 
-/// A NaN that is there stays as it is, quiet or not.
 fn add_f64(old: u64, by: u64, _: u64) -> u64 {
-    let value = f64::from_bits(old);
-    if value.is_nan() { old } else { (value + f64::from_bits(by)).to_bits() }
+    (f64::from_bits(old) + f64::from_bits(by)).to_bits()
+}
+
+/// In global memory a NaN that is there stays as it is, quiet or not.
+fn add_kept(old: u64, by: u64, _: u64) -> u64 {
+    if f64::from_bits(old).is_nan() { old } else { add_f64(old, by, 0) }
 }
 
 fn add_f16(old: u16, by: u16) -> u16 {

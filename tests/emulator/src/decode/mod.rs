@@ -2,8 +2,10 @@
 //! does not fit its operands or is not for the target is an error here, as ptxas would give it; nothing is skipped.
 
 mod atomic;
+mod body;
 mod control;
 pub mod features;
+mod instruction;
 pub(crate) mod kernel;
 pub(crate) mod layout;
 mod memory;

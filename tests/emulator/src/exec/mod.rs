@@ -13,6 +13,7 @@ pub mod order;
 pub mod registers;
 pub mod shared;
 mod special;
+mod together;
 pub mod warp;
 
 use registers::{Mask, Registers};

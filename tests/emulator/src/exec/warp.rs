@@ -4,11 +4,10 @@
 use super::access::Accessor;
 use super::call::Kept;
 use super::copies::Copies;
-use super::grid::{Fault, Grid, LAUNCH_FAILED, TIMEOUT, Team};
+use super::grid::{Fault, Grid, LAUNCH_FAILED, Team};
 use super::local::{Local, lanes};
-use super::op::{Action, Barrier, Clock, Op, Vote};
+use super::op::{Action, Clock, Op};
 use super::registers::{LANES, Mask, Registers, Slot};
-use crate::warp::Members;
 
 /// The warp of 32 threads.
 pub struct Warp {
@@ -169,39 +168,6 @@ impl Warp {
         ready.min_by_key(|(_, fragment)| (usize::MAX - fragment.stack.len(), fragment.pc)).map(|(index, _)| index)
     }
 
-    /// Whether lanes wait for others that can never come.
-    fn stuck(&self, grid: &Grid<'_>) -> Result<(), Fault> {
-        let lost = self.fragments.iter().find(|fragment| fragment.wait == Wait::Lanes);
-        let barrier = self.fragments.iter().any(|fragment| matches!(fragment.wait, Wait::Barrier(_)));
-        let Some(lost) = lost.filter(|_| !barrier) else { return Ok(()) };
-        Err(self.divergent(grid, lost))
-    }
-
-    /// That a fragment waits for lanes that are elsewhere.
-    pub(super) fn divergent(&self, grid: &Grid<'_>, lost: &Fragment) -> Fault {
-        let others = self.fragments.iter().filter(|other| other.pc != lost.pc || other.mask != lost.mask);
-        let others: Vec<String> =
-            others.map(|other| format!("lanes {:08x} at line {}", other.mask, grid.code.ops[other.pc].line)).collect();
-        let ended = !self.live & self.all(grid);
-        let mut text = format!("divergent: lanes {:08x} wait here for all lanes that must take part", lost.mask);
-        if !others.is_empty() {
-            text += &format!("; {}", others.join(", "));
-        }
-        if ended != 0 {
-            text += &format!("; lanes {ended:08x} have ended");
-        }
-        let thread = Some(self.number * LANES + lost.mask.trailing_zeros() as usize % LANES);
-        Fault { code: TIMEOUT, op: lost.pc, thread, text }
-    }
-
-    /// The lanes that the warp began with.
-    fn all(&self, grid: &Grid<'_>) -> Mask {
-        match grid.threads() - self.number * LANES {
-            left if left >= LANES => Mask::MAX,
-            left => (1 << left) - 1,
-        }
-    }
-
     /// Executes the next instruction of a fragment; whether a barrier or the end of threads may let others go on.
     #[inline(always)]
     fn step(&mut self, grid: &Grid<'_>, team: &mut Team, index: usize) -> Result<bool, Fault> {
@@ -325,7 +291,12 @@ impl Warp {
         Ok(false)
     }
 
-    fn accessor<'a, 'g>(&'a mut self, grid: &'a Grid<'g>, team: &'a mut Team, op: usize) -> Accessor<'a, 'g> {
+    pub(super) fn accessor<'a, 'g>(
+        &'a mut self,
+        grid: &'a Grid<'g>,
+        team: &'a mut Team,
+        op: usize,
+    ) -> Accessor<'a, 'g> {
         Accessor { grid, team, warp: self, op }
     }
 
@@ -349,93 +320,8 @@ impl Warp {
         true
     }
 
-    /// What lanes do together, once all that take part are here.
-    fn together(&mut self, grid: &Grid<'_>, team: &mut Team, index: usize, op: &Op, mask: Mask) -> Result<bool, Fault> {
-        let pc = self.fragments[index].pc;
-        let (mut left, mut lacking) = (mask, 0);
-        while left != 0 {
-            let (group, needed) =
-                self.group(op, left).map_err(|(lane, text)| self.fault(pc, 1 << lane, LAUNCH_FAILED, text))?;
-            left &= !group;
-            if needed & !self.live != 0 {
-                let text = format!("lanes {:08x} must take part and have ended, or never were", needed & !self.live);
-                return Err(self.fault(pc, group, LAUNCH_FAILED, text));
-            }
-            if group & needed == needed {
-                self.run_together(grid, team, op, pc, group)?;
-            } else if !self.meets(grid, team, op, group, needed) {
-                lacking |= group;
-            }
-        }
-        if lacking == 0 {
-            self.fragments[index].pc += 1;
-        } else {
-            self.uncount(team, pc, lacking);
-            self.skip(index, lacking);
-            self.fragments[index].wait = Wait::Lanes;
-        }
-        Ok(false)
-    }
-
-    /// Of these lanes those that take part in one thing with the first of them, and all that must. Else the lane that cannot, and why.
-    fn group(&self, op: &Op, mask: Mask) -> Result<(Mask, Mask), (usize, String)> {
-        let members = match &op.action {
-            Action::Collective(collective) => collective.members,
-            Action::WarpBarrier(slot) => Members::Named(*slot),
-            _ => Members::All,
-        };
-        let slot = match members {
-            Members::Present => return Ok((mask, mask)),
-            Members::All => return Ok((mask, Mask::MAX)),
-            Members::Named(slot) => slot,
-        };
-        let named: [u32; LANES] = self.registers.read(slot);
-        if let Some(lane) = lanes(mask).find(|lane| named[*lane] >> lane & 1 == 0) {
-            return Err((lane, format!("lane {lane} is not in the mask {:08x} that it names", named[lane])));
-        }
-        let first = named[mask.trailing_zeros() as usize % LANES];
-        let group = lanes(mask).filter(|lane| named[*lane] == first).fold(0, |group, lane| group | 1 << lane);
-        // hardware does not wait for lanes that have ended
-        Ok((group, first & self.live))
-    }
-
-    fn run_together(&mut self, grid: &Grid<'_>, team: &mut Team, op: &Op, pc: usize, mask: Mask) -> Result<(), Fault> {
-        match &op.action {
-            Action::Collective(collective) => (collective.run)(&mut self.registers, mask),
-            Action::LoadMatrix(matrix) => self.accessor(grid, team, pc).load_matrix(matrix)?,
-            Action::StoreMatrix(matrix) => self.accessor(grid, team, pc).store_matrix(matrix)?,
-            _ => team.clocks.join_lanes(self.number, mask),
-        }
-        if op.float.is_some() && grid.checks {
-            self.watch(team, pc, op, mask);
-        }
-        Ok(())
-    }
-
-    /// Lanes may meet at different `bar.warp.sync`: whether those that lack wait at another one, and all go on.
-    fn meets(&mut self, grid: &Grid<'_>, team: &mut Team, op: &Op, group: Mask, needed: Mask) -> bool {
-        if !matches!(op.action, Action::WarpBarrier(_)) {
-            return false;
-        }
-        let waits = |fragment: &&mut Fragment| {
-            fragment.wait == Wait::Lanes
-                && fragment.mask & needed != 0
-                && matches!(grid.code.ops[fragment.pc].action, Action::WarpBarrier(_))
-        };
-        let there = self.fragments.iter_mut().filter(waits).fold(0, |all, fragment| all | fragment.mask);
-        if (there | group) & needed != needed {
-            return false;
-        }
-        for fragment in self.fragments.iter_mut().filter(waits) {
-            fragment.wait = Wait::Nothing;
-            fragment.pc += 1;
-        }
-        team.clocks.join_lanes(self.number, needed);
-        true
-    }
-
     /// Lanes of a fragment that are not in a mask go past its instruction, those of the mask stay.
-    fn skip(&mut self, index: usize, mask: Mask) {
+    pub(super) fn skip(&mut self, index: usize, mask: Mask) {
         let rest = self.fragments[index].mask & !mask;
         if rest != 0 {
             self.part(index, rest).pc += 1;
@@ -443,80 +329,14 @@ impl Warp {
     }
 
     /// An instruction that will be executed later was counted too early.
-    fn uncount(&self, team: &mut Team, pc: usize, mask: Mask) {
+    pub(super) fn uncount(&self, team: &mut Team, pc: usize, mask: Mask) {
         let count = &mut team.counts[pc];
         count.executed -= 1;
         count.threads -= u64::from(mask.count_ones());
     }
 
-    /// A barrier of the block.
-    fn barrier(&mut self, team: &mut Team, index: usize, barrier: &Barrier, mask: Mask) -> Result<bool, Fault> {
-        let pc = self.fragments[index].pc;
-        if barrier.aligned && mask != self.live {
-            self.uncount(team, pc, mask);
-            self.skip(index, mask);
-            self.fragments[index].wait = Wait::Lanes;
-            return Ok(false);
-        }
-        let first = mask.trailing_zeros() as usize % LANES;
-        let id = self.registers.lane(barrier.id, first) as u32 as usize;
-        let count = barrier.count.map(|slot| self.registers.lane(slot, first) as u32);
-        let votes = barrier.reduction.map(|reduction| {
-            let (slot, negated) = reduction.predicate;
-            let bits = self.registers.predicate(slot);
-            mask & if negated { !bits } else { bits }
-        });
-        let Some(state) = team.barriers.get(id) else {
-            return Err(self.fault(pc, mask, LAUNCH_FAILED, format!("barrier {id} of 16")));
-        };
-        if count.is_some_and(|count| count == 0 || !count.is_multiple_of(32))
-            || state.waiting > 0 && state.expected != count
-        {
-            let text = format!("barrier {id} for {count:?} threads, while others wait for {:?}", state.expected);
-            return Err(self.fault(pc, mask, LAUNCH_FAILED, text));
-        }
-        state.expected = count;
-        state.arrived += super::barrier::weight(barrier.aligned, count.is_some(), mask);
-        team.clocks.arrive(self.number, &mut state.together);
-        if let Some(votes) = votes {
-            state.votes += votes.count_ones();
-            state.voters += mask.count_ones();
-        }
-        if !barrier.arrive {
-            state.waiting += mask.count_ones();
-        }
-        self.skip(index, mask);
-        if barrier.arrive {
-            self.fragments[index].pc += 1;
-        } else {
-            self.fragments[index].wait = Wait::Barrier(id);
-        }
-        Ok(true)
-    }
-
-    /// Leaves a barrier that is complete.
-    pub(super) fn release(&mut self, grid: &Grid<'_>, team: &mut Team, id: usize, barrier: &super::barrier::Barrier) {
-        for index in 0..self.fragments.len() {
-            let Fragment { mask, pc, wait, .. } = self.fragments[index];
-            if wait != Wait::Barrier(id) {
-                continue;
-            }
-            if let Action::Barrier(Barrier { reduction: Some(reduction), .. }) = &grid.code.ops[pc].action {
-                let value = match reduction.kind {
-                    Vote::Count => barrier.votes,
-                    Vote::All => u32::from(barrier.votes == barrier.voters),
-                    Vote::Any => u32::from(barrier.votes > 0),
-                };
-                self.registers.write(reduction.into, &[value; LANES], mask);
-            }
-            team.clocks.leave(self.number, mask, &barrier.together);
-            self.fragments[index].pc += 1;
-            self.fragments[index].wait = Wait::Nothing;
-        }
-    }
-
     /// Notes the first value that is not finite.
-    fn watch(&self, team: &mut Team, pc: usize, op: &Op, mask: Mask) {
+    pub(super) fn watch(&self, team: &mut Team, pc: usize, op: &Op, mask: Mask) {
         let Some((slots, ty)) = op.float.as_ref().filter(|_| team.infinite.is_none()) else { return };
         for slot in slots {
             let bad = super::special::not_finite(&self.registers, *slot, *ty) & mask;

@@ -1,0 +1,95 @@
+//! Atomics in every space.
+
+use super::{Accessor, Manner};
+use crate::count::Access;
+use crate::exec::grid::{Fault, Team};
+use crate::exec::local::lanes;
+use crate::exec::op::Atomic;
+use crate::exec::registers::{LANES, Mask};
+use crate::parse::syntax::Space;
+
+impl Accessor<'_, '_> {
+    pub(in crate::exec) fn atomic(&mut self, atomic: &Atomic, mask: Mask) -> Result<(), Fault> {
+        let size = atomic.size;
+        let mut addresses = self.addresses(&atomic.address);
+        let operands: [u64; LANES] = self.warp.registers.read(atomic.operand);
+        let seconds: [u64; LANES] = self.warp.registers.read(atomic.second);
+        let mut old = [0u64; LANES];
+        for (space, mask) in self.spaces(&atomic.address, mask, &mut addresses) {
+            if mask == 0 {
+                continue;
+            }
+            self.aligned(&addresses, mask, size)?;
+            match space {
+                Space::Shared => {
+                    let offsets = self.shared_offsets(&addresses, mask, size, Access::Atomic)?;
+                    for lane in lanes(mask) {
+                        let (thread, offset) = (self.thread(lane), offsets[lane] as usize);
+                        let Team { shared, clocks, .. } = &mut *self.team;
+                        let noted = shared
+                            .read(thread, offset, size, true, clocks)
+                            .and_then(|()| shared.write(thread, offset, size, true, false, clocks));
+                        old[lane] = shared.load(offset, size) as u64;
+                        let new = (atomic.shared)(old[lane], operands[lane], seconds[lane]);
+                        shared.store(offset, size, u128::from(new));
+                        noted.map_err(|why| self.conflict(lane, "atomic", offsets[lane], size, why))?;
+                    }
+                }
+                Space::Local => {
+                    for lane in lanes(mask) {
+                        let at = addresses[lane];
+                        let found = self.warp.local.load(lane, at, size);
+                        let found =
+                            found.ok_or_else(|| self.outside(lane, "local", at, size, self.warp.local.size()))?;
+                        old[lane] = found as u64;
+                        let new = (atomic.shared)(old[lane], operands[lane], seconds[lane]);
+                        self.warp.local.store(lane, at, size, u128::from(new));
+                    }
+                }
+                _ => self.atomic_global(atomic, &addresses, mask, [&operands, &seconds], &mut old)?,
+            }
+        }
+        if let Some(into) = atomic.into {
+            match size {
+                2 => self.warp.registers.write(into, &old.map(|bits| bits as u16), mask),
+                4 => self.warp.registers.write(into, &old.map(|bits| bits as u32), mask),
+                _ => self.warp.registers.write(into, &old, mask),
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn atomic_global(
+        &mut self,
+        atomic: &Atomic,
+        addresses: &[u64; LANES],
+        mask: Mask,
+        [operands, seconds]: [&[u64; LANES]; 2],
+        old: &mut [u64; LANES],
+    ) -> Result<(), Fault> {
+        let size = atomic.size;
+        self.count_global(addresses, mask, size);
+        let grid = self.grid;
+        let mut last = None;
+        for lane in lanes(mask) {
+            let address = addresses[lane];
+            let allocation = self.allocation(grid, last, lane, address, size)?;
+            last = Some(allocation);
+            let offset = (address - allocation.address) as usize;
+            if grid.checks {
+                let manner = Manner { strong: true, ..Manner::default() };
+                self.check_load(allocation, lane, offset, size, manner)?;
+                if grid.orders {
+                    let own = self.team.worker.block();
+                    let both = [Some(atomic.release), Some(atomic.acquire)];
+                    self.team.order.touch(own, address, &grid.released, both);
+                }
+            }
+            self.team.unique[0] += u64::from(allocation.shadow.first_read(grid.launch, offset));
+            self.team.unique[1] += u64::from(allocation.shadow.first_written(grid.launch, offset));
+            old[lane] =
+                allocation.bytes.update(offset, size, |old| (atomic.global)(old, operands[lane], seconds[lane]));
+        }
+        Ok(())
+    }
+}
