@@ -85,7 +85,7 @@ impl State {
             }
             _ => {
                 if self.streams.was_destroyed(named) {
-                    findings::report("a stream is used that was destroyed: a card's driver crashes");
+                    findings::report("a stream is used that was destroyed, in which the driver of a card may crash");
                 }
                 let owner = self.streams.get(named, DESTROYED)?.context;
                 self.usable(owner)?;

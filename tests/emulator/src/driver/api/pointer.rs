@@ -146,6 +146,9 @@ impl From<&'static CStr> for Static {
 pub struct Client(usize);
 
 impl Client {
+    /// A null pointer.
+    pub const NULL: Self = Self(0);
+
     /// Memory that begins at an address.
     pub(in super::super) fn at(address: usize) -> Self {
         Self(address)
