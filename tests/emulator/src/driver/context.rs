@@ -187,6 +187,7 @@ impl State {
 
     /// Takes everything from a context whose work is done.
     fn empty(&mut self, context: Handle) {
+        self.device.write_report();
         self.schedule.cancel(context);
         self.captures.forget(context);
         let memory = &self.device.memory;

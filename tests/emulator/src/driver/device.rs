@@ -1,12 +1,15 @@
-//! The device: its card, its memory, and the faults that were planted. Shared by all contexts; needs no lock, so that a launch runs without one.
+//! The device: its card, its memory, the faults that were planted, and the counters of what ran. Shared by all contexts; needs no lock, so that
+//! a launch runs without one.
 
-use std::sync::Arc;
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::card::{CONTEXT_BYTES, Card};
 use super::code::Code;
 use super::findings;
-use crate::launch::{self, Failure, Launch};
+use crate::count::{LaunchReport, Report};
+use crate::launch::{self, Failure, Launch, Outcome};
 use crate::memory::{self, Allocation, Kind, Memory};
 use crate::program::Kernel;
 use crate::settings::{Planted, Settings};
@@ -22,11 +25,14 @@ pub(super) struct Device {
     launches: AtomicU64,
     allocations: AtomicU64,
     lost: AtomicBool,
+    report: Mutex<Report>,
+    /// Kernels of which was said that they made what is no finite number.
+    infinite: Mutex<HashSet<String>>,
 }
 
 impl Device {
     pub(super) fn new(settings: Settings) -> Self {
-        let card = Card::of(settings.sm);
+        let (card, report) = (Card::of(settings.sm), Mutex::new(Report::new(settings.sm)));
         Self {
             settings,
             card,
@@ -34,6 +40,8 @@ impl Device {
             launches: AtomicU64::new(0),
             allocations: AtomicU64::new(0),
             lost: AtomicBool::new(false),
+            report,
+            infinite: Mutex::default(),
         }
     }
 
@@ -63,7 +71,40 @@ impl Device {
                 self.lost.store(true, Relaxed);
                 planted(LOST, "the device is lost")
             }
-            _ => launch::run(kernel, launch, &self.memory, &self.settings).map(|_| ()),
+            _ => {
+                let outcome = launch::run(kernel, launch, &self.memory, &self.settings)?;
+                self.count(kernel, launch, &outcome);
+                Ok(())
+            }
+        }
+    }
+
+    /// Adds what a launch did to the report, and says once of a kernel that it made an infinity or a NaN: perhaps it was meant to.
+    fn count(&self, kernel: &Kernel, launch: &Launch, outcome: &Outcome) {
+        if self.settings.report.is_none() && outcome.infinite.is_none() {
+            return;
+        }
+        let counted = LaunchReport::of(kernel, launch, outcome);
+        if let (true, Some(first)) = (self.settings.checks, &counted.first_non_finite) {
+            let mut said = self.infinite.lock().unwrap_or_else(PoisonError::into_inner);
+            if said.insert(kernel.name.clone()) {
+                findings::say(format_args!(
+                    "kernel {}, line {}, {}: block {}, thread {}: the first value that is not finite",
+                    kernel.name, first.line, first.text, first.block, first.thread,
+                ));
+            }
+        }
+        if self.settings.report.is_some() {
+            self.report.lock().unwrap_or_else(PoisonError::into_inner).add(counted);
+        }
+    }
+
+    /// Writes the counters of all launches so far, where the environment asks for them.
+    pub(super) fn write_report(&self) {
+        let Some(path) = &self.settings.report else { return };
+        let report = self.report.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Err(error) = report.write(path) {
+            findings::say(format_args!("cannot write {}: {error}", path.display()));
         }
     }
 }

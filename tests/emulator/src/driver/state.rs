@@ -82,6 +82,7 @@ pub(super) fn at_exit() -> bool {
     // A thread that holds the lock may be gone for ever.
     if let Some(mut state) = DRIVER.get().and_then(|driver| driver.state.try_lock().ok()) {
         state.report_all_leaks();
+        state.device.write_report();
     }
     findings::summarise()
 }
