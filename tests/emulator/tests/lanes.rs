@@ -191,3 +191,151 @@ fn conversions_are_exact() {
 fn comparisons_are_exact() {
     exact("comparisons", 100);
 }
+
+/// How far a result may be from the right value: what the ISA says of each approximate instruction, by operand and value.
+fn bound(op: &str, x: f64, exact: f64) -> f64 {
+    let relative = |bits: f64| exact.abs() * (-bits).exp2();
+    let ulp = exact.abs().log2().floor().max(-126.0) - 23.0;
+    let name = op.split('.').next().unwrap();
+    match (name, op.rsplit('.').next().unwrap()) {
+        ("tanh", "f16") => (-10.987_f64).exp2(),
+        ("tanh", "bf16") => (-8.0_f64).exp2(),
+        ("ex2", "f16") => relative(9.9),
+        ("ex2", "bf16") => relative(7.0),
+        ("rcp", "f64") => relative(20.0),
+        ("rsqrt", "f64") => relative(51.0),
+        ("ex2", _) => relative(22.0).max(2.0 * ulp.exp2()),
+        ("lg2", _) if (0.5..2.0).contains(&x) => (-22.0_f64).exp2(),
+        ("lg2", _) => relative(22.0),
+        ("sin" | "cos", _) if x.abs() <= 2.0 * std::f64::consts::PI => (-20.5_f64).exp2(),
+        ("sin" | "cos", _) => (-14.7_f64).exp2(),
+        ("tanh", _) => relative(11.0),
+        ("sqrt", _) => relative(23.0),
+        ("rsqrt", _) => relative(22.9),
+        ("rcp", _) => ulp.exp2(),
+        _ => 2.0 * ulp.exp2(),
+    }
+}
+
+fn right(op: &str, x: f64, y: f64) -> f64 {
+    match op.split('.').next().unwrap() {
+        "ex2" => x.exp2(),
+        "lg2" => x.log2(),
+        "sin" => x.sin(),
+        "cos" => x.cos(),
+        "tanh" => x.tanh(),
+        "rcp" => 1.0 / x,
+        "sqrt" => x.sqrt(),
+        "rsqrt" => 1.0 / x.sqrt(),
+        _ => x / y,
+    }
+}
+
+fn number(kind: &str, bits: u64) -> f64 {
+    match kind {
+        "f64" => f64::from_bits(bits),
+        "f32" => f64::from(f32::from_bits(bits as u32)),
+        "bf16" => f64::from(f32::from_bits((bits as u32) << 16)),
+        _ => half::f16::from_bits(bits as u16).to_f64(),
+    }
+}
+
+/// Whether a value is so small, as an operand or as a result, that `.ftz` or a half's range has a say.
+fn is_subnormal(kind: &str, value: f64) -> bool {
+    let least = match kind {
+        "f64" => f64::MIN_POSITIVE,
+        "f16" => (-14_f64).exp2(),
+        _ => (-126_f64).exp2(),
+    };
+    value != 0.0 && value.abs() < least
+}
+
+/// Whether a result is within the error that the ISA allows. Of what is subnormal, or beyond the format, only the recorded form is asked elsewhere.
+fn is_near(case: &Case, operands: &[f64], result: u64) -> bool {
+    let kind = case.kinds[0].as_str();
+    let (x, y) = (operands[0], operands.get(1).copied().unwrap_or(1.0));
+    let (exact, got) = (right(&case.op, x, y), number(kind, result));
+    let far = case.op.starts_with("div.approx") && y.abs() > 126_f64.exp2();
+    let overflows = kind != "f64" && exact.abs() > number(kind, top(kind));
+    if far || overflows || [x, y, exact].into_iter().any(|value| is_subnormal(kind, value)) {
+        return true;
+    }
+    if !exact.is_finite() || exact == 0.0 {
+        return got == exact || got.is_nan() && exact.is_nan();
+    }
+    // the ISA's exponents are rounded: the card's own greatest error is above by so much
+    (got - exact).abs() <= bound(&case.op, x, exact) * (1.0 + 1e-4)
+}
+
+fn top(kind: &str) -> u64 {
+    match kind {
+        "f16" => 0x7BFF,
+        "bf16" => 0x7F7F,
+        _ => 0x7F7F_FFFF,
+    }
+}
+
+/// Compares all results of a case; where a pair of 16-bit numbers is computed, both.
+fn stays_near(case: &Case, results: &[u64], columns: &[&[u64]], what: &str) {
+    for (thread, result) in results.iter().enumerate() {
+        let kind = case.kinds[0].as_str();
+        let operands: Vec<f64> = columns.iter().map(|column| number(kind, column[thread])).collect();
+        assert!(is_near(case, &operands, *result), "{} of {operands:?}: {what} {result:x}", case.op);
+    }
+}
+
+#[test]
+fn approximations_stay_within_the_error_of_the_isa_and_noise_uses_it() {
+    let recording = Recording::load("approximations");
+    let cases = recording.cases();
+    assert_eq!(cases.len(), 25);
+    for case in &cases {
+        let kernel = Kernel::new(case);
+        let columns: Vec<&[u64]> = case.inputs.iter().map(Vec::as_slice).collect();
+        let model = kernel.run(&columns, case.width, 0);
+        stays_near(case, &case.out, &columns, "the card's");
+        stays_near(case, &model, &columns, "the model's");
+        let noisy = kernel.run(&columns, case.width, 0x5EED);
+        stays_near(case, &noisy, &columns, "with noise");
+        assert_eq!(noisy, kernel.run(&columns, case.width, 0x5EED), "{}: noise repeats", case.op);
+        let changed = noisy.iter().zip(&model).filter(|(noisy, model)| noisy != model).count();
+        if case.width == 64 {
+            assert_eq!(changed, 0, "{}: is exact here", case.op);
+            continue;
+        }
+        assert!(changed >= noisy.len() / 20, "{}: noise changes {changed} of {}", case.op, noisy.len());
+        assert_ne!(noisy, kernel.run(&columns, case.width, 0xBEEF), "{}: other noise", case.op);
+    }
+}
+
+/// Of these listed cases the special values, as a card gives them: zeros, infinities, NaN, what is flushed.
+#[test]
+fn approximations_have_the_special_values_of_the_card() {
+    let recording = Recording::load("floats");
+    let cases: Vec<Case> = recording.cases().into_iter().filter(is_approximate).collect();
+    assert_eq!(cases.len(), 30);
+    let mut wrong = Vec::new();
+    for case in &cases {
+        let kernel = Kernel::new(case);
+        let columns: Vec<&[u64]> = case.inputs.iter().map(Vec::as_slice).collect();
+        for noise in [0, 0x5EED] {
+            let results = kernel.run(&columns, case.width, noise);
+            for (thread, (ours, theirs)) in results.iter().zip(&case.out).enumerate() {
+                let pair = case.kinds[0].strip_suffix("x2");
+                let kind = pair.unwrap_or(&case.kinds[0]);
+                for shift in if pair.is_some() { &[0, 16][..] } else { &[0] } {
+                    let cut = |bits: u64| if pair.is_some() { bits >> shift & 0xFFFF } else { bits };
+                    let (ours, theirs) = (cut(*ours), cut(*theirs));
+                    let special = |bits: u64| number(kind, bits) == 0.0 || !number(kind, bits).is_finite();
+                    let tiny = case.op.starts_with("sin") || case.op.starts_with("cos");
+                    if (special(theirs) || special(ours)) && ours != theirs && !tiny {
+                        let operands: Vec<String> =
+                            columns.iter().map(|column| format!("{:x}", cut(column[thread]))).collect();
+                        wrong.push(format!("{} of {operands:?}: {ours:x}, recorded {theirs:x}", case.op));
+                    }
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} differ:\n{}", wrong.len(), wrong.join("\n"));
+}

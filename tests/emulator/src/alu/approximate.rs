@@ -96,7 +96,7 @@ pub(super) fn decode(reader: &mut Reader) -> Result<Lanes, Fault> {
 fn half_error(reader: &Reader, format: Format, ftz: bool) -> Result<Bound, Fault> {
     match (reader.name(), format, ftz) {
         ("tanh", F16, false) => Ok(|_, _| (-10.987_f64).exp2()),
-        ("tanh", _, false) => Ok(|_, exact| relative(8.0, exact)),
+        ("tanh", _, false) => Ok(|_, _| (-8.0_f64).exp2()),
         ("ex2", F16, _) => Ok(|_, exact| relative(9.9, exact)),
         ("ex2", _, true) => Ok(|_, exact| relative(7.0, exact)),
         _ => Err(reader.unknown()),
@@ -117,26 +117,39 @@ impl Model {
     fn of(&self, operands: [u64; 2], noise: impl Fn() -> f64) -> u64 {
         let format = self.format;
         let operands = operands.map(|bits| self.finish.operand(format, bits));
-        let [x, y] =
-            operands.map(|bits| f64::from_bits(soft::pack(F64, Rounding::Nearest, soft::unpack(format, bits))));
-        let round = |value: f64| {
-            let bits = soft::pack(format, Rounding::Nearest, soft::unpack(F64, value.to_bits()));
-            self.finish.result(format, bits)
-        };
+        let [x, y] = operands.map(|bits| widened(format, bits));
+        let round = |value: f64| self.finish.result(format, narrowed(format, value));
         if self.far && y.is_finite() && y.abs() > 126_f64.exp2() {
             // infinity · 0 is no number
             return if x.is_infinite() { format.nan } else { round(x * (0.0 * y)) };
         }
         let exact = (self.function.of)(x, y);
         let right = round(exact);
-        if exact == 0.0 || !exact.is_finite() {
+        let noise = noise();
+        if noise == 0.0 || exact == 0.0 || !exact.is_finite() {
             return right;
         }
         let bound = (self.function.bound)(x, exact);
-        let value = round(exact + noise() * bound);
-        // rounding must not take it past the bound
-        let error = f64::from_bits(soft::pack(F64, Rounding::Nearest, soft::unpack(format, value))) - exact;
-        if error.abs() <= bound { value } else { right }
+        let value = round(exact + noise * bound);
+        // rounding must not take it past the bound, nor noise past zero: no card errs so far that a power is negative
+        let error = widened(format, value) - exact;
+        let same_sign = value & format.sign() == right & format.sign();
+        if error.abs() <= bound && same_sign { value } else { right }
+    }
+}
+
+fn widened(format: Format, bits: u64) -> f64 {
+    match format {
+        F32 => f64::from(f32::from_bits(bits as u32)),
+        _ => f64::from_bits(soft::pack(F64, Rounding::Nearest, soft::unpack(format, bits))),
+    }
+}
+
+fn narrowed(format: Format, value: f64) -> u64 {
+    match format {
+        F32 if value.is_nan() => F32.nan,
+        F32 => u64::from((value as f32).to_bits()),
+        _ => soft::pack(format, Rounding::Nearest, soft::unpack(F64, value.to_bits())),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::float::{Finish, Shape};
 use super::logic::{GATES, Gate, condition};
-use super::map::{read, write};
+use super::map::{read, with};
 use super::native::{f16_to_f32, flush, read_halves};
 use super::reader::Reader;
 use super::soft::{BF16, F16, F32, F64};
@@ -57,8 +57,21 @@ const UNORDERED: &[(&str, Comparison)] = &[
     ("nan", (Relation::Numbers, true)),
 ];
 
-/// Which lanes, of the low and of the high elements, a comparison holds for.
-type Test = Box<dyn Fn(&Registers) -> [Mask; 2] + Send + Sync>;
+/// What becomes of the lanes, of the low and of the high elements, that a comparison holds for.
+#[derive(Clone, Copy)]
+struct Outcome {
+    gate: Option<(Gate, (Slot, bool))>,
+    pair: bool,
+    into: Into,
+}
+
+#[derive(Clone, Copy)]
+enum Into {
+    /// `setp`
+    Predicates(Slot, Option<Slot>),
+    /// `set`, and what true is.
+    Values(Slot, u64),
+}
 
 /// What stands between the name and the types.
 struct Question {
@@ -82,9 +95,8 @@ fn question(reader: &mut Reader) -> Result<Question, Fault> {
 
 impl Question {
     /// The comparison of two registers of a type.
-    fn test(&self, reader: &Reader, ty: Type, from: [Slot; 2]) -> Result<Test, Fault> {
+    fn lanes(&self, reader: &Reader, ty: Type, from: [Slot; 2], outcome: Outcome) -> Result<Lanes, Fault> {
         let shape = Shape::of(ty);
-        let small = shape.is_some_and(|shape| matches!(shape.format, F16 | BF16));
         let equality = matches!(self.comparison.0, Relation::Equal | Relation::Unequal);
         let wrong = self.unsigned && ty.kind() != Kind::Unsigned
             || self.fraction && shape.is_none()
@@ -96,76 +108,145 @@ impl Question {
         if shape.is_some_and(|shape| shape.format == BF16) {
             reader.needs(90, (7, 8))?;
         }
-        if let Some(shape) = shape.filter(|_| small) {
-            return Ok(self.small(shape, from));
-        }
         let (comparison, ftz) = (self.comparison, self.ftz);
         Ok(match ty {
-            Type::B16 | Type::U16 => ordered::<u16>(comparison, from),
-            Type::S16 => ordered::<i16>(comparison, from),
-            Type::B32 | Type::U32 => ordered::<u32>(comparison, from),
-            Type::S32 => ordered::<i32>(comparison, from),
-            Type::B64 | Type::U64 => ordered::<u64>(comparison, from),
-            Type::S64 => ordered::<i64>(comparison, from),
-            Type::F32 if ftz => {
-                related(comparison, move |registers| from.map(|slot| read(registers, slot).map(flush::<true>)))
-            }
-            Type::F32 => ordered::<f32>(comparison, from),
-            Type::F64 => ordered::<f64>(comparison, from),
-            _ => return Err(reader.unknown()),
-        })
-    }
-
-    /// The comparison of 16-bit fractions, as f32.
-    fn small(&self, Shape { format, pair }: Shape, from: [Slot; 2]) -> Test {
-        let finish = Finish { ftz: self.ftz, ..Finish::NONE };
-        related(self.comparison, move |registers| {
-            from.map(|slot| {
-                let bits =
-                    read_halves(registers, slot, pair).map(|bits| finish.operand(format, u64::from(bits)) as u16);
-                if format == F16 { f16_to_f32(&bits) } else { bits.map(|bits| f32::from_bits(u32::from(bits) << 16)) }
-            })
+            Type::B16 | Type::U16 => whole::<u16>(comparison, from, outcome),
+            Type::S16 => whole::<i16>(comparison, from, outcome),
+            Type::B32 | Type::U32 => whole::<u32>(comparison, from, outcome),
+            Type::S32 => whole::<i32>(comparison, from, outcome),
+            Type::B64 | Type::U64 => whole::<u64>(comparison, from, outcome),
+            Type::S64 => whole::<i64>(comparison, from, outcome),
+            Type::F32 if ftz => related::<f32, LANES, _>(comparison, (from, ()), outcome, flushed),
+            Type::F32 => related::<f32, LANES, _>(comparison, (from, ()), outcome, plain),
+            Type::F64 => related::<f64, LANES, _>(comparison, (from, ()), outcome, plain),
+            _ => match shape {
+                Some(shape) => {
+                    let finish = Finish { ftz, ..Finish::NONE };
+                    related::<f32, { 2 * LANES }, _>(comparison, (from, (shape, finish)), outcome, small)
+                }
+                None => return Err(reader.unknown()),
+            },
         })
     }
 }
 
-fn ordered<T: Lane + PartialOrd + Send + Sync + 'static>(comparison: Comparison, from: [Slot; 2]) -> Test {
-    related(comparison, move |registers| from.map(|slot| read::<T>(registers, slot)))
+#[inline(always)]
+fn plain<T: Lane>(registers: &Registers, (from, ()): &([Slot; 2], ())) -> [[T; LANES]; 2] {
+    from.map(|slot| read(registers, slot))
 }
 
-fn related<T: Copy + PartialOrd + 'static, const N: usize>(
-    (relation, opposite): Comparison,
-    read: impl Fn(&Registers) -> [[T; N]; 2] + Send + Sync + 'static,
-) -> Test {
-    // a NaN is not equal to itself
-    #[expect(clippy::eq_op, reason = "a NaN is not equal to itself")]
-    let number = |value: T| value == value;
-    match relation {
-        Relation::Equal => asked(opposite, read, |a, b| a == b),
-        Relation::Unequal => asked(opposite, read, move |a, b| (a < b) | (a > b)),
-        Relation::Less => asked(opposite, read, |a, b| a < b),
-        Relation::LessOrEqual => asked(opposite, read, |a, b| a <= b),
-        Relation::Greater => asked(opposite, read, |a, b| a > b),
-        Relation::GreaterOrEqual => asked(opposite, read, |a, b| a >= b),
-        Relation::Numbers => asked(opposite, read, move |a, b| number(a) & number(b)),
-    }
+#[inline(always)]
+fn flushed(registers: &Registers, (from, ()): &([Slot; 2], ())) -> [[f32; LANES]; 2] {
+    from.map(|slot| read(registers, slot).map(flush::<true>))
 }
 
-fn asked<T: Copy + 'static, const N: usize>(
-    opposite: bool,
-    read: impl Fn(&Registers) -> [[T; N]; 2] + Send + Sync + 'static,
-    f: impl Fn(T, T) -> bool + Send + Sync + 'static,
-) -> Test {
-    let flip = if opposite { Mask::MAX } else { 0 };
-    Box::new(move |registers| {
-        let [a, b] = read(registers);
-        let held: [bool; N] = std::array::from_fn(|at| f(a[at], b[at]));
-        let mut bits = [flip; 2];
-        for (bits, held) in bits.iter_mut().zip(held.chunks(LANES)) {
-            *bits ^= held.iter().enumerate().fold(0, |bits, (lane, held)| bits | Mask::from(*held) << lane);
-        }
-        bits
+/// 16-bit fractions, as f32.
+fn small(registers: &Registers, (from, (shape, finish)): &([Slot; 2], (Shape, Finish))) -> [[f32; 2 * LANES]; 2] {
+    from.map(|slot| {
+        let bits = read_halves(registers, slot, shape.pair);
+        let bits = bits.map(|bits| finish.operand(shape.format, u64::from(bits)) as u16);
+        if shape.format == F16 { f16_to_f32(&bits) } else { bits.map(|bits| f32::from_bits(u32::from(bits) << 16)) }
     })
+}
+
+/// Every relation by a few: the others are those with the operands changed, or the opposite of one.
+fn related<T: Copy + PartialOrd + 'static, const N: usize, S: Send + Sync + 'static>(
+    (relation, opposite): Comparison,
+    source: ([Slot; 2], S),
+    outcome: Outcome,
+    read: impl Fn(&Registers, &([Slot; 2], S)) -> [[T; N]; 2] + Send + Sync + 'static,
+) -> Lanes {
+    let ([a, b], more) = source;
+    let swap = matches!(relation, Relation::Greater | Relation::GreaterOrEqual);
+    let source = (if swap { [b, a] } else { [a, b] }, more);
+    match relation {
+        Relation::Equal => asked(opposite, source, outcome, read, |a, b| a == b),
+        // a NaN is not less and not greater: it is unordered, and so not unequal
+        Relation::Unequal => asked(opposite, source, outcome, read, |a, b| (a < b) | (a > b)),
+        Relation::Less | Relation::Greater => asked(opposite, source, outcome, read, |a, b| a < b),
+        Relation::LessOrEqual | Relation::GreaterOrEqual => asked(opposite, source, outcome, read, |a, b| a <= b),
+        Relation::Numbers => asked(opposite, source, outcome, read, |a, b| (a <= b) | (a > b)),
+    }
+}
+
+/// The same with integers, of which one is less, equal or greater.
+fn whole<T: Lane + Ord + Send + Sync + 'static>(
+    (relation, _): Comparison,
+    [a, b]: [Slot; 2],
+    outcome: Outcome,
+) -> Lanes {
+    let forward = ([a, b], ());
+    let backward = ([b, a], ());
+    match relation {
+        Relation::Equal => asked(false, forward, outcome, plain, |a: T, b| a == b),
+        Relation::Unequal => asked(true, forward, outcome, plain, |a: T, b| a == b),
+        Relation::Less => asked(false, forward, outcome, plain, |a: T, b| a < b),
+        Relation::GreaterOrEqual => asked(true, forward, outcome, plain, |a: T, b| a < b),
+        Relation::Greater => asked(false, backward, outcome, plain, |a: T, b| a < b),
+        Relation::LessOrEqual | Relation::Numbers => asked(true, backward, outcome, plain, |a: T, b| a < b),
+    }
+}
+
+fn asked<T: Copy + 'static, const N: usize, S: Send + Sync + 'static>(
+    opposite: bool,
+    source: ([Slot; 2], S),
+    outcome: Outcome,
+    read: impl Fn(&Registers, &([Slot; 2], S)) -> [[T; N]; 2] + Send + Sync + 'static,
+    f: impl Fn(T, T) -> bool + Send + Sync + 'static,
+) -> Lanes {
+    let flip = if opposite { Mask::MAX } else { 0 };
+    with((flip, source, outcome, read, f), ask)
+}
+
+#[inline(always)]
+#[expect(clippy::type_complexity, reason = "what `asked` has been given")]
+fn ask<T: Copy, const N: usize, S, R, F>(
+    (flip, source, outcome, read, f): &(Mask, ([Slot; 2], S), Outcome, R, F),
+    registers: &mut Registers,
+    mask: Mask,
+) where
+    R: Fn(&Registers, &([Slot; 2], S)) -> [[T; N]; 2],
+    F: Fn(T, T) -> bool,
+{
+    let [a, b] = read(registers, source);
+    let mut results = [*flip; 2];
+    for (first, bits) in results.iter_mut().enumerate().take(N / LANES) {
+        *bits ^= (0..LANES).fold(0, |bits, lane| {
+            let at = first * LANES + lane;
+            bits | if f(a[at], b[at]) { 1 << lane } else { 0 }
+        });
+    }
+    outcome.give(registers, results, mask);
+}
+
+impl Outcome {
+    #[inline(never)]
+    fn give(&self, registers: &mut Registers, [low, high]: [Mask; 2], mask: Mask) {
+        let by = self.gate.map(|(gate, by)| (gate, condition(registers, by)));
+        let gated = |bits: Mask| by.map_or(bits, |(gate, by)| gate.of(bits, by));
+        match self.into {
+            Into::Predicates(first, second) => {
+                registers.write_predicate(first, gated(low), mask);
+                if let Some(second) = second {
+                    registers.write_predicate(second, gated(if self.pair { high } else { !low }), mask);
+                }
+            }
+            Into::Values(into, yes) => {
+                let [low, high] = [gated(low), gated(high)];
+                let choose = |bits: Mask, lane: usize| if bits >> lane & 1 == 1 { yes } else { 0 };
+                let values: [u64; LANES] = std::array::from_fn(|lane| match self.pair {
+                    true => choose(low, lane) & 0xFFFF | (choose(high, lane) & 0xFFFF) << 16,
+                    false => choose(low, lane),
+                });
+                registers.write(into, &values, mask);
+            }
+        }
+    }
+}
+
+/// The predicate that a comparison is combined with.
+fn gate(reader: &mut Reader, question: &Question) -> Result<Option<(Gate, (Slot, bool))>, Fault> {
+    question.gate.map(|gate| Ok((gate, reader.predicate(3)?))).transpose()
 }
 
 /// `setp p|q, a, b, c`: q is the opposite comparison combined with c; of pairs, p is the low comparison and q the high one.
@@ -174,31 +255,16 @@ pub(super) fn predicates(reader: &mut Reader) -> Result<Lanes, Fault> {
     let ty = reader.ty()?;
     reader.end(if question.gate.is_some() { 4 } else { 3 })?;
     let from = reader.sources(ty)?;
-    let test = question.test(reader, ty, from)?;
-    let gate = match question.gate {
-        Some(gate) => Some((gate, reader.predicate(3)?)),
-        None => None,
-    };
+    let gate = gate(reader, &question)?;
     let pair = matches!(ty, Type::F16x2 | Type::Bf16x2);
-    let (first, second) = match reader.operand(0)? {
+    let into = match reader.operand(0)? {
         Operand::Both(..) => {
             let (first, second) = reader.pair(Type::Pred)?;
-            (first, Some(second))
+            Into::Predicates(first, Some(second))
         }
-        _ => (reader.into(Type::Pred)?, None),
+        _ => Into::Predicates(reader.into(Type::Pred)?, None),
     };
-    Ok(Box::new(move |registers, mask| {
-        let [low, high] = test(registers);
-        let mut results = [low, if pair { high } else { !low }];
-        if let Some((gate, by)) = gate {
-            let by = condition(registers, by);
-            results = results.map(|bits| gate.of(bits, by));
-        }
-        registers.write_predicate(first, results[0], mask);
-        if let Some(second) = second {
-            registers.write_predicate(second, results[1], mask);
-        }
-    }))
+    question.lanes(reader, ty, from, Outcome { gate, pair, into })
 }
 
 /// `set d, a, b, c`: all ones or 0, or one or 0 in a fraction.
@@ -223,23 +289,6 @@ pub(super) fn values(reader: &mut Reader) -> Result<Lanes, Fault> {
     }
     reader.end(if question.gate.is_some() { 4 } else { 3 })?;
     let (into, from) = (reader.into(to)?, reader.sources(ty)?);
-    let test = question.test(reader, ty, from)?;
-    let gate = match question.gate {
-        Some(gate) => Some((gate, reader.predicate(3)?)),
-        None => None,
-    };
-    Ok(Box::new(move |registers, mask| {
-        let mut results = test(registers);
-        if let Some((gate, by)) = gate {
-            let by = condition(registers, by);
-            results = results.map(|bits| gate.of(bits, by));
-        }
-        let [low, high] = results;
-        let choose = |bits: Mask, lane: usize| if bits >> lane & 1 == 1 { yes } else { 0 };
-        let values: [u64; LANES] = std::array::from_fn(|lane| match pair {
-            true => choose(low, lane) & 0xFFFF | (choose(high, lane) & 0xFFFF) << 16,
-            false => choose(low, lane),
-        });
-        write(registers, into, &values, mask);
-    }))
+    let gate = gate(reader, &question)?;
+    question.lanes(reader, ty, from, Outcome { gate, pair, into: Into::Values(into, yes) })
 }

@@ -2,7 +2,7 @@
 //! (`round`), formats of 8 bits, and packs (`small`).
 
 use super::float::Finish;
-use super::map::unary;
+use super::map::{slow, unary};
 use super::reader::Reader;
 use super::soft::{BF16, F16, F32, F64, Format, Rounding};
 use super::{round, small};
@@ -163,34 +163,47 @@ values! { u8 i8 u16 i16 u32 i32 u64 i64 }
 
 /// Calls a generic function for the integer type of a `Type`; None for any other type.
 macro_rules! by_value {
-    ($ty:expr, $function:ident $(::<$more:ty>)? ($($argument:expr),*)) => {
+    ($ty:expr, $function:ident ($($argument:expr),*)) => {
         match $ty {
-            Type::U8 => Some($function::<u8, $($more)?> ($($argument),*)),
-            Type::S8 => Some($function::<i8, $($more)?> ($($argument),*)),
-            Type::U16 => Some($function::<u16, $($more)?> ($($argument),*)),
-            Type::S16 => Some($function::<i16, $($more)?> ($($argument),*)),
-            Type::U32 => Some($function::<u32, $($more)?> ($($argument),*)),
-            Type::S32 => Some($function::<i32, $($more)?> ($($argument),*)),
-            Type::U64 => Some($function::<u64, $($more)?> ($($argument),*)),
-            Type::S64 => Some($function::<i64, $($more)?> ($($argument),*)),
+            Type::U8 => Some($function::<u8> ($($argument),*)),
+            Type::S8 => Some($function::<i8> ($($argument),*)),
+            Type::U16 => Some($function::<u16> ($($argument),*)),
+            Type::S16 => Some($function::<i16> ($($argument),*)),
+            Type::U32 => Some($function::<u32> ($($argument),*)),
+            Type::S32 => Some($function::<i32> ($($argument),*)),
+            Type::U64 => Some($function::<u64> ($($argument),*)),
+            Type::S64 => Some($function::<i64> ($($argument),*)),
             _ => None,
         }
     };
 }
 pub(super) use by_value;
 
+/// Those that addresses are made with are vectors; the rest goes through the widest integer.
 fn integers(into: Slot, to: Type, a: Slot, from: Type, sat: bool) -> Option<Lanes> {
-    by_value!(to, to_type(into, a, from, sat)).flatten()
+    let same_or_narrower = to.bits() <= from.bits();
+    Some(match (to, from, sat) {
+        (Type::U64 | Type::S64, Type::U32, false) => unary(into, a, u64::from as fn(u32) -> u64),
+        (Type::U64 | Type::S64, Type::S32, false) => unary(into, a, i64::from as fn(i32) -> i64),
+        (Type::U32 | Type::S32 | Type::U64 | Type::S64, _, false) if same_or_narrower => match (to.bits(), from.bits())
+        {
+            (64, _) => unary(into, a, |bits: u64| bits),
+            (_, 64) => unary(into, a, |bits: u64| bits as u32),
+            _ => unary(into, a, |bits: u32| bits),
+        },
+        _ => {
+            let value = by_value!(from, reader_of())?;
+            let bits = by_value!(to, bits_of())?;
+            slow(into, [a], move |[bits_of_a]| bits(value(bits_of_a), sat))
+        }
+    })
 }
 
-fn to_type<T: Value>(into: Slot, a: Slot, from: Type, sat: bool) -> Option<Lanes> {
-    by_value!(from, one_to_another::<T>(into, a, sat))
+fn reader_of<S: Value>() -> fn(u64) -> i128 {
+    |bits| S::low(bits).wide()
 }
 
-fn one_to_another<S: Value, T: Value>(into: Slot, a: Slot, sat: bool) -> Lanes {
-    if sat {
-        unary(into, a, |value: S| T::saturated(value.wide()))
-    } else {
-        unary(into, a, |value: S| T::low(value.long()))
-    }
+/// As a register gets it: extended by the sign.
+fn bits_of<T: Value>() -> fn(i128, bool) -> u64 {
+    |value, sat| if sat { T::saturated(value).long() } else { T::low(value as u64).long() }
 }

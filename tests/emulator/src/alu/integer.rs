@@ -11,8 +11,6 @@ use crate::exec::registers::{Lane, Slot};
 /// An integer of a lane; arithmetic wraps.
 pub(super) trait Integer: Lane + Ord + Send + Sync + 'static {
     fn plus(self, other: Self) -> Self;
-    fn minus(self, other: Self) -> Self;
-    fn times(self, other: Self) -> Self;
     /// The upper half of the product.
     fn high(self, other: Self) -> Self;
     fn over(self, other: Self) -> Self;
@@ -27,10 +25,6 @@ macro_rules! integers {
         $(impl Integer for $ty {
             #[inline(always)]
             fn plus(self, other: Self) -> Self { self.wrapping_add(other) }
-            #[inline(always)]
-            fn minus(self, other: Self) -> Self { self.wrapping_sub(other) }
-            #[inline(always)]
-            fn times(self, other: Self) -> Self { self.wrapping_mul(other) }
             #[inline(always)]
             fn high(self, other: Self) -> Self { ((self as $twice * other as $twice) >> <$ty>::BITS) as $ty }
             // by zero the card gives all ones, both as quotient and as rest
@@ -105,6 +99,11 @@ pub(super) fn arithmetic(reader: &mut Reader) -> Result<Lanes, Fault> {
             match (name, relu) {
                 ("min", true) => Some(binary(into, from, |a: i32, b| a.min(b).max(0))),
                 ("max", true) => Some(binary(into, from, |a: i32, b| a.max(b).max(0))),
+                ("add", _) if ty.bits() == 64 => Some(binary(into, from, u64::wrapping_add)),
+                ("sub", _) if ty.bits() == 64 => Some(binary(into, from, u64::wrapping_sub)),
+                // what wraps has no sign, and 16 bits are the lower ones of 32
+                ("add", _) => Some(binary(into, from, u32::wrapping_add)),
+                ("sub", _) => Some(binary(into, from, u32::wrapping_sub)),
                 _ => by_integer!(ty, two(name, into, from)).flatten(),
             }
         }
@@ -118,8 +117,6 @@ fn one<T: Integer>(name: &str, into: Slot, a: Slot) -> Lanes {
 
 fn two<T: Integer>(name: &str, into: Slot, from: [Slot; 2]) -> Option<Lanes> {
     Some(match name {
-        "add" => binary(into, from, T::plus),
-        "sub" => binary(into, from, T::minus),
         "div" => binary(into, from, T::over),
         "rem" => binary(into, from, T::rest),
         "min" => binary(into, from, T::min),
@@ -189,7 +186,11 @@ pub(super) fn product(reader: &mut Reader) -> Result<Lanes, Fault> {
             (Part::Wide, _) => {
                 Some(ternary(into, [a, b, c], |a: i32, b: i32, c| (i64::from(a) * i64::from(b)).wrapping_add(c)))
             }
-            _ => by_integer!(ty, multiply_add(part, into, [a, b, c])),
+            (Part::High, _) => by_integer!(ty, upper_and(into, [a, b, c])),
+            _ if ty.bits() == 64 => {
+                Some(ternary(into, [a, b, c], |a: u64, b: u64, c: u64| a.wrapping_mul(b).wrapping_add(c)))
+            }
+            _ => Some(ternary(into, [a, b, c], |a: u32, b: u32, c: u32| a.wrapping_mul(b).wrapping_add(c))),
         }
     } else {
         match (part, ty) {
@@ -197,21 +198,20 @@ pub(super) fn product(reader: &mut Reader) -> Result<Lanes, Fault> {
             (Part::Wide, Type::S16) => Some(binary(into, [a, b], |a: i16, b: i16| i32::from(a) * i32::from(b))),
             (Part::Wide, Type::U32) => Some(binary(into, [a, b], |a: u32, b: u32| u64::from(a) * u64::from(b))),
             (Part::Wide, _) => Some(binary(into, [a, b], |a: i32, b: i32| i64::from(a) * i64::from(b))),
-            _ => by_integer!(ty, multiply(part, into, [a, b])),
+            (Part::High, _) => by_integer!(ty, upper(into, [a, b])),
+            _ if ty.bits() == 64 => Some(binary(into, [a, b], u64::wrapping_mul)),
+            _ => Some(binary(into, [a, b], u32::wrapping_mul)),
         }
     };
     done.ok_or_else(|| reader.unknown())
 }
 
-fn multiply<T: Integer>(part: Part, into: Slot, from: [Slot; 2]) -> Lanes {
-    if part == Part::High { binary(into, from, T::high) } else { binary(into, from, T::times) }
+fn upper<T: Integer>(into: Slot, from: [Slot; 2]) -> Lanes {
+    binary(into, from, T::high)
 }
 
-fn multiply_add<T: Integer>(part: Part, into: Slot, from: [Slot; 3]) -> Lanes {
-    match part {
-        Part::High => ternary(into, from, |a: T, b: T, c: T| a.high(b).plus(c)),
-        _ => ternary(into, from, |a: T, b: T, c: T| a.times(b).plus(c)),
-    }
+fn upper_and<T: Integer>(into: Slot, from: [Slot; 3]) -> Lanes {
+    ternary(into, from, |a: T, b: T, c: T| a.high(b).plus(c))
 }
 
 /// `mul24` and `mad24`: the lower or the upper 32 of the 48 bits of a product of 24-bit factors.

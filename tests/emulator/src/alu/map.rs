@@ -1,16 +1,83 @@
 //! From a function of one lane to what 32 lanes do: a loop over all of them, which the compiler turns into vector instructions, and a write
 //! under the mask. Not here: any function of a lane.
 
+use std::marker::PhantomData;
+
 use crate::exec::Lanes;
 use crate::exec::registers::{LANES, Lane, Mask, Registers, Slot};
 
-/// All lanes of a register. That it is as wide as the type is the rule, and compiled into every instruction; the rest is written once a type.
+/// An instruction as a loop over lanes.
+pub(super) trait Body: Send + Sync + 'static {
+    /// Executes it. Always inlined, so that it is compiled for the processor of its caller.
+    fn run(&self, registers: &mut Registers, mask: Mask);
+
+    /// The same for whatever processor and registers, slower where that saves compiling it twice.
+    fn general(&self, registers: &mut Registers, mask: Mask) {
+        self.run(registers, mask);
+    }
+}
+
+/// What an instruction does, compiled for AVX2 and FMA where processors may have them: the 32 lanes of a warp are then four vectors, and `mul_add`
+/// is an instruction and no call of a library.
+#[cfg(target_arch = "x86_64")]
+pub(super) fn lanes(body: impl Body) -> Lanes {
+    if !(is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")) {
+        return Box::new(move |registers, mask| body.general(registers, mask));
+    }
+    Box::new(move |registers, mask| {
+        // SAFETY: the processor has both features, as was found just before
+        #[expect(unsafe_code, reason = "a function for some processors only can be called only so")]
+        unsafe {
+            wide(&body, registers, mask);
+        }
+    })
+}
+
+/// What an instruction does.
+#[cfg(not(target_arch = "x86_64"))]
+pub(super) fn lanes(body: impl Body) -> Lanes {
+    Box::new(move |registers, mask| body.run(registers, mask))
+}
+
+/// Inlines what it calls.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+fn wide(body: &impl Body, registers: &mut Registers, mask: Mask) {
+    body.run(registers, mask);
+}
+
+/// The lanes of a register where they lie, which is as wide as the type: the rule, and what is compiled into every instruction.
+#[derive(Clone, Copy)]
+enum View<'a> {
+    Words(&'a [u32; LANES]),
+    Longs(&'a [u64; LANES]),
+}
+
+impl<'a> View<'a> {
+    #[inline(always)]
+    fn of<T: Lane>(registers: &'a Registers, slot: Slot) -> Option<Self> {
+        if size_of::<T>() == 8 {
+            registers.longs(slot).map(Self::Longs)
+        } else {
+            registers.words(slot).map(Self::Words)
+        }
+    }
+
+    #[inline(always)]
+    fn lane<T: Lane>(self, lane: usize) -> T {
+        match self {
+            Self::Words(words) => T::from_word(words[lane]),
+            Self::Longs(longs) => T::from_bits64(longs[lane]),
+        }
+    }
+}
+
+/// All lanes of a register.
 #[inline(always)]
 pub(super) fn read<T: Lane>(registers: &Registers, slot: Slot) -> [T; LANES] {
-    match slot {
-        Slot::Word(_) if size_of::<T>() <= 4 => registers.read(slot),
-        Slot::Long(_) if size_of::<T>() == 8 => registers.read(slot),
-        _ => read_other(registers, slot),
+    match View::of::<T>(registers, slot) {
+        Some(view) => std::array::from_fn(|lane| view.lane(lane)),
+        None => read_other(registers, slot),
     }
 }
 
@@ -34,42 +101,116 @@ fn write_other<T: Lane>(registers: &mut Registers, slot: Slot, values: &[T; LANE
     registers.write(slot, values, mask);
 }
 
+struct Unary<A, R, F> {
+    into: Slot,
+    a: Slot,
+    f: F,
+    types: PhantomData<fn(A) -> R>,
+}
+
+impl<A: Lane + 'static, R: Lane + 'static, F: Fn(A) -> R + Send + Sync + 'static> Body for Unary<A, R, F> {
+    #[inline(always)]
+    fn run(&self, registers: &mut Registers, mask: Mask) {
+        let values: [R; LANES] = match View::of::<A>(registers, self.a) {
+            Some(a) => std::array::from_fn(|lane| (self.f)(a.lane(lane))),
+            None => return self.general(registers, mask),
+        };
+        write(registers, self.into, &values, mask);
+    }
+
+    fn general(&self, registers: &mut Registers, mask: Mask) {
+        general(registers, mask, self.into, [self.a; 3], &|a: A, _: A, _: A| (self.f)(a));
+    }
+}
+
+/// An instruction on registers of any kind: compiled once for the types, not for every function.
+#[inline(never)]
+fn general<A: Lane, B: Lane, C: Lane, R: Lane>(
+    registers: &mut Registers,
+    mask: Mask,
+    into: Slot,
+    [a, b, c]: [Slot; 3],
+    f: &dyn Fn(A, B, C) -> R,
+) {
+    let (a, b, c) = (registers.read::<A>(a), registers.read::<B>(b), registers.read::<C>(c));
+    let values: [R; LANES] = std::array::from_fn(|lane| f(a[lane], b[lane], c[lane]));
+    registers.write(into, &values, mask);
+}
+
 /// `into = f(a)`
-pub(super) fn unary<A: Lane, R: Lane>(into: Slot, a: Slot, f: impl Fn(A) -> R + Send + Sync + 'static) -> Lanes {
-    Box::new(move |registers, mask| {
-        let a: [A; LANES] = read(registers, a);
-        let values: [R; LANES] = std::array::from_fn(|lane| f(a[lane]));
-        write(registers, into, &values, mask);
-    })
+pub(super) fn unary<A: Lane + 'static, R: Lane + 'static>(
+    into: Slot,
+    a: Slot,
+    f: impl Fn(A) -> R + Send + Sync + 'static,
+) -> Lanes {
+    lanes(Unary { into, a, f, types: PhantomData })
+}
+
+struct Ternary<A, B, C, R, F> {
+    into: Slot,
+    from: [Slot; 3],
+    f: F,
+    types: PhantomData<fn(A, B, C) -> R>,
+}
+
+impl<A: Lane + 'static, B: Lane + 'static, C: Lane + 'static, R: Lane + 'static, F> Body for Ternary<A, B, C, R, F>
+where
+    F: Fn(A, B, C) -> R + Send + Sync + 'static,
+{
+    #[inline(always)]
+    fn run(&self, registers: &mut Registers, mask: Mask) {
+        let [a, b, c] = self.from;
+        let views = (View::of::<A>(registers, a), View::of::<B>(registers, b), View::of::<C>(registers, c));
+        let (Some(a), Some(b), Some(c)) = views else { return self.general(registers, mask) };
+        let values: [R; LANES] = std::array::from_fn(|lane| (self.f)(a.lane(lane), b.lane(lane), c.lane(lane)));
+        write(registers, self.into, &values, mask);
+    }
+
+    fn general(&self, registers: &mut Registers, mask: Mask) {
+        general(registers, mask, self.into, self.from, &self.f);
+    }
 }
 
 /// `into = f(a, b)`
-pub(super) fn binary<A: Lane, B: Lane, R: Lane>(
+pub(super) fn binary<A: Lane + 'static, B: Lane + 'static, R: Lane + 'static>(
     into: Slot,
     [a, b]: [Slot; 2],
     f: impl Fn(A, B) -> R + Send + Sync + 'static,
 ) -> Lanes {
-    Box::new(move |registers, mask| {
-        let a: [A; LANES] = read(registers, a);
-        let b: [B; LANES] = read(registers, b);
-        let values: [R; LANES] = std::array::from_fn(|lane| f(a[lane], b[lane]));
-        write(registers, into, &values, mask);
-    })
+    ternary(into, [a, b, b], move |a: A, b: B, _: B| f(a, b))
 }
 
 /// `into = f(a, b, c)`
-pub(super) fn ternary<A: Lane, B: Lane, C: Lane, R: Lane>(
+pub(super) fn ternary<A: Lane + 'static, B: Lane + 'static, C: Lane + 'static, R: Lane + 'static>(
     into: Slot,
-    [a, b, c]: [Slot; 3],
+    from: [Slot; 3],
     f: impl Fn(A, B, C) -> R + Send + Sync + 'static,
 ) -> Lanes {
-    Box::new(move |registers, mask| {
-        let a: [A; LANES] = read(registers, a);
-        let b: [B; LANES] = read(registers, b);
-        let c: [C; LANES] = read(registers, c);
-        let values: [R; LANES] = std::array::from_fn(|lane| f(a[lane], b[lane], c[lane]));
-        write(registers, into, &values, mask);
-    })
+    lanes(Ternary { into, from, f, types: PhantomData })
+}
+
+struct With<S, F> {
+    state: S,
+    f: F,
+}
+
+impl<S, F> Body for With<S, F>
+where
+    S: Send + Sync + 'static,
+    F: Fn(&S, &mut Registers, Mask) + Send + Sync + 'static,
+{
+    #[inline(always)]
+    fn run(&self, registers: &mut Registers, mask: Mask) {
+        (self.f)(&self.state, registers, mask);
+    }
+}
+
+/// What no function of a lane says, with what it needs. It must be inlined always, and so be a function: closures cannot be told to be.
+pub(super) fn with<S: Send + Sync + 'static>(
+    state: S,
+    f: impl Fn(&S, &mut Registers, Mask) + Send + Sync + 'static,
+) -> Lanes {
+    lanes(With { state, f })
 }
 
 /// `into = f([…])` on zero-extended bits, only in the lanes of the mask: for what is slow.

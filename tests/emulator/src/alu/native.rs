@@ -4,14 +4,14 @@
 use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
 
 use super::float::{self, Arithmetic, Finish, Operation, Shape};
-use super::map::{read, write};
+use super::map::{read, with, write};
 use super::soft::{BF16, F16, F32, F64, Rounding};
 use crate::exec::Lanes;
-use crate::exec::registers::{LANES, Registers, Slot};
+use crate::exec::registers::{LANES, Mask, Registers, Slot};
 
 /// None where there is no fast way.
 pub(super) fn decode(arithmetic: Arithmetic, shape: Shape, into: Slot, from: [Slot; 3]) -> Option<Lanes> {
-    let Arithmetic { operation, rounding, finish } = arithmetic;
+    let Arithmetic { rounding, finish, .. } = arithmetic;
     if rounding != Rounding::Nearest {
         return None;
     }
@@ -22,17 +22,11 @@ pub(super) fn decode(arithmetic: Arithmetic, shape: Shape, into: Slot, from: [Sl
             (false, true) => single::<false, true>(arithmetic, into, from),
             (true, true) => single::<true, true>(arithmetic, into, from),
         }),
-        F64 => Some(double(operation, into, from)),
+        F64 => Some(double(arithmetic, into, from)),
         F16 => half(arithmetic, shape, into, from, f16_sums),
         BF16 => half(arithmetic, shape, into, from, bf16_sums),
         _ => None,
     }
-}
-
-/// Whether the processor multiplies and adds in one; without it, a library does.
-#[cfg(target_arch = "x86_64")]
-fn has_fma() -> bool {
-    is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")
 }
 
 #[inline(always)]
@@ -40,152 +34,105 @@ pub(super) fn flush<const FTZ: bool>(value: f32) -> f32 {
     if FTZ && value.abs() < f32::MIN_POSITIVE { 0.0_f32.copysign(value) } else { value }
 }
 
+/// The NaN of f32 for any. On bits: the compiler takes one NaN for as good as another.
 #[inline(always)]
-fn finished<const FTZ: bool, const SAT: bool>(value: f32) -> f32 {
+pub(super) fn canonical(value: f32) -> u32 {
+    let bits = value.to_bits();
+    if bits & 0x7FFF_FFFF > 0x7F80_0000 { F32.nan as u32 } else { bits }
+}
+
+#[inline(always)]
+fn finished<const FTZ: bool, const SAT: bool>(value: f32) -> u32 {
     let value = flush::<FTZ>(value);
-    if SAT {
-        // a NaN is not above 0
-        let value = if value > 0.0 { value } else { 0.0 };
-        if value < 1.0 { value } else { 1.0 }
-    } else if value.is_nan() {
-        f32::from_bits(F32.nan as u32)
-    } else {
-        value
+    if !SAT {
+        return canonical(value);
     }
+    // a NaN is not above 0
+    let value = if value > 0.0 { value } else { 0.0 };
+    (if value < 1.0 { value } else { 1.0 }).to_bits()
 }
 
 fn single<const FTZ: bool, const SAT: bool>(arithmetic: Arithmetic, into: Slot, from: [Slot; 3]) -> Lanes {
     match arithmetic.operation {
-        Operation::Add => single_of::<FTZ, SAT>(arithmetic, into, from, |a, b| a + b),
-        Operation::Subtract => single_of::<FTZ, SAT>(arithmetic, into, from, |a, b| a - b),
-        Operation::Multiply => single_of::<FTZ, SAT>(arithmetic, into, from, |a, b| a * b),
-        Operation::Divide => single_of::<FTZ, SAT>(arithmetic, into, from, |a, b| a / b),
-        Operation::Reciprocal => single_of::<FTZ, SAT>(arithmetic, into, from, |a, _| 1.0 / a),
-        Operation::Root => single_of::<FTZ, SAT>(arithmetic, into, from, |a, _| a.sqrt()),
-        Operation::Fused => single_fused::<FTZ, SAT>(arithmetic, into, from),
+        Operation::Add => single_of::<FTZ, SAT>(arithmetic, into, from, |a, b, _| a + b),
+        Operation::Subtract => single_of::<FTZ, SAT>(arithmetic, into, from, |a, b, _| a - b),
+        Operation::Multiply => single_of::<FTZ, SAT>(arithmetic, into, from, |a, b, _| a * b),
+        Operation::Divide => single_of::<FTZ, SAT>(arithmetic, into, from, |a, b, _| a / b),
+        Operation::Reciprocal => single_of::<FTZ, SAT>(arithmetic, into, from, |a, _, _| 1.0 / a),
+        Operation::Root => single_of::<FTZ, SAT>(arithmetic, into, from, |a, _, _| a.sqrt()),
+        Operation::Fused => single_of::<FTZ, SAT>(arithmetic, into, from, f32::mul_add),
     }
 }
+
+/// What a fast instruction needs to know beside its function.
+type State<F> = (Arithmetic, Slot, [Slot; 3], F);
 
 fn single_of<const FTZ: bool, const SAT: bool>(
     arithmetic: Arithmetic,
     into: Slot,
-    [a, b, _]: [Slot; 3],
-    f: impl Fn(f32, f32) -> f32 + Send + Sync + 'static,
-) -> Lanes {
-    single_by::<FTZ>(arithmetic, into, [a, b, b], move |[a, b, _]| {
-        std::array::from_fn(|lane| finished::<FTZ, SAT>(f(flush::<FTZ>(a[lane]), flush::<FTZ>(b[lane]))))
-    })
-}
-
-fn single_fused<const FTZ: bool, const SAT: bool>(arithmetic: Arithmetic, into: Slot, from: [Slot; 3]) -> Lanes {
-    #[cfg(target_arch = "x86_64")]
-    if has_fma() {
-        return single_by::<FTZ>(arithmetic, into, from, |[a, b, c]| {
-            // SAFETY: the processor has the features, as `has_fma` has found
-            #[expect(unsafe_code, reason = "a function for processors with fma can be called only so")]
-            unsafe {
-                single_unit::<FTZ, SAT>(a, b, c)
-            }
-        });
-    }
-    single_by::<FTZ>(arithmetic, into, from, |[a, b, c]| {
-        std::array::from_fn(|lane| single_sum::<FTZ, SAT>(a[lane], b[lane], c[lane]))
-    })
-}
-
-fn single_by<const FTZ: bool>(
-    arithmetic: Arithmetic,
-    into: Slot,
     from: [Slot; 3],
-    f: impl Fn([&[f32; LANES]; 3]) -> [f32; LANES] + Send + Sync + 'static,
+    f: impl Fn(f32, f32, f32) -> f32 + Send + Sync + 'static,
 ) -> Lanes {
-    Box::new(move |registers, mask| {
-        let [a, b, c] = from.map(|slot| read::<f32>(registers, slot));
-        let mut values = f([&a, &b, &c]);
-        if FTZ {
-            for lane in 0..LANES {
-                if arithmetic.is_doubtful(F32, u64::from(values[lane].to_bits())) {
-                    let operands = [a, b, c].map(|operand| u64::from(operand[lane].to_bits()));
-                    values[lane] = f32::from_bits(arithmetic.of(F32, operands) as u32);
-                }
-            }
-        }
-        write(registers, into, &values, mask);
-    })
+    with((arithmetic, into, from, f), single_run::<FTZ, SAT, _>)
 }
 
 #[inline(always)]
-fn single_sum<const FTZ: bool, const SAT: bool>(a: f32, b: f32, c: f32) -> f32 {
-    finished::<FTZ, SAT>(flush::<FTZ>(a).mul_add(flush::<FTZ>(b), flush::<FTZ>(c)))
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-fn single_unit<const FTZ: bool, const SAT: bool>(a: &[f32; LANES], b: &[f32; LANES], c: &[f32; LANES]) -> [f32; LANES] {
-    let mut values = [0.0; LANES];
-    for lane in 0..LANES {
-        values[lane] = single_sum::<FTZ, SAT>(a[lane], b[lane], c[lane]);
-    }
-    values
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-fn double_unit(a: &[f64; LANES], b: &[f64; LANES], c: &[f64; LANES]) -> [f64; LANES] {
-    let mut values = [0.0; LANES];
-    for lane in 0..LANES {
-        values[lane] = a[lane].mul_add(b[lane], c[lane]);
-    }
-    values
-}
-
-fn double(operation: Operation, into: Slot, from: [Slot; 3]) -> Lanes {
-    match operation {
-        Operation::Add => double_of(operation, into, from, |[a, b, _]| each(|lane| a[lane] + b[lane])),
-        Operation::Subtract => double_of(operation, into, from, |[a, b, _]| each(|lane| a[lane] - b[lane])),
-        Operation::Multiply => double_of(operation, into, from, |[a, b, _]| each(|lane| a[lane] * b[lane])),
-        Operation::Divide => double_of(operation, into, from, |[a, b, _]| each(|lane| a[lane] / b[lane])),
-        Operation::Reciprocal => double_of(operation, into, from, |[a, ..]| each(|lane| 1.0 / a[lane])),
-        Operation::Root => double_of(operation, into, from, |[a, ..]| each(|lane| a[lane].sqrt())),
-        Operation::Fused => {
-            #[cfg(target_arch = "x86_64")]
-            if has_fma() {
-                return double_of(operation, into, from, |[a, b, c]| {
-                    // SAFETY: the processor has the features, as `has_fma` has found
-                    #[expect(unsafe_code, reason = "a function for processors with fma can be called only so")]
-                    unsafe {
-                        double_unit(a, b, c)
-                    }
-                });
-            }
-            double_of(operation, into, from, |[a, b, c]| each(|lane| a[lane].mul_add(b[lane], c[lane])))
+fn single_run<const FTZ: bool, const SAT: bool, F: Fn(f32, f32, f32) -> f32>(
+    (arithmetic, into, from, f): &State<F>,
+    registers: &mut Registers,
+    mask: Mask,
+) {
+    let [a, b, c] = from.map(|slot| read::<f32>(registers, slot));
+    let mut values: [u32; LANES] = std::array::from_fn(|lane| {
+        let [a, b, c] = [a[lane], b[lane], c[lane]].map(flush::<FTZ>);
+        finished::<FTZ, SAT>(f(a, b, c))
+    });
+    // what rounding may have made normal for want of exponents only
+    let doubtful = |bits: u32| bits & 0x7FFF_FFFF == 0x80_0000;
+    if FTZ && values.iter().fold(false, |any, bits| any | doubtful(*bits)) {
+        for (lane, bits) in values.iter_mut().enumerate().filter(|(_, bits)| doubtful(**bits)) {
+            *bits = arithmetic.of(F32, [a, b, c].map(|operand| u64::from(operand[lane].to_bits()))) as u32;
         }
     }
+    write(registers, *into, &values, mask);
 }
 
-#[inline(always)]
-fn each(f: impl Fn(usize) -> f64) -> [f64; LANES] {
-    std::array::from_fn(f)
+fn double(arithmetic: Arithmetic, into: Slot, from: [Slot; 3]) -> Lanes {
+    match arithmetic.operation {
+        Operation::Add => double_of(arithmetic, into, from, |a, b, _| a + b),
+        Operation::Subtract => double_of(arithmetic, into, from, |a, b, _| a - b),
+        Operation::Multiply => double_of(arithmetic, into, from, |a, b, _| a * b),
+        Operation::Divide => double_of(arithmetic, into, from, |a, b, _| a / b),
+        Operation::Reciprocal => double_of(arithmetic, into, from, |a, _, _| 1.0 / a),
+        Operation::Root => double_of(arithmetic, into, from, |a, _, _| a.sqrt()),
+        Operation::Fused => double_of(arithmetic, into, from, f64::mul_add),
+    }
 }
 
 fn double_of(
-    operation: Operation,
+    arithmetic: Arithmetic,
     into: Slot,
     from: [Slot; 3],
-    f: impl Fn([&[f64; LANES]; 3]) -> [f64; LANES] + Send + Sync + 'static,
+    f: impl Fn(f64, f64, f64) -> f64 + Send + Sync + 'static,
 ) -> Lanes {
-    Box::new(move |registers, mask| {
-        let [a, b, c] = from.map(|slot| read::<f64>(registers, slot));
-        let mut values = f([&a, &b, &c]);
+    with((arithmetic, into, from, f), double_run)
+}
+
+#[inline(always)]
+fn double_run<F: Fn(f64, f64, f64) -> f64>(
+    (arithmetic, into, from, f): &State<F>,
+    registers: &mut Registers,
+    mask: Mask,
+) {
+    let [a, b, c] = from.map(|slot| read::<f64>(registers, slot));
+    let mut values: [u64; LANES] = std::array::from_fn(|lane| f(a[lane], b[lane], c[lane]).to_bits());
+    if values.iter().fold(false, |any, bits| any | F64.is_nan(*bits)) {
         // which NaN it is differs from the processor's choice
-        for lane in 0..LANES {
-            if values[lane].is_nan() {
-                let operands = [a[lane], b[lane], c[lane]].map(f64::to_bits);
-                values[lane] = f64::from_bits(float::nan(operation, operands));
-            }
+        for (lane, bits) in values.iter_mut().enumerate().filter(|(_, bits)| F64.is_nan(**bits)) {
+            *bits = float::nan(arithmetic.operation, [a, b, c].map(|operand| operand[lane].to_bits()));
         }
-        write(registers, into, &values, mask);
-    })
+    }
+    write(registers, *into, &values, mask);
 }
 
 /// The 16-bit numbers of a warp's register; the second half are the upper ones of pairs.
@@ -208,97 +155,112 @@ pub(super) fn join(halves: &Halves) -> [u32; LANES] {
     std::array::from_fn(|lane| u32::from(halves[lane]) | u32::from(halves[lane + LANES]) << 16)
 }
 
-/// Products and what is added to them, of many numbers.
-type Sums = fn([&Halves; 3], Operation) -> Halves;
-
 fn half(
     arithmetic: Arithmetic,
     Shape { format, pair }: Shape,
     into: Slot,
     from: [Slot; 3],
-    sums: Sums,
+    sums: impl Fn([&Halves; 3], Operation) -> Halves + Send + Sync + 'static,
 ) -> Option<Lanes> {
-    let Arithmetic { operation, finish, .. } = arithmetic;
-    if matches!(operation, Operation::Divide | Operation::Reciprocal | Operation::Root) {
+    if matches!(arithmetic.operation, Operation::Divide | Operation::Reciprocal | Operation::Root) {
         return None;
     }
-    let changed = finish != Finish::NONE;
-    Some(Box::new(move |registers, mask| {
-        let mut operands = from.map(|slot| read_halves(registers, slot, pair));
-        if finish.ftz {
-            for bits in operands.iter_mut().flatten() {
-                *bits = format.flush(u64::from(*bits)) as u16;
-            }
-        }
-        let [a, b, c] = &operands;
-        let mut values = sums([a, b, c], operation);
-        for (at, bits) in values.iter_mut().enumerate() {
-            let nan = *bits & 0x7FFF > format.infinity() as u16;
-            *bits = if nan { format.nan as u16 } else { *bits };
-            if arithmetic.is_doubtful(format, u64::from(*bits)) {
-                *bits = arithmetic.of(format, operands.each_ref().map(|operand| u64::from(operand[at]))) as u16;
-            } else if changed {
-                *bits = finish.result(format, u64::from(*bits)) as u16;
-            }
-        }
-        write(registers, into, &join(&values), mask);
-    }))
+    Some(with((arithmetic, into, from, (Shape { format, pair }, sums)), half_run))
 }
 
-/// As `a·b + c`: what is multiplied, and what is added.
 #[inline(always)]
-fn terms<T: std::ops::Mul<Output = T> + std::ops::Neg<Output = T>>(
-    operation: Operation,
-    [a, b, c]: [T; 3],
-    nothing: T,
-) -> (T, T) {
-    match operation {
-        Operation::Add => (a, b),
-        Operation::Subtract => (a, -b),
-        // -0 changes no product
-        Operation::Multiply => (a * b, nothing),
-        _ => (a * b, c),
+fn half_run<S: Fn([&Halves; 3], Operation) -> Halves>(
+    (arithmetic, into, from, (Shape { format, pair }, sums)): &State<(Shape, S)>,
+    registers: &mut Registers,
+    mask: Mask,
+) {
+    let (format, finish) = (*format, arithmetic.finish);
+    let mut operands = from.map(|slot| read_halves(registers, slot, *pair));
+    if finish.ftz {
+        for bits in operands.iter_mut().flatten() {
+            *bits = format.flush(u64::from(*bits)) as u16;
+        }
     }
+    let [a, b, c] = &operands;
+    let mut values = sums([a, b, c], arithmetic.operation);
+    let infinity = format.infinity() as u16;
+    for bits in &mut values {
+        *bits = if *bits & 0x7FFF > infinity { format.nan as u16 } else { *bits };
+    }
+    if finish != Finish::NONE {
+        for (at, bits) in values.iter_mut().enumerate() {
+            *bits = if arithmetic.is_doubtful(format, u64::from(*bits)) {
+                arithmetic.of(format, operands.each_ref().map(|operand| u64::from(operand[at]))) as u16
+            } else {
+                finish.result(format, u64::from(*bits)) as u16
+            };
+        }
+    }
+    write(registers, *into, &join(&values), mask);
 }
 
 /// f16: products are exact in f32. The sum is rounded to odd there, so that rounding it again gives what rounding once would have given.
+#[inline(always)]
 fn f16_sums([a, b, c]: [&Halves; 3], operation: Operation) -> Halves {
     let [a, b, c] = [a, b, c].map(f16_to_f32);
-    let sums: [f32; 2 * LANES] = std::array::from_fn(|at| {
-        let (product, term) = terms(operation, [a[at], b[at], c[at]], -0.0);
+    f32_to_f16(&match operation {
+        Operation::Add => f16_of(&a, &b, &c, |a, b, _| (a, b)),
+        Operation::Subtract => f16_of(&a, &b, &c, |a, b, _| (a, -b)),
+        // -0 changes no product
+        Operation::Multiply => f16_of(&a, &b, &c, |a, b, _| (a * b, -0.0)),
+        _ => f16_of(&a, &b, &c, |a, b, c| (a * b, c)),
+    })
+}
+
+type Singles = [f32; 2 * LANES];
+
+#[inline(always)]
+fn f16_of(a: &Singles, b: &Singles, c: &Singles, terms: impl Fn(f32, f32, f32) -> (f32, f32)) -> Singles {
+    std::array::from_fn(|at| {
+        let (product, term) = terms(a[at], b[at], c[at]);
         let sum = product + term;
+        // what the sum has lost, exactly
         let part = sum - product;
         let error = (product - (sum - part)) + (term - part);
-        if error.abs() > 0.0 { odd(sum, (error > 0.0) == (sum > 0.0)) } else { sum }
-    });
-    f32_to_f16(&sums)
+        odd(sum, error.abs() > 0.0, (error > 0.0) == (sum > 0.0))
+    })
 }
 
 /// bf16 has the exponents of f32, so that products are exact only in f64; from there it goes through f32, both rounded to odd.
+#[inline(always)]
 fn bf16_sums([a, b, c]: [&Halves; 3], operation: Operation) -> Halves {
+    match operation {
+        Operation::Add => bf16_of(a, b, c, |a, b, _| (a, b)),
+        Operation::Subtract => bf16_of(a, b, c, |a, b, _| (a, -b)),
+        Operation::Multiply => bf16_of(a, b, c, |a, b, _| (a * b, -0.0)),
+        _ => bf16_of(a, b, c, |a, b, c| (a * b, c)),
+    }
+}
+
+#[inline(always)]
+fn bf16_of(a: &Halves, b: &Halves, c: &Halves, terms: impl Fn(f64, f64, f64) -> (f64, f64)) -> Halves {
     let wide = |bits: u16| f64::from(f32::from_bits(u32::from(bits) << 16));
     std::array::from_fn(|at| {
-        let (product, term) = terms(operation, [wide(a[at]), wide(b[at]), wide(c[at])], -0.0);
+        let (product, term) = terms(wide(a[at]), wide(b[at]), wide(c[at]));
         let sum = product + term;
         let part = sum - product;
         let error = (product - (sum - part)) + (term - part);
         let bits = sum.to_bits();
         let step = if (error > 0.0) == (sum > 0.0) { 1 } else { u64::MAX };
-        let inexact = error.abs() > 0.0 && bits & 1 == 0;
-        let sum = f64::from_bits(if inexact { bits.wrapping_add(step) } else { bits });
+        let inexact = (error.abs() > 0.0) & (bits & 1 == 0);
+        let sum = f64::from_bits(bits.wrapping_add(if inexact { step } else { 0 }));
         let near = sum as f32;
         let error = sum - f64::from(near);
-        let near = if error.abs() > 0.0 { odd(near, (error > 0.0) == (sum > 0.0)) } else { near };
-        f32_to_bf16(near)
+        f32_to_bf16(odd(near, error.abs() > 0.0, (error > 0.0) == (sum > 0.0)))
     })
 }
 
-/// The neighbour with an odd last bit, where the exact value lies away from zero or towards it; itself if it is odd.
+/// Of an inexact value the neighbour with an odd last bit, away from zero or towards it; itself if it is odd.
 #[inline(always)]
-fn odd(value: f32, away: bool) -> f32 {
+fn odd(value: f32, inexact: bool, away: bool) -> f32 {
     let bits = value.to_bits();
     let step = if away { 1 } else { u32::MAX };
-    f32::from_bits(if bits & 1 == 0 { bits.wrapping_add(step) } else { bits })
+    f32::from_bits(bits.wrapping_add(if inexact & (bits & 1 == 0) { step } else { 0 }))
 }
 
 /// To nearest; a NaN is canonical.

@@ -2,7 +2,7 @@
 
 use super::float::{Finish, Shape, quiet};
 use super::map::{binary, read, unary};
-use super::native::flush;
+use super::native::{canonical, flush};
 use super::reader::Reader;
 use super::soft::{BF16, F16, F32, F64, Format};
 use crate::decode::Fault;
@@ -68,12 +68,11 @@ pub(super) fn extreme(reader: &mut Reader) -> Result<Lanes, Fault> {
 }
 
 #[inline(always)]
-fn single<const FTZ: bool>(a: f32, b: f32, least: bool) -> f32 {
+fn single<const FTZ: bool>(a: f32, b: f32, least: bool) -> u32 {
     let (a, b) = (flush::<FTZ>(a), flush::<FTZ>(b));
     let equal = a.to_bits() >> 31 == u32::from(least);
     let first = if least { a < b } else { a > b };
-    let value = if first | b.is_nan() | (a == b) & equal { a } else { b };
-    if value.is_nan() { f32::from_bits(F32.nan as u32) } else { value }
+    canonical(if first | b.is_nan() | (a == b) & equal { a } else { b })
 }
 
 /// `abs` and `neg`: a NaN is canonical, but of f64, where it keeps even its sign.
@@ -93,11 +92,10 @@ pub(super) fn sign(reader: &mut Reader) -> Result<Lanes, Fault> {
     let absolute = reader.name() == "abs";
     if format == F32 {
         let change = move |bits: u32| if absolute { bits & 0x7FFF_FFFF } else { bits ^ 0x8000_0000 };
-        let canonical = |bits: u32| if bits & 0x7FFF_FFFF > 0x7F80_0000 { 0x7FFF_FFFF } else { bits };
         return Ok(if ftz {
-            unary(into, a, move |a| canonical(change(flush::<true>(a).to_bits())))
+            unary(into, a, move |a| canonical(f32::from_bits(change(flush::<true>(a).to_bits()))))
         } else {
-            unary(into, a, move |a: u32| canonical(change(a)))
+            unary(into, a, move |a: u32| canonical(f32::from_bits(change(a))))
         });
     }
     let finish = Finish { ftz, ..Finish::NONE };

@@ -3,7 +3,7 @@
 use super::convert::{Mode, Modifiers, Value, by_value};
 use super::float::Finish;
 use super::map::{read, slow, unary, write};
-use super::native::{f16_to_f32, f32_to_bf16, f32_to_f16, join, read_halves};
+use super::native::{canonical, f16_to_f32, f32_to_bf16, f32_to_f16, join, read_halves};
 use super::soft::{self, BF16, F16, F32, F64, Finite, Format, Number, Rounding};
 use crate::decode::types::Type;
 use crate::exec::Lanes;
@@ -127,7 +127,7 @@ fn fast(into: Slot, to: Format, a: Slot, from: Format, mode: Option<Mode>, finis
         }),
         (F32, F16) => Box::new(move |registers, mask| {
             let values = f16_to_f32(&read_halves(registers, a, false));
-            let values: [f32; LANES] = std::array::from_fn(|lane| canonical(values[lane]));
+            let values: [u32; LANES] = std::array::from_fn(|lane| canonical(values[lane]));
             write(registers, into, &values, mask);
         }),
         (F32, BF16) => unary(into, a, |bits: u16| u32::from(bits) << 16),
@@ -139,11 +139,6 @@ fn fast(into: Slot, to: Format, a: Slot, from: Format, mode: Option<Mode>, finis
         (BF16, F32) => unary(into, a, f32_to_bf16),
         _ => return None,
     })
-}
-
-#[inline(always)]
-fn canonical(value: f32) -> f32 {
-    if value.is_nan() { f32::from_bits(F32.nan as u32) } else { value }
 }
 
 /// f32 to f16, to nearest; of two the second lowest.

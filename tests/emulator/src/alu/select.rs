@@ -1,13 +1,13 @@
 //! `selp` and `slct`: one of two values. Not here: what makes predicates (`compare`).
 
 use super::logic::condition;
-use super::map::{read, ternary, write};
+use super::map::{read, ternary, with, write};
 use super::reader::Reader;
 use super::soft::F32;
 use crate::decode::Fault;
 use crate::decode::types::Type;
 use crate::exec::Lanes;
-use crate::exec::registers::{LANES, Lane, Slot};
+use crate::exec::registers::{LANES, Lane, Mask, Registers, Slot};
 
 fn is_selectable(ty: Type) -> bool {
     use Type::{B16, B32, B64, F32, F64, S16, S32, S64, U16, U32, U64};
@@ -25,13 +25,17 @@ pub(super) fn by_predicate(reader: &mut Reader) -> Result<Lanes, Fault> {
     Ok(if ty.bits() == 64 { chosen::<u64>(into, from, by) } else { chosen::<u32>(into, from, by) })
 }
 
-fn chosen<T: Lane + Send + Sync + 'static>(into: Slot, [a, b]: [Slot; 2], by: (Slot, bool)) -> Lanes {
-    Box::new(move |registers, mask| {
-        let by = condition(registers, by);
-        let (a, b): ([T; LANES], [T; LANES]) = (read(registers, a), read(registers, b));
-        let values = std::array::from_fn(|lane| if by >> lane & 1 == 1 { a[lane] } else { b[lane] });
-        write::<T>(registers, into, &values, mask);
-    })
+fn chosen<T: Lane + Send + Sync + 'static>(into: Slot, from: [Slot; 2], by: (Slot, bool)) -> Lanes {
+    with((into, from, by), choose::<T>)
+}
+
+#[inline(always)]
+fn choose<T: Lane>(state: &(Slot, [Slot; 2], (Slot, bool)), registers: &mut Registers, mask: Mask) {
+    let (into, [a, b], by) = *state;
+    let by = condition(registers, by);
+    let (a, b): ([T; LANES], [T; LANES]) = (read(registers, a), read(registers, b));
+    let values = std::array::from_fn(|lane| if by & 1 << lane != 0 { a[lane] } else { b[lane] });
+    write::<T>(registers, into, &values, mask);
 }
 
 /// `slct d, a, b, c`: a where c is not negative; -0 is not, a NaN is.

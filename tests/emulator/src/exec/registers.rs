@@ -94,6 +94,18 @@ impl Registers {
         }
     }
 
+    /// A register of up to 32 bits where it lies; None for one of another kind.
+    #[inline(always)]
+    pub fn words(&self, slot: Slot) -> Option<&[u32; LANES]> {
+        if let Slot::Word(index) = slot { self.words.get(index as usize) } else { None }
+    }
+
+    /// A register of 64 bits where it lies; None for one of another kind.
+    #[inline(always)]
+    pub fn longs(&self, slot: Slot) -> Option<&[u64; LANES]> {
+        if let Slot::Long(index) = slot { self.longs.get(index as usize) } else { None }
+    }
+
     /// All lanes of a register. Of a wider one the low bits; a predicate is 0 or 1.
     #[inline(always)]
     pub fn read<T: Lane>(&self, slot: Slot) -> [T; LANES] {
