@@ -27,7 +27,7 @@ fn main() {
         let count = bytes * u64::from(size * size);
         let address = memory.allocate(count, Kind::Device).unwrap().address;
         // halves of 1 + k/1024 for any k: finite, and not all alike
-        let values = (0..count / 2).flat_map(|at| (0x3C00 + (at * 2_654_435_761 >> 7) as u16 % 1024).to_le_bytes());
+        let values = (0..count / 2).flat_map(|at| (0x3C00 + ((at * 2_654_435_761) >> 7) as u16 % 1024).to_le_bytes());
         memory.write(address, &values.collect::<Vec<u8>>()).unwrap();
         parameters.extend_from_slice(&address.to_le_bytes());
     }

@@ -199,7 +199,6 @@ fn asked<T: Copy + 'static, const N: usize, S: Send + Sync + 'static>(
 }
 
 #[inline(always)]
-#[expect(clippy::type_complexity, reason = "what `asked` has been given")]
 fn ask<T: Copy, const N: usize, S, R, F>(
     (flip, source, outcome, read, f): &(Mask, ([Slot; 2], S), Outcome, R, F),
     registers: &mut Registers,

@@ -258,7 +258,7 @@ pub(super) fn quotient(a: Number, b: Number) -> Number {
             (_, divisor) => {
                 let a = a.normal();
                 let inexact = u128::from(a.significand % divisor != 0);
-                let significand = a.significand / divisor | inexact;
+                let significand = (a.significand / divisor) | inexact;
                 Number::Finite(Finite { negative, significand, exponent: a.exponent - b.exponent })
             }
         },

@@ -153,10 +153,10 @@ pub fn check(instruction: &Instruction, target: u32, version: (u32, u32)) -> Res
 pub fn version_of(target: u32) -> (u32, u32) {
     match target {
         ..=75 => (6, 3),
-        ..=80 => (7, 0),
-        ..=86 => (7, 1),
-        ..=87 => (7, 4),
-        ..=90 => (7, 8),
+        76..=80 => (7, 0),
+        81..=86 => (7, 1),
+        87 => (7, 4),
+        88..=90 => (7, 8),
         _ => (8, 6),
     }
 }

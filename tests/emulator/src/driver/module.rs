@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::api::pointer::Content;
 use super::code::Code;
+use super::findings;
 use super::function::Function;
 use super::handles::Handle;
 use super::state::{Driver, State};
@@ -55,8 +56,11 @@ impl Driver {
                 return Err(Refusal { code: Code::INVALID_IMAGE, log });
             }
         };
-        let program = Program::load(&text, device.settings.sm, &device.memory)
-            .map_err(|error| Refusal { code: Code(error.code), log: error.log })?;
+        let program = Program::load(&text, device.settings.sm, &device.memory).map_err(|error| {
+            // `cuModuleLoadData` has no log for its client.
+            findings::say(format_args!("module refused: {}", error.log));
+            Refusal { code: Code(error.code), log: error.log }
+        })?;
         let mut state = self.lock();
         state.usable(context)?;
         let target = target(&text).unwrap_or(device.settings.sm);

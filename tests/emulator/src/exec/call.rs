@@ -6,17 +6,20 @@ use super::op::{Call, Callable, Place};
 use super::registers::{LANES, Mask, Sizes, Slot};
 use super::warp::{Frame, Warp};
 
+/// Bytes of each lane, and whether they were written.
+type Bytes = Vec<Vec<(u8, bool)>>;
+
 /// A parameter on its way: a lane's bytes or bits.
 enum Moved {
-    Bytes(Vec<Vec<(u8, bool)>>),
-    Bits([u64; LANES]),
+    Bytes(Bytes),
+    Bits(Box<[u64; LANES]>),
 }
 
 /// What a recursive function held before it was called again.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Kept {
     registers: Vec<(Slot, [u64; LANES])>,
-    local: Vec<(usize, Vec<Vec<(u8, bool)>>)>,
+    local: Vec<(usize, Bytes)>,
 }
 
 impl Warp {
@@ -25,7 +28,7 @@ impl Warp {
             Place::Local(from, size) => {
                 Moved::Bytes((0..LANES).map(|lane| self.local.copy_out(lane, from, size)).collect())
             }
-            Place::Register(slot) => Moved::Bits(self.registers.read(slot)),
+            Place::Register(slot) => Moved::Bits(Box::new(self.registers.read(slot))),
         }
     }
 

@@ -1,5 +1,13 @@
 //! A client of the driver API as a C program is one: functions by their names, pointers, error codes.
-#![allow(unsafe_code, dead_code, clippy::unwrap_used, clippy::panic, reason = "tests; each uses a part")]
+#![allow(
+    unsafe_code,
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "tests; each uses a part"
+)]
 
 use std::ffi::{CString, c_char, c_int, c_uint, c_void};
 use std::process::Command;

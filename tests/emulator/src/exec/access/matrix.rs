@@ -24,13 +24,13 @@ impl Accessor<'_, '_> {
             let mask = 0xFF << (8 * index);
             let offsets = self.shared_offsets(&rows, mask, 16, Access::Matrix)?;
             let mut words = [[0u16; 8]; 8];
-            for row in 0..8 {
+            for (row, words) in words.iter_mut().enumerate() {
                 let lane = 8 * index + row;
                 let thread = self.thread(lane);
                 let Team { shared, clocks, .. } = &mut *self.team;
                 let noted = shared.read(thread, offsets[lane] as usize, 16, false, clocks);
                 let value = shared.load(offsets[lane] as usize, 16);
-                words[row] = std::array::from_fn(|column| (value >> (16 * column)) as u16);
+                *words = std::array::from_fn(|column| (value >> (16 * column)) as u16);
                 noted.map_err(|why| self.conflict(lane, "read", offsets[lane], 16, why))?;
             }
             // lane i holds the elements 2·(i mod 4) and the next of row i / 4 (PTX ISA, "ldmatrix")

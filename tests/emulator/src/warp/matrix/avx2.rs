@@ -129,8 +129,8 @@ fn add_group<const K: usize, const G: usize>(
     for (rows, (a, a_exponents)) in rows.as_chunks_mut::<AT_ONCE>().0.iter_mut().zip(a) {
         let a: [&[f32; G]; AT_ONCE] = [0, 1, 2, 3].map(|next| slice(&a[next], first));
         let mut pairs = [_mm256_set1_epi16(NOTHING as i16); AT_ONCE];
-        for pair in first / 2..(first + G) / 2 {
-            let b = integers(&factors.b_exponents[pair]);
+        for (pair, b) in factors.b_exponents.iter().enumerate().skip(first / 2).take(G / 2) {
+            let b = integers(b);
             for next in 0..AT_ONCE {
                 let product = _mm256_add_epi16(_mm256_set1_epi32(a_exponents[next][pair]), b);
                 pairs[next] = _mm256_max_epi16(pairs[next], product);
