@@ -10,12 +10,14 @@
 )]
 
 mod captures;
+mod clients;
 mod deviations;
 mod faults;
 mod launches;
 mod limits;
 mod log;
 mod resources;
+mod symbols;
 
 use std::process::Command;
 use std::sync::Mutex;
@@ -51,7 +53,7 @@ fn run(name: &str) -> Log {
         return log;
     }
     let mut log = Log::new();
-    let parts = [faults::CASES, launches::CASES, resources::CASES, captures::CASES, limits::CASES];
+    let parts = [faults::CASES, launches::CASES, resources::CASES, captures::CASES, limits::CASES, clients::CASES];
     match parts.into_iter().flatten().find(|(case, _)| *case == name) {
         Some((_, act)) => act(&mut log),
         None => assert!(captures::run(&mut log, name), "no case is called {name}"),
@@ -61,30 +63,48 @@ fn run(name: &str) -> Log {
 
 /// The process of a case; in any other, nothing.
 #[test]
-fn child() {
+fn one_case() {
     if let Ok(name) = std::env::var(VARIABLE) {
         println!("\n{MARK}{}", Value::from(run(&name).calls));
     }
 }
 
-/// What a process answered in a case.
-fn answers(name: &str, seed: u32) -> Result<Vec<Value>, String> {
+/// What a process runs under.
+struct Settings<'a> {
+    sm: u32,
+    seed: u32,
+    more: &'a [(&'a str, &'a str)],
+}
+
+/// What became of it.
+struct Outcome {
+    /// None where it ended early.
+    answers: Option<Vec<Value>>,
+    said: String,
+    status: Option<i32>,
+}
+
+/// Runs a case in a process of its own.
+fn child(name: &str, settings: &Settings<'_>) -> Outcome {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["child", "--exact", "--nocapture"]).env(VARIABLE, name);
-    command.env("CUDA_EMULATOR_SM", "90").env("CUDA_EMULATOR_SEED", seed.to_string());
-    let output = command.output().unwrap();
+    command.args(["one_case", "--exact", "--nocapture"]).env(VARIABLE, name);
+    command.env("CUDA_EMULATOR_SM", settings.sm.to_string()).env("CUDA_EMULATOR_SEED", settings.seed.to_string());
+    let output = command.envs(settings.more.iter().copied()).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
-    let line = text.lines().find_map(|line| line.strip_prefix(MARK));
-    let line = line.ok_or_else(|| format!("{} {}", output.status, String::from_utf8_lossy(&output.stderr)))?;
-    Ok(serde_json::from_str(line).unwrap())
+    let answers = text.lines().find_map(|line| line.strip_prefix(MARK));
+    Outcome {
+        answers: answers.map(|answers| serde_json::from_str(answers).unwrap()),
+        said: String::from_utf8_lossy(&output.stderr).into_owned(),
+        status: output.status.code(),
+    }
 }
 
 /// What went otherwise than it should.
 fn differences(case: &Value, seed: u32) -> Vec<String> {
     let name = case["case"].as_str().unwrap();
-    let ours = match answers(name, seed) {
-        Ok(ours) => ours,
-        Err(error) => return vec![format!("{name}, seed {seed}: ended: {error}")],
+    let output = child(name, &Settings { sm: 90, seed, more: &[] });
+    let Some(ours) = output.answers else {
+        return vec![format!("{name}, seed {seed}: ended: {}", output.said)];
     };
     let mut theirs = deviations::expected(name, case["calls"].as_array().unwrap()).into_iter();
     let mut found = vec![];
