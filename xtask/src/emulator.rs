@@ -20,7 +20,7 @@ use crate::run::{cargo, step, target};
 /// CUDA_EMULATOR_CHECKS=0               only count, and run faster
 /// CUDA_EMULATOR_FAULT=kernel:N|oom:N|lost:N   a fault at the Nth launch or allocation
 /// CUDA_EMULATOR_REPORT=FILE            counters of all launches, as JSON
-/// CUDA_EMULATOR_BLOCKS=N               run so many blocks of each launch, and count them for all
+/// CUDA_EMULATOR_BLOCKS=N               run no more than N blocks of each launch, only to count
 /// CUDA_EMULATOR_THREADS=N              blocks that run at once
 /// CUDA_EMULATOR_STRICT=1               fail (status 86) when anything was found
 #[derive(clap::Args)]
