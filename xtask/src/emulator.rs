@@ -8,7 +8,7 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, Result};
 
-use crate::run::{cargo, step, target};
+use crate::run::{cargo, root, step, target};
 
 /// Build the emulated CUDA driver, and print the folder for LD_LIBRARY_PATH.
 ///
@@ -19,7 +19,8 @@ use crate::run::{cargo, step, target};
 /// CUDA_EMULATOR_SEED=N                 the order of what may run in any order; 0 is the natural one (1)
 /// CUDA_EMULATOR_CHECKS=0               only count, and run faster
 /// CUDA_EMULATOR_FAULT=kernel:N|oom:N|lost:N   a fault at the Nth launch or allocation
-/// CUDA_EMULATOR_REPORT=FILE            counters of all launches, as JSON
+/// CUDA_EMULATOR_REPORT=FILE            counters of all launches, as JSON, or as a table in a file *.txt
+/// CUDA_EMULATOR_SASS=FILE              the table of `cargo xtask kernels`, for registers and issue slots in the report
 /// CUDA_EMULATOR_BLOCKS=N               run no more than N blocks of each launch, only to count
 /// CUDA_EMULATOR_THREADS=N              blocks that run at once
 /// CUDA_EMULATOR_STRICT=1               fail (status 86) when anything was found
@@ -57,8 +58,13 @@ pub(crate) fn emulate(options: &EmulateOptions) -> Result<ExitCode> {
     let path = env::join_paths(
         std::iter::once(folder).chain(before.iter().flat_map(|path| env::split_paths(path).collect::<Vec<_>>())),
     )?;
+    let table = env::var_os("CUDA_EMULATOR_SASS").unwrap_or_else(|| root().join("kernels/ptx/table.json").into());
     // Neither its folder nor its input is ours to choose: unlike the other programs that xtask runs, it is the user's.
-    let status = Command::new(&program).args(&options.arguments).env("LD_LIBRARY_PATH", path).status();
+    let status = Command::new(&program)
+        .args(&options.arguments)
+        .env("LD_LIBRARY_PATH", path)
+        .env("CUDA_EMULATOR_SASS", table)
+        .status();
     let status = status.with_context(|| format!("cannot start {}", program.display()))?;
     Ok(status.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from))
 }

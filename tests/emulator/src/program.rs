@@ -1,14 +1,14 @@
 //! A module that was loaded: its kernels decoded for the device, its variables in the device's memory. What a `CUmodule` stands for.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::decode::names::Symbol;
-use crate::decode::{self, Fault, kernel, layout};
+use crate::decode::{self, Error as Located, Fault, kernel, layout};
 use crate::exec::op::Code;
 use crate::memory::{self, Kind, Memory};
 use crate::parse::parse;
-use crate::parse::syntax::{Function, Module, Space};
+use crate::parse::syntax::{Function, Linkage, Module, Space};
 
 /// A loaded module.
 pub struct Program {
@@ -68,6 +68,12 @@ impl Program {
             let (major, minor) = module.version;
             let log = format!("Unsupported .version {major}.{minor}; current version is '{}.{}'", VERSION.0, VERSION.1);
             return Err(Error { code: UNSUPPORTED_VERSION, log: format!("ptxas fatal: {log}") });
+        }
+        if module.address_size != 64 {
+            return Err(invalid(format!("fatal: {}-bit addresses, which this device has not", module.address_size)));
+        }
+        if let Some((line, name)) = twice(&module) {
+            return Err(invalid(Located { line, fault: Fault::Duplicate(name.to_owned()) }.to_string()));
         }
         let target = target(&module).map_err(&invalid)?;
         if target > sm {
@@ -168,6 +174,17 @@ impl From<decode::Error> for Unfit {
     fn from(error: decode::Error) -> Self {
         Self::Ptx(error)
     }
+}
+
+/// A name that two functions with bodies, or two variables, have.
+fn twice(module: &Module) -> Option<(usize, &str)> {
+    let functions = module.functions.iter().filter(|function| function.body.is_some());
+    let functions = functions.map(|function| (function.line, function.name.as_str()));
+    let variables = module.variables.iter().filter(|variable| variable.linkage != Linkage::Extern);
+    let mut seen = HashSet::new();
+    functions
+        .chain(variables.map(|variable| (variable.line, variable.name.as_str())))
+        .find(|(_, name)| !seen.insert(*name))
 }
 
 /// `sm_80` and `sm_90a` as 80 and 90.

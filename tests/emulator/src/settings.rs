@@ -12,8 +12,10 @@ pub struct Settings {
     /// `CUDA_EMULATOR_BLOCKS`: no more than so many blocks of each launch run, evenly apart, so that large grids can be counted. What they compute is
     /// then incomplete, and checks are off.
     pub blocks: Option<u64>,
-    /// `CUDA_EMULATOR_REPORT`: where the counters go, as JSON, when the client ends or resets its context.
+    /// `CUDA_EMULATOR_REPORT`: where the counters go when the client ends or resets its context: as JSON, or for people in a file `*.txt`.
     pub report: Option<PathBuf>,
+    /// `CUDA_EMULATOR_SASS`: the table that `cargo xtask kernels` writes, from which the report takes registers and instructions as assembled.
+    pub assembled: Option<PathBuf>,
     /// `CUDA_EMULATOR_FAULT`: a fault to bring about.
     pub fault: Option<Planted>,
     /// `CUDA_EMULATOR_SEED`: from where the order of warps and blocks and the errors of approximations are drawn; 0 for the natural order and
@@ -46,7 +48,7 @@ pub struct Error {
 impl Default for Settings {
     fn default() -> Self {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { sm: 80, checks: true, blocks: None, report: None, fault: None, seed: 1, threads }
+        Self { sm: 80, checks: true, blocks: None, report: None, assembled: None, fault: None, seed: 1, threads }
     }
 }
 
@@ -75,6 +77,7 @@ impl Settings {
             settings.threads = usize::try_from(threads).unwrap_or(1).max(1);
         }
         settings.report = variable("CUDA_EMULATOR_REPORT").map(PathBuf::from);
+        settings.assembled = variable("CUDA_EMULATOR_SASS").map(PathBuf::from);
         if let Some(value) = variable("CUDA_EMULATOR_FAULT") {
             let planted = value.split_once(':').and_then(|(kind, number)| {
                 let number = number.parse().ok()?;

@@ -206,7 +206,7 @@ fn refused(test: &str, sm: &str, text: &str, words: &[&str]) {
 
 #[test]
 fn an_unknown_opcode() {
-    refused("an_unknown_opcode", "80", &ptx("sm_80", "\nfrobnicate.b32 %r4, %r0;"), &["line 9", "frobnicate.b32"]);
+    refused("an_unknown_opcode", "80", &ptx("sm_80", "\nfrobnicate.b32 %r4, %r0;"), &["line 12", "frobnicate.b32"]);
 }
 
 #[test]

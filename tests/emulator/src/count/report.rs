@@ -49,14 +49,18 @@ impl Report {
         devices(self.sm).map(|device| estimate(device, entry, assembled)).collect()
     }
 
-    /// Writes it as JSON.
+    /// Writes it as JSON, or to a file `*.txt` as a table.
     ///
     /// # Errors
     /// Where it cannot be written.
     pub fn write(&self, path: &Path) -> io::Result<()> {
         let mut file = io::BufWriter::new(std::fs::File::create(path)?);
-        serde_json::to_writer(&mut file, self)?;
-        file.write_all(b"\n")?;
+        if path.extension().is_some_and(|extension| extension == "txt") {
+            write!(file, "{self}")?;
+        } else {
+            serde_json::to_writer(&mut file, self)?;
+            file.write_all(b"\n")?;
+        }
         file.flush()
     }
 }

@@ -132,10 +132,16 @@ impl Builder<'_> {
         own: &HashMap<(usize, String), Symbol>,
     ) -> Result<(), Error> {
         let (mut labels, mut targets_of) = (HashMap::new(), HashMap::new());
-        for statement in statements {
+        for (at, statement) in statements.iter().enumerate() {
             match statement {
                 Statement::Label(name) => {
-                    labels.insert(name.clone(), self.places.len());
+                    if labels.insert(name.clone(), self.places.len()).is_some() {
+                        let line = statements[at..].iter().find_map(|next| match next {
+                            Statement::Instruction(instruction) => Some(instruction.line),
+                            _ => None,
+                        });
+                        return Err(Error { line: line.unwrap_or(1), fault: Fault::Duplicate(name.clone()) });
+                    }
                     self.places.push(None);
                 }
                 Statement::Targets { name, targets } => {

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::card::{CONTEXT_BYTES, Card};
 use super::code::Code;
 use super::findings;
-use crate::count::{LaunchReport, Report};
+use crate::count::{LaunchReport, Report, sass};
 use crate::launch::{self, Failure, Launch, Outcome};
 use crate::memory::{self, Allocation, Kind, Memory};
 use crate::program::Kernel;
@@ -32,7 +32,15 @@ pub(super) struct Device {
 
 impl Device {
     pub(super) fn new(settings: Settings) -> Self {
-        let (card, report) = (Card::of(settings.sm), Mutex::new(Report::new(settings.sm)));
+        let card = Card::of(settings.sm);
+        let mut report = Report::new(settings.sm);
+        if let Some(path) = &settings.assembled {
+            let text = std::fs::read_to_string(path).map_err(|error| error.to_string());
+            match text.and_then(|text| sass::table(&text, settings.sm).map_err(|error| error.to_string())) {
+                Ok(assembled) => report.assembled = assembled,
+                Err(error) => findings::say(format_args!("CUDA_EMULATOR_SASS={}: {error}", path.display())),
+            }
+        }
         Self {
             settings,
             card,
@@ -40,7 +48,7 @@ impl Device {
             launches: AtomicU64::new(0),
             allocations: AtomicU64::new(0),
             lost: AtomicBool::new(false),
-            report,
+            report: Mutex::new(report),
             infinite: Mutex::default(),
         }
     }

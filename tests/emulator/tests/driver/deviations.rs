@@ -23,8 +23,6 @@ const STREAMS: &str = "the card's driver crashes when a destroyed stream is used
 const SASS: &str = "nothing here executes binary code, so that whoever has PTX beside it uses that";
 const REGISTERS: &str =
     "only the assembler knows how many registers a kernel needs: here none is counted, and none bounds anything";
-/// Not meant, and to be deleted here when the reader checks it.
-const UNCHECKED: &str = "the reader of PTX does not refuse it yet";
 
 /// The assembler's words, and the time that this machine took.
 const NOT_COMPARED: &[&str] = &["error log", "elapsed time within 10 ms of 300"];
@@ -39,10 +37,6 @@ const ALL: &[Deviation] = &[
     ("module_of_too_much_static_shared_memory", Each("cuCtxSynchronize"), 719, UNWRITTEN),
     ("module_loading", Each("cuModuleLoadDataEx empty.sm_90.cubin"), 209, SASS),
     ("module_loading", Each("cuModuleLoadData empty.sm_90.cubin"), 209, SASS),
-    ("module_loading", Each("cuModuleLoadDataEx 32-bit addresses"), 0, UNCHECKED),
-    ("module_loading", Each("cuModuleLoadData 32-bit addresses"), 0, UNCHECKED),
-    ("module_loading", Each("cuModuleLoadDataEx a name twice"), 0, UNCHECKED),
-    ("module_loading", Each("cuModuleLoadData a name twice"), 0, UNCHECKED),
     ("stream_destroyed_twice", Crash("cuStreamDestroy_v2"), 201, STREAMS),
     ("stream_used_after_destroy", Crash("cuStreamSynchronize"), 201, STREAMS),
     ("context_released", Crash("cuStreamSynchronize"), 709, STREAMS),

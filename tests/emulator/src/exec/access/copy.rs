@@ -25,6 +25,9 @@ impl Accessor<'_, '_> {
         let mut values = [0; LANES];
         let full = lanes(mask & !ignored).filter(|lane| read[*lane] as usize >= copy.size);
         let full = full.fold(0, |mask, lane| mask | 1 << lane);
+        if mask & !ignored != 0 {
+            self.count_global(&from, mask & !ignored, copy.size);
+        }
         if full != 0 {
             self.load_global(&from, full, copy.size, Manner::default(), &mut values)?;
         }

@@ -55,7 +55,6 @@ impl Accessor<'_, '_> {
         manner: Manner,
         values: &mut Values,
     ) -> Result<(), Fault> {
-        self.count_global(addresses, mask, size);
         let grid = self.grid;
         let (mut last, mut sector) = (None, u64::MAX);
         for lane in lanes(mask) {
@@ -66,7 +65,7 @@ impl Accessor<'_, '_> {
             if grid.checks {
                 self.check_load(allocation, lane, offset, size, manner)?;
             }
-            if address >> 5 != sector {
+            if address >> 5 != sector && allocation.kind != Kind::Constant {
                 sector = address >> 5;
                 self.team.unique[0] += u64::from(allocation.shadow.first_read(grid.launch, offset));
             }

@@ -99,7 +99,13 @@ impl Accessor<'_, '_> {
                     match space {
                         Space::Shared => self.load_shared(&addresses, mask, size, manner, &mut values)?,
                         Space::Local => self.load_local(&addresses, mask, size, &mut values)?,
-                        _ => self.load_global(&addresses, mask, size, manner, &mut values)?,
+                        _ => {
+                            // constants come from a cache of their own
+                            if load.address.space != Some(Space::Const) {
+                                self.count_global(&addresses, mask, size);
+                            }
+                            self.load_global(&addresses, mask, size, manner, &mut values)?;
+                        }
                     }
                 }
             }
