@@ -1,8 +1,10 @@
 //! `setp` and `set`: comparisons of integers and fractions, ordered or not, combined with a predicate. Not here: `testp`, which compares nothing.
 
+use std::marker::PhantomData;
+
 use super::float::{Finish, Shape};
 use super::logic::{GATES, Gate, condition};
-use super::map::{read, with};
+use super::map::{Body, filled, lanes, read};
 use super::native::{f16_to_f32, flush, read_halves};
 use super::reader::Reader;
 use super::soft::{BF16, F16, F32, F64};
@@ -57,10 +59,13 @@ const UNORDERED: &[(&str, Comparison)] = &[
     ("nan", (Relation::Numbers, true)),
 ];
 
+/// A predicate that a comparison is combined with, perhaps negated.
+type Gated = (Gate, (Slot, bool));
+
 /// What becomes of the lanes, of the low and of the high elements, that a comparison holds for.
 #[derive(Clone, Copy)]
 struct Outcome {
-    gate: Option<(Gate, (Slot, bool))>,
+    gate: Option<Gated>,
     pair: bool,
     into: Into,
 }
@@ -116,13 +121,13 @@ impl Question {
             Type::S32 => whole::<i32>(comparison, from, outcome),
             Type::B64 | Type::U64 => whole::<u64>(comparison, from, outcome),
             Type::S64 => whole::<i64>(comparison, from, outcome),
-            Type::F32 if ftz => related::<f32, LANES, _>(comparison, (from, ()), outcome, flushed),
-            Type::F32 => related::<f32, LANES, _>(comparison, (from, ()), outcome, plain),
-            Type::F64 => related::<f64, LANES, _>(comparison, (from, ()), outcome, plain),
+            Type::F32 if ftz => related(comparison, Plain::<f32, true>(from, PhantomData), outcome),
+            Type::F32 => related(comparison, Plain::<f32, false>(from, PhantomData), outcome),
+            Type::F64 => related(comparison, Plain::<f64, false>(from, PhantomData), outcome),
             _ => match shape {
                 Some(shape) => {
                     let finish = Finish { ftz, ..Finish::NONE };
-                    related::<f32, { 2 * LANES }, _>(comparison, (from, (shape, finish)), outcome, small)
+                    related(comparison, Small(from, shape, finish), outcome)
                 }
                 None => return Err(reader.unknown()),
             },
@@ -130,92 +135,132 @@ impl Question {
     }
 }
 
-#[inline(always)]
-fn plain<T: Lane>(registers: &Registers, (from, ()): &([Slot; 2], ())) -> [[T; LANES]; 2] {
-    from.map(|slot| read(registers, slot))
+/// From where operands come, as numbers that can be compared.
+trait Source<const N: usize>: Send + Sync + 'static {
+    type Of: Copy + PartialOrd;
+
+    fn read(&self, registers: &Registers) -> [[Self::Of; N]; 2];
+
+    fn swapped(self) -> Self;
 }
 
-#[inline(always)]
-fn flushed(registers: &Registers, (from, ()): &([Slot; 2], ())) -> [[f32; LANES]; 2] {
-    from.map(|slot| read(registers, slot).map(flush::<true>))
+/// Registers as they are; with `FTZ`, f32 without subnormals.
+struct Plain<T, const FTZ: bool>([Slot; 2], PhantomData<fn() -> T>);
+
+impl<T: Lane + PartialOrd + 'static> Source<LANES> for Plain<T, false> {
+    type Of = T;
+
+    #[inline(always)]
+    fn read(&self, registers: &Registers) -> [[T; LANES]; 2] {
+        [read(registers, self.0[0]), read(registers, self.0[1])]
+    }
+
+    fn swapped(self) -> Self {
+        let Self([a, b], ty) = self;
+        Self([b, a], ty)
+    }
+}
+
+impl Source<LANES> for Plain<f32, true> {
+    type Of = f32;
+
+    #[inline(always)]
+    fn read(&self, registers: &Registers) -> [[f32; LANES]; 2] {
+        [read(registers, self.0[0]).map(flush::<true>), read(registers, self.0[1]).map(flush::<true>)]
+    }
+
+    fn swapped(self) -> Self {
+        let Self([a, b], ty) = self;
+        Self([b, a], ty)
+    }
 }
 
 /// 16-bit fractions, as f32.
-fn small(registers: &Registers, (from, (shape, finish)): &([Slot; 2], (Shape, Finish))) -> [[f32; 2 * LANES]; 2] {
-    from.map(|slot| {
-        let bits = read_halves(registers, slot, shape.pair);
-        let bits = bits.map(|bits| finish.operand(shape.format, u64::from(bits)) as u16);
-        if shape.format == F16 { f16_to_f32(&bits) } else { bits.map(|bits| f32::from_bits(u32::from(bits) << 16)) }
-    })
+struct Small([Slot; 2], Shape, Finish);
+
+impl Source<{ 2 * LANES }> for Small {
+    type Of = f32;
+
+    #[inline(always)]
+    fn read(&self, registers: &Registers) -> [[f32; 2 * LANES]; 2] {
+        let Self(from, Shape { format, pair }, finish) = self;
+        from.map(|slot| {
+            let bits = read_halves(registers, slot, *pair);
+            let bits = bits.map(|bits| finish.operand(*format, u64::from(bits)) as u16);
+            if *format == F16 { f16_to_f32(&bits) } else { bits.map(|bits| f32::from_bits(u32::from(bits) << 16)) }
+        })
+    }
+
+    fn swapped(self) -> Self {
+        let Self([a, b], shape, finish) = self;
+        Self([b, a], shape, finish)
+    }
 }
 
 /// Every relation by a few: the others are those with the operands changed, or the opposite of one.
-fn related<T: Copy + PartialOrd + 'static, const N: usize, S: Send + Sync + 'static>(
-    (relation, opposite): Comparison,
-    source: ([Slot; 2], S),
-    outcome: Outcome,
-    read: impl Fn(&Registers, &([Slot; 2], S)) -> [[T; N]; 2] + Send + Sync + 'static,
-) -> Lanes {
-    let ([a, b], more) = source;
+fn related<const N: usize, S: Source<N>>((relation, opposite): Comparison, source: S, outcome: Outcome) -> Lanes {
     let swap = matches!(relation, Relation::Greater | Relation::GreaterOrEqual);
-    let source = (if swap { [b, a] } else { [a, b] }, more);
+    let source = if swap { source.swapped() } else { source };
     match relation {
-        Relation::Equal => asked(opposite, source, outcome, read, |a, b| a == b),
+        Relation::Equal => asked(opposite, source, outcome, |a, b| a == b),
         // a NaN is not less and not greater: it is unordered, and so not unequal
-        Relation::Unequal => asked(opposite, source, outcome, read, |a, b| (a < b) | (a > b)),
-        Relation::Less | Relation::Greater => asked(opposite, source, outcome, read, |a, b| a < b),
-        Relation::LessOrEqual | Relation::GreaterOrEqual => asked(opposite, source, outcome, read, |a, b| a <= b),
-        Relation::Numbers => asked(opposite, source, outcome, read, |a, b| (a <= b) | (a > b)),
+        Relation::Unequal => asked(opposite, source, outcome, |a, b| (a < b) | (a > b)),
+        Relation::Less | Relation::Greater => asked(opposite, source, outcome, |a, b| a < b),
+        Relation::LessOrEqual | Relation::GreaterOrEqual => asked(opposite, source, outcome, |a, b| a <= b),
+        Relation::Numbers => asked(opposite, source, outcome, |a, b| (a <= b) | (a > b)),
     }
 }
 
 /// The same with integers, of which one is less, equal or greater.
-fn whole<T: Lane + Ord + Send + Sync + 'static>(
-    (relation, _): Comparison,
-    [a, b]: [Slot; 2],
-    outcome: Outcome,
-) -> Lanes {
-    let forward = ([a, b], ());
-    let backward = ([b, a], ());
+fn whole<T: Lane + Ord + 'static>((relation, _): Comparison, from: [Slot; 2], outcome: Outcome) -> Lanes {
+    let forward = Plain::<T, false>(from, PhantomData);
     match relation {
-        Relation::Equal => asked(false, forward, outcome, plain, |a: T, b| a == b),
-        Relation::Unequal => asked(true, forward, outcome, plain, |a: T, b| a == b),
-        Relation::Less => asked(false, forward, outcome, plain, |a: T, b| a < b),
-        Relation::GreaterOrEqual => asked(true, forward, outcome, plain, |a: T, b| a < b),
-        Relation::Greater => asked(false, backward, outcome, plain, |a: T, b| a < b),
-        Relation::LessOrEqual | Relation::Numbers => asked(true, backward, outcome, plain, |a: T, b| a < b),
+        Relation::Equal => asked(false, forward, outcome, |a, b| a == b),
+        Relation::Unequal => asked(true, forward, outcome, |a, b| a == b),
+        Relation::Less => asked(false, forward, outcome, |a, b| a < b),
+        Relation::GreaterOrEqual => asked(true, forward, outcome, |a, b| a < b),
+        Relation::Greater => asked(false, forward.swapped(), outcome, |a, b| a < b),
+        Relation::LessOrEqual | Relation::Numbers => asked(true, forward.swapped(), outcome, |a, b| a < b),
     }
 }
 
-fn asked<T: Copy + 'static, const N: usize, S: Send + Sync + 'static>(
-    opposite: bool,
-    source: ([Slot; 2], S),
+/// A comparison of `N` elements, all of it.
+struct Ask<const N: usize, S, F> {
+    flip: Mask,
+    source: S,
     outcome: Outcome,
-    read: impl Fn(&Registers, &([Slot; 2], S)) -> [[T; N]; 2] + Send + Sync + 'static,
-    f: impl Fn(T, T) -> bool + Send + Sync + 'static,
+    f: F,
+}
+
+fn asked<const N: usize, S: Source<N>>(
+    opposite: bool,
+    source: S,
+    outcome: Outcome,
+    f: impl Fn(S::Of, S::Of) -> bool + Send + Sync + 'static,
 ) -> Lanes {
     let flip = if opposite { Mask::MAX } else { 0 };
-    with((flip, source, outcome, read, f), ask)
+    lanes(Ask::<N, S, _> { flip, source, outcome, f })
 }
 
-#[inline(always)]
-fn ask<T: Copy, const N: usize, S, R, F>(
-    (flip, source, outcome, read, f): &(Mask, ([Slot; 2], S), Outcome, R, F),
-    registers: &mut Registers,
-    mask: Mask,
-) where
-    R: Fn(&Registers, &([Slot; 2], S)) -> [[T; N]; 2],
-    F: Fn(T, T) -> bool,
+impl<const N: usize, S, F> Body for Ask<N, S, F>
+where
+    S: Source<N>,
+    F: Fn(S::Of, S::Of) -> bool + Send + Sync + 'static,
 {
-    let [a, b] = read(registers, source);
-    let mut results = [*flip; 2];
-    for (first, bits) in results.iter_mut().enumerate().take(N / LANES) {
-        *bits ^= (0..LANES).fold(0, |bits, lane| {
-            let at = first * LANES + lane;
-            bits | if f(a[at], b[at]) { 1 << lane } else { 0 }
-        });
+    #[inline(always)]
+    fn run(&self, registers: &mut Registers, mask: Mask) {
+        let [a, b] = self.source.read(registers);
+        let mut results = [self.flip; 2];
+        for (half, bits) in results.iter_mut().enumerate().take(N / LANES) {
+            // each lane's own bit or none, so that all of them are one vector
+            let held: [Mask; LANES] = filled(|lane| {
+                let at = half * LANES + lane;
+                if (self.f)(a[at], b[at]) { 1 << lane } else { 0 }
+            });
+            *bits ^= held.into_iter().fold(0, |bits, held| bits | held);
+        }
+        self.outcome.give(registers, results, mask);
     }
-    outcome.give(registers, results, mask);
 }
 
 impl Outcome {
@@ -244,7 +289,7 @@ impl Outcome {
 }
 
 /// The predicate that a comparison is combined with.
-fn gate(reader: &mut Reader, question: &Question) -> Result<Option<(Gate, (Slot, bool))>, Fault> {
+fn gate(reader: &mut Reader, question: &Question) -> Result<Option<Gated>, Fault> {
     question.gate.map(|gate| Ok((gate, reader.predicate(3)?))).transpose()
 }
 

@@ -183,14 +183,18 @@ pub(super) use by_value;
 fn integers(into: Slot, to: Type, a: Slot, from: Type, sat: bool) -> Option<Lanes> {
     let same_or_narrower = to.bits() <= from.bits();
     Some(match (to, from, sat) {
-        (Type::U64 | Type::S64, Type::U32, false) => unary(into, a, u64::from as fn(u32) -> u64),
-        (Type::U64 | Type::S64, Type::S32, false) => unary(into, a, i64::from as fn(i32) -> i64),
+        (Type::U64 | Type::S64, Type::U32, false) => unary(into, a, |value: u32| u64::from(value)),
+        (Type::U64 | Type::S64, Type::S32, false) => unary(into, a, |value: i32| i64::from(value)),
         (Type::U32 | Type::S32 | Type::U64 | Type::S64, _, false) if same_or_narrower => match (to.bits(), from.bits())
         {
             (64, _) => unary(into, a, |bits: u64| bits),
             (_, 64) => unary(into, a, |bits: u64| bits as u32),
             _ => unary(into, a, |bits: u32| bits),
         },
+        (Type::U16, Type::U16 | Type::S16 | Type::U32 | Type::S32, false) => unary(into, a, |bits: u16| bits),
+        (Type::S16, Type::U16 | Type::S16 | Type::U32 | Type::S32, false) => unary(into, a, |bits: i16| bits),
+        (Type::U32 | Type::S32, Type::U16, false) => unary(into, a, |value: u16| u32::from(value)),
+        (Type::U32 | Type::S32, Type::S16, false) => unary(into, a, |value: i16| i32::from(value)),
         _ => {
             let value = by_value!(from, reader_of())?;
             let bits = by_value!(to, bits_of())?;

@@ -21,26 +21,30 @@ fn ones(position: u32, length: u32, width: u32) -> u64 {
 /// `bfe`: a field, extended from its highest bit, which is the register's own where the field goes past its end.
 pub(super) fn extract(reader: &mut Reader) -> Result<Lanes, Fault> {
     let ty = reader.ty()?;
-    let (width, signed) = match ty {
-        Type::U32 => (32, false),
-        Type::S32 => (32, true),
-        Type::U64 => (64, false),
-        Type::S64 => (64, true),
-        _ => return Err(reader.unknown()),
-    };
+    if !matches!(ty, Type::U32 | Type::S32 | Type::U64 | Type::S64) {
+        return Err(reader.unknown());
+    }
     reader.end(4)?;
     let (into, a) = (reader.into(ty)?, reader.source(1, ty)?);
     let from = [a, reader.source(2, Type::U32)?, reader.source(3, Type::U32)?];
-    Ok(slow(into, from, move |[a, position, length]| {
-        let [position, length] = [position, length].map(|operand| field_operand(operand, width == 64));
-        let last = (u64::from(position) + u64::from(length)).saturating_sub(1).min(u64::from(width) - 1);
-        let fill = signed && length != 0 && a >> last & 1 == 1;
-        let field = ones(position, length, width);
-        let value = (a & field).checked_shr(position).unwrap_or(0);
-        // how much of the result is field; the rest is the fill
-        let have = field.count_ones();
-        if fill { value | ones(have, width, width) } else { value }
-    }))
+    let unsigned = |a: u64, position: u32, length: u32| {
+        let above = 64 - length.min(64);
+        if position > 63 || length == 0 { 0 } else { a >> position << above >> above }
+    };
+    let signed = |a: i64, position: u32, length: u32| {
+        let above = 64 - length.min(64);
+        if length == 0 { 0 } else { a >> position.min(63) << above >> above }
+    };
+    Ok(match ty {
+        Type::U32 => ternary(into, from, move |a: u32, position: u32, length: u32| {
+            unsigned(u64::from(a), position & 0xFF, length & 0xFF) as u32
+        }),
+        Type::S32 => ternary(into, from, move |a: i32, position: u32, length: u32| {
+            signed(i64::from(a), position & 0xFF, length & 0xFF) as i32
+        }),
+        Type::U64 => ternary(into, from, unsigned),
+        _ => ternary(into, from, signed),
+    })
 }
 
 /// `bfi`: the low bits of `a` over a field of `b`.

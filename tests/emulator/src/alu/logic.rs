@@ -102,12 +102,11 @@ pub(super) fn lop3(reader: &mut Reader) -> Result<Lanes, Fault> {
     // each entry of the table as a whole word; a, b and c then choose among them
     let entries: [u32; 8] = std::array::from_fn(|entry| if table >> entry & 1 == 1 { !0 } else { 0 });
     let choose = |by: u32, high: u32, low: u32| by & high | !by & low;
+    let [e0, e1, e2, e3, e4, e5, e6, e7] = entries;
     let f = move |a: u32, b: u32, c: u32| {
-        let [low, high] = [0, 4].map(|first| {
-            let [low, high] = [first, first + 2].map(|first| choose(c, entries[first + 1], entries[first]));
-            choose(b, high, low)
-        });
-        choose(a, high, low)
+        let without_a = choose(b, choose(c, e3, e2), choose(c, e1, e0));
+        let with_a = choose(b, choose(c, e7, e6), choose(c, e5, e4));
+        choose(a, with_a, without_a)
     };
     let Some(gate) = gate else {
         let into = reader.into(Type::B32)?;

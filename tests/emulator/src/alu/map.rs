@@ -72,11 +72,21 @@ impl<'a> View<'a> {
     }
 }
 
+/// An array of what a function says of every lane. `std::array::from_fn` is not always inlined.
+#[inline(always)]
+pub(super) fn filled<T: Lane>(f: impl Fn(usize) -> T) -> [T; LANES] {
+    let mut values = [T::default(); LANES];
+    for (lane, value) in values.iter_mut().enumerate() {
+        *value = f(lane);
+    }
+    values
+}
+
 /// All lanes of a register.
 #[inline(always)]
 pub(super) fn read<T: Lane>(registers: &Registers, slot: Slot) -> [T; LANES] {
     match View::of::<T>(registers, slot) {
-        Some(view) => std::array::from_fn(|lane| view.lane(lane)),
+        Some(view) => filled(|lane| view.lane(lane)),
         None => read_other(registers, slot),
     }
 }
@@ -86,19 +96,55 @@ fn read_other<T: Lane>(registers: &Registers, slot: Slot) -> [T; LANES] {
     registers.read(slot)
 }
 
-/// Writes the lanes of a mask.
+/// The first where a bit of the mask is set, else the second. Of bits, for of two places in memory the compiler would choose the place.
+#[inline(always)]
+pub(super) fn choose<T: Lane>(mask: Mask, lane: usize, first: T, second: T) -> T {
+    let held = mask & 1 << lane != 0;
+    if size_of::<T>() == 8 {
+        let (ones, first, second) = (if held { u64::MAX } else { 0 }, first.to_bits64(), second.to_bits64());
+        T::from_bits64(second ^ (first ^ second) & ones)
+    } else {
+        let (ones, first, second) = (if held { u32::MAX } else { 0 }, first.to_word(), second.to_word());
+        T::from_word(second ^ (first ^ second) & ones)
+    }
+}
+
+/// Writes the lanes of a mask: all of them, as a rule, and that alone is compiled into every instruction.
 #[inline(always)]
 pub(super) fn write<T: Lane>(registers: &mut Registers, slot: Slot, values: &[T; LANES], mask: Mask) {
-    match slot {
-        Slot::Word(_) if size_of::<T>() <= 4 => registers.write(slot, values, mask),
-        Slot::Long(_) if size_of::<T>() == 8 => registers.write(slot, values, mask),
-        _ => write_other(registers, slot, values, mask),
+    if mask != Mask::MAX {
+        return write_some(registers, slot, values, mask);
+    }
+    if size_of::<T>() == 8
+        && let Some(longs) = registers.longs_mut(slot)
+    {
+        for lane in 0..LANES {
+            longs[lane] = values[lane].to_bits64();
+        }
+    } else if size_of::<T>() < 8
+        && let Some(words) = registers.words_mut(slot)
+    {
+        for lane in 0..LANES {
+            words[lane] = values[lane].to_word();
+        }
+    } else {
+        write_some(registers, slot, values, mask);
     }
 }
 
 #[inline(never)]
-fn write_other<T: Lane>(registers: &mut Registers, slot: Slot, values: &[T; LANES], mask: Mask) {
-    registers.write(slot, values, mask);
+fn write_some<T: Lane>(registers: &mut Registers, slot: Slot, values: &[T; LANES], mask: Mask) {
+    if let Some(longs) = registers.longs_mut(slot) {
+        for lane in 0..LANES {
+            longs[lane] = choose(mask, lane, values[lane].to_bits64(), longs[lane]);
+        }
+    } else if let Some(words) = registers.words_mut(slot) {
+        for lane in 0..LANES {
+            words[lane] = choose(mask, lane, values[lane].to_word(), words[lane]);
+        }
+    } else {
+        registers.write(slot, values, mask);
+    }
 }
 
 struct Unary<A, R, F> {
@@ -112,7 +158,7 @@ impl<A: Lane + 'static, R: Lane + 'static, F: Fn(A) -> R + Send + Sync + 'static
     #[inline(always)]
     fn run(&self, registers: &mut Registers, mask: Mask) {
         let values: [R; LANES] = match View::of::<A>(registers, self.a) {
-            Some(a) => std::array::from_fn(|lane| (self.f)(a.lane(lane))),
+            Some(a) => filled(|lane| (self.f)(a.lane(lane))),
             None => return self.general(registers, mask),
         };
         write(registers, self.into, &values, mask);
@@ -162,7 +208,7 @@ where
         let [a, b, c] = self.from;
         let views = (View::of::<A>(registers, a), View::of::<B>(registers, b), View::of::<C>(registers, c));
         let (Some(a), Some(b), Some(c)) = views else { return self.general(registers, mask) };
-        let values: [R; LANES] = std::array::from_fn(|lane| (self.f)(a.lane(lane), b.lane(lane), c.lane(lane)));
+        let values: [R; LANES] = filled(|lane| (self.f)(a.lane(lane), b.lane(lane), c.lane(lane)));
         write(registers, self.into, &values, mask);
     }
 
@@ -187,30 +233,6 @@ pub(super) fn ternary<A: Lane + 'static, B: Lane + 'static, C: Lane + 'static, R
     f: impl Fn(A, B, C) -> R + Send + Sync + 'static,
 ) -> Lanes {
     lanes(Ternary { into, from, f, types: PhantomData })
-}
-
-struct With<S, F> {
-    state: S,
-    f: F,
-}
-
-impl<S, F> Body for With<S, F>
-where
-    S: Send + Sync + 'static,
-    F: Fn(&S, &mut Registers, Mask) + Send + Sync + 'static,
-{
-    #[inline(always)]
-    fn run(&self, registers: &mut Registers, mask: Mask) {
-        (self.f)(&self.state, registers, mask);
-    }
-}
-
-/// What no function of a lane says, with what it needs. It must be inlined always, and so be a function: closures cannot be told to be.
-pub(super) fn with<S: Send + Sync + 'static>(
-    state: S,
-    f: impl Fn(&S, &mut Registers, Mask) + Send + Sync + 'static,
-) -> Lanes {
-    lanes(With { state, f })
 }
 
 /// `into = f([…])` on zero-extended bits, only in the lanes of the mask: for what is slow.

@@ -103,3 +103,147 @@ pub fn decode(instruction: &Instruction, names: &mut Names) -> Result<Option<Lan
     };
     lanes.map(Some)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decode::names::Symbol;
+    use crate::decode::types::Type;
+    use crate::exec::registers::{LANES, Registers, Slot};
+    use crate::parse::parse;
+    use crate::parse::syntax::Statement;
+
+    /// Names of a module for this target, with registers of all sizes, and an instruction.
+    fn read(text: &str, target: u32) -> (Instruction, Names) {
+        let module = parse(&format!(".version 8.1 .target sm_{target} .entry k() {{ {text} }}")).unwrap();
+        let body = module.functions[0].body.clone().unwrap();
+        let [Statement::Instruction(instruction)] = &body[..] else { panic!("{text}") };
+        let mut names = Names::new(target, (8, 1));
+        for (all, ty) in
+            [("ph", Type::Pred), ("s", Type::B16), ("abcd", Type::B32), ("xy", Type::B64), ("f", Type::F32)]
+        {
+            for name in all.chars() {
+                let slot = names.scratch(ty);
+                names.declare(&format!("%{name}"), Symbol::Register(slot, ty)).unwrap();
+            }
+        }
+        (instruction.clone(), names)
+    }
+
+    fn slot(names: &Names, name: &str) -> Slot {
+        match names.find(name) {
+            Ok(Symbol::Register(slot, _)) => *slot,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// What is wrong with an instruction.
+    fn fault(text: &str) -> Fault {
+        let (instruction, mut names) = read(text, 90);
+        decode(&instruction, &mut names).err().unwrap_or_else(|| panic!("{text} is an instruction"))
+    }
+
+    #[test]
+    fn what_does_not_exist_is_unknown_by_its_whole_name() {
+        for text in [
+            "add.wide.u32 %a, %b, %c;",
+            "add.rn.u32 %a, %b, %c;",
+            "fma.f32 %f, %f, %f, %f;",
+            "div.f32 %f, %f, %f;",
+            "add.rn.sat.ftz.f32 %f, %f, %f;",
+            "add.ftz.f64 %x, %x, %y;",
+            "add.rz.f16 %s, %s, %s;",
+            "mul.u32 %a, %b, %c;",
+            "mul.wide.u64 %x, %x, %y;",
+            "setp.lo.s32 %p, %a, %b;",
+            "setp.lt.b32 %p, %a, %b;",
+            "cvt.u32.f32 %a, %f;",
+            "cvt.rn.u32.u64 %a, %x;",
+            "cvt.f16.f32 %s, %f;",
+            "cvt.rna.f16.f32 %s, %f;",
+            "ex2.f32 %f, %f;",
+            "neg.u32 %a, %b;",
+            "shl.u32 %a, %b, %c;",
+            "prmt.b32.abc %a, %b, %c, %d;",
+        ] {
+            let name = text.split(' ').next().unwrap();
+            assert_eq!(fault(text), Fault::Unknown(name.to_owned()));
+        }
+    }
+
+    #[test]
+    fn operands_must_be_as_many_and_of_the_size_that_the_type_says() {
+        for text in [
+            "add.u32 %a, %b;",
+            "add.u32 %a, %b, %c, %d;",
+            "add.u32 %x, %b, %c;",
+            "add.u64 %x, %a, %y;",
+            "add.f32 %f, %f, 1;",
+            "add.s32 %f, %a, %b;",
+            "lop3.b32 %a, %b, %c, %d, %a;",
+            "lop3.b32 %a, %b, %c, %d, 256;",
+            "selp.b32 %a, %b, %c, %d;",
+            "mov.b64 {%a, %b, %c}, %x;",
+            "mov.u32 %a, %x;",
+            "cvt.u64.u32 %a, %b;",
+            "mul.wide.u32 %a, %b, %c;",
+        ] {
+            assert!(matches!(fault(text), Fault::Arguments(_)), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_the_isa_has_and_the_emulator_has_not_says_so_and_a_low_target_too() {
+        for text in ["vadd.s32.s32.s32 %a, %b, %c;", "cvt.rn.satfinite.e2m1x2.f32 %s, %f, %f;", "add.f32x2 %x, %x, %y;"]
+        {
+            assert!(matches!(fault(text), Fault::Unsupported(_)), "{text}");
+        }
+        for (text, needs) in
+            [("fma.rn.bf16 %s, %s, %s, %s;", 80), ("add.bf16 %s, %s, %s;", 90), ("max.f16 %s, %s, %s;", 80)]
+        {
+            let (instruction, mut names) = read(text, 75);
+            let fault = decode(&instruction, &mut names).err();
+            assert!(matches!(fault, Some(Fault::Target { needs: found, .. }) if found == needs), "{text}: {fault:?}");
+        }
+    }
+
+    #[test]
+    fn other_families_and_clocks_are_left_alone() {
+        for text in ["ld.global.u32 %a, [%x];", "bra END;", "mov.u32 %a, %clock;", "mov.u64 %x, %clock64;"] {
+            let (instruction, mut names) = read(text, 90);
+            assert!(decode(&instruction, &mut names).unwrap().is_none(), "{text}");
+        }
+    }
+
+    #[test]
+    fn only_lanes_of_the_mask_are_written() {
+        for (text, into) in [
+            ("add.u32 %a, %a, 1;", "%a"),
+            ("add.u64 %x, %x, 1;", "%x"),
+            ("add.f32 %f, %f, 0f3F800000;", "%f"),
+            ("bfi.b32 %a, %b, %c, 1, 2;", "%a"),
+            ("setp.eq.u32 %p, %a, %a;", "%p"),
+            ("not.pred %p, %p;", "%p"),
+            ("ex2.approx.f32 %f, %f;", "%f"),
+            ("mov.b32 %a, {%s, %s};", "%a"),
+            ("cvt.u32.u8 %a, %x;", "%a"),
+        ] {
+            let (instruction, mut names) = read(text, 90);
+            let lanes = decode(&instruction, &mut names).unwrap().unwrap();
+            let into = slot(&names, into);
+            let mut registers = Registers::new(names.sizes());
+            for (slot, bits) in names.constants() {
+                registers.write(slot, &[bits; LANES], !0);
+            }
+            let before = registers.clone();
+            lanes(&mut registers, 0x8000_00F1);
+            let changed = (0..LANES).filter(|lane| registers.lane(into, *lane) != before.lane(into, *lane));
+            assert!(changed.into_iter().all(|lane| 0x8000_00F1_u32 >> lane & 1 == 1), "{text}");
+            let mut all = before.clone();
+            lanes(&mut all, !0);
+            for lane in [0, 4, 7, 31] {
+                assert_eq!(registers.lane(into, lane), all.lane(into, lane), "{text}");
+            }
+        }
+    }
+}

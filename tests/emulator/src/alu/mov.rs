@@ -36,16 +36,23 @@ pub(super) fn decode(reader: &mut Reader) -> Result<Option<Lanes>, Fault> {
     }))
 }
 
-/// Whether the source is a special register that no slot holds.
-fn is_changing(reader: &mut Reader) -> Result<bool, Fault> {
+/// Beginnings of the names of special registers that change while a warp runs, or that a card gives and no launch.
+const CHANGING: &[&str] = &[
+    "%clock",
+    "%globaltimer",
+    "%pm",
+    "%envreg",
+    "%reserved_smem",
+    "%cluster",
+    "%ncluster",
+    "%is_explicit_cluster",
+    "%current_graph",
+];
+
+/// Whether the source is one that no slot holds.
+fn is_changing(reader: &Reader) -> Result<bool, Fault> {
     let (Operand::Name { name, .. } | Operand::Part(name, _)) = reader.operand(1)? else { return Ok(false) };
-    if !name.starts_with('%') || reader.names.find(name).is_ok() {
-        return Ok(false);
-    }
-    // those of 64 bits answer here too: what matters is whether there is a slot
-    let operand = reader.operand(1)?;
-    let instruction = reader.instruction;
-    Ok(reader.names.wide_source(instruction, operand, Type::B32).is_err())
+    Ok(CHANGING.iter().any(|begin| name.starts_with(begin)) && reader.names.find(name).is_err())
 }
 
 fn elements(reader: &Reader, index: usize) -> Result<Vec<Operand>, Fault> {

@@ -1,7 +1,9 @@
 //! `selp` and `slct`: one of two values. Not here: what makes predicates (`compare`).
 
+use std::marker::PhantomData;
+
 use super::logic::condition;
-use super::map::{read, ternary, with, write};
+use super::map::{Body, choose, filled, lanes, read, ternary, write};
 use super::reader::Reader;
 use super::soft::F32;
 use crate::decode::Fault;
@@ -22,20 +24,29 @@ pub(super) fn by_predicate(reader: &mut Reader) -> Result<Lanes, Fault> {
     }
     reader.end(4)?;
     let (into, from, by) = (reader.into(ty)?, reader.sources(ty)?, reader.predicate(3)?);
-    Ok(if ty.bits() == 64 { chosen::<u64>(into, from, by) } else { chosen::<u32>(into, from, by) })
+    Ok(if ty.bits() == 64 {
+        lanes(Choice::<u64> { into, from, by, width: PhantomData })
+    } else {
+        lanes(Choice::<u32> { into, from, by, width: PhantomData })
+    })
 }
 
-fn chosen<T: Lane + Send + Sync + 'static>(into: Slot, from: [Slot; 2], by: (Slot, bool)) -> Lanes {
-    with((into, from, by), choose::<T>)
+/// `selp` on registers of one width.
+struct Choice<T> {
+    into: Slot,
+    from: [Slot; 2],
+    by: (Slot, bool),
+    width: PhantomData<fn() -> T>,
 }
 
-#[inline(always)]
-fn choose<T: Lane>(state: &(Slot, [Slot; 2], (Slot, bool)), registers: &mut Registers, mask: Mask) {
-    let (into, [a, b], by) = *state;
-    let by = condition(registers, by);
-    let (a, b): ([T; LANES], [T; LANES]) = (read(registers, a), read(registers, b));
-    let values = std::array::from_fn(|lane| if by & 1 << lane != 0 { a[lane] } else { b[lane] });
-    write::<T>(registers, into, &values, mask);
+impl<T: Lane + 'static> Body for Choice<T> {
+    #[inline(always)]
+    fn run(&self, registers: &mut Registers, mask: Mask) {
+        let by = condition(registers, self.by);
+        let (a, b): ([T; LANES], [T; LANES]) = (read(registers, self.from[0]), read(registers, self.from[1]));
+        let values: [T; LANES] = filled(|lane| choose(by, lane, a[lane], b[lane]));
+        write(registers, self.into, &values, mask);
+    }
 }
 
 /// `slct d, a, b, c`: a where c is not negative; -0 is not, a NaN is.

@@ -106,6 +106,18 @@ impl Registers {
         if let Slot::Long(index) = slot { self.longs.get(index as usize) } else { None }
     }
 
+    /// A register of up to 32 bits, to be written; None for one of another kind.
+    #[inline(always)]
+    pub fn words_mut(&mut self, slot: Slot) -> Option<&mut [u32; LANES]> {
+        if let Slot::Word(index) = slot { self.words.get_mut(index as usize) } else { None }
+    }
+
+    /// A register of 64 bits, to be written; None for one of another kind.
+    #[inline(always)]
+    pub fn longs_mut(&mut self, slot: Slot) -> Option<&mut [u64; LANES]> {
+        if let Slot::Long(index) = slot { self.longs.get_mut(index as usize) } else { None }
+    }
+
     /// All lanes of a register. Of a wider one the low bits; a predicate is 0 or 1.
     #[inline(always)]
     pub fn read<T: Lane>(&self, slot: Slot) -> [T; LANES] {
