@@ -161,11 +161,12 @@ fn sums_of_every_card_are_near_the_exact_ones() {
 fn movmatrix_exchanges_rows_and_columns() {
     let text = ".version 7.8\n.target sm_90\n.address_size 64\n.entry k() { .reg .b32 %a, %r<1>; movmatrix.sync.aligned.m8n8.trans.b16 %r0, %a; }";
     let program = Program::decode(text, 90, (7, 8), H100).unwrap();
-    let word = |row: u64, pair: u64| row << 8 | pair * 2 | (row << 8 | (pair * 2 + 1)) << 16;
+    let element = |row: u64, column: u64| (row << 8) | column;
+    let word = |row: u64, pair: u64| element(row, pair * 2) | (element(row, pair * 2 + 1) << 16);
     let results = program.run_all(&[(0..32).map(|lane| word(lane / 4, lane % 4)).collect()], 1);
     for (lane, result) in (0..).zip(results) {
         let (row, pair) = (lane / 4, lane % 4);
-        assert_eq!(result, (pair * 2) << 8 | row | ((pair * 2 + 1) << 8 | row) << 16, "lane {lane}");
+        assert_eq!(result, element(pair * 2, row) | (element(pair * 2 + 1, row) << 16), "lane {lane}");
     }
 }
 

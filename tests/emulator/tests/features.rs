@@ -93,10 +93,10 @@ fn every_instruction_needs_what_ptxas_asks() {
             wrong.push(format!("{line}: refused there"));
         }
         let below = TARGETS.iter().rev().find(|below| **below < target);
-        if let Some(below) = below.filter(|_| target > TARGETS[0]) {
-            if !matches!(check(&instruction, *below, NEWEST), Err(Fault::Target { .. })) {
-                wrong.push(format!("{line}: passes on sm_{below}"));
-            }
+        if let Some(below) = below.filter(|_| target > TARGETS[0])
+            && !matches!(check(&instruction, *below, NEWEST), Err(Fault::Target { .. }))
+        {
+            wrong.push(format!("{line}: passes on sm_{below}"));
         }
         let before = if since.1 == 0 { (since.0 - 1, 9) } else { (since.0, since.1 - 1) };
         if since > version_of(lowest) && !matches!(check(&instruction, lowest, before), Err(Fault::Version { .. })) {

@@ -111,14 +111,17 @@ impl Kernel {
     }
 }
 
+/// An operand of all threads of a sweep.
+type Column = std::sync::Arc<Vec<u64>>;
+
 /// Columns of sweeps, each made once.
 struct Sweeps<'a> {
     recording: &'a Recording,
-    columns: Mutex<HashMap<(String, u64), std::sync::Arc<Vec<u64>>>>,
+    columns: Mutex<HashMap<(String, u64), Column>>,
 }
 
 impl Sweeps<'_> {
-    fn column(&self, kind: &str, operand: u64) -> std::sync::Arc<Vec<u64>> {
+    fn column(&self, kind: &str, operand: u64) -> Column {
         let mut columns = self.columns.lock().unwrap();
         let make = || (0..SWEEP).map(|index| self.recording.generate(kind, operand, index)).collect::<Vec<_>>();
         columns.entry((kind.to_owned(), operand)).or_insert_with(|| make().into()).clone()

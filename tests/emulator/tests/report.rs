@@ -27,7 +27,7 @@ fn report(test: &str, file: &str, blocks: Option<&str>) -> Option<String> {
             card.launch(kernel, [16, 1, 1], [32, 4, 1], 0, &[structure.clone()]).unwrap();
         }
         card.synchronize().unwrap();
-        [input, output].map(|address| card.free(address).unwrap());
+        [input, output].into_iter().for_each(|address| card.free(address).unwrap());
         card.unload(kernel).unwrap();
         card.close().to_string()
     })?;

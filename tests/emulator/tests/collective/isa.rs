@@ -47,10 +47,10 @@ impl Matrix {
     /// Columns of threads' registers for the matrix that has these elements.
     pub fn registers_of(&self, element: impl Fn(usize, usize) -> u64) -> Vec<[u64; 32]> {
         let mut registers = vec![[0; 32]; self.registers()];
-        for lane in 0..32 {
-            for i in 0..self.count {
+        for i in 0..self.count {
+            for (lane, register) in registers[i / self.per()].iter_mut().enumerate() {
                 let (row, column) = (self.place)(lane / 4, lane % 4, i);
-                registers[i / self.per()][lane] |= element(row, column) << (i % self.per() * self.bits);
+                *register |= element(row, column) << (i % self.per() * self.bits);
             }
         }
         registers

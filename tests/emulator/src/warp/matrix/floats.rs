@@ -72,7 +72,7 @@ pub(super) fn run<T: Factor, const K: usize>(operands: Operands, sums: Sums) -> 
 /// The same with G products added at once.
 fn grouped<T: Factor, const K: usize, const G: usize>(operands: Operands, sums: Sums) -> Lanes {
     #[cfg(target_arch = "x86_64")]
-    if K >= 8 && avx2::available() {
+    if T::PER == 2 && avx2::available() {
         return Box::new(move |registers, mask| {
             // SAFETY: the processor has what the function is compiled for, as was just asked.
             #[expect(unsafe_code, reason = "calls a function that is compiled for what the processor has")]
@@ -130,4 +130,92 @@ fn packed(d: &[[f32; COLUMNS]; ROWS], register: usize) -> [u32; LANES] {
         let row = &d[register * 8 + lane / 4];
         half::narrow(row[lane % 4 * 2]) | half::narrow(row[lane % 4 * 2 + 1]) << 16
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decode::names::Names;
+    use crate::decode::types::Type;
+
+    fn mix(z: u64) -> u64 {
+        let z = (z ^ z >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let z = (z ^ z >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ z >> 31
+    }
+
+    /// A word of a kind that a whole warp has: anything; all alike in size; the largest; few bits among zeros; the smallest.
+    fn word(kind: u64, random: u64, narrow: bool) -> u32 {
+        let (random, near) = (random as u32, if narrow { 0x3C00_3C00 } else { 0x3F80_3F80 });
+        let (mantissa, top) = if narrow { (0x83FF_83FF, 0x7BFF_7BFF) } else { (0x807F_807F, 0x7F7F_7F7F) };
+        match kind {
+            0 => random,
+            1 | 2 => random & mantissa | near,
+            3 => top,
+            4 => random & 0x0300_0003 & (random >> 7),
+            _ => random & mantissa,
+        }
+    }
+
+    /// How often what runs here and the definition differ, over warps of all kinds of operands.
+    fn differences<T: Factor, const K: usize, const G: usize>(sums: Sums) -> usize {
+        let mut names = Names::new(90, (7, 8));
+        let mut slots = |count: usize| -> Vec<_> { (0..count).map(|_| names.scratch(Type::B32)).collect() };
+        let registers = if sums.total == Total::F32 { 4 } else { 2 };
+        let mut operands = || Operands {
+            d: slots(registers),
+            a: slots(K * ROWS / LANES / T::PER),
+            b: slots(K * COLUMNS / LANES / T::PER),
+            c: slots(registers),
+        };
+        let (defined, run) = (operands(), operands());
+        let (ours, theirs) = (run.d.clone(), defined.d.clone());
+        let same = [&run.a, &run.b, &run.c].map(Clone::clone);
+        let here = super::run::<T, K>(run, sums);
+        let mut registers = Registers::new(names.sizes());
+        let mut seed = 0;
+        let mut differ = 0;
+        for warp in 0..6 * 6 * 6 * 4 {
+            let kinds = [warp % 6, warp / 6 % 6, warp / 36 % 6];
+            for (operand, (slots, copies)) in [&defined.a, &defined.b, &defined.c].into_iter().zip(&same).enumerate() {
+                let narrow = match operand {
+                    2 => sums.total == Total::F16,
+                    _ => T::ELEMENT == Element::F16,
+                };
+                for (slot, copy) in slots.iter().zip(copies) {
+                    let words: [u32; LANES] = std::array::from_fn(|_| {
+                        seed += 1;
+                        word(kinds[operand], mix(seed), narrow)
+                    });
+                    registers.write(*slot, &words, Mask::MAX);
+                    registers.write(*copy, &words, Mask::MAX);
+                }
+            }
+            execute::<T, K, G>(&defined, &sums, &mut registers, Mask::MAX);
+            here(&mut registers, Mask::MAX);
+            for (ours, theirs) in ours.iter().zip(&theirs) {
+                let (ours, theirs): ([u32; LANES], [u32; LANES]) = (registers.read(*ours), registers.read(*theirs));
+                differ += (0..LANES).filter(|lane| ours[*lane] != theirs[*lane]).count();
+            }
+        }
+        differ
+    }
+
+    #[test]
+    fn what_runs_here_is_the_definition() {
+        let of = |sm, element, total| Sums::of(sm, element, total);
+        assert_eq!(differences::<F16, 16, 16>(of(90, Element::F16, Total::F32)), 0);
+        assert_eq!(differences::<F16, 16, 16>(of(90, Element::F16, Total::F16)), 0);
+        assert_eq!(differences::<F16, 16, 8>(of(80, Element::F16, Total::F32)), 0);
+        assert_eq!(differences::<F16, 16, 8>(of(80, Element::F16, Total::F16)), 0);
+        assert_eq!(differences::<F16, 8, 8>(of(90, Element::F16, Total::F32)), 0);
+        assert_eq!(differences::<F16, 8, 4>(of(75, Element::F16, Total::F32)), 0);
+        assert_eq!(differences::<F16, 8, 4>(of(75, Element::F16, Total::F16)), 0);
+        assert_eq!(differences::<Bf16, 16, 16>(of(90, Element::Bf16, Total::F32)), 0);
+        assert_eq!(differences::<Bf16, 16, 8>(of(80, Element::Bf16, Total::F32)), 0);
+        assert_eq!(differences::<Bf16, 8, 8>(of(89, Element::Bf16, Total::F32)), 0);
+        assert_eq!(differences::<Tf32, 8, 8>(of(90, Element::Tf32, Total::F32)), 0);
+        assert_eq!(differences::<Tf32, 8, 4>(of(80, Element::Tf32, Total::F32)), 0);
+        assert_eq!(differences::<Tf32, 4, 4>(of(80, Element::Tf32, Total::F32)), 0);
+    }
 }

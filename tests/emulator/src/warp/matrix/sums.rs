@@ -41,9 +41,11 @@ pub(super) const NOTHING: i32 = -2000;
 impl Sums {
     /// The sum of a card of this compute capability.
     ///
-    /// Only Hopper's is recorded (`hardware/recordings/matrix.json`). The others are from Fasi, Higham, Mikaitis, Pranesh, "Numerical behavior of
-    /// NVIDIA tensor cores", PeerJ CS 2021, and Khattak, Mikaitis, "Accurate models of NVIDIA tensor cores", 2025, from where the lowest exponents
-    /// and the groups of tf32 are too. Turing, of whose details neither tells, is taken for Volta.
+    /// Only Hopper's is recorded by us (`hardware/recordings/matrix.json`). The others are those of Fasi, Higham, Mikaitis, Pranesh, "Numerical
+    /// behavior of NVIDIA tensor cores", PeerJ CS 2021, and of Khattak, Mikaitis, "Accurate models of NVIDIA tensor cores", 2025, from where the
+    /// lowest exponents and the groups of tf32 are too. What cards answered to the latter (github.com/north-numerical-computing/MATLAB-tensor-core:
+    /// A100, A2, L40S, an Ada, V100; 5,000 sums a type) is given bit for bit. Assumed: that Turing, of whose details neither tells, is as Volta, and
+    /// that between groups a sum is rounded to the type of the result.
     pub(super) fn of(sm: u32, element: Element, total: Total) -> Self {
         let (group, fraction, lowest, lowest_half) = match sm {
             ..80 => (4, 23, NOTHING, -19),
