@@ -24,7 +24,9 @@ pub(super) fn run<const M: usize, const K: usize>(operands: Operands) -> Lanes {
         let mut d = accumulators::<f64, M>(&read::<f64, 4>(registers, &operands.c));
         for (a, d) in a.iter().zip(&mut d) {
             for (a, b) in a.iter().zip(&b) {
-                *d = std::array::from_fn(|column| a.mul_add(b[column], d[column]));
+                for (d, b) in d.iter_mut().zip(b) {
+                    *d = a.mul_add(*b, *d);
+                }
             }
         }
         for (register, slot) in operands.d.iter().enumerate() {

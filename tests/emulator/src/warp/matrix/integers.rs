@@ -41,9 +41,13 @@ where
             // 32 products of 16 bits: no sum of them is near the rim.
             let mut products = [0; COLUMNS];
             for (a, b) in a.iter().zip(&b) {
-                products = std::array::from_fn(|column| products[column] + a * b[column]);
+                for (product, b) in products.iter_mut().zip(b) {
+                    *product += a * b;
+                }
             }
-            *d = std::array::from_fn(|column| add(d[column], products[column]));
+            for (d, product) in d.iter_mut().zip(products) {
+                *d = add(*d, product);
+            }
         }
         for (register, slot) in operands.d.iter().enumerate() {
             registers.write(*slot, &result(&d, register), mask);

@@ -12,33 +12,33 @@ use crate::warp::matrix::sums::{Element, NOTHING, Sums};
 /// Rows of D that are computed at once, to read B once for them.
 pub(super) const AT_ONCE: usize = 4;
 
-/// Factors, K deep, and the exponents of two neighbours along k as the halves of a word: 16 bits are enough for them, and half as many
-/// instructions find the greatest.
-pub(super) struct Factors<const K: usize> {
-    pub(super) a: [[f32; K]; ROWS],
-    pub(super) a_exponents: [[i32; 8]; ROWS],
-    pub(super) b: [[f32; COLUMNS]; K],
-    pub(super) b_exponents: [[i32; COLUMNS]; 8],
+/// The deepest product.
+pub(super) const DEPTH: usize = 16;
+
+/// Factors, and the exponents of two neighbours along k as the halves of a word: 16 bits are enough for them, and half as many instructions find
+/// the greatest.
+pub(super) struct Factors {
+    pub(super) a: [[f32; DEPTH]; ROWS],
+    pub(super) a_exponents: [[i32; DEPTH / 2]; ROWS],
+    pub(super) b: [[f32; COLUMNS]; DEPTH],
+    pub(super) b_exponents: [[i32; COLUMNS]; DEPTH / 2],
     /// Whether all are.
     pub(super) finite: bool,
 }
 
-impl<const K: usize> Default for Factors<K> {
-    fn default() -> Self {
-        Self {
-            a: [[0.0; K]; ROWS],
-            a_exponents: [[0; 8]; ROWS],
-            b: [[0.0; COLUMNS]; K],
-            b_exponents: [[0; COLUMNS]; 8],
-            finite: true,
-        }
-    }
-}
+impl Factors {
+    pub(super) const ZERO: Self = Self {
+        a: [[0.0; DEPTH]; ROWS],
+        a_exponents: [[0; DEPTH / 2]; ROWS],
+        b: [[0.0; COLUMNS]; DEPTH],
+        b_exponents: [[0; COLUMNS]; DEPTH / 2],
+        finite: true,
+    };
 
-impl<const K: usize> Factors<K> {
+    /// Takes on those of a product that is K deep; of what lies deeper nothing is said.
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
-    pub(super) fn read<T: Factor>(&mut self, sums: &Sums, operands: &Operands, registers: &Registers) {
+    pub(super) fn read<T: Factor, const K: usize>(&mut self, sums: &Sums, operands: &Operands, registers: &Registers) {
         let mut greatest = _mm256_setzero_si256();
         for tile in 0..K / 8 {
             for half in 0..2 {

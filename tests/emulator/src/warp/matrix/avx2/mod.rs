@@ -7,6 +7,7 @@ mod sums;
 mod vectors;
 
 use std::arch::x86_64::*;
+use std::cell::RefCell;
 
 use self::factors::Factors;
 use self::vectors::{four, words};
@@ -20,6 +21,11 @@ pub(super) fn available() -> bool {
     is_x86_feature_detected!("avx2") && is_x86_feature_detected!("f16c") && is_x86_feature_detected!("fma")
 }
 
+thread_local! {
+    /// Where a product keeps its factors. To clear 2 KiB for each one would take an eighth of its time.
+    static FACTORS: RefCell<Factors> = const { RefCell::new(Factors::ZERO) };
+}
+
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(super) fn execute<T: Factor, const K: usize, const G: usize>(
     operands: &Operands,
@@ -27,8 +33,6 @@ pub(super) fn execute<T: Factor, const K: usize, const G: usize>(
     registers: &mut Registers,
     mask: Mask,
 ) {
-    let mut factors = Factors::<K>::default();
-    factors.read::<T>(sums, operands, registers);
     // Where the registers of a row are, and how many D has.
     let (step, count) = if sums.total == Total::F32 { (2, 4) } else { (1, 2) };
     let mut d = [[0; LANES]; 4];
@@ -39,9 +43,12 @@ pub(super) fn execute<T: Factor, const K: usize, const G: usize>(
     for (row, sum) in rows.iter_mut().enumerate() {
         *sum = accumulators(&d[row / 8 * step..][..step], row % 8 * 4);
     }
-    for group in 0..K / G {
-        sums::add_group::<K, G>(sums, &factors, group * G, &mut rows);
-    }
+    FACTORS.with_borrow_mut(|factors| {
+        factors.read::<T, K>(sums, operands, registers);
+        for group in 0..K / G {
+            sums::add_group::<G>(sums, factors, group * G, &mut rows);
+        }
+    });
     for (row, sum) in rows.iter().enumerate() {
         results(*sum, &mut d[row / 8 * step..][..step], row % 8 * 4);
     }

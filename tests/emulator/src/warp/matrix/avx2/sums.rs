@@ -15,12 +15,7 @@ const HIGHEST: i32 = 125;
 
 /// Adds the products of a group, from a depth on, to all rows of D.
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn add_group<const K: usize, const G: usize>(
-    sums: &Sums,
-    factors: &Factors<K>,
-    first: usize,
-    rows: &mut [__m256; ROWS],
-) {
+pub(super) fn add_group<const G: usize>(sums: &Sums, factors: &Factors, first: usize, rows: &mut [__m256; ROWS]) {
     let b: &[[f32; COLUMNS]; G] = slice(&factors.b, first);
     let a = factors.a.as_chunks::<AT_ONCE>().0.iter().zip(factors.a_exponents.as_chunks::<AT_ONCE>().0);
     for (rows, (a, a_exponents)) in rows.as_chunks_mut::<AT_ONCE>().0.iter_mut().zip(a) {
