@@ -120,3 +120,36 @@ fn to_odd(exact: f64) -> f32 {
     let inexact = cut.is_finite() && f64::from(cut) != exact;
     f32::from_bits(cut.to_bits() | u32::from(inexact))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cards_keep_23_24_and_25_bits() {
+        // One, and so many small ones that their sum would be its last bit, if they were not cut.
+        let sum = |sm, small: i32| {
+            let sums = Sums::of(sm, Element::F16, Total::F32);
+            let pair = (power_of_two(-small / 2) as f32, power_of_two(small / 2 - small) as f32);
+            let products = std::iter::once((1.0, 1.0)).chain(std::iter::repeat_n(pair, 1 << (small - 23)));
+            sums.round(sums.exact(products, 0.0))
+        };
+        let more = f32::from_bits(1_f32.to_bits() + 1);
+        assert_eq!([23, 24, 25].map(|small| sum(75, small)), [more, 1.0, 1.0]);
+        for sm in [80, 86, 89] {
+            assert_eq!([23, 24, 25, 26].map(|small| sum(sm, small)), [more, more, 1.0, 1.0]);
+        }
+        assert_eq!([23, 24, 25, 26].map(|small| sum(90, small)), [more, more, more, 1.0]);
+    }
+
+    #[test]
+    fn what_cannot_be_added_is_as_recorded() {
+        let sums = Sums::of(90, Element::F16, Total::F32);
+        let sum = |products: &[(f32, f32)], accumulator| sums.round(sums.exact(products.iter().copied(), accumulator));
+        let infinity = f32::INFINITY;
+        assert_eq!(sum(&[(infinity, -2.0)], 1.0), -infinity);
+        assert!(sum(&[(infinity, 0.0)], 1.0).is_nan() && sum(&[(infinity, 1.0)], -infinity).is_nan());
+        assert_eq!(sum(&[(0.0, -1.0), (-0.0, 1.0)], -0.0).to_bits(), 0, "a sum that is zero is +0");
+        assert_eq!(sum(&[(65504.0, 65504.0)], f32::MAX), f32::MAX, "towards zero");
+    }
+}

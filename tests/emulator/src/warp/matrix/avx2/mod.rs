@@ -1,4 +1,4 @@
-//! The sums of `floats` for factors of 16 bits with AVX2, F16C and FMA: bit for bit the same, ten times as fast. Not here: tf32.
+//! The sums of `floats` for factors of 16 bits with AVX2, F16C and FMA: bit for bit the same, many times as fast. Not here: tf32.
 //!
 //! A row of D is one vector, its columns as registers hold them: the even ones in the lower half, the odd ones in the upper. So are B's.
 
