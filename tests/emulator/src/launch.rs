@@ -52,7 +52,7 @@ pub struct Outcome {
 }
 
 /// Instructions of a block before another one has its turn, so that a block may wait for one that has not begun.
-const BUDGET: u64 = 1 << 22;
+const BUDGET: u64 = 1 << 17;
 
 /// Runs a launch to its end.
 ///
@@ -104,9 +104,9 @@ pub fn run(kernel: &Kernel, launch: &Launch, memory: &Memory, settings: &Setting
     Ok(all)
 }
 
-/// Dynamic shared memory begins at a multiple of 16 behind the static.
+/// Bytes of dynamic shared memory, and what lies between the static and it.
 fn dynamic(kernel: &Kernel, launch: &Launch) -> usize {
-    let gap = if launch.shared == 0 { 0 } else { kernel.static_shared.next_multiple_of(16) - kernel.static_shared };
+    let gap = if launch.shared == 0 { 0 } else { kernel.dynamic_shared - kernel.static_shared };
     launch.shared as usize + gap as usize
 }
 

@@ -1,4 +1,4 @@
-//! A CUDA driver that executes PTX without a GPU. So far it reads PTX; it executes nothing yet.
+//! A CUDA driver that executes PTX without a GPU, checks it and counts. `README.md` says what it is and what it does not model.
 
 pub mod alu;
 pub mod count;

@@ -27,6 +27,8 @@ pub struct Kernel {
     pub parameter_bytes: usize,
     /// Bytes of shared memory that it declares.
     pub static_shared: u64,
+    /// Where dynamic shared memory begins, behind the static.
+    pub dynamic_shared: u64,
     /// Bytes of local memory a thread.
     pub local: u64,
     /// The most threads of a block, from `.maxntid` or `.reqntid`.
@@ -102,6 +104,7 @@ impl Program {
                     parameters: decoded.parameters,
                     parameter_bytes: decoded.parameter_bytes,
                     static_shared: decoded.shared,
+                    dynamic_shared: decoded.dynamic,
                     local: decoded.code.local as u64,
                     max_threads: threads(function),
                     required: shape(function, "reqntid"),
@@ -198,7 +201,7 @@ fn target(module: &Module) -> Result<u32, String> {
 /// The most threads of a block.
 fn threads(function: &Function) -> Option<u32> {
     let shape = shape(function, "reqntid").or_else(|| shape(function, "maxntid"))?;
-    Some(shape.iter().product())
+    Some(shape.iter().fold(1, |product: u32, size| product.saturating_mul(*size)))
 }
 
 /// A directive of up to three sizes.

@@ -53,6 +53,30 @@ fn what_is_right_is_no_fault() {
     assert_eq!(outcome(body, 1, 128), 0);
 }
 
+/// The last block to come adds up what all have left (CUDA C++ Programming Guide, "Memory Fence Functions"): ordered by a fence and an atomic,
+/// and no race, whatever the order of blocks. The other warp of each block writes elsewhere meanwhile.
+#[test]
+fn the_last_block_may_read_what_all_wrote() {
+    let body = "setp.ge.u32 %p0, %r0, 32; @%p0 bra OTHER; setp.ne.u32 %p1, %r0, 0; @%p1 bra END;\n\
+        mul.wide.u32 %x5, %r1, 4; add.u64 %x6, %x0, %x5; st.global.u32 [%x6], %r1; membar.gl;\n\
+        atom.global.add.u32 %r4, [%x1+1020], 1; mov.u32 %r5, %nctaid.x; add.u32 %r5, %r5, 6; setp.ne.u32 %p2, %r4, %r5; @%p2 bra END;\n\
+        membar.gl; mov.u32 %r6, 0; mov.u32 %r7, 0;\n\
+        SUM: mul.wide.u32 %x7, %r6, 4; add.u64 %x8, %x0, %x7; ld.global.u32 %r8, [%x8]; add.u32 %r7, %r7, %r8;\n\
+        add.u32 %r6, %r6, 1; mov.u32 %r9, %nctaid.x; setp.lt.u32 %p3, %r6, %r9; @%p3 bra SUM; st.global.u32 [%x1+1016], %r7; bra END;\n\
+        OTHER: mad.lo.u32 %r10, %r1, 32, %r0; and.b32 %r10, %r10, 1023; setp.ne.u32 %p4, %r0, 32; @%p4 bra END;\n\
+        mul.wide.u32 %x9, %r1, 4; add.u64 %x10, %x1, %x9; st.global.u32 [%x10], %r10; END:";
+    let card = Card::open();
+    let kernel = card.kernel(&ptx("sm_80", body), "k").unwrap();
+    for _ in 0..200 {
+        let (out, given) = (card.allocate(1024).unwrap(), card.upload(&[7u32; 256]).unwrap());
+        let parameters = [out.to_le_bytes().to_vec(), given.to_le_bytes().to_vec()];
+        card.launch(kernel, [20, 1, 1], [64, 1, 1], 0, &parameters).unwrap();
+        card.synchronize().unwrap();
+        assert_eq!(card.download::<u32>(given + 1016, 1).unwrap(), [(0..20).sum::<u32>()]);
+        [out, given].into_iter().for_each(|address| card.free(address).unwrap());
+    }
+}
+
 #[test]
 fn out_of_bounds() {
     let words = ["out of bounds", "past the end of an allocation of 1024", "thread (0, 0, 0)", "st.global.u32"];
@@ -101,19 +125,39 @@ fn unwritten_shared_memory() {
 }
 
 #[test]
-fn a_race_between_warps() {
-    let body = "st.shared.u32 [%r2], %r0; xor.b32 %r2, %r2, 128; ld.shared.u32 %r4, [%r2]; st.global.u32 [%x3], %r4;";
-    let Some(told) = apart("a_race_between_warps", &[], || outcome(body, 1, 64).to_string()) else { return };
+fn a_race_of_a_read_after_a_write() {
+    let body = "st.shared.u32 [%r2], 0; xor.b32 %r4, %r2, 128; bar.sync 0;\n\
+        setp.lt.u32 %p0, %r0, 32; @%p0 st.shared.u32 [%r2], 5; @!%p0 ld.shared.u32 %r5, [%r4];";
+    let Some(told) = apart("a_race_of_a_read_after_a_write", &[], || outcome(body, 1, 64).to_string()) else { return };
     assert_eq!(told.printed, "719", "{}", told.explained);
-    // whichever warp comes first finds nothing, or finds what the other wrote
-    let found = told.explained.contains("no barrier stands between") || told.explained.contains("unwritten");
+    // whichever warp comes first
+    let found =
+        told.explained.contains("wrote it, and no barrier") || told.explained.contains("read it, and no barrier");
     assert!(found, "{}", told.explained);
 }
 
 #[test]
 fn a_race_of_a_write_after_a_read() {
-    let body = "st.shared.u32 [%r2], %r0; bar.sync 0; xor.b32 %r4, %r2, 128; ld.shared.u32 %r5, [%r4]; st.shared.u32 [%r2], %r5;";
+    // each reads its neighbour's and writes its own: the neighbour may not have read it yet
+    let body = "st.shared.u32 [%r2], %r0; bar.sync 0; xor.b32 %r4, %r2, 128; ld.shared.u32 %r5, [%r4];\n\
+        add.u32 %r5, %r5, 1000; bar.warp.sync 0xffffffff; st.shared.u32 [%r2], %r5;";
     caught("a_race_of_a_write_after_a_read", body, [1, 64], LAUNCH_FAILED, &["race", "no barrier stands between"]);
+}
+
+#[test]
+fn a_race_of_a_write_after_a_read_alone() {
+    // only one warp reads, and only the other writes; the reader comes first, for the writer waits for its flag
+    let body = "st.shared.u32 [%r2], %r0; bar.sync 0; setp.lt.u32 %p0, %r0, 32; @!%p0 bra WRITER;\n\
+        ld.shared.u32 %r5, [%r2+128]; st.volatile.shared.u32 [tile+512], %r5; bra END;\n\
+        WRITER: ld.volatile.global.u32 %r6, [%x1]; mov.u32 %r7, 0;\n\
+        SPIN: add.u32 %r7, %r7, 1; setp.lt.u32 %p1, %r7, 20000; @%p1 bra SPIN; st.shared.u32 [%r2], %r7; END:";
+    caught(
+        "a_race_of_a_write_after_a_read_alone",
+        body,
+        [1, 64],
+        LAUNCH_FAILED,
+        &["race: write", "read it, and no barrier"],
+    );
 }
 
 #[test]
@@ -126,6 +170,62 @@ fn a_missing_syncwarp() {
 fn a_race_between_blocks() {
     let body = "setp.eq.u32 %p0, %r1, 0; @%p0 st.global.u32 [%x3], 5; @!%p0 st.global.u32 [%x3], 6;";
     caught("a_race_between_blocks", body, [2, 32], LAUNCH_FAILED, &["race between blocks", "in this launch"]);
+}
+
+#[test]
+fn a_read_of_what_another_block_writes() {
+    let body = "setp.eq.u32 %p0, %r1, 0; @%p0 st.global.u32 [%x4], 5; @!%p0 ld.global.u32 %r4, [%x4]; @!%p0 st.global.u32 [%x3], %r4;";
+    caught(
+        "a_read_of_what_another_block_writes",
+        body,
+        [2, 32],
+        LAUNCH_FAILED,
+        &["race between blocks", "it in this launch"],
+    );
+}
+
+#[test]
+fn a_plain_write_of_what_other_blocks_count() {
+    let body = "setp.eq.u32 %p0, %r1, 0; @%p0 st.global.u32 [%x1], 0; atom.global.add.u32 %r4, [%x1], 1;";
+    let Some(told) = apart("a_plain_write_of_what_other_blocks_count", &[("CUDA_EMULATOR_SEED", "0")], || {
+        outcome(body, 2, 1).to_string()
+    }) else {
+        return;
+    };
+    assert_eq!(told.printed, "719", "{}", told.explained);
+}
+
+#[test]
+fn writes_to_constants() {
+    let text = |write: &str| {
+        format!(
+            ".version 7.8\n.target sm_80\n.address_size 64\n.const .u32 c = 7;\n.visible .entry k(.param .u64 out, .param .u64 in)\n\
+        {{ .reg .b64 %x; .reg .b32 %r; mov.u64 %x, c; {write} ret; }}\n"
+        )
+    };
+    for (seed, write) in [("1", "st.global.u32 [%x], 1;"), ("2", "atom.global.add.u32 %r, [%x], 1;")] {
+        let act = || {
+            let card = Card::open();
+            // in the other process the seed says which of the two it is
+            let write = if std::env::var("CUDA_EMULATOR_SEED").is_ok_and(|seed| seed == "2") {
+                "atom.global.add.u32 %r, [%x], 1;"
+            } else {
+                write
+            };
+            let kernel = card.kernel(&text(write), "k").unwrap();
+            card.launch(kernel, [1; 3], [1; 3], 0, &[vec![0; 8], vec![0; 8]]).unwrap();
+            card.synchronize().unwrap_err().to_string()
+        };
+        let Some(told) = apart("writes_to_constants", &[("CUDA_EMULATOR_SEED", seed)], act) else { return };
+        assert_eq!(told.printed, "700", "{}", told.explained);
+        assert!(told.explained.contains("in constant memory"), "{}", told.explained);
+    }
+}
+
+#[test]
+fn unwritten_local_memory() {
+    let body = ".local .align 16 .b8 stack[64]; st.local.u32 [stack], %r0; ld.local.u32 %r4, [stack+4]; st.global.u32 [%x3], %r4;";
+    caught("unwritten_local_memory", body, [1, 32], LAUNCH_FAILED, &["local memory", "nothing has written"]);
 }
 
 #[test]
@@ -188,7 +288,7 @@ fn shared_memory_over_the_limit() {
     let card = Card::open();
     let kernel = card.kernel(&ptx("sm_80", ""), "k").unwrap();
     let parameters = [vec![0; 8], vec![0; 8]];
-    assert_eq!(card.launch(kernel, [1; 3], [32, 1, 1], 49_153, &parameters), Err(1));
+    assert_eq!(card.launch(kernel, [1; 3], [32, 1, 1], 48_129, &parameters), Err(1));
     assert_eq!(card.launch(kernel, [1; 3], [32, 1, 1], 48_128, &parameters), Ok(()));
     assert_eq!(card.synchronize(), Ok(()));
 }

@@ -32,6 +32,8 @@ pub(super) struct Builder<'a> {
     pub(super) functions: Vec<Option<Callable>>,
     pub(super) local: u64,
     pub(super) shared: u64,
+    /// Where dynamic shared memory begins.
+    pub(super) dynamic: u64,
     pub(super) recursive: bool,
 }
 
@@ -199,6 +201,10 @@ impl Builder<'_> {
                     }
                 }
             }
+            Space::Local if self.recursive => {
+                // all calls of a function have their variables at one place, and a pointer to them could not tell which it means
+                Err(Fault::Unsupported("a .local variable in a function that can call itself".to_owned()))
+            }
             Space::Local | Space::Param => {
                 let (offset, size) = layout::place(&mut self.local, variable)?;
                 let base = if variable.space == Space::Param { CALL_PARAMETERS } else { 0 };
@@ -206,7 +212,7 @@ impl Builder<'_> {
                 self.names.declare(&variable.name, symbol)
             }
             Space::Shared => {
-                let end = self.shared.next_multiple_of(16);
+                let end = self.dynamic;
                 let dynamic = Symbol::Variable { space: Space::Shared, address: end, size: 0 };
                 self.names.declare(&variable.name, own.cloned().unwrap_or(dynamic))
             }

@@ -38,7 +38,7 @@ pub(super) fn decode(instruction: &Instruction, names: &mut Names) -> Result<Opt
 fn clock(instruction: &Instruction, names: &mut Names) -> Result<Option<Action>, Fault> {
     let Some(Operand::Name { name, .. }) = instruction.operands.get(1) else { return Ok(None) };
     let (ty, clock) = match name.as_str() {
-        "%clock" | "%clock_hi" => (Type::U32, Clock::Cycles),
+        "%clock" => (Type::U32, Clock::Cycles),
         "%clock64" => (Type::U64, Clock::Cycles),
         "%globaltimer" => (Type::U64, Clock::Nanoseconds),
         "%globaltimer_lo" => (Type::U32, Clock::Nanoseconds),

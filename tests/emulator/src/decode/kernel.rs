@@ -4,15 +4,22 @@ use std::collections::HashMap;
 
 use super::body::Builder;
 use super::names::{Names, Symbol};
-use super::{Error, layout};
+use super::{Error, Fault, layout};
 use crate::exec::op::{Action, Code, Op};
 use crate::parse::syntax::{Module, Space, Statement, Variable};
+
+/// The most static shared memory: a recorded H100 loads 49153 bytes, and no card has more than this.
+const LARGEST_SHARED: u64 = 227 << 10;
+/// The most local memory of a thread (CUDA C++ Programming Guide, "Technical Specifications per Compute Capability").
+const LARGEST_LOCAL: usize = 512 << 10;
 
 /// A decoded kernel and its sizes.
 pub(crate) struct Decoded {
     pub(crate) code: Code,
-    /// Bytes of shared memory that it declares; dynamic shared memory begins here.
+    /// Bytes of shared memory that it declares; dynamic shared memory comes behind.
     pub(crate) shared: u64,
+    /// Where dynamic shared memory begins.
+    pub(crate) dynamic: u64,
     /// Offset and size of each parameter, and the end of the last.
     pub(crate) parameters: Vec<(usize, usize)>,
     pub(crate) parameter_bytes: usize,
@@ -50,6 +57,7 @@ pub(crate) fn decode(
         functions: vec![None; module.functions.len()],
         local: 0,
         shared: 0,
+        dynamic: 0,
         recursive: false,
     };
     // Shared memory first: where the dynamic part begins must be known before its address is used.
@@ -68,7 +76,10 @@ pub(crate) fn decode(
             Ok(())
         })?;
     }
-    let dynamic = builder.shared.next_multiple_of(16);
+    let aligns = layout::shared(module, &reach).filter(|variable| layout::dynamic(variable));
+    let align = aligns.filter_map(|variable| layout::align(variable).ok()).fold(16, u64::max);
+    let dynamic = builder.shared.next_multiple_of(align);
+    builder.dynamic = dynamic;
     for variable in layout::shared(module, &reach).filter(|variable| layout::dynamic(variable)) {
         let symbol = Symbol::Variable { space: Space::Shared, address: dynamic, size: 0 };
         builder.names.declare(&variable.name, symbol).ok();
@@ -101,7 +112,11 @@ pub(crate) fn decode(
         global_granule: granules[0],
         shared_granule: granules[1],
     };
-    Ok(Decoded { code, shared, parameters, parameter_bytes })
+    if shared > LARGEST_SHARED || code.local > LARGEST_LOCAL {
+        let what = format!("{shared} bytes of shared and {} of local memory", code.local);
+        return Err(at(Fault::Unsupported(what)));
+    }
+    Ok(Decoded { code, shared, dynamic, parameters, parameter_bytes })
 }
 
 /// Shared variables that bodies declare.
@@ -120,6 +135,9 @@ fn own_shared(statements: &[Statement], found: &mut impl FnMut(&Variable) -> Res
 
 /// Functions that can be called again before they return; a call through a pointer may be to any.
 fn cyclic(module: &Module, reach: &layout::Reach) -> Vec<usize> {
+    if reach.functions.iter().any(|number| layout::calls_pointer(module, *number)) {
+        return reach.functions.iter().copied().collect();
+    }
     let reaches = |from: usize, to: usize| layout::reach_of_body(module, from).contains(&to);
     reach.functions.iter().copied().filter(|number| reaches(*number, *number)).collect()
 }

@@ -6,6 +6,9 @@ use super::Fault;
 use super::types::Type;
 use crate::parse::syntax::{Initial, Linkage, Module, Number, Operand, Space, Statement, Variable};
 
+/// More than any variable has.
+const LARGEST: u64 = 1 << 40;
+
 /// Bytes of a variable; 0 for one whose size the launch gives.
 pub(crate) fn size(variable: &Variable) -> Result<u64, Fault> {
     let element = element(variable)?.bytes() * variable.vector as u64;
@@ -14,12 +17,16 @@ pub(crate) fn size(variable: &Variable) -> Result<u64, Fault> {
         None if index == 0 => variable.initial.len() as u64,
         None => 0,
     });
-    Ok(element * sizes.product::<u64>())
+    let size = sizes.into_iter().try_fold(element, u64::checked_mul).filter(|size| *size <= LARGEST);
+    size.ok_or_else(|| Fault::Unsupported(format!("a variable of more than {LARGEST} bytes, {}", variable.name)))
 }
 
 /// The type of a variable's elements.
 pub(crate) fn element(variable: &Variable) -> Result<Type, Fault> {
-    Type::named(&variable.ty).ok_or_else(|| Fault::Unknown(format!(".{}", variable.ty)))
+    match Type::named(&variable.ty) {
+        Some(Type::B128) => Err(Fault::Unsupported(".b128".to_owned())),
+        ty => ty.ok_or_else(|| Fault::Unknown(format!(".{}", variable.ty))),
+    }
 }
 
 /// The alignment of a variable, by default that of its elements.
@@ -71,6 +78,22 @@ pub(crate) fn reach(module: &Module, kernel: usize) -> Reach {
         });
     }
     reach
+}
+
+/// Whether a function calls one that only a register names.
+pub(crate) fn calls_pointer(module: &Module, function: usize) -> bool {
+    fn any(module: &Module, statements: &[Statement]) -> bool {
+        let named = |operand: &Operand| match operand {
+            Operand::Name { name, .. } => module.functions.iter().any(|function| function.name == *name),
+            _ => false,
+        };
+        statements.iter().any(|statement| match statement {
+            Statement::Instruction(call) if call.name == "call" => !call.operands.iter().any(named),
+            Statement::Block(block) => any(module, block),
+            _ => false,
+        })
+    }
+    any(module, module.functions[function].body.as_deref().unwrap_or_default())
 }
 
 /// Functions that a function reaches, itself only where a call leads back to it.

@@ -123,10 +123,19 @@ fn checked(instruction: &Instruction, found: &Modifiers, operands: usize) -> Res
     }
 }
 
+/// The type of what is moved; there are no registers of 128 bits here.
+fn ordinary(instruction: &Instruction, found: &Modifiers) -> Result<Type, Fault> {
+    match found.ty {
+        Some(Type::B128) => Err(Fault::Unsupported(written(instruction))),
+        Some(ty) if ty != Type::Pred => Ok(ty),
+        _ => Err(Fault::Unknown(written(instruction))),
+    }
+}
+
 fn load(instruction: &Instruction, names: &mut Names) -> Result<Action, Fault> {
     let found = modifiers(instruction);
     checked(instruction, &found, 2)?;
-    let ty = found.ty.ok_or_else(|| Fault::Unknown(written(instruction)))?;
+    let ty = ordinary(instruction, &found)?;
     let elements = names.elements(operand(instruction, 0)?)?;
     if elements.len() != found.vector || ty.bytes() as usize * found.vector > 16 {
         return Err(Fault::Arguments(written(instruction)));
@@ -141,7 +150,7 @@ fn load(instruction: &Instruction, names: &mut Names) -> Result<Action, Fault> {
 fn store(instruction: &Instruction, names: &mut Names) -> Result<Action, Fault> {
     let found = modifiers(instruction);
     checked(instruction, &found, 2)?;
-    let ty = found.ty.ok_or_else(|| Fault::Unknown(written(instruction)))?;
+    let ty = ordinary(instruction, &found)?;
     let elements = names.elements(operand(instruction, 1)?)?;
     if elements.len() != found.vector || ty.bytes() as usize * found.vector > 16 {
         return Err(Fault::Arguments(written(instruction)));

@@ -20,23 +20,27 @@ pub struct Block {
 /// The longest turn of a warp, in instructions, where turns are drawn.
 const TURN: u64 = 128;
 
+/// And where they are not.
+const LONG_TURN: u64 = 4096;
+
 impl Block {
     /// The block of this number, with room for its counts.
     pub fn new(grid: &Grid<'_>, number: u64, counts: Vec<Count>) -> Self {
         let warps = grid.threads().div_ceil(LANES);
+        let worker = Worker::new(grid.launch, number);
         let team = Team {
             number,
-            worker: Worker::new(grid.launch, number),
+            worker,
             shared: Shared::new(grid.shared[0] + grid.shared[1], warps, grid.code.shared_granule, grid.checks),
             clocks: Clocks::new(warps),
             barriers: Barriers::default(),
-            order: Order::default(),
+            order: Order::new(grid.grid.iter().map(|size| u64::from(*size)).product(), worker.block(), warps),
             counts,
             unique: [0; 2],
             infinite: None,
             live: grid.threads() as u32,
         };
-        let lots = (grid.seed ^ number.wrapping_mul(0xD134_2543_DE82_EF95)) | 1;
+        let lots = if grid.seed == 0 { 0 } else { (grid.seed ^ number.wrapping_mul(0xD134_2543_DE82_EF95)) | 1 };
         Self { warps: (0..warps).map(|warp| Warp::new(grid, number, warp)).collect(), team, lots }
     }
 
@@ -51,11 +55,16 @@ impl Block {
             if ready.is_empty() {
                 return if self.team.live == 0 { Ok(true) } else { Err(self.deadlock(grid)) };
             }
-            self.lots ^= self.lots << 13;
-            self.lots ^= self.lots >> 7;
-            self.lots ^= self.lots << 17;
+            if grid.seed == 0 {
+                self.lots += 1;
+            } else {
+                self.lots ^= self.lots << 13;
+                self.lots ^= self.lots >> 7;
+                self.lots ^= self.lots << 17;
+            }
             let (place, turn) = match grid.seed {
-                0 => (0, u64::MAX),
+                // in rotation, for one warp may wait for another
+                0 => ((self.lots as usize) % ready.len(), LONG_TURN),
                 _ => ((self.lots >> 33) as usize % ready.len(), 1 + (self.lots >> 16) % TURN),
             };
             let turn = turn.min(budget - used);
@@ -66,6 +75,7 @@ impl Block {
             let complete: Vec<usize> = self.team.barriers.complete(self.team.live).collect();
             for &id in &complete {
                 let barrier = self.team.barriers.take(id);
+                self.team.order.join();
                 self.warps.iter_mut().for_each(|warp| warp.release(grid, &mut self.team, id, &barrier));
             }
             if !complete.is_empty() {

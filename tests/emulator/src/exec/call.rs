@@ -16,10 +16,23 @@ enum Moved {
 }
 
 /// What a recursive function held before it was called again.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Kept {
     registers: Vec<(Slot, [u64; LANES])>,
     local: Vec<(usize, Bytes)>,
+}
+
+impl Kept {
+    /// Takes the lanes of a mask from another.
+    pub(super) fn merge(&mut self, other: &Self, mask: Mask) {
+        for lane in lanes(mask) {
+            self.registers.iter_mut().zip(&other.registers).for_each(|((_, own), (_, other))| own[lane] = other[lane]);
+            self.local
+                .iter_mut()
+                .zip(&other.local)
+                .for_each(|((_, own), (_, other))| own[lane].clone_from(&other[lane]));
+        }
+    }
 }
 
 impl Warp {

@@ -1,5 +1,5 @@
 //! Which blocks' writes a block may rely on: those that were released to it, by a fence and an atomic of theirs and an atomic and a fence of
-//! its own, as the memory model has it. At the grain of blocks: a block's barrier carries what one of its threads has acquired to all.
+//! its own, as the memory model has it. At the grain of blocks: what one thread of a block has acquired counts for all, and for good.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -38,43 +38,67 @@ impl Set {
 }
 
 /// What one block has acquired and can release.
-#[derive(Default)]
 pub struct Order {
+    blocks: u64,
+    own: u32,
     known: Set,
     /// Seen through an atomic or a volatile read, but no fence stands behind it yet.
     seen: Set,
-    /// Whether it wrote since its last fence.
-    dirty: bool,
+    /// Warps that wrote, or waited at a barrier with one that did, since their last fence.
+    dirty: Vec<bool>,
 }
 
 impl Order {
-    /// It has written global memory.
-    pub fn wrote(&mut self) {
-        self.dirty = true;
+    /// Of a block of so many warps, one of so many.
+    pub fn new(blocks: u64, own: u32, warps: usize) -> Self {
+        Self { blocks, own, known: Set::default(), seen: Set::default(), dirty: vec![false; warps] }
     }
 
-    /// A fence of the device's scope.
-    pub fn fence(&mut self) {
-        self.dirty = false;
+    /// A warp has written global memory.
+    #[inline(always)]
+    pub fn wrote(&mut self, warp: usize) {
+        self.dirty[warp] = true;
+    }
+
+    /// A barrier of the block: a fence behind it is one for the writes of all who came.
+    pub fn join(&mut self) {
+        let dirty = self.dirty.contains(&true);
+        self.dirty.fill(dirty);
+    }
+
+    /// A warp's fence of the device's scope.
+    pub fn fence(&mut self, warp: usize) {
+        self.dirty[warp] = false;
         let seen = std::mem::take(&mut self.seen);
         self.known.join(&seen);
     }
 
-    /// An atomic, or a strong load or store, at an address.
-    pub fn touch(&mut self, own: u32, address: u64, released: &Released, [releases, acquires]: [Option<bool>; 2]) {
-        let mut all = released.by_address.lock().unwrap_or_else(PoisonError::into_inner);
-        let entry = all.entry(address).or_default();
-        if let Some(acquires) = acquires {
-            if acquires { self.known.join(entry) } else { self.seen.join(entry) }
-        }
-        if releases.is_some_and(|releases| releases || !self.dirty) {
+    /// A warp is about to store, or to do an atomic, at an address; with `.release` or behind a fence others may rely on what it did before.
+    pub fn release(&mut self, warp: usize, address: u64, released: &Released, releases: bool) {
+        if releases || !self.dirty[warp] {
+            let mut all = released.by_address.lock().unwrap_or_else(PoisonError::into_inner);
+            let entry = all.entry(address).or_default();
             entry.join(&self.known);
-            entry.add(own);
+            entry.add(self.own);
         }
     }
 
-    /// Whether another block's accesses are ordered before this one's; of several blocks nothing is known.
+    /// A load or an atomic at an address is done; with `.acquire`, or once a fence follows, what was released there can be relied on.
+    pub fn acquire(&mut self, address: u64, released: &Released, acquires: bool) {
+        let all = released.by_address.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(entry) = all.get(&address) {
+            if acquires { self.known.join(entry) } else { self.seen.join(entry) }
+        }
+    }
+
+    /// Whether another block's accesses are ordered before this one's; for None, those of all others.
     pub fn knows(&self, block: Option<u32>) -> bool {
-        block.is_some_and(|block| self.known.has(block))
+        match block {
+            Some(block) => self.known.has(block),
+            None => {
+                let known: u32 = self.known.bits.iter().map(|word| word.count_ones()).sum();
+                u64::from(known - u32::from(self.known.has(self.own))) + 1 >= self.blocks
+            }
+        }
     }
 }

@@ -4,10 +4,13 @@
 use super::access::Accessor;
 use super::call::Kept;
 use super::copies::Copies;
-use super::grid::{Fault, Grid, LAUNCH_FAILED, Team};
+use super::grid::{Fault, Grid, ILLEGAL_ADDRESS, LAUNCH_FAILED, Team};
 use super::local::{Local, lanes};
 use super::op::{Action, Clock, Op};
 use super::registers::{LANES, Mask, Registers, Slot};
+
+/// Calls in each other that a thread's stack has room for.
+const DEEPEST: usize = 2048;
 
 /// The warp of 32 threads.
 pub struct Warp {
@@ -41,7 +44,7 @@ pub struct Fragment {
 }
 
 /// A call that has not returned.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Frame {
     /// The instruction that called.
     pub call: usize,
@@ -49,6 +52,22 @@ pub struct Frame {
     pub function: usize,
     /// What must be as it was when it returns.
     pub kept: Option<Box<Kept>>,
+}
+
+/// Lanes are in the same call whatever each of them has to restore.
+impl PartialEq for Frame {
+    fn eq(&self, other: &Self) -> bool {
+        (self.call, self.function) == (other.call, other.function)
+    }
+}
+
+impl Frame {
+    /// Lanes of another fragment come to this one.
+    fn merge(&mut self, other: &Self, mask: Mask) {
+        if let (Some(kept), Some(other)) = (&mut self.kept, &other.kept) {
+            kept.merge(other, mask);
+        }
+    }
 }
 
 /// What a fragment waits for.
@@ -149,6 +168,9 @@ impl Warp {
             match found {
                 Some(other) => {
                     let other = self.fragments.swap_remove(other);
+                    for (frame, from) in self.fragments[index].stack.iter_mut().zip(&other.stack) {
+                        frame.merge(from, other.mask);
+                    }
                     self.fragments[index].mask |= other.mask;
                     self.fragments[index].wait = Wait::Nothing;
                 }
@@ -232,7 +254,7 @@ impl Warp {
             }
             Action::Fence(device) => {
                 if *device {
-                    team.order.fence();
+                    team.order.fence(self.number);
                 }
             }
             Action::Clock(into, clock) => {
@@ -261,6 +283,10 @@ impl Warp {
                 return Ok(false);
             }
             Action::Call(call) => {
+                if self.fragments[index].stack.len() >= DEEPEST {
+                    let text = format!("stack overflow: more than {DEEPEST} calls in each other");
+                    return Err(self.fault(pc, mask, ILLEGAL_ADDRESS, text));
+                }
                 let (going, entry, frame) = self.enter(grid, pc, call, mask)?;
                 self.skip(index, mask);
                 let called = self.part(index, going);

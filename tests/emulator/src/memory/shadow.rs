@@ -175,7 +175,8 @@ impl Shadow {
         Ok(())
     }
 
-    /// Notes a read of whole granules; `constant` for one through the path that no write of the launch reaches, the own block's neither.
+    /// Notes a read of whole granules; `constant` for one through the path that no write of the launch reaches, the own block's neither;
+    /// `strong` for one that may race with its like, and so is not noted.
     ///
     /// # Errors
     /// As for a write.
@@ -186,7 +187,7 @@ impl Shadow {
         offset: usize,
         size: usize,
         granule: usize,
-        constant: bool,
+        [constant, strong]: [bool; 2],
         excused: impl Fn(Option<u32>) -> bool,
     ) -> Result<(), Conflict> {
         let (first, count) = (offset / granule, size.div_ceil(granule));
@@ -200,7 +201,7 @@ impl Shadow {
                 return Err(Conflict::Written(old & SEVERAL));
             }
             let old = reader.load(Relaxed);
-            if old != worker.0 {
+            if old != worker.0 && !strong {
                 let shared = Worker::launch(old) == Worker::launch(worker.0);
                 reader.store(if shared { worker.0 | SEVERAL } else { worker.0 }, Relaxed);
             }

@@ -65,7 +65,7 @@ impl Parser {
 
     /// `a ? b : c`
     fn choice(&mut self) -> Result<Value, Error> {
-        let condition = self.binary(0)?;
+        let condition = self.nested(|parser| parser.binary(0))?;
         if !self.take_sign("?") {
             return Ok(condition);
         }
@@ -92,7 +92,7 @@ impl Parser {
     fn unary(&mut self) -> Result<Value, Error> {
         for sign in ["-", "+", "~", "!"] {
             if self.take_sign(sign) {
-                let Value { bits, unsigned } = self.unary()?;
+                let Value { bits, unsigned } = self.nested(Self::unary)?;
                 return Ok(match sign {
                     "-" => Value { bits: bits.wrapping_neg(), unsigned },
                     "~" => Value { bits: !bits, unsigned },
@@ -106,7 +106,7 @@ impl Parser {
             for (name, unsigned) in [("s64", false), ("u64", true)] {
                 if self.take_dot(name) {
                     self.sign(")")?;
-                    return Ok(Value { unsigned, ..self.unary()? });
+                    return Ok(Value { unsigned, ..self.nested(Self::unary)? });
                 }
             }
             let value = self.choice()?;

@@ -115,7 +115,7 @@ impl Parser {
 
     fn initial(&mut self) -> Result<Initial, Error> {
         if self.take_sign("{") {
-            return Ok(Initial::List(self.list("}", Self::initial)?));
+            return Ok(Initial::List(self.nested(|parser| parser.list("}", Self::initial))?));
         }
         let Some(Kind::Word(name)) = self.peek(0).cloned().filter(|kind| *kind != Kind::Word("WARP_SZ".to_owned()))
         else {

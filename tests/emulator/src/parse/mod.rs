@@ -44,14 +44,19 @@ pub enum Fault {
 /// # Errors
 /// The first thing that is no PTX, with its line.
 pub fn parse(text: &str) -> Result<Module, Error> {
-    Parser { tokens: lexer::words(text)?, next: 0 }.module()
+    Parser { tokens: lexer::words(text)?, next: 0, depth: 0 }.module()
 }
 
 /// Where reading has come to.
 struct Parser {
     tokens: Vec<Token>,
     next: usize,
+    /// Of scopes, parentheses and lists that are open.
+    depth: usize,
 }
+
+/// Nothing that a compiler emits is nested so deep.
+const DEEPEST: usize = 200;
 
 impl Parser {
     /// The word so many after the next.
@@ -82,6 +87,20 @@ impl Parser {
 
     fn at_sign(&self, sign: &str) -> bool {
         matches!(self.peek(0), Some(Kind::Sign(next)) if *next == sign)
+    }
+
+    /// Reads what may have its like inside.
+    fn nested<T>(&mut self, read: impl FnOnce(&mut Self) -> Result<T, Error>) -> Result<T, Error> {
+        if self.depth == DEEPEST {
+            return Err(Error {
+                line: self.line(),
+                fault: Fault::Unexpected(format!("nesting deeper than {DEEPEST}")),
+            });
+        }
+        self.depth += 1;
+        let found = read(self);
+        self.depth -= 1;
+        found
     }
 
     /// Takes this sign if it comes next.

@@ -13,7 +13,7 @@ impl Parser {
         let mut statements = Vec::new();
         while !self.take_sign("}") {
             if self.take_sign("{") {
-                let block = self.block()?;
+                let block = self.nested(Self::block)?;
                 statements.push(Statement::Block(block));
             } else if !self.take_sign(";") {
                 self.statement(&mut statements)?;

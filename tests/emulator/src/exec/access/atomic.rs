@@ -2,10 +2,11 @@
 
 use super::{Accessor, Manner};
 use crate::count::Access;
-use crate::exec::grid::{Fault, Team};
+use crate::exec::grid::{Fault, ILLEGAL_ADDRESS, Team};
 use crate::exec::local::lanes;
 use crate::exec::op::Atomic;
 use crate::exec::registers::{LANES, Mask};
+use crate::memory::Kind;
 use crate::parse::syntax::Space;
 
 impl Accessor<'_, '_> {
@@ -79,16 +80,21 @@ impl Accessor<'_, '_> {
             if grid.checks {
                 let manner = Manner { strong: true, ..Manner::default() };
                 self.check_load(allocation, lane, offset, size, manner)?;
+                if allocation.kind == Kind::Constant {
+                    let text = format!("atomic on {size} bytes at {address:#x}, in constant memory");
+                    return Err(self.fault(lane, ILLEGAL_ADDRESS, text));
+                }
                 if grid.orders {
-                    let own = self.team.worker.block();
-                    let both = [Some(atomic.release), Some(atomic.acquire)];
-                    self.team.order.touch(own, address, &grid.released, both);
+                    self.team.order.release(self.warp.number, address, &grid.released, atomic.release);
                 }
             }
             self.team.unique[0] += u64::from(allocation.shadow.first_read(grid.launch, offset));
             self.team.unique[1] += u64::from(allocation.shadow.first_written(grid.launch, offset));
             old[lane] =
                 allocation.bytes.update(offset, size, |old| (atomic.global)(old, operands[lane], seconds[lane]));
+            if grid.checks && grid.orders {
+                self.team.order.acquire(address, &grid.released, atomic.acquire);
+            }
         }
         Ok(())
     }

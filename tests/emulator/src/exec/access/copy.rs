@@ -34,9 +34,9 @@ impl Accessor<'_, '_> {
         for lane in lanes(mask & !ignored & !full) {
             // fewer bytes than are written: one by one, for nothing says that they are a power of two
             for byte in 0..read[lane] as usize {
-                let at = from.map(|address| address + byte as u64);
+                let at = from.map(|address| address.wrapping_add(byte as u64));
                 let mut one = [0; LANES];
-                self.load_global(&at, 1 << lane, 1, Manner { strong: true, ..Manner::default() }, &mut one)?;
+                self.load_global(&at, 1 << lane, 1, Manner::default(), &mut one)?;
                 values[lane] |= one[lane] << (8 * byte);
             }
         }

@@ -70,6 +70,9 @@ impl Accessor<'_, '_> {
                 self.team.unique[0] += u64::from(allocation.shadow.first_read(grid.launch, offset));
             }
             values[lane] = allocation.bytes.load(offset, size);
+            if manner.strong && grid.orders && grid.checks {
+                self.team.order.acquire(address, &grid.released, manner.acquire);
+            }
         }
         Ok(())
     }
@@ -91,12 +94,9 @@ impl Accessor<'_, '_> {
             );
             return Err(self.fault(lane, LAUNCH_FAILED, text));
         }
-        if manner.strong {
-            if self.grid.orders {
-                let own = self.team.worker.block();
-                self.team.order.touch(own, address, &self.grid.released, [None, Some(manner.acquire)]);
-            }
-            return Ok(());
+        if manner.constants && allocation.kind != Kind::Constant {
+            let text = format!("read of {size} bytes at {address:#x}, which is no constant memory, as a constant");
+            return Err(self.fault(lane, ILLEGAL_ADDRESS, text));
         }
         let order = &self.team.order;
         let noted = allocation.shadow.read(
@@ -104,7 +104,7 @@ impl Accessor<'_, '_> {
             offset,
             size,
             self.grid.code.global_granule,
-            manner.constant,
+            [manner.constant, manner.strong],
             |block| order.knows(block),
         );
         noted.map_err(|why| self.conflicting(lane, "read", address, size, why))
@@ -155,12 +155,11 @@ impl Accessor<'_, '_> {
         }
         if manner.strong {
             if self.grid.orders {
-                let own = self.team.worker.block();
-                self.team.order.touch(own, address, &self.grid.released, [Some(manner.release), None]);
+                self.team.order.release(self.warp.number, address, &self.grid.released, manner.release);
             }
             return Ok(());
         }
-        self.team.order.wrote();
+        self.team.order.wrote(self.warp.number);
         let order = &self.team.order;
         let granule = self.grid.code.global_granule;
         let noted = allocation.shadow.write(self.team.worker, offset, size, granule, |block| order.knows(block));

@@ -26,7 +26,7 @@ impl Accessor<'_, '_> {
         }
         for lane in lanes(mask) {
             let at = addresses[lane] as usize;
-            let Some(bytes) = self.grid.parameters.get(at..at + size) else {
+            let Some(bytes) = self.grid.parameters.get(at..at.saturating_add(size)) else {
                 let text = format!("{size} bytes at {at} of {} bytes of parameters", self.grid.parameters.len());
                 return Err(self.fault(lane, ILLEGAL_ADDRESS, text));
             };

@@ -32,7 +32,10 @@ pub(in crate::exec) struct Accessor<'a, 'g> {
 /// What an access is besides its direction.
 #[derive(Clone, Copy, Default)]
 struct Manner {
+    /// By the path that nothing written in the launch reaches.
     constant: bool,
+    /// From constant memory.
+    constants: bool,
     strong: bool,
     acquire: bool,
     release: bool,
@@ -49,7 +52,9 @@ impl Accessor<'_, '_> {
 
     fn addresses(&self, address: &Address) -> [u64; LANES] {
         let base: [u64; LANES] = self.warp.registers.read(address.base);
-        base.map(|base| base.wrapping_add_signed(address.offset))
+        let moved = base.map(|base| base.wrapping_add_signed(address.offset));
+        // a sum with a register of 32 bits has 32 bits
+        if matches!(address.base, Slot::Word(_)) { moved.map(|address| address & 0xFFFF_FFFF) } else { moved }
     }
 
     /// Lanes by the space that their addresses are in; what is left is global.
@@ -92,7 +97,14 @@ impl Accessor<'_, '_> {
         if load.address.space == Some(Space::Param) {
             self.parameters(&addresses, mask, size, &mut values)?;
         } else {
-            let manner = Manner { constant: load.constant, strong: load.strong, acquire: load.acquire, release: false };
+            let constants = load.address.space == Some(Space::Const);
+            let manner = Manner {
+                constant: load.constant,
+                constants,
+                strong: load.strong,
+                acquire: load.acquire,
+                release: false,
+            };
             for (space, mask) in self.spaces(&load.address, mask, &mut addresses) {
                 if mask != 0 {
                     self.aligned(&addresses, mask, size)?;
@@ -133,7 +145,7 @@ impl Accessor<'_, '_> {
             addresses = addresses.map(|address| address.wrapping_sub(CALL_PARAMETERS));
             return self.store_local(&addresses, mask, size, &values);
         }
-        let manner = Manner { constant: false, strong: store.strong, acquire: false, release: store.release };
+        let manner = Manner { strong: store.strong, release: store.release, ..Manner::default() };
         for (space, mask) in self.spaces(&store.address, mask, &mut addresses) {
             if mask != 0 {
                 self.aligned(&addresses, mask, size)?;
