@@ -321,6 +321,33 @@ fn a_target_that_the_device_has_not() {
 }
 
 #[test]
+fn what_nothing_has_room_for_is_refused_and_the_process_lives() {
+    let card = Card::open();
+    let with = |before: &str, body: &str| {
+        let head = ".version 7.8\n.target sm_80\n.address_size 64\n";
+        format!("{head}{before}\n.visible .entry k() {{ .reg .b64 %x<4>; .reg .b32 %r<4>;\n{body}\nret; }}\n")
+    };
+    let deep = format!("mov.u32 %r0, {}1{};", "(".repeat(100_000), ")".repeat(100_000));
+    let open = "{ ".repeat(100_000);
+    let refused = [
+        with("", &deep),
+        with("", &open),
+        with(".global .b128 g;", ""),
+        with("", "ld.global.b128 %x0, [%x1];"),
+        with(".global .b8 g[4294967296][4294967296];", ""),
+        with("", ".shared .b8 s[10000000000000]; mov.u32 %r0, s;"),
+        with("", ".local .b8 s[10000000000000]; mov.u32 %r0, s;"),
+        with(".global .u32 g; .global .u32 g;", ""),
+        with("", "L: mov.u32 %r0, 1; L: mov.u32 %r1, 1;"),
+        with("", "bra NOWHERE;"),
+    ];
+    for text in refused {
+        assert_eq!(card.kernel(&text, "k").err(), Some(218), "{}", &text[..text.len().min(200)]);
+    }
+    assert!(card.kernel(&with("", ""), "k").is_ok());
+}
+
+#[test]
 fn a_leak_at_the_end_of_the_context() {
     let act = || {
         let card = Card::open();
