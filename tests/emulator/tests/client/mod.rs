@@ -198,3 +198,16 @@ pub fn apart(test: &str, environment: &[(&str, &str)], act: impl FnOnce() -> Str
     let end = printed.rfind(">>").unwrap();
     Some(Told { printed: printed[begin + 2..end].to_owned(), explained })
 }
+
+/// A kernel whose registers are declared: out in %x0, in in %x1, the thread in %r0, the block in %r1.
+pub fn ptx(target: &str, body: &str) -> String {
+    let version = if target == "sm_75" { "6.5" } else { "7.8" };
+    format!(
+        ".version {version}\n.target {target}\n.address_size 64\n.visible .entry k(.param .u64 out, .param .u64 in)\n{{\n\
+        .reg .pred %p<8>; .reg .b32 %r<16>; .reg .b64 %x<16>; .reg .f32 %f<8>;\n\
+        .shared .align 16 .b8 tile[1024];\n\
+        ld.param.u64 %x0, [out]; ld.param.u64 %x1, [in]; mov.u32 %r0, %tid.x; mov.u32 %r1, %ctaid.x;\n\
+        mul.wide.u32 %x2, %r0, 4; add.u64 %x3, %x0, %x2; add.u64 %x4, %x1, %x2;\n\
+        mov.u32 %r2, tile; shl.b32 %r3, %r0, 2; add.u32 %r2, %r2, %r3;\n{body}\nret;\n}}\n"
+    )
+}
