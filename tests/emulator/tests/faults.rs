@@ -124,27 +124,21 @@ fn a_race_of_a_read_after_a_write() {
 }
 
 #[test]
-fn a_race_of_a_write_after_a_read() {
+fn a_race_of_an_exchange_in_place() {
     // each reads its neighbour's and writes its own: the neighbour may not have read it yet
     let body = "st.shared.u32 [%r2], %r0; bar.sync 0; xor.b32 %r4, %r2, 128; ld.shared.u32 %r5, [%r4];\n\
         add.u32 %r5, %r5, 1000; bar.warp.sync 0xffffffff; st.shared.u32 [%r2], %r5;";
-    caught("a_race_of_a_write_after_a_read", body, [1, 64], LAUNCH_FAILED, &["race", "no barrier stands between"]);
+    caught("a_race_of_an_exchange_in_place", body, [1, 64], LAUNCH_FAILED, &["race", "no barrier stands between"]);
 }
 
 #[test]
-fn a_race_of_a_write_after_a_read_alone() {
+fn a_race_of_a_write_after_a_read() {
     // only one warp reads, and only the other writes; the reader comes first, for the writer waits for its flag
     let body = "st.shared.u32 [%r2], %r0; bar.sync 0; setp.lt.u32 %p0, %r0, 32; @!%p0 bra WRITER;\n\
         ld.shared.u32 %r5, [%r2+128]; st.volatile.shared.u32 [tile+512], %r5; bra END;\n\
         WRITER: ld.volatile.global.u32 %r6, [%x1]; mov.u32 %r7, 0;\n\
         SPIN: add.u32 %r7, %r7, 1; setp.lt.u32 %p1, %r7, 20000; @%p1 bra SPIN; st.shared.u32 [%r2], %r7; END:";
-    caught(
-        "a_race_of_a_write_after_a_read_alone",
-        body,
-        [1, 64],
-        LAUNCH_FAILED,
-        &["race: write", "read it, and no barrier"],
-    );
+    caught("a_race_of_a_write_after_a_read", body, [1, 64], LAUNCH_FAILED, &["race: write", "read it, and no barrier"]);
 }
 
 #[test]
