@@ -10,11 +10,12 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use clap::Parser;
-use convnext_server::engine::{Engine, Input, Options, cpu::Cpu};
+use convnext_server::engine::{Batch, DeviceId, Engine, Image, Options, PixelFormat, Precision, cpu::Cpu};
 use convnext_server::model::Spec;
 use convnext_server::program::{InputSpec, Op, Program, RandomWeights};
 
 const SIDE: usize = 224;
+const GREY: &[u8] = &[128; SIDE * SIDE * 3];
 
 #[derive(Parser)]
 struct Args {
@@ -37,18 +38,15 @@ fn main() {
     let args = Args::parse();
     let program = Spec::published(&args.model).unwrap().program(InputSpec::imagenet(SIDE)).unwrap();
     let shapes = shapes(&program, args.batch);
-    let options = Options { max_batch: args.batch, threads: 1, profile: true };
-    let mut engine = Cpu::default().compile(&program, &RandomWeights::new(&program, 0), &options).unwrap();
-    let slots: Vec<usize> = (0..args.batch).collect();
-    for slot in &slots {
-        engine.stage(*slot, Input::Rgb8(&vec![128; SIDE * SIDE * 3])).unwrap();
-    }
+    let options = Options { precision: Precision::F32, max_batch: args.batch, threads: 1, profile: true };
+    let loaded = Cpu::default().load(DeviceId(0), &program, &RandomWeights::new(&program, 0), &options).unwrap();
+    let mut engine = loaded.instantiate().unwrap();
+    let batch = || -> Batch { (0..args.batch).map(|_| Image::new(PixelFormat::Rgb8, GREY)).collect() };
     let mut speeds: BTreeMap<Shape, Vec<[f64; 2]>> = BTreeMap::new();
     for round in 0..=args.rounds {
         let before = engine.profile();
         for _ in 0..3 {
-            engine.launch(&slots).unwrap();
-            engine.finish().unwrap();
+            engine.run(batch()).unwrap();
         }
         // time and operations of all layers of a shape
         let mut ours: BTreeMap<Shape, (f64, f64)> = BTreeMap::new();

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use clap::Parser;
 use convnext_server::checkpoint::Checkpoint;
-use convnext_server::engine::{Engine, Executable, Input, Options, cpu::Cpu};
+use convnext_server::engine::{Batch, DeviceId, Engine, Executable, Image, Options, PixelFormat, Precision, cpu::Cpu};
 use convnext_server::http;
 use convnext_server::model::Spec;
 use convnext_server::pixels::{CropRounding, Filter, Fit, Transform};
@@ -29,6 +29,7 @@ use tokio::runtime::Runtime;
 /// A photo of the astronaut Eileen Collins (NASA, public domain) as `tests/images/astronaut.png`, cropped, quality 90.
 const JPEG: &[u8] = include_bytes!("500x375.jpg");
 const SIDE: usize = 224;
+const GREY: &[u8] = &[128; SIDE * SIDE * 3];
 
 #[derive(Parser)]
 struct Args {
@@ -102,22 +103,18 @@ fn threads() -> usize {
 
 /// A model on an engine of its own.
 fn executable(program: &Program, max_batch: usize) -> Box<dyn Executable> {
-    let options = Options { max_batch, threads: threads(), profile: false };
-    let mut executable = Cpu::default().compile(program, &RandomWeights::new(program, 0), &options).unwrap();
-    for slot in 0..options.max_batch {
-        executable.stage(slot, Input::Rgb8(&vec![128; SIDE * SIDE * 3])).unwrap();
-    }
-    executable
+    let options = Options { precision: Precision::F32, max_batch, threads: threads(), profile: false };
+    let loaded = Cpu::default().load(DeviceId(0), program, &RandomWeights::new(program, 0), &options).unwrap();
+    loaded.instantiate().unwrap()
 }
 
 /// Images a second of a batch again and again, and the median time of a run in ms.
 fn alone(executable: &mut dyn Executable, batch: usize, turn: Duration) -> (f64, f64) {
-    let slots: Vec<usize> = (0..batch).collect();
+    let images = || -> Batch { (0..batch).map(|_| Image::new(PixelFormat::Rgb8, GREY)).collect() };
     let (began, mut times) = (Instant::now(), Vec::new());
     while began.elapsed() < turn {
         let run = Instant::now();
-        executable.launch(&slots).unwrap();
-        executable.finish().unwrap();
+        executable.run(images()).unwrap();
         times.push(run.elapsed());
     }
     let (runs, median) = rates(&times, began.elapsed());

@@ -7,7 +7,7 @@ mod checkpoint_made;
 
 use checkpoint_made::{Made, assert_says};
 use convnext_server::checkpoint::{self, Checkpoint};
-use convnext_server::engine::{Engine as _, Input, Options, cpu::Cpu};
+use convnext_server::engine::{Batch, DeviceId, Engine as _, Image, Options, PixelFormat, Precision, cpu::Cpu};
 use convnext_server::pixels::Fit;
 use convnext_server::program::{Op, Program};
 use proptest::prelude::*;
@@ -343,10 +343,11 @@ proptest! {
             Ok(checkpoint) => {
                 let input = checkpoint.program.input;
                 if input.height * input.width <= 64 * 64 {
-                    let options = Options { max_batch: 1, threads: 1, profile: false };
-                    let mut executable = Cpu::default().compile(&checkpoint.program, &*checkpoint.weights, &options).unwrap();
-                    executable.stage(0, Input::Rgb8(&vec![9; input.height * input.width * 3])).unwrap();
-                    executable.launch(&[0]).unwrap();
+                    let options = Options { precision: Precision::F32, max_batch: 1, threads: 1, profile: false };
+                    let (program, weights) = (&checkpoint.program, &*checkpoint.weights);
+                    let loaded = Cpu::default().load(DeviceId(0), program, weights, &options).unwrap();
+                    let image = Image::new(PixelFormat::Rgb8, vec![9; input.height * input.width * 3]);
+                    loaded.instantiate().unwrap().run(Batch::new(vec![image])).unwrap();
                 }
             }
             Err(error) => {

@@ -12,7 +12,7 @@ use std::thread;
 
 use convnext_server::checkpoint;
 use convnext_server::engine::cpu::Cpu;
-use convnext_server::engine::{Engine as _, Input, Options};
+use convnext_server::engine::{DeviceId, Engine, Image, Options, PixelFormat, Precision};
 use convnext_server::pixels::{self, Pixels, Transform};
 use image::{ExtendedColorType, ImageEncoder as _, codecs::png::PngEncoder};
 use provisioned::provisioned;
@@ -43,19 +43,16 @@ fn the_demo_models_accuracy_on_fashion_mnist_is_their_cards() {
 fn hits(name: &str, images: &[u8], labels: &[u8]) -> usize {
     let demo = checkpoint::demo(name).unwrap();
     let threads = thread::available_parallelism().unwrap().get();
-    let options = Options { max_batch: BATCH, threads, profile: false };
-    let mut executable = Cpu::default().compile(&demo.program, &*demo.weights, &options).unwrap();
+    let options = Options { precision: Precision::F32, max_batch: BATCH, threads, profile: false };
+    let loaded = Cpu::default().load(DeviceId(0), &demo.program, &*demo.weights, &options).unwrap();
+    let mut executable = loaded.instantiate().unwrap();
 
-    let slots: Vec<usize> = (0..BATCH).collect();
     let mut hits = 0;
     for (images, labels) in images.chunks(BATCH * 28 * 28).zip(labels.chunks(BATCH)) {
         let images: Vec<&[u8]> = images.chunks(28 * 28).collect();
         let batch: Vec<Pixels> = images.par_iter().map(|grey| pixels_of_png(&png(grey), &demo.transform)).collect();
-        for (slot, pixels) in batch.iter().enumerate() {
-            executable.stage(slot, Input::Rgb8(pixels.bytes())).unwrap();
-        }
-        executable.launch(&slots).unwrap();
-        let logits = executable.finish().unwrap();
+        let image = |pixels: &Pixels| Image::new(PixelFormat::Rgb8, pixels.bytes().to_vec());
+        let logits = executable.run(batch.iter().map(image).collect()).unwrap();
         hits += logits.chunks(10).zip(labels).filter(|(logits, label)| top_1(logits) == usize::from(**label)).count();
     }
     hits

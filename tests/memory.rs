@@ -5,7 +5,7 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use convnext_server::engine::{Engine, Executable, Input, Options, cpu::Cpu};
+use convnext_server::engine::{Batch, DeviceId, Engine, Executable, Image, Options, PixelFormat, Precision, cpu::Cpu};
 use convnext_server::model::Spec;
 use convnext_server::program::{InputSpec, Program, RandomWeights};
 
@@ -41,14 +41,18 @@ fn program(name: &str) -> Program {
     Spec::published(name).unwrap().program(InputSpec::imagenet(224)).unwrap()
 }
 
-fn compile(program: &Program, threads: usize) -> Box<dyn Executable> {
-    let options = Options { max_batch: 2, threads, profile: false };
-    let mut executable = Cpu::default().compile(program, &RandomWeights::new(program, 0), &options).unwrap();
-    for slot in 0..2 {
-        executable.stage(slot, Input::Rgb8(&vec![100; 224 * 224 * 3])).unwrap();
-    }
-    executable
+fn executable(program: &Program, threads: usize) -> Box<dyn Executable> {
+    let options = Options { precision: Precision::F32, max_batch: 2, threads, profile: false };
+    let loaded = Cpu::default().load(DeviceId(0), program, &RandomWeights::new(program, 0), &options).unwrap();
+    loaded.instantiate().unwrap()
 }
+
+/// Two images that share their memory.
+fn batch() -> Batch {
+    (0..2).map(|_| Image::new(PixelFormat::Rgb8, IMAGE)).collect()
+}
+
+const IMAGE: &[u8] = &[100; 224 * 224 * 3];
 
 /// One test, since the counts are of the whole process.
 #[test]
@@ -57,7 +61,7 @@ fn little_more_than_the_weights_to_load_and_nothing_to_run() {
         let weights = 4 * small.parameters() as usize;
         let before = HELD.load(Relaxed);
         MOST_HELD.store(before, Relaxed);
-        let executable = compile(&small, 2);
+        let executable = executable(&small, 2);
         let most = MOST_HELD.load(Relaxed) - before;
         let name = &small.architecture;
         assert!(most * 100 <= weights * 115, "{name}: {most} bytes at most to load {weights} bytes of weights");
@@ -65,18 +69,20 @@ fn little_more_than_the_weights_to_load_and_nothing_to_run() {
     }
 
     let programs = ["convnext_atto", "swin_atto"].map(program);
-    for (program, (threads, most)) in programs.iter().flat_map(|program| [(program, (1, 0)), (program, (2, 16 * 1024))])
-    {
-        let mut executable = compile(program, threads);
-        let mut run = || {
-            executable.launch(&[0, 1]).unwrap();
-            executable.finish().unwrap();
+    for (program, threads) in programs.iter().flat_map(|program| [(program, 1), (program, 2)]) {
+        let mut executable = executable(program, threads);
+        let mut logits = vec![0.0; 2 * executable.classes()];
+        let mut asked = 0;
+        let mut run = |asked: &mut usize| {
+            let batch = batch();
+            let before = ASKED.load(Relaxed);
+            let id = executable.launch(batch).unwrap();
+            executable.finish(id, &mut logits).unwrap();
+            *asked += ASKED.load(Relaxed) - before;
         };
-        run();
-        let before = ASKED.load(Relaxed);
-        (0..64).for_each(|_| run());
-        // rayon's queue takes a block of memory for each 63 tasks that come from outside, one a run
-        let asked = ASKED.load(Relaxed) - before;
-        assert!(asked <= most, "64 runs on {threads} threads asked for {asked} bytes");
+        run(&mut 0);
+        (0..64).for_each(|_| run(&mut asked));
+        // per run the task that carries the batch to the threads; rayon's queue takes a block of memory for each 63 of them
+        assert!(asked <= 16 * 1024, "64 runs on {threads} threads asked for {asked} bytes");
     }
 }

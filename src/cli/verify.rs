@@ -10,7 +10,7 @@ use serde_json::json;
 use super::{Failure, device, model_ref, noise, print};
 use crate::config::DEFAULT_MODEL;
 use crate::engine::reference::Reference;
-use crate::engine::{Engine, Executable, Input, Options, RunError};
+use crate::engine::{Batch, DeviceId, Engine, Image, Options, PixelFormat, Precision};
 
 /// Largest relative error of an image's logits, ‖out − ref‖ / ‖ref‖.
 const BOUND: f64 = 1e-4;
@@ -37,6 +37,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: Args) -> Result<(), Failure> {
     let engine = device::engine(&args.device).map_err(Failure::Usage)?;
+    let device = engine.devices()[0].to_string();
     let network = model_ref::network(&args.model, args.size).map_err(Failure::Usage)?;
     let program = &network.program;
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
@@ -45,24 +46,28 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
         "{} ({}) on {}: {count} images of {}×{}, {:.2} GMAC each; the reference engine is slow",
         program.architecture,
         network.origin,
-        engine.device(),
+        device,
         program.input.height,
         program.input.width,
         program.cost().macs as f64 / 1e9
     );
-    let options = Options { max_batch: count.min(8), threads, profile: false };
-    let compile = |engine: &dyn Engine| {
-        engine.compile(program, &*network.weights, &options).with_context(|| format!("loading on {}", engine.device()))
+    let options = Options { precision: Precision::F32, max_batch: count.min(8), threads, profile: false };
+    let executable = |engine: &dyn Engine| {
+        let loaded = engine.load(DeviceId(0), program, &*network.weights, &options);
+        loaded.and_then(|loaded| loaded.instantiate()).with_context(|| format!("loading on {}", engine.devices()[0]))
     };
-    let (mut tested, mut reference) = (compile(&*engine)?, compile(&Reference)?);
+    let (mut tested, mut reference) = (executable(&*engine)?, executable(&Reference::default())?);
     let size = program.input.height * program.input.width * 3;
     let mut errors = Vec::with_capacity(count);
     let began = Instant::now();
     for first in (0..count).step_by(options.max_batch) {
-        let images: Vec<Vec<u8>> =
-            (first..count.min(first + options.max_batch)).map(|i| noise::image(i as u64, size)).collect();
-        let run = |executable: &mut dyn Executable| run_batch(executable, &images).map_err(|error| anyhow!(error));
-        let (out, expected) = (run(&mut *tested)?, run(&mut *reference)?);
+        let images = first..count.min(first + options.max_batch);
+        let batch = || -> Batch {
+            let image = |index| Image::new(PixelFormat::Rgb8, noise::image(index as u64, size));
+            images.clone().map(image).collect()
+        };
+        let (out, expected) = (tested.run(batch()), reference.run(batch()));
+        let (out, expected) = (out.map_err(anyhow::Error::from)?, expected.map_err(anyhow::Error::from)?);
         let classes = program.classes();
         for (out, expected) in out.chunks(classes).zip(expected.chunks(classes)) {
             errors.push(relative_error(out, expected));
@@ -74,26 +79,18 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     let passed = worst <= BOUND;
     let verdict = if passed { "within" } else { "OVER" };
     if args.json {
-        let report = json!({"model": args.model, "architecture": program.architecture, "device": engine.device(),
+        let report = json!({"model": args.model, "architecture": program.architecture, "device": device,
                             "relative_errors": errors, "worst": worst, "bound": BOUND, "passed": passed});
         print(&format!("{report:#}\n"))?;
     } else {
         print(&format!(
             "{} on {}: worst relative error {worst:.2e}, {verdict} the bound of {BOUND:.0e}, {count} images in {:.1} s\n",
             program.architecture,
-            engine.device(),
+            device,
             began.elapsed().as_secs_f64()
         ))?;
     }
-    if passed { Ok(()) } else { Err(anyhow!("{} differs from the reference engine", engine.device()).into()) }
-}
-
-fn run_batch(executable: &mut dyn Executable, images: &[Vec<u8>]) -> Result<Vec<f32>, RunError> {
-    for (slot, image) in images.iter().enumerate() {
-        executable.stage(slot, Input::Rgb8(image))?;
-    }
-    executable.launch(&(0..images.len()).collect::<Vec<_>>())?;
-    Ok(executable.finish()?.to_vec())
+    if passed { Ok(()) } else { Err(anyhow!("{} differs from the reference engine", device).into()) }
 }
 
 fn relative_error(out: &[f32], expected: &[f32]) -> f64 {

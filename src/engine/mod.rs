@@ -1,32 +1,48 @@
-//! Engines: what runs a [`Program`] on images. Each has a folder, with a plan of what it fuses and one file an operation.
+//! Engines: what runs a [`Program`] on images, in three steps.
 //!
-//! An engine compiles a program and its weights into an [`Executable`], which one thread owns and drives:
-//! `stage` pixels into slots, `launch` some of the slots as a batch, `finish` for the logits.
+//! [`Engine::load`] puts the weights on a device, from any thread. [`Loaded::instantiate`] makes buffers there, on the
+//! thread that will drive the device. [`Executable::launch`] starts a batch and [`Executable::finish`] waits for it.
 //! Not here: queues and threads that serve (`service`), decoding (`pixels`).
 
 pub mod cpu;
+mod device;
+mod error;
+mod host;
+mod image;
+mod lease;
+mod profile;
 pub mod reference;
-mod slots;
 
-use std::time::Duration;
+use std::sync::Arc;
 
-use crate::program::{Cost, Program, WeightError, WeightSource};
+pub use device::{DeviceId, DeviceInfo, DeviceKind, MemoryUse};
+pub use error::{LoadError, RunError};
+pub use image::{Batch, Image, PixelFormat};
+pub use lease::{Lease, LeasePool, Memory};
+pub use profile::{OpTime, Peak};
 
-/// A kind of device that runs programs.
+use crate::program::{Program, WeightSource};
+
+/// A kind of device, and all devices of that kind that this machine has.
 pub trait Engine: Send + Sync {
-    /// The device in words, as answers and metrics name it: `cpu`, `reference`.
-    fn device(&self) -> &str;
+    /// Its devices, at least one; a [`DeviceId`] is an index of this list.
+    fn devices(&self) -> &[DeviceInfo];
 
-    /// Makes a program runnable on the calling thread, which then owns the executable.
+    /// What of this program the engine cannot run in this precision: an operation's name and the reason, one entry each.
+    /// Empty when it can run all of it.
+    fn unsupported(&self, program: &Program, precision: Precision) -> Vec<String>;
+
+    /// Puts the weights of a program on a device. May be called on any thread, while other models run there.
     ///
     /// # Errors
-    /// When the weights cannot be had or the device cannot hold them.
-    fn compile(
+    /// [`LoadError`]; nothing stays on the device then.
+    fn load(
         &self,
+        device: DeviceId,
         program: &Program,
         weights: &dyn WeightSource,
         options: &Options,
-    ) -> Result<Box<dyn Executable>, LoadError>;
+    ) -> Result<Arc<dyn Loaded>, LoadError>;
 
     /// The fastest that this device goes with so many threads, measured now; None where nobody asks for speed.
     fn peak(&self, _threads: usize) -> Option<Peak> {
@@ -34,70 +50,134 @@ pub trait Engine: Send + Sync {
     }
 }
 
-/// The fastest that a device can go: what its operations are measured against.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Peak {
-    /// Floating-point operations a second (two a multiply-accumulate), of a matrix product whose operands are in the cache.
-    pub flops: f64,
-    /// Bytes a second, read and written, of a copy in memory.
-    pub bytes: f64,
+/// A program whose weights are on a device. Executables made of it share them.
+pub trait Loaded: Send + Sync {
+    /// What it takes of the device's memory.
+    fn memory(&self) -> MemoryUse;
+
+    /// Makes buffers and all else that a run needs. The calling thread then owns the executable.
+    ///
+    /// # Errors
+    /// [`LoadError::OutOfMemory`] or [`LoadError::Device`]; nothing stays on the device then.
+    fn instantiate(&self) -> Result<Box<dyn Executable>, LoadError>;
 }
 
-/// What the one who compiles may choose.
-#[derive(Clone, Copy, Debug)]
-pub struct Options {
-    /// The largest batch that will be launched; as many slots are made.
-    pub max_batch: usize,
-    /// Threads that compute; on engines without threads of their own this says nothing.
-    pub threads: usize,
-    /// Whether [`Executable::profile`] is kept, which costs a clock reading an operation and thread.
-    pub profile: bool,
-}
-
-/// A program with its weights, ready to run. Not `Send`: a GPU's graphs stay on the thread that made them.
+/// A program ready to run. Not `Send`: a GPU's graphs stay on the thread that made them.
 pub trait Executable {
     /// The batch sizes that run without padding.
-    fn buckets(&self) -> Buckets;
+    fn buckets(&self) -> &Buckets;
 
-    /// Puts one image into a slot (`0..max_batch`), replacing what was there.
+    /// How many batches may be launched and not yet finished; at least 1.
+    fn in_flight(&self) -> usize;
+
+    /// Number of logits per image.
+    fn classes(&self) -> usize;
+
+    /// Memory of this device for images that wait. An image in any other memory runs as well, after one more copy.
+    fn leases(&self) -> &Arc<LeasePool>;
+
+    /// Compares what the device computes with what the program means, after instantiation and before anything is served.
+    /// Engines whose results cannot depend on the machine's state have nothing to do.
     ///
     /// # Errors
-    /// [`RunError::Input`] when the image is of another size or the slot does not exist.
-    fn stage(&mut self, slot: usize, input: Input<'_>) -> Result<(), RunError>;
+    /// [`LoadError::SelfCheck`] when the device computes something else.
+    fn self_check(&mut self, _program: &Program, _weights: &dyn WeightSource) -> Result<(), LoadError> {
+        Ok(())
+    }
 
-    /// Starts a batch of staged slots, in this order; at most `max_batch`, at least one. A slot keeps its image.
+    /// Starts a batch and returns before it is through, where the device works by itself. The images are held until it is
+    /// finished. A batch smaller than its bucket is padded.
     ///
     /// # Errors
-    /// [`RunError::Input`] for slots that do not exist or hold no image, and for no slots or too many;
-    /// [`RunError::Batch`] or [`RunError::DeviceLost`] from the device.
-    fn launch(&mut self, slots: &[usize]) -> Result<(), RunError>;
+    /// [`RunError::Input`] for no image, too many, one of the wrong size, and more batches than [`in_flight`](Self::in_flight):
+    /// all is as before then. [`RunError::Batch`] or [`RunError::DeviceLost`] from the device.
+    fn launch(&mut self, batch: Batch) -> Result<BatchId, RunError>;
 
-    /// Waits for the launched batch; its logits `[batch, classes]`, row `i` that of the `i`th slot of the launch.
+    /// Waits for a launched batch and writes its logits `[n, classes]`, in the order of its images. Batches may be finished in
+    /// any order; whatever this returns but `Input`, the batch is over.
     ///
     /// # Errors
-    /// [`RunError::Input`] when no batch was launched since the last one was finished; [`RunError::Batch`] or
+    /// [`RunError::Input`] for a batch that is not in flight and for a slice of the wrong length; [`RunError::Batch`] or
     /// [`RunError::DeviceLost`] from the device.
-    fn finish(&mut self) -> Result<&[f32], RunError>;
+    fn finish(&mut self, batch: BatchId, logits: &mut [f32]) -> Result<(), RunError>;
 
-    /// What each operation took since compilation, in running order; empty where [`Options::profile`] is off or unknown.
+    /// Launches one batch and waits for its logits.
+    ///
+    /// # Errors
+    /// As [`launch`](Self::launch) and [`finish`](Self::finish).
+    fn run(&mut self, batch: Batch) -> Result<Vec<f32>, RunError> {
+        let mut logits = vec![0.0; batch.len() * self.classes()];
+        let id = self.launch(batch)?;
+        self.finish(id, &mut logits)?;
+        Ok(logits)
+    }
+
+    /// What each operation took since instantiation, in running order; empty where [`Options::profile`] is off or unknown.
     fn profile(&self) -> Vec<OpTime> {
         Vec::new()
     }
 }
 
-/// What an operation took, or several that the engine computes as one.
-#[derive(Clone, Debug, PartialEq)]
-pub struct OpTime {
-    /// Its place in the network, as `stages.2.blocks.0.fc1`.
-    pub name: String,
-    /// What is computed, as `linear + gelu`.
-    pub kind: &'static str,
-    /// What it costs an image.
-    pub cost: Cost,
-    /// Images that went through it.
-    pub images: u64,
-    /// Time that threads spent in it, summed over them.
-    pub busy: Duration,
+/// Names a launched batch. An executable never gives the same name twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct BatchId(pub u64);
+
+/// What the one who loads may choose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// In what the weights are stored and multiplied.
+    pub precision: Precision,
+    /// Images of the largest batch that will be launched.
+    pub max_batch: usize,
+    /// Threads that compute; on engines without threads of their own this says nothing.
+    pub threads: usize,
+    /// Whether [`Executable::profile`] is kept, which costs a clock reading per operation and thread.
+    pub profile: bool,
+}
+
+/// In what weights and activations are stored and multiplied. Sums, norms and softmax are f32 in each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Precision {
+    /// 32-bit floating point.
+    #[default]
+    F32,
+    /// IEEE half precision.
+    F16,
+    /// The upper half of f32.
+    Bf16,
+    /// 8-bit integers with scales.
+    Int8,
+}
+
+impl Precision {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::F32, Self::F16, Self::Bf16, Self::Int8];
+
+    /// Its name, as flags and answers write it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+            Self::Bf16 => "bf16",
+            Self::Int8 => "int8",
+        }
+    }
+}
+
+impl std::fmt::Display for Precision {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl std::str::FromStr for Precision {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|precision| precision.name() == text);
+        found.ok_or_else(|| format!("{text:?} is no precision; f32, f16, bf16 and int8 are possible"))
+    }
 }
 
 /// Batch sizes of an executable.
@@ -118,51 +198,13 @@ impl Buckets {
             Self::Fixed(sizes) => sizes.last().copied().unwrap_or(1),
         }
     }
-}
 
-/// One image for [`Executable::stage`].
-#[derive(Clone, Copy, Debug)]
-pub enum Input<'a> {
-    /// Pixels `[h, w, 3]`, 0 to 255, which the engine normalises by the program's [`InputSpec`](crate::program::InputSpec).
-    Rgb8(&'a [u8]),
-    /// A normalised image `[3, h, w]`, as tensor protocols send it.
-    F32(&'a [f32]),
-}
-
-/// A program could not be made runnable.
-#[derive(Debug, thiserror::Error)]
-pub enum LoadError {
-    /// Weights could not be had.
-    #[error(transparent)]
-    Weights(#[from] WeightError),
-    /// The program breaks its own invariants.
-    #[error("the program of {architecture} does not hold together: {why}")]
-    Program {
-        /// Its architecture.
-        architecture: String,
-        /// The operation and its reason.
-        why: String,
-    },
-    /// The device cannot do it.
-    #[error("{device}: {why}")]
-    Device {
-        /// As [`Engine::device`].
-        device: String,
-        /// What was found, what is needed, what helps.
-        why: String,
-    },
-}
-
-/// A run failed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum RunError {
-    /// What was handed in does not fit the program; the executable is as before.
-    #[error("input: {0}")]
-    Input(String),
-    /// This batch failed; the next may not.
-    #[error("the batch failed: {0}")]
-    Batch(String),
-    /// No later run can succeed.
-    #[error("the device is lost: {0}")]
-    DeviceLost(String),
+    /// The size that a batch of `images` runs as.
+    #[must_use]
+    pub fn of(&self, images: usize) -> usize {
+        match self {
+            Self::Any(_) => images,
+            Self::Fixed(sizes) => sizes.iter().copied().find(|size| *size >= images).unwrap_or(images),
+        }
+    }
 }

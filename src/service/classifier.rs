@@ -140,18 +140,18 @@ impl Classifier {
         let system = |what| move |why: &dyn std::fmt::Display| StartError::System { what, why: why.to_string() };
         check_names(&models).map_err(StartError::Models)?;
         let metrics = Arc::new(Metrics::new().map_err(|e| system("metrics")(&e))?);
-        metrics.build_info(engine.device()).map_err(|e| system("metrics")(&e))?;
+        metrics.build_info(&engine.devices()[0].to_string()).map_err(|e| system("metrics")(&e))?;
         let decoder = Decoder::new(settings.decode_threads).map_err(|e| system("decode pool")(&e))?;
         let limits = settings.limits;
 
         let (max_batch, threads) = (settings.max_batch.max(1), settings.engine_threads.max(1));
-        let options = Options { max_batch, threads, profile: false };
+        let options = Options { precision: crate::engine::Precision::F32, max_batch, threads, profile: false };
         let (mut loads, mut parts) = (Vec::new(), Vec::new());
         for NamedModel { name, checkpoint, baseline } in models {
             let metric_labels = ModelLabels {
                 model: name,
                 family: checkpoint.program.family.clone(),
-                device: engine.device().to_owned(),
+                device: engine.devices()[0].to_string(),
             };
             metrics.ready(&metric_labels, false);
             let program = Arc::new(checkpoint.program);

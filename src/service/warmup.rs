@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::engine::{Buckets, Executable, Input, RunError};
+use crate::engine::{Batch, Buckets, Executable, Image, PixelFormat, RunError};
 use crate::program::InputSpec;
 
 /// What warm-up found.
@@ -27,7 +27,7 @@ pub(super) fn warm(executable: &mut dyn Executable, input: &InputSpec) -> Result
     let grey = vec![128; input.height * input.width * 3];
     let began = Instant::now();
     let mut costs: Vec<(usize, f64)> = Vec::new();
-    for batch in sizes(&executable.buckets()) {
+    for batch in sizes(executable.buckets()) {
         let image_time = measure(executable, &grey, batch)?;
         costs.push((batch, image_time));
         // twice the images, twice the runs: stop before one that would go far beyond the time
@@ -51,15 +51,11 @@ fn sizes(buckets: &Buckets) -> Vec<usize> {
 
 /// Seconds an image in a batch: the better of two runs, of which the first touches all memory.
 fn measure(executable: &mut dyn Executable, image: &[u8], batch: usize) -> Result<f64, RunError> {
-    let slots: Vec<usize> = (0..batch).collect();
     let mut best = f64::INFINITY;
     for _ in 0..2 {
         let began = Instant::now();
-        for slot in &slots {
-            executable.stage(*slot, Input::Rgb8(image))?;
-        }
-        executable.launch(&slots)?;
-        executable.finish()?;
+        let images: Batch = (0..batch).map(|_| Image::new(PixelFormat::Rgb8, image.to_vec())).collect();
+        executable.run(images)?;
         best = best.min(began.elapsed().as_secs_f64());
     }
     Ok(best / batch as f64)

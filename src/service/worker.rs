@@ -15,7 +15,7 @@ use super::ServiceError;
 use super::queue::{Entry, EntryId, Queue};
 use super::scheduler::{ModelId, Next, Scheduler};
 use super::warmup::{self, Warmth};
-use crate::engine::{Engine, Executable, Input, LoadError, Options, RunError};
+use crate::engine::{Batch, DeviceId, Engine, Executable, Image, LoadError, Options, PixelFormat, RunError};
 use crate::metrics::{Metrics, ModelLabels, Stage};
 use crate::pixels::Pixels;
 use crate::program::{Program, WeightSource};
@@ -102,7 +102,7 @@ impl Worker {
         let (report, loaded) = oneshot::channel();
         let device = Arc::clone(&shared);
         std::thread::Builder::new()
-            .name(format!("device-{}", engine.device()))
+            .name(format!("device-{}", engine.devices()[0]))
             .spawn(move || Thread { shared: device, metrics, labels: Vec::new() }.run(&*engine, loads, report))?;
         Ok((Self { shared }, loaded))
     }
@@ -165,7 +165,7 @@ struct Thread {
 impl Thread {
     fn run(mut self, engine: &dyn Engine, loads: Vec<Load>, report: oneshot::Sender<Loaded>) {
         self.labels = loads.iter().map(|load| load.labels.clone()).collect();
-        let device = engine.device();
+        let device = &*engine.devices()[0].to_string();
         let loaded = catch_unwind(AssertUnwindSafe(|| load_all(engine, loads)))
             .unwrap_or_else(|panic| Err(LoadError::Device { device: device.to_owned(), why: words(&*panic) }));
         let mut executables = match loaded {
@@ -256,20 +256,11 @@ impl Thread {
         entries: Vec<Entry<Job>>,
     ) -> (Duration, Option<String>) {
         let began = Instant::now();
-        let mut batch = Vec::with_capacity(entries.len());
-        for entry in entries {
-            match executable.stage(batch.len(), Input::Rgb8(entry.payload.pixels.bytes())) {
-                Ok(()) => batch.push(entry),
-                Err(error) => fail(entry, ServiceError::Internal(error.to_string())),
-            }
-        }
-        if batch.is_empty() {
-            return (began.elapsed(), None);
-        }
-        let slots: Vec<usize> = (0..batch.len()).collect();
+        let batch = entries;
         let ran = catch_unwind(AssertUnwindSafe(|| {
-            executable.launch(&slots)?;
-            Ok(executable.finish()?.to_vec())
+            let image = |entry: &Entry<Job>| Image::new(PixelFormat::Rgb8, entry.payload.pixels.bytes().to_vec());
+            let images: Batch = batch.iter().map(image).collect();
+            executable.run(images)
         }))
         .unwrap_or_else(|panic| Err(RunError::DeviceLost(words(&*panic))));
         let busy = began.elapsed();
@@ -308,15 +299,16 @@ type WarmModel = (Box<dyn Executable>, Warmth);
 fn load_all(engine: &dyn Engine, loads: Vec<Load>) -> Result<Vec<WarmModel>, LoadError> {
     let load = |load: Load| {
         let began = Instant::now();
-        let mut executable = engine.compile(&load.program, &*load.weights, &load.options)?;
+        let loaded = engine.load(DeviceId(0), &load.program, &*load.weights, &load.options)?;
+        let mut executable = loaded.instantiate()?;
         let compiled = began.elapsed();
         let warmth = warmup::warm(&mut *executable, &load.program.input).map_err(|error| LoadError::Device {
-            device: engine.device().to_owned(),
+            device: engine.devices()[0].to_string().to_owned(),
             why: format!("{} does not run: {error}", load.labels.model),
         })?;
         tracing::info!(
             model = load.labels.model,
-            device = engine.device(),
+            device = %engine.devices()[0],
             batch = warmth.batch,
             image_ms = warmth.image_time.as_secs_f64() * 1e3,
             load_ms = compiled.as_millis() as u64,

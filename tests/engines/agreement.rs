@@ -1,31 +1,29 @@
 //! Agreement with the reference on networks and inputs that nobody publishes, with random weights.
 
 use convnext_server::engine::reference::Reference;
-use convnext_server::engine::{Engine, Input};
 use convnext_server::model::convnext::Spec;
 use convnext_server::model::swin;
 use convnext_server::program::{InputSpec, Program, RandomWeights, fold};
 use proptest::prelude::*;
 
-use crate::{compile, engines, launch, pixels, program, relative_error, small_spec, small_swin, swin_program};
+use crate::{Subject, engines, pixels, program, relative_error, run, small_spec, small_swin, swin_program};
 
 /// The relative error of an engine's logits on a program against the reference's on another, the same network.
-fn error(engine: &dyn Engine, found: &Program, expected: &Program, seed: u64) -> f64 {
+fn error(engine: &Subject, found: &Program, expected: &Program, seed: u64) -> f64 {
     let weights = RandomWeights::new(expected, seed);
-    let run = |engine: &dyn Engine, program: &Program| {
-        let mut executable = compile(engine, program, &weights, 1);
-        executable.stage(0, Input::Rgb8(&pixels(program, seed as usize % 1000))).expect("stages");
-        launch(executable.as_mut(), &[0])
+    let logits = |engine: &Subject, program: &Program| {
+        let mut executable = engine.executable(program, &weights, 1);
+        run(executable.as_mut(), &[pixels(program, seed as usize % 1000)])
     };
-    relative_error(&run(engine, found), &run(&Reference, expected))
+    relative_error(&logits(engine, found), &logits(&Subject::new(Reference::default(), 0.0), expected))
 }
 
 /// Holds every engine to the reference.
 fn agrees(what: &str, spec: &Spec, height: usize, width: usize) {
     let program = program(spec, height, width);
     for engine in engines() {
-        let error = error(engine.as_ref(), &program, &program, 7);
-        assert!(error <= 1e-5, "{what} on {}: {error:.1e}", engine.device());
+        let error = error(&engine, &program, &program, 7);
+        assert!(error <= 1e-5, "{what} on {}: {error:.1e}", engine.name());
     }
 }
 
@@ -37,8 +35,8 @@ fn a_folded_program_gives_the_logits_of_the_unfolded() {
         assert_ne!(folded, program, "something folds");
         folded.check().expect("holds together");
         for engine in engines() {
-            let error = error(engine.as_ref(), &folded, &program, 3);
-            assert!(error <= 1e-5, "{}: {error:.1e}", engine.device());
+            let error = error(&engine, &folded, &program, 3);
+            assert!(error <= 1e-5, "{}: {error:.1e}", engine.name());
         }
     }
 }
@@ -62,12 +60,11 @@ fn rows_and_columns_beyond_a_multiple_of_the_patch_are_not_read() {
     let large = pixels(&whole, 0);
     let small: Vec<u8> = large.chunks_exact(43 * 3).take(44).flat_map(|row| row[..40 * 3].to_vec()).collect();
     for engine in engines() {
-        let run = |program: &Program, image: &[u8]| {
-            let mut executable = compile(engine.as_ref(), program, &weights, 1);
-            executable.stage(0, Input::Rgb8(image)).expect("stages");
-            launch(executable.as_mut(), &[0])
+        let logits = |program: &Program, image: &[u8]| {
+            let mut executable = engine.executable(program, &weights, 1);
+            run(executable.as_mut(), &[image.to_vec()])
         };
-        assert_eq!(run(&whole, &large), run(&cut, &small), "{}", engine.device());
+        assert_eq!(logits(&whole, &large), logits(&cut, &small), "{}", engine.name());
     }
 }
 
@@ -134,8 +131,8 @@ proptest! {
         let spec = Spec { widths: spec.widths.iter().map(|w| w + 2).collect(), ..spec };
         let program = program(&spec, height, width);
         for engine in engines() {
-            let error = error(engine.as_ref(), &program, &program, seed);
-            prop_assert!(error <= 1e-4, "{}: {error:.1e} of {spec:?} on {height}×{width}", engine.device());
+            let error = error(&engine, &program, &program, seed);
+            prop_assert!(error <= 1e-4, "{}: {error:.1e} of {spec:?} on {height}×{width}", engine.name());
         }
     }
 }
@@ -144,8 +141,8 @@ proptest! {
 fn swin_agrees(what: &str, spec: &swin::Spec, height: usize, width: usize) {
     let program = swin_program(spec, height, width);
     for engine in engines() {
-        let error = error(engine.as_ref(), &program, &program, 7);
-        assert!(error <= 1e-5, "{what} on {}: {error:.1e}", engine.device());
+        let error = error(&engine, &program, &program, 7);
+        assert!(error <= 1e-5, "{what} on {}: {error:.1e}", engine.name());
     }
 }
 
@@ -167,8 +164,8 @@ fn a_folded_swin_gives_the_logits_of_the_unfolded() {
     let folded = fold(&program);
     assert_ne!(folded, program, "something folds");
     for engine in engines() {
-        let error = error(engine.as_ref(), &folded, &program, 3);
-        assert!(error <= 1e-5, "{}: {error:.1e}", engine.device());
+        let error = error(&engine, &folded, &program, 3);
+        assert!(error <= 1e-5, "{}: {error:.1e}", engine.name());
     }
 }
 
@@ -211,8 +208,8 @@ proptest! {
         };
         prop_assert_eq!(program.check(), Ok(()));
         for engine in engines() {
-            let error = error(engine.as_ref(), &program, &program, seed);
-            prop_assert!(error <= 1e-4, "{}: {error:.1e} of {spec:?} on {height}×{width}", engine.device());
+            let error = error(&engine, &program, &program, seed);
+            prop_assert!(error <= 1e-4, "{}: {error:.1e} of {spec:?} on {height}×{width}", engine.name());
         }
     }
 }

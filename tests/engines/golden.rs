@@ -3,10 +3,9 @@
 use std::path::Path;
 
 use convnext_server::checkpoint;
-use convnext_server::engine::Input;
 use safetensors::SafeTensors;
 
-use crate::{compile, engines, launch, relative_error};
+use crate::{engines, relative_error};
 
 /// The golden networks magnify a disturbance of 1e-6 about tenfold; this leaves as much again for the order of sums.
 const BOUND: f64 = 1e-4;
@@ -17,27 +16,24 @@ fn agrees_with_its_library(case: &str) {
     let checkpoint = checkpoint::open(&folder).expect("opens");
     let bytes = std::fs::read(folder.join("expected.safetensors")).expect("expected.safetensors");
     let expected = SafeTensors::deserialize(&bytes).expect("safetensors");
-    let tensor = |name: String| -> Vec<f32> {
+    let numbers = |name: String| -> Vec<f32> {
         let data = expected.tensor(&name).expect("a tensor").data();
         data.chunks_exact(4).map(|bytes| f32::from_le_bytes(bytes.try_into().expect("four bytes"))).collect()
     };
     let images = expected.names().iter().filter(|name| name.starts_with("logits.")).count();
     assert!(images >= 3, "a case has three images");
     for engine in engines() {
-        let mut executable = compile(engine.as_ref(), &checkpoint.program, checkpoint.weights.as_ref(), images);
-        let mut worst: f64 = 0.0;
-        for image in 0..images {
-            executable.stage(image, Input::F32(&tensor(format!("pixels.{image}")))).expect("stages");
-        }
-        let all: Vec<usize> = (0..images).collect();
-        let logits = launch(executable.as_mut(), &all);
+        let (name, mut worst) = (engine.name(), 0.0_f64);
+        let mut executable = engine.executable(&checkpoint.program, checkpoint.weights.as_ref(), images);
+        let batch = (0..images).map(|image| crate::tensor(&numbers(format!("pixels.{image}")))).collect();
+        let logits = executable.run(batch).expect("runs");
         for (image, found) in logits.chunks_exact(checkpoint.program.classes()).enumerate() {
-            let error = relative_error(found, &tensor(format!("logits.{image}")));
-            assert!(error <= BOUND, "{case} on {}, image {image}: relative error {error:.1e}", engine.device());
+            let error = relative_error(found, &numbers(format!("logits.{image}")));
+            assert!(error <= BOUND, "{case} on {name}, image {image}: relative error {error:.1e}");
             worst = worst.max(error);
         }
         // seen with --nocapture
-        eprintln!("{case} on {}: worst relative error {worst:.1e}", engine.device());
+        eprintln!("{case} on {name}: worst relative error {worst:.1e}");
     }
 }
 

@@ -4,36 +4,81 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod agreement;
+mod bucketed;
 mod contract;
 mod golden;
 
+use std::sync::Arc;
+
+use bucketed::Bucketed;
 use convnext_server::engine::cpu::{Cpu, Instructions};
 use convnext_server::engine::reference::Reference;
-use convnext_server::engine::{Engine, Executable, Input, Options};
+use convnext_server::engine::{
+    Batch, DeviceId, Engine, Executable, Image, LoadError, Loaded, Options, PixelFormat, Precision,
+};
 use convnext_server::model::convnext::{self, Spec};
 use convnext_server::model::swin;
 use convnext_server::program::{InputSpec, Program, RandomWeights, WeightSource};
 
+/// An engine and what it promises.
+struct Subject {
+    engine: Box<dyn Engine>,
+    /// Largest relative error between the logits of an image in batches of two buckets; 0 means that no bit differs.
+    across_buckets: f64,
+    /// What it computes in, each with the largest relative error against the reference.
+    precisions: Vec<(Precision, f64)>,
+}
+
+impl Subject {
+    fn new(engine: impl Engine + 'static, across_buckets: f64) -> Self {
+        Self { engine: Box::new(engine), across_buckets, precisions: vec![(Precision::F32, 1e-5)] }
+    }
+
+    /// The device, with the instructions of a CPU.
+    fn name(&self) -> String {
+        let device = &self.engine.devices()[0];
+        format!("{device} {}", device.model).trim_end().to_owned()
+    }
+
+    fn load(
+        &self,
+        program: &Program,
+        weights: &dyn WeightSource,
+        options: Options,
+    ) -> Result<Arc<dyn Loaded>, LoadError> {
+        self.engine.load(DeviceId(0), program, weights, &options)
+    }
+
+    /// An executable for batches of up to `max_batch` images, on two threads.
+    fn executable(&self, program: &Program, weights: &dyn WeightSource, max_batch: usize) -> Box<dyn Executable> {
+        let loaded = self.load(program, weights, options(max_batch)).expect("loads");
+        loaded.instantiate().expect("instantiates")
+    }
+}
+
 /// Every engine that runs on this machine, the CPU's with each of its instruction sets.
-fn engines() -> Vec<Box<dyn Engine>> {
-    let cpus = Instructions::available().into_iter().map(|set| Box::new(Cpu::new(set)) as Box<dyn Engine>);
-    std::iter::once(Box::new(Reference) as Box<dyn Engine>).chain(cpus).collect()
+fn engines() -> Vec<Subject> {
+    let cpus = Instructions::available().into_iter().map(|set| Subject::new(Cpu::new(set), 0.0));
+    std::iter::once(Subject::new(Reference::default(), 0.0)).chain(cpus).collect()
 }
 
-/// An executable for batches up to `max_batch` on two threads.
-fn compile(
-    engine: &dyn Engine,
-    program: &Program,
-    weights: &dyn WeightSource,
-    max_batch: usize,
-) -> Box<dyn Executable> {
-    engine.compile(program, weights, &Options { max_batch, threads: 2, profile: false }).expect("compiles")
+/// Those, and one that is like a GPU's: fixed buckets whose bits differ, two batches in flight, memory of its own.
+fn engines_and_the_bucketed() -> Vec<Subject> {
+    engines().into_iter().chain([Subject::new(Bucketed::default(), 1e-5)]).collect()
 }
 
-/// The logits of a launch.
-fn launch(executable: &mut dyn Executable, slots: &[usize]) -> Vec<f32> {
-    executable.launch(slots).expect("launches");
-    executable.finish().expect("finishes").to_vec()
+fn options(max_batch: usize) -> Options {
+    Options { precision: Precision::F32, max_batch, threads: 2, profile: false }
+}
+
+/// A batch of pixels.
+fn batch(images: &[Vec<u8>]) -> Batch {
+    images.iter().map(|pixels| Image::new(PixelFormat::Rgb8, pixels.clone())).collect()
+}
+
+/// The logits of a batch.
+fn run(executable: &mut dyn Executable, images: &[Vec<u8>]) -> Vec<f32> {
+    executable.run(batch(images)).expect("runs")
 }
 
 /// `‖found − expected‖ / ‖expected‖`
@@ -107,9 +152,12 @@ fn pixels(program: &Program, seed: usize) -> Vec<u8> {
     (0..len).map(|i| ((i * (7 + 2 * seed) + i / 31 * 13 + seed * 101) % 256) as u8).collect()
 }
 
-/// Stages images of seeds 0, 1, … into the slots.
-fn stage_all(executable: &mut dyn Executable, program: &Program, count: usize) {
-    for slot in 0..count {
-        executable.stage(slot, Input::Rgb8(&pixels(program, slot))).expect("stages");
-    }
+/// Images of seeds 0, 1, …
+fn images(program: &Program, count: usize) -> Vec<Vec<u8>> {
+    (0..count).map(|seed| pixels(program, seed)).collect()
+}
+
+/// A tensor `[3, h, w]` of f32.
+fn tensor(values: &[f32]) -> Image {
+    Image::new(PixelFormat::F32, values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>())
 }

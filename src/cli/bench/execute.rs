@@ -1,7 +1,8 @@
-//! Models on an engine: loads them with images in their slots, runs them in turns, and once more with a profile.
+//! Models on an engine: loads them, runs them in turns, and once more with a profile.
 //! Not here: whose turn it is (`measure`), what is made of the figures (`report`, `profile`).
 
 use std::io::{IsTerminal, stderr};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -13,7 +14,7 @@ use super::profile::{self, Profile};
 use super::report::{Case, Report};
 use crate::cli::model_ref::Network;
 use crate::cli::noise;
-use crate::engine::{Engine, Executable, Input, Options, Peak, RunError};
+use crate::engine::{Batch, DeviceId, Engine, Executable, Image, Options, Peak, PixelFormat, RunError};
 
 /// How often at most the machine's peak is measured.
 const PEAKS: u32 = 5;
@@ -36,14 +37,14 @@ impl Bench<'_> {
             (0..self.models.len()).flat_map(|model| self.batches.iter().map(move |batch| (model, *batch))).collect();
         let progress = Progress::new(self.time * cases.len() as u32);
         progress.tell("loading");
-        let mut executables: Vec<Box<dyn Executable>> =
+        let mut runners: Vec<Runner> =
             self.models.iter().map(|model| self.load(model, self.options)).collect::<Result<_, _>>()?;
         progress.tell("warming up");
         let mut peaks = Vec::new();
         let (mut rounds, mut memory) = (0, None);
         let run = |case: usize| {
             let (model, batch) = cases[case];
-            time(&mut *executables[model], batch)
+            runners[model].time(batch)
         };
         let before = |round: u32, count: u32| {
             progress.tell(&format!("round {} of {count}", round + 1));
@@ -60,7 +61,7 @@ impl Bench<'_> {
             Case::new(name, network, *batch, times)
         };
         Ok(Report {
-            device: self.engine.device().to_owned(),
+            device: self.engine.devices()[0].to_string(),
             threads: self.options.threads,
             machine,
             seconds: self.time.as_secs_f64(),
@@ -78,17 +79,17 @@ impl Bench<'_> {
         let progress = Progress::new(self.time * (self.models.len() * self.batches.len()) as u32);
         let mut profiles = Vec::new();
         for model in self.models {
-            let mut executable = self.load(model, Options { profile: true, ..self.options })?;
+            let mut runner = self.load(model, Options { profile: true, ..self.options })?;
             for &batch in self.batches {
                 progress.tell(&format!("profiling {}, batch {batch}", model.name));
-                time(&mut *executable, batch)?;
-                let before = executable.profile();
+                runner.time(batch)?;
+                let before = runner.executable.profile();
                 let (mut runs, mut spent) = (0, Duration::ZERO);
                 while !before.is_empty() && (runs < 2 || spent < self.time) {
-                    spent += time(&mut *executable, batch)?;
+                    spent += runner.time(batch)?;
                     runs += 1;
                 }
-                let ops = profile::since(&before, executable.profile());
+                let ops = profile::since(&before, runner.executable.profile());
                 profiles.push(Profile {
                     model: model.name.clone(),
                     batch,
@@ -102,26 +103,37 @@ impl Bench<'_> {
         Ok(profiles)
     }
 
-    /// Compiles a model and fills its slots.
-    fn load(&self, model: &Model, options: Options) -> anyhow::Result<Box<dyn Executable>> {
+    /// Loads a model and makes its images.
+    fn load(&self, model: &Model, options: Options) -> anyhow::Result<Runner> {
         let Network { program, weights, .. } = &model.network;
-        let context = || format!("loading {} on {}", model.name, self.engine.device());
-        let mut executable = self.engine.compile(program, &**weights, &options).with_context(context)?;
-        for slot in 0..options.max_batch {
-            let image = noise::image(slot as u64, program.input.height * program.input.width * 3);
-            executable.stage(slot, Input::Rgb8(&image)).with_context(context)?;
-        }
-        Ok(executable)
+        let context = || format!("loading {} on {}", model.name, self.engine.devices()[0]);
+        let loaded = self.engine.load(DeviceId(0), program, &**weights, &options).with_context(context)?;
+        let executable = loaded.instantiate().with_context(context)?;
+        let image = |index| noise::image(index as u64, program.input.height * program.input.width * 3).into();
+        let images = (0..options.max_batch).map(image).collect();
+        let logits = vec![0.0; options.max_batch * executable.classes()];
+        Ok(Runner { executable, images, logits })
     }
 }
 
-/// What a run of the first `batch` slots takes.
-fn time(executable: &mut dyn Executable, batch: usize) -> Result<Duration, RunError> {
-    let slots: Vec<usize> = (0..batch).collect();
-    let began = Instant::now();
-    executable.launch(&slots)?;
-    executable.finish()?;
-    Ok(began.elapsed())
+/// An executable and what it runs on.
+struct Runner {
+    executable: Box<dyn Executable>,
+    images: Vec<Arc<[u8]>>,
+    logits: Vec<f32>,
+}
+
+impl Runner {
+    /// What a run of the first `batch` images takes.
+    fn time(&mut self, batch: usize) -> Result<Duration, RunError> {
+        let image = |pixels: &Arc<[u8]>| Image::new(PixelFormat::Rgb8, Arc::clone(pixels));
+        let images: Batch = self.images[..batch].iter().map(image).collect();
+        let logits = &mut self.logits[..batch * self.executable.classes()];
+        let began = Instant::now();
+        let id = self.executable.launch(images)?;
+        self.executable.finish(id, logits)?;
+        Ok(began.elapsed())
+    }
 }
 
 /// The median of each of a peak's two speeds.

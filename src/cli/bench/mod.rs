@@ -1,6 +1,6 @@
 //! `convnext bench`: images a second of models and batches that take turns, against the machine's own peak.
 //!
-//! What is measured is the engine: the images are staged once, before the first run.
+//! What is measured is the engine: pixels in memory to logits.
 
 mod execute;
 mod machine;
@@ -22,7 +22,7 @@ use self::machine::Machine;
 use self::pair::Pair;
 use super::model_ref::{self, Network};
 use super::{Failure, device, print};
-use crate::engine::Options;
+use crate::engine::{Options, Precision};
 
 /// The end of the command's help: how it measures, for those who compare the figures.
 pub(super) const METHOD: &str = "\
@@ -30,7 +30,7 @@ A MODEL is the name of a published architecture, with random weights at 224 pixe
 and swin_atto too, which elsewhere are the demo models of 64 pixels: benchmarks compare with the published network. A folder with a checkpoint, \
 or NAME=FOLDER, is measured with its own weights and size.
 
-A run is the engine's part of a batch: from normalised images in their slots to logits. Decoding, resizing and staging are not \
+A run is the engine's part of a batch: from pixels of the model's size to logits. Decoding and resizing are not \
 included. All models are loaded at once, so the peak memory is that of all together. After a warm-up every model and batch has \
 its turn in each of at least three rounds, so that a machine that changes its speed changes it for all. Images a second are the \
 median over the rounds; latencies are of all runs. Between the rounds the peak is measured: the fastest matrix product of this \
@@ -111,7 +111,8 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     }
     let machine = Machine::this();
     let max_batch = batches.iter().copied().max().unwrap_or(1);
-    let options = Options { max_batch, threads: args.threads.map_or(machine.cores, usize::from), profile: false };
+    let threads = args.threads.map_or(machine.cores, usize::from);
+    let options = Options { precision: Precision::F32, max_batch, threads, profile: false };
     let bench = Bench { engine: &*engine, models: &models, batches: &batches, options, time: args.seconds };
     let mut report = bench.measure(machine)?;
     report.pairs = pairs;

@@ -1,6 +1,8 @@
 //! Numbers that start at a cache line, so that vectors of them lie inside one.
 
-use crate::engine::slots::zeros;
+use super::NAME;
+use crate::engine::LoadError;
+use crate::engine::host::{free_memory, zeros};
 
 /// Bytes of a cache line, and of the longest vector.
 const LINE: usize = 64;
@@ -9,6 +11,13 @@ const LINE: usize = 64;
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("no memory for {} MB", .0.div_ceil(1_000_000))]
 pub(super) struct NoMemory(usize);
+
+impl NoMemory {
+    /// The error of loading, where these bytes were for `what`.
+    pub(super) fn of(self, what: &'static str) -> LoadError {
+        LoadError::OutOfMemory { device: NAME.to_owned(), what, needed: self.0 as u64, free: free_memory() }
+    }
+}
 
 /// A vector of zeros whose first element lies at the start of a cache line.
 #[derive(Debug, Default)]

@@ -32,7 +32,7 @@ pub(super) fn plan(
     let sizes = program.tensors.iter().map(|tensor| tensor.len()).collect();
     let readers = program.readers();
     let pack = Pack::new(instructions, program, weights);
-    let mut draft = Draft { program, pack, readers, sizes, ingested: None, steps: Vec::new() };
+    let mut draft = Draft { program, pack, readers, sizes, steps: Vec::new() };
     let mut ops = &program.ops[..];
     while !ops.is_empty() {
         ops = &ops[draft.next(ops)?..];
@@ -48,8 +48,6 @@ struct Draft<'a> {
     readers: Vec<Vec<usize>>,
     /// Elements of each value.
     sizes: Vec<usize>,
-    /// The value that the staged images were copied to.
-    ingested: Option<usize>,
     steps: Vec<(Kernel, Vec<Part>, Access)>,
 }
 
@@ -113,7 +111,7 @@ impl Draft<'_> {
     /// A step of rows that are made, with the linear layers that alone read them; gives how many of those there are.
     fn made(&mut self, made: Made, rest: &[Named]) -> Result<usize, DraftError> {
         let Made { source, part, input, output } = made;
-        let reads = vec![self.whole(input)];
+        let reads = vec![input.0];
         match rest {
             [second @ (_, Op::Linear(expand)), third @ (_, Op::Linear(project)), ..]
                 if matches!(source, Source::Depthwise(_) | Source::Norm(..))
@@ -178,10 +176,10 @@ impl Draft<'_> {
     fn single(&mut self, named: &Named) -> Result<(), DraftError> {
         let op = &named.1;
         let shape = self.program.shape(op.input());
-        let mut access = Access { reads: vec![self.whole(op.input())], writes: op.output().0, scratch: None };
+        let mut access = Access { reads: vec![op.input().0], writes: op.output().0, scratch: None };
         let (kernel, part) = match op {
             Op::Linear(op) => {
-                access.reads.extend(op.residual.map(|tensor| self.whole(tensor)));
+                access.reads.extend(op.residual.map(|tensor| tensor.0));
                 (Kernel::Linear(self.pack.linear(op)?), self.linear_part(named, op))
             }
             Op::Grn(op) => {
@@ -209,23 +207,6 @@ impl Draft<'_> {
             (None, None) => "linear",
         };
         self.part(named, kind)
-    }
-
-    /// The value of a tensor whose maps lie one after another; staged images do not, and are copied once.
-    fn whole(&mut self, tensor: TensorId) -> usize {
-        if tensor != Program::INPUT {
-            return tensor.0;
-        }
-        if let Some(value) = self.ingested {
-            return value;
-        }
-        let value = self.value(self.sizes[Program::INPUT.0]);
-        let cost = Cost { activations: 2 * self.sizes[value] as u64, ..Cost::default() };
-        let part = Part { name: "ingest".to_owned(), kind: "ingest", cost };
-        let access = Access { reads: vec![Program::INPUT.0], writes: value, scratch: None };
-        self.steps.push((Kernel::Ingest, vec![part], access));
-        self.ingested = Some(value);
-        value
     }
 
     /// A value of the plan's own.

@@ -1,31 +1,27 @@
 //! What a step reads: a map of each image of the group. Not here: where it lies (`arena`).
 
-use crate::engine::slots::Slots;
-
-/// One map for each image that is computed.
+/// One map for each image that is computed, one after another.
 #[derive(Clone, Copy)]
-pub(super) enum Maps<'a> {
-    /// Staged images, by slot.
-    Staged(&'a Slots, &'a [usize]),
-    /// A buffer that holds maps of this length one after another.
-    Buffer(&'a [f32], usize),
+pub(super) struct Maps<'a> {
+    values: &'a [f32],
+    /// Numbers of a map.
+    len: usize,
 }
 
 impl<'a> Maps<'a> {
+    /// Maps of this length.
+    pub(super) fn new(values: &'a [f32], len: usize) -> Self {
+        Self { values, len }
+    }
+
     /// The map of an image, channels last.
     #[inline(always)]
     pub(super) fn image(self, image: usize) -> &'a [f32] {
-        match self {
-            Self::Staged(slots, order) => slots.image(order[image]),
-            Self::Buffer(values, len) => &values[image * len..][..len],
-        }
+        &self.values[image * self.len..][..self.len]
     }
 
-    /// The maps of all images, one after another. Plans hand staged images only to what reads them one by one.
+    /// The maps of all images.
     pub(super) fn all(self) -> &'a [f32] {
-        match self {
-            Self::Staged(..) => &[],
-            Self::Buffer(values, _) => values,
-        }
+        self.values
     }
 }

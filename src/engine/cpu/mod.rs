@@ -12,7 +12,6 @@ mod epilogue;
 mod exp;
 mod gelu;
 mod grn;
-mod ingest;
 mod instructions;
 mod linear;
 mod maps;
@@ -22,6 +21,7 @@ mod pack;
 mod peak;
 mod plan;
 mod pool;
+mod processor;
 mod product;
 mod projection;
 mod run;
@@ -36,13 +36,13 @@ mod vector;
 
 pub use instructions::Instructions;
 
-use aligned::Aligned;
-use draft::DraftError;
-use plan::{Memory, Plan};
-use threads::Threads;
+use std::sync::Arc;
 
-use super::slots::Slots;
-use super::{Buckets, Engine, Executable, Input, LoadError, OpTime, Options, Peak, RunError};
+use draft::DraftError;
+use processor::{Model, Packed};
+
+use super::host::Ingest;
+use super::{DeviceId, DeviceInfo, DeviceKind, Engine, LoadError, Loaded, Options, Peak, Precision};
 use crate::program::{Program, WeightSource, fold};
 
 /// Images that are computed side by side, whatever the batch.
@@ -51,16 +51,20 @@ use crate::program::{Program, WeightSource, fold};
 const IMAGES_IN_FLIGHT: usize = 4;
 
 /// Runs programs on the processor's cores.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Cpu {
     instructions: Instructions,
+    devices: [DeviceInfo; 1],
 }
+
+const NAME: &str = "cpu";
 
 impl Cpu {
     /// With these instructions, which the machine has.
     #[must_use]
     pub fn new(instructions: Instructions) -> Self {
-        Self { instructions }
+        let model = instructions.to_string();
+        Self { instructions, devices: [DeviceInfo { model, ..DeviceInfo::named(NAME, DeviceKind::Cpu) }] }
     }
 }
 
@@ -72,85 +76,39 @@ impl Default for Cpu {
 }
 
 impl Engine for Cpu {
-    fn device(&self) -> &str {
-        "cpu"
+    fn devices(&self) -> &[DeviceInfo] {
+        &self.devices
     }
 
-    fn compile(
+    /// Every operation, in f32.
+    fn unsupported(&self, _program: &Program, precision: Precision) -> Vec<String> {
+        if precision == Precision::F32 { Vec::new() } else { vec!["the CPU engine computes in f32 only".to_owned()] }
+    }
+
+    fn load(
         &self,
+        _device: DeviceId,
         program: &Program,
         weights: &dyn WeightSource,
         options: &Options,
-    ) -> Result<Box<dyn Executable>, LoadError> {
-        let failed = |why: String| LoadError::Device { device: self.device().to_owned(), why };
+    ) -> Result<Arc<dyn Loaded>, LoadError> {
         let broken = |why| LoadError::Program { architecture: program.architecture.clone(), why };
         program.check().map_err(broken)?;
-        let slots = Slots::new(self.device(), program.input, options)?;
+        let operations = self.unsupported(program, options.precision);
+        if !operations.is_empty() {
+            return Err(LoadError::Unsupported { device: NAME.to_owned(), precision: options.precision, operations });
+        }
+        let ingest = Ingest::new(NAME, program.input, options)?;
         let plan = draft::plan(self.instructions, &fold(program), weights).map_err(|error| match error {
             DraftError::Weights(error) => LoadError::Weights(error),
-            DraftError::Memory(_) => failed(error.to_string()),
+            DraftError::Memory(error) => error.of("packed weights"),
         })?;
-        let threads = Threads::new(options.threads, plan.thread_memory()).map_err(|error| failed(error.to_string()))?;
-        let images = options.max_batch.min(IMAGES_IN_FLIGHT);
-        let no_memory = |error| failed(format!("{error} for activations"));
-        let buffers = plan.buffers.iter().map(|len| Aligned::zeros(len * images));
-        let buffers = buffers.collect::<Result<_, _>>().map_err(no_memory)?;
-        let shared = Aligned::zeros(plan.shared(threads.count())).map_err(no_memory)?;
-        let logits = vec![0.0; options.max_batch * plan.classes()];
-        let memory = Memory { buffers, shared };
-        let profile = options.profile.then_some(0);
-        Ok(Box::new(Processor { plan, threads, slots, memory, logits, launched: None, profile }))
+        let weights = program.weights.iter().map(|weight| 4 * weight.shape.iter().product::<usize>() as u64).sum();
+        let model = Model { plan, ingest, weights, options: *options };
+        Ok(Arc::new(Packed(Arc::new(model))))
     }
 
     fn peak(&self, threads: usize) -> Option<Peak> {
         peak::measure(self.instructions, threads)
-    }
-}
-
-/// A plan with its buffers.
-struct Processor {
-    plan: Plan,
-    threads: Threads,
-    slots: Slots,
-    memory: Memory,
-    /// `[max_batch, classes]`
-    logits: Vec<f32>,
-    /// Images of the batch that waits to be finished.
-    launched: Option<usize>,
-    /// Images that were computed, where a profile is kept.
-    profile: Option<u64>,
-}
-
-impl Executable for Processor {
-    fn buckets(&self) -> Buckets {
-        Buckets::Any(self.slots.count())
-    }
-
-    fn stage(&mut self, slot: usize, input: Input<'_>) -> Result<(), RunError> {
-        self.slots.stage(slot, input)
-    }
-
-    fn launch(&mut self, slots: &[usize]) -> Result<(), RunError> {
-        self.slots.check_batch(slots)?;
-        let Self { plan, threads, slots: staged, memory, logits, profile, .. } = self;
-        let (classes, profiled) = (plan.classes(), profile.is_some());
-        let logits = logits[..slots.len() * classes].chunks_mut(IMAGES_IN_FLIGHT * classes);
-        threads.enter(|| {
-            for (group, logits) in slots.chunks(IMAGES_IN_FLIGHT).zip(logits) {
-                plan.run((threads, profiled), (staged, group), memory, logits);
-            }
-        });
-        *profile = profile.map(|images| images + slots.len() as u64);
-        self.launched = Some(slots.len());
-        Ok(())
-    }
-
-    fn finish(&mut self) -> Result<&[f32], RunError> {
-        let batch = self.launched.take().ok_or_else(|| RunError::Input("no batch was launched".to_owned()))?;
-        Ok(&self.logits[..batch * self.plan.classes()])
-    }
-
-    fn profile(&self) -> Vec<OpTime> {
-        self.profile.map(|images| self.plan.times(images)).unwrap_or_default()
     }
 }

@@ -4,7 +4,6 @@ use super::arena::{Access, Arena};
 use super::attention::Attention;
 use super::block::Block;
 use super::grn::Grn;
-use super::ingest;
 use super::instructions::Instructions;
 use super::linear::Linear;
 use super::maps::Maps;
@@ -14,7 +13,6 @@ use super::run::{Busy, Clock, Run};
 use super::source::Source;
 use super::threads::Threads;
 use crate::engine::OpTime;
-use crate::engine::slots::Slots;
 use crate::program::{Cost, Shape};
 
 /// Steps in running order.
@@ -32,7 +30,6 @@ pub(super) struct Plan {
 pub(super) struct Step {
     pub(super) kernel: Kernel,
     parts: Vec<Part>,
-    busy: Vec<Busy>,
     input: Place,
     residual: Option<Place>,
     /// A buffer to work in and the elements needed of it, an image.
@@ -42,7 +39,6 @@ pub(super) struct Step {
 }
 
 pub(super) enum Kernel {
-    Ingest,
     Rows(Source),
     Projection(Projection),
     Block(Block),
@@ -64,8 +60,8 @@ pub(super) struct Part {
 /// Where a step reads.
 #[derive(Clone, Copy)]
 enum Place {
-    /// The staged image.
-    Staged,
+    /// The normalised images.
+    Input,
     /// A buffer and the elements of it, an image.
     Buffer(usize, usize),
 }
@@ -91,11 +87,10 @@ impl Plan {
         let written = |value: usize| (arena.places[value].unwrap_or_default(), sizes[value]);
         let read = |value: usize| match arena.places[value] {
             Some(buffer) => Place::Buffer(buffer, sizes[value]),
-            None => Place::Staged,
+            None => Place::Input,
         };
         let steps = steps.into_iter().map(|(kernel, parts, access)| Step {
             kernel,
-            busy: parts.iter().map(|_| Busy::default()).collect(),
             parts,
             input: read(access.reads[0]),
             residual: access.reads.get(1).map(|value| read(*value)),
@@ -132,28 +127,34 @@ impl Plan {
         shared.max().unwrap_or(0)
     }
 
-    /// Computes the logits `[batch, classes]` of the staged slots in `batch`, in buffers that hold as many images.
+    /// A clock for each part of each step.
+    pub(super) fn clocks(&self) -> Vec<Vec<Busy>> {
+        self.steps.iter().map(|step| step.parts.iter().map(|_| Busy::default()).collect()).collect()
+    }
+
+    /// Computes the logits `[n, classes]` of normalised images `[n, h, w, 3]`, in buffers that hold as many.
     pub(super) fn run(
         &self,
-        (threads, profile): (&Threads, bool),
-        (staged, batch): (&Slots, &[usize]),
+        (threads, clocks): (&Threads, Option<&[Vec<Busy>]>),
+        images: &[f32],
         Memory { buffers, shared }: &mut Memory,
         logits: &mut [f32],
     ) {
-        for step in &self.steps {
-            let clock = Clock(profile.then_some(&step.busy[..]));
+        let count = logits.len() / self.classes;
+        for (index, step) in self.steps.iter().enumerate() {
+            let clock = Clock(clocks.map(|clocks| &clocks[index][..]));
             let run = Run { instructions: self.instructions, threads, clock };
             // taken out, so that a step may write one buffer while it reads others
             let mut output = std::mem::take(&mut buffers[step.output.0]);
             let mut scratch = step.scratch.map(|(buffer, _)| std::mem::take(&mut buffers[buffer]));
             let maps = |place: Place| match place {
-                Place::Staged => Maps::Staged(staged, batch),
-                Place::Buffer(buffer, len) => Maps::Buffer(&buffers[buffer][..batch.len() * len], len),
+                Place::Input => Maps::new(images, images.len() / count),
+                Place::Buffer(buffer, len) => Maps::new(&buffers[buffer][..count * len], len),
             };
-            let work = scratch.as_mut().zip(step.scratch).map(|(values, (_, len))| &mut values[..batch.len() * len]);
+            let work = scratch.as_mut().zip(step.scratch).map(|(values, (_, len))| &mut values[..count * len]);
             let work = work.unwrap_or(shared);
             let (input, residual) = (maps(step.input), step.residual.map(maps));
-            step.kernel.run(run, (input, residual), work, &mut output[..batch.len() * step.output.1]);
+            step.kernel.run(run, (input, residual), work, &mut output[..count * step.output.1]);
             buffers[step.output.0] = output;
             if let Some(((buffer, _), scratch)) = step.scratch.zip(scratch) {
                 buffers[buffer] = scratch;
@@ -163,8 +164,8 @@ impl Plan {
     }
 
     /// What each part of each step took, for so many images in all.
-    pub(super) fn times(&self, images: u64) -> Vec<OpTime> {
-        let parts = self.steps.iter().flat_map(|step| step.parts.iter().zip(&step.busy));
+    pub(super) fn times(&self, clocks: &[Vec<Busy>], images: u64) -> Vec<OpTime> {
+        let parts = self.steps.iter().zip(clocks).flat_map(|(step, clocks)| step.parts.iter().zip(clocks));
         let time = |(part, busy): (&Part, &Busy)| OpTime {
             name: part.name.clone(),
             kind: part.kind,
@@ -179,7 +180,6 @@ impl Plan {
 impl Kernel {
     fn run(&self, run: Run<'_>, (input, residual): (Maps<'_>, Option<Maps<'_>>), work: &mut [f32], output: &mut [f32]) {
         match self {
-            Self::Ingest => ingest::copy(run, input, output),
             Self::Rows(source) => source.run(run, input, output),
             Self::Projection(projection) => projection.run(run, input, work, output),
             Self::Block(block) => block.run(run, input, work, output),

@@ -52,7 +52,7 @@ impl Lap<'_> {
 }
 
 impl Busy {
-    fn add(&self, time: Duration) {
+    pub(super) fn add(&self, time: Duration) {
         self.0.fetch_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 

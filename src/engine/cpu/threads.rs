@@ -4,12 +4,13 @@ use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
 
-use super::aligned::{Aligned, NoMemory};
+use super::NAME;
+use super::aligned::Aligned;
+use crate::engine::LoadError;
 
-/// The calling thread alone, or a pool of this executable's own.
+/// A pool of this executable's own.
 pub(super) struct Threads {
-    /// None for one thread: nothing is handed over, nobody is woken.
-    pool: Option<rayon::ThreadPool>,
+    pool: rayon::ThreadPool,
     /// What each thread works in.
     memory: Vec<Mutex<Aligned>>,
 }
@@ -19,22 +20,17 @@ pub(super) struct Worker<'a> {
     memory: &'a Mutex<Aligned>,
 }
 
-/// Threads could not be had.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum ThreadsError {
-    #[error("{0} threads cannot be started: {1}")]
-    Start(usize, rayon::ThreadPoolBuildError),
-    #[error("{0} for what each thread works in")]
-    Memory(#[from] NoMemory),
-}
-
 impl Threads {
     /// `count` threads, none counting as one, that each have room for `memory` numbers.
-    pub(super) fn new(count: usize, memory: usize) -> Result<Self, ThreadsError> {
+    pub(super) fn new(count: usize, memory: usize) -> Result<Self, LoadError> {
         let count = count.max(1);
         let pool = rayon::ThreadPoolBuilder::new().num_threads(count).thread_name(|index| format!("cpu-{index}"));
-        let pool = (count > 1).then(|| pool.build()).transpose().map_err(|cause| ThreadsError::Start(count, cause))?;
-        let memory = (0..count).map(|_| Aligned::zeros(memory).map(Mutex::new)).collect::<Result<_, _>>()?;
+        let pool = pool.build().map_err(|cause| LoadError::Device {
+            device: NAME.to_owned(),
+            why: format!("{count} threads cannot be started: {cause}"),
+        })?;
+        let memory = (0..count).map(|_| Aligned::zeros(memory).map(Mutex::new));
+        let memory = memory.collect::<Result<_, _>>().map_err(|error| error.of("what each thread works in"))?;
         Ok(Self { pool, memory })
     }
 
@@ -43,35 +39,38 @@ impl Threads {
         self.memory.len()
     }
 
-    /// Runs a whole batch inside the pool, so that its many small loops start without waking anybody.
-    pub(super) fn enter(&self, work: impl FnOnce() + Send) {
-        match &self.pool {
-            None => work(),
-            Some(pool) => pool.install(work),
-        }
+    /// Runs a whole batch on the threads, so that its many small loops start without waking anybody; returns at once.
+    pub(super) fn spawn(&self, work: impl FnOnce() + Send + 'static) {
+        self.pool.spawn(work);
     }
 
     /// Runs `task` for each index below `count`, in any order, and waits for all.
     pub(super) fn each(&self, count: usize, task: impl Fn(usize, Worker<'_>) + Sync + Send) {
-        match &self.pool {
-            None => (0..count).for_each(|index| task(index, Worker { memory: &self.memory[0] })),
-            Some(pool) => pool.install(|| {
-                (0..count).into_par_iter().with_max_len(1).for_each(|index| {
-                    let thread = rayon::current_thread_index().unwrap_or(0);
-                    task(index, Worker { memory: &self.memory[thread] });
-                });
-            }),
+        if self.count() == 1 {
+            return (0..count).for_each(|index| task(index, Worker { memory: &self.memory[0] }));
         }
+        self.pool.install(|| {
+            (0..count).into_par_iter().with_max_len(1).for_each(|index| {
+                let thread = rayon::current_thread_index().unwrap_or(0);
+                task(index, Worker { memory: &self.memory[thread] });
+            });
+        });
+    }
+
+    /// Runs `task` for each chunk of so many numbers, with its index, in any order, and waits for all.
+    pub(super) fn each_chunk(&self, values: &mut [f32], len: usize, task: impl Fn(usize, &mut [f32]) + Sync + Send) {
+        if self.count() == 1 {
+            return values.chunks_mut(len).enumerate().for_each(|(index, chunk)| task(index, chunk));
+        }
+        self.pool.install(|| values.par_chunks_mut(len).enumerate().for_each(|(index, chunk)| task(index, chunk)));
     }
 
     /// Runs `task` once on each thread, and waits for all.
     pub(super) fn broadcast(&self, task: impl Fn(Worker<'_>) + Sync) {
-        match &self.pool {
-            None => task(Worker { memory: &self.memory[0] }),
-            Some(pool) => {
-                pool.broadcast(|context| task(Worker { memory: &self.memory[context.index()] }));
-            }
+        if self.count() == 1 {
+            return task(Worker { memory: &self.memory[0] });
         }
+        self.pool.broadcast(|context| task(Worker { memory: &self.memory[context.index()] }));
     }
 }
 

@@ -81,7 +81,7 @@ fn check_depthwise(images: usize, shape: Shape, kernel: usize, normed_bound: f64
     let twin = |input: &Map| reference::depthwise(input, kernel, &weight, &bias);
     let fast = |run: Run<'_>, norm, input: &[f32], out: &mut [f32]| {
         let depthwise = Depthwise::new(run.instructions, (shape, kernel), &weight, &bias, norm).unwrap();
-        Source::Depthwise(depthwise).run(run, Maps::Buffer(input, shape.len()), out);
+        Source::Depthwise(depthwise).run(run, Maps::new(input, shape.len()), out);
     };
     compare(&what, (images, shape), 1e-5, |run, input, out| fast(run, None, input, out), |_, input| twin(input));
     if channels > 2 {
@@ -112,7 +112,7 @@ fn check_block(images: usize, shape: Shape, hidden: usize) {
             project: linear_of(run.instructions, &second, &second_bias, None, Some(&scale)),
         };
         let mut shared = Aligned::zeros(block.shared(run.threads.count())).unwrap();
-        block.run(run, Maps::Buffer(input, shape.len()), &mut shared, out);
+        block.run(run, Maps::new(input, shape.len()), &mut shared, out);
     };
     let twin = |_, input: &Map| {
         let normed = reference::norm(&reference::depthwise(input, 7, &taps, &taps_bias), None, 1e-6);
@@ -197,7 +197,7 @@ fn norm() {
             let kernel = Source::Norm(Norm::new(1e-6, affine.then(|| (scale.clone(), shift.clone()))), channels);
             let twin = |_, input: &Map| reference::norm(input, affine.then_some((&scale[..], &shift[..])), 1e-6);
             let fast = |run: Run<'_>, input: &[f32], out: &mut [f32]| {
-                kernel.run(run, Maps::Buffer(input, shape.len()), out);
+                kernel.run(run, Maps::new(input, shape.len()), out);
             };
             compare(&format!("norm of {shape}"), (2, shape), 5e-6, fast, twin);
         }
@@ -211,7 +211,7 @@ fn a_norm_of_numbers_far_from_zero_keeps_their_differences() {
     for instructions in Instructions::available() {
         let (threads, mut out) = (Threads::new(1, 0).unwrap(), vec![0.0; 96]);
         let run = Run { instructions, threads: &threads, clock: Clock(None) };
-        Source::Norm(Norm::new(1e-6, None), 96).run(run, Maps::Buffer(&channels, 96), &mut out);
+        Source::Norm(Norm::new(1e-6, None), 96).run(run, Maps::new(&channels, 96), &mut out);
         let worst = out.iter().map(|x| (x.abs() - 1.0).abs()).fold(0.0, f32::max);
         assert!(worst < 1e-5, "{instructions}: {worst}");
     }
@@ -259,7 +259,7 @@ fn patchify() {
                 let source = Source::Patches(Patches { input: shape, size, norm: norm(first) });
                 let projection = Projection { source, linear, after: norm(last) };
                 let mut shared = Aligned::zeros(projection.shared(run.threads.count())).unwrap();
-                projection.run(run, Maps::Buffer(input, shape.len()), &mut shared, output);
+                projection.run(run, Maps::new(input, shape.len()), &mut shared, output);
             };
             let normed = |there: bool, map: Map| if there { reference::norm(&map, None, 1e-6) } else { map };
             let twin = |_, input: &Map| {
@@ -304,7 +304,7 @@ fn merge() {
             let projection =
                 Projection { source, linear: linear_of(run.instructions, &weight, &bias, None, None), after: None };
             let mut shared = Aligned::zeros(projection.shared(run.threads.count())).unwrap();
-            projection.run(run, Maps::Buffer(input, shape.len()), &mut shared, output);
+            projection.run(run, Maps::new(input, shape.len()), &mut shared, output);
         };
         let twin = |_, input: &Map| {
             let normed = reference::norm(&reference::merge(input), None, 1e-5);

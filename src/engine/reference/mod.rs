@@ -11,8 +11,13 @@ mod norm;
 mod patchify;
 mod pool;
 
-use super::slots::Slots;
-use super::{Buckets, Engine, Executable, Input, LoadError, Options, RunError};
+use std::sync::Arc;
+
+use super::host::{self, Ingest};
+use super::{
+    Batch, BatchId, Buckets, DeviceId, DeviceInfo, DeviceKind, Engine, Executable, LeasePool, LoadError, Loaded,
+    MemoryUse, Options, Precision, RunError,
+};
 use crate::program::{Op, Program, TensorId, WeightId, WeightSource};
 
 pub(crate) use map::Map;
@@ -24,67 +29,136 @@ pub(crate) use {
 };
 
 /// Runs programs by the definitions of their operations.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Reference;
+#[derive(Clone, Debug)]
+pub struct Reference {
+    devices: [DeviceInfo; 1],
+}
+
+impl Default for Reference {
+    fn default() -> Self {
+        Self { devices: [DeviceInfo::named(NAME, DeviceKind::Test)] }
+    }
+}
+
+const NAME: &str = "reference";
 
 impl Engine for Reference {
-    fn device(&self) -> &str {
-        "reference"
+    fn devices(&self) -> &[DeviceInfo] {
+        &self.devices
     }
 
-    fn compile(
+    /// Every operation, in f64: weights are taken in f32, whatever else is asked for is another computation.
+    fn unsupported(&self, _program: &Program, precision: Precision) -> Vec<String> {
+        if precision == Precision::F32 {
+            Vec::new()
+        } else {
+            vec!["the reference engine has f32 weights only".to_owned()]
+        }
+    }
+
+    fn load(
         &self,
+        _device: DeviceId,
         program: &Program,
         weights: &dyn WeightSource,
         options: &Options,
-    ) -> Result<Box<dyn Executable>, LoadError> {
+    ) -> Result<Arc<dyn Loaded>, LoadError> {
         let broken = |why| LoadError::Program { architecture: program.architecture.clone(), why };
         program.check().map_err(broken)?;
+        let operations = self.unsupported(program, options.precision);
+        if !operations.is_empty() {
+            return Err(LoadError::Unsupported { device: NAME.to_owned(), precision: options.precision, operations });
+        }
+        let ingest = Ingest::new(NAME, program.input, options)?;
         let weights = program.weights.iter().map(|weight| weight.materialise(weights)).collect::<Result<_, _>>()?;
-        let slots = Slots::new(self.device(), program.input, options)?;
-        Ok(Box::new(Interpreter { program: program.clone(), weights, slots, logits: Vec::new(), launched: false }))
+        Ok(Arc::new(Whole(Arc::new(Model { program: program.clone(), weights, ingest }))))
     }
 }
 
-/// A program and its weights, interpreted.
-struct Interpreter {
+/// A program and its weights.
+struct Model {
     program: Program,
     /// By [`WeightId`].
     weights: Vec<Vec<f32>>,
-    slots: Slots,
-    /// Of the last launch, `[batch, classes]`.
-    logits: Vec<f32>,
-    /// Whether they wait to be finished.
-    launched: bool,
+    ingest: Ingest,
+}
+
+/// A loaded program, shared by its interpreters.
+struct Whole(Arc<Model>);
+
+impl Loaded for Whole {
+    fn memory(&self) -> MemoryUse {
+        let weights: usize = self.0.weights.iter().map(|weight| size_of_val(&weight[..])).sum();
+        MemoryUse { weights: weights as u64, executable: 0 }
+    }
+
+    fn instantiate(&self) -> Result<Box<dyn Executable>, LoadError> {
+        let ingest = &self.0.ingest;
+        Ok(Box::new(Interpreter {
+            model: Arc::clone(&self.0),
+            buckets: Buckets::Any(ingest.max_batch()),
+            leases: LeasePool::plain(ingest.len(), ingest.max_batch()),
+            launched: None,
+            batches: 0,
+        }))
+    }
+}
+
+/// Runs a batch when it is launched; nobody is in a hurry here.
+struct Interpreter {
+    model: Arc<Model>,
+    buckets: Buckets,
+    leases: Arc<LeasePool>,
+    /// The batch that waits to be finished, and its logits.
+    launched: Option<(BatchId, Vec<f32>)>,
+    batches: u64,
 }
 
 impl Executable for Interpreter {
-    fn buckets(&self) -> Buckets {
-        Buckets::Any(self.slots.count())
+    fn buckets(&self) -> &Buckets {
+        &self.buckets
     }
 
-    fn stage(&mut self, slot: usize, input: Input<'_>) -> Result<(), RunError> {
-        self.slots.stage(slot, input)
+    fn in_flight(&self) -> usize {
+        1
     }
 
-    fn launch(&mut self, slots: &[usize]) -> Result<(), RunError> {
-        self.slots.check_batch(slots)?;
-        self.logits = slots.iter().flat_map(|slot| self.run(self.slots.image(*slot))).collect();
-        self.launched = true;
-        Ok(())
+    fn classes(&self) -> usize {
+        self.model.program.classes()
     }
 
-    fn finish(&mut self) -> Result<&[f32], RunError> {
-        if !std::mem::take(&mut self.launched) {
-            return Err(RunError::Input("no batch was launched".to_owned()));
+    fn leases(&self) -> &Arc<LeasePool> {
+        &self.leases
+    }
+
+    fn launch(&mut self, batch: Batch) -> Result<BatchId, RunError> {
+        host::may_launch(self.launched.is_some())?;
+        let Model { ingest, .. } = &*self.model;
+        ingest.check(&batch)?;
+        let mut image = vec![0.0; ingest.len()];
+        let mut logits = Vec::with_capacity(batch.len() * self.classes());
+        for pixels in batch.images() {
+            ingest.normalise(pixels, &mut image);
+            logits.extend(self.model.logits(&image));
         }
-        Ok(&self.logits)
+        self.batches += 1;
+        self.launched = Some((BatchId(self.batches), logits));
+        Ok(BatchId(self.batches))
+    }
+
+    fn finish(&mut self, batch: BatchId, logits: &mut [f32]) -> Result<(), RunError> {
+        let launched = self.launched.as_ref().map(|(id, computed)| (*id, computed.len()));
+        host::may_finish(batch, launched, logits.len())?;
+        if let Some((_, computed)) = self.launched.take() {
+            logits.copy_from_slice(&computed);
+        }
+        Ok(())
     }
 }
 
-impl Interpreter {
+impl Model {
     /// The logits of one image.
-    fn run(&self, image: &[f32]) -> Vec<f32> {
+    fn logits(&self, image: &[f32]) -> Vec<f32> {
         let program = &self.program;
         let readers = program.readers();
         let mut maps: Vec<Option<Map>> = vec![None; program.tensors.len()];

@@ -1,0 +1,29 @@
+//! What an engine says of its own speed. Not here: who asks and what is made of it (`cli/bench`).
+
+use std::time::Duration;
+
+use crate::program::Cost;
+
+/// The fastest that a device can go: what its operations are measured against.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Peak {
+    /// Floating-point operations per second (two per multiply-accumulate), of a matrix product whose operands are in the cache.
+    pub flops: f64,
+    /// Bytes per second, read and written, of a copy in memory.
+    pub bytes: f64,
+}
+
+/// What an operation took, or several that the engine computes as one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OpTime {
+    /// Its name in the network, as `stages.2.blocks.0.fc1`.
+    pub name: String,
+    /// What is computed, as `linear + gelu`.
+    pub kind: &'static str,
+    /// What it costs per image.
+    pub cost: Cost,
+    /// Images that went through it.
+    pub images: u64,
+    /// Time that threads spent in it, summed over them.
+    pub busy: Duration,
+}
