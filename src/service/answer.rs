@@ -3,6 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::ServiceError;
+use super::job::Output;
+use super::model::Model;
+use super::request::Wanted;
+
 /// How logits become scores.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ScoreFunction {
@@ -42,12 +47,34 @@ pub struct Timings {
 /// The answer for one image.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Classified {
-    /// The `top_k` classes by falling score.
-    pub predictions: Vec<Prediction>,
+    /// What was asked for.
+    pub scores: Scores,
     /// Images in the batch it ran in.
     pub batch_size: usize,
+    /// The device that computed it.
+    pub device: Arc<str>,
     /// How long it was where.
     pub timings: Timings,
+}
+
+/// What an image is, in the form that was asked for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Scores {
+    /// The `top_k` classes by falling score.
+    Labels(Vec<Prediction>),
+    /// One number per class.
+    Logits(Vec<f32>),
+}
+
+impl Classified {
+    /// The classes by falling score; none where logits were asked for.
+    #[must_use]
+    pub fn predictions(&self) -> &[Prediction] {
+        match &self.scores {
+            Scores::Labels(predictions) => predictions,
+            Scores::Logits(_) => &[],
+        }
+    }
 }
 
 /// The answer for a request.
@@ -57,17 +84,49 @@ pub struct Answer {
     pub model: String,
     /// The model's version.
     pub version: String,
-    /// The device that computed it.
-    pub device: String,
     /// One for each image, in the request's order.
     pub images: Vec<Classified>,
+}
+
+/// The answer of what the devices computed.
+pub(super) fn of(model: &Model, wanted: Wanted, outputs: Vec<Output>) -> Result<Answer, ServiceError> {
+    let image = |(index, Output { computed, timings }): (usize, Output)| {
+        let scores = match wanted {
+            Wanted::Logits => finite(&computed.logits).then(|| Scores::Logits(computed.logits.clone())),
+            Wanted::Labels { top_k, function } => {
+                let top_k = usize::try_from(top_k).unwrap_or(usize::MAX);
+                let ranked = function.rank(&computed.logits, top_k);
+                ranked.map(|ranked| Scores::Labels(ranked.into_iter().map(|entry| named(model, entry)).collect()))
+            }
+        };
+        let scores = scores.ok_or_else(|| {
+            tracing::error!(model = model.name(), device = &*computed.device, "logits are not finite");
+            ServiceError::Internal(format!("image {index}: the model's output is not finite"))
+        })?;
+        Ok(Classified { scores, batch_size: computed.batch_size, device: computed.device, timings })
+    };
+    Ok(Answer {
+        model: model.name().to_owned(),
+        version: model.version.to_string(),
+        images: outputs.into_iter().enumerate().map(image).collect::<Result<_, _>>()?,
+    })
+}
+
+fn named(model: &Model, (class, score): (usize, f32)) -> Prediction {
+    // a model has as many labels as classes, which its checkpoint was checked for
+    let label = model.classes.get(class).map_or_else(|| Arc::from(format!("class_{class}")), Arc::clone);
+    Prediction { class, label, score }
+}
+
+fn finite(logits: &[f32]) -> bool {
+    logits.iter().all(|logit| logit.is_finite())
 }
 
 impl ScoreFunction {
     /// The `top_k` classes by falling score, ties in the order of the classes. None when a logit is not finite.
     #[must_use]
     pub(super) fn rank(self, logits: &[f32], top_k: usize) -> Option<Vec<(usize, f32)>> {
-        if !logits.iter().all(|x| x.is_finite()) {
+        if !finite(logits) {
             return None;
         }
         let mut order: Vec<usize> = (0..logits.len()).collect();

@@ -30,6 +30,16 @@ impl Budget {
         self.used.load(Ordering::Relaxed)
     }
 
+    /// Whether so much could be taken now.
+    pub(super) fn has(&self, amount: u64) -> bool {
+        self.used().checked_add(amount).is_some_and(|sum| sum <= self.limit)
+    }
+
+    /// A share of nothing, to grow.
+    pub(super) fn nothing(self: &Arc<Self>) -> Share {
+        Share { budget: Arc::clone(self), amount: 0 }
+    }
+
     /// Takes the whole amount or nothing.
     pub(super) fn take(self: &Arc<Self>, amount: u64) -> Option<Share> {
         let fits = |used: u64| used.checked_add(amount).filter(|sum| *sum <= self.limit);

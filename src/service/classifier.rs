@@ -1,93 +1,83 @@
-//! The classifier: what protocols and the command line hold. It admits a request and takes its images their way:
-//! decode, queue, batch, answer.
+//! The classifier: what protocols and the command line hold. It admits requests, carries out commands about models, and says how
+//! things stand.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
 
+use tokio::sync::oneshot;
+
+use super::admission::{self, Admission};
+use super::budget::Budget;
+use super::core::Core;
 use super::decoder::Decoder;
-use super::registry::{Model, NamedModel, Registry, check_names};
-use super::scheduler::ModelId;
-use super::tally::{Counts, Outcome, Tally};
+use super::device::{Device, SystemClock};
+use super::dispatcher::Dispatcher;
+use super::lifecycle::{Command, Lifecycle, ModelError, Repository};
+use super::loader::Loader;
+use super::names::check_names;
+use super::options::ModelOptions;
+use super::registry::Registry;
+use super::scheduler::DeviceIndex;
 use super::ticket::Ticket;
-use super::worker::{Load, Loaded, Worker};
-use super::{Limits, ServiceError, budget::Budget};
-use crate::engine::{Engine, LoadError, Options};
-use crate::metrics::{Metrics, ModelLabels, Rejection};
+use super::{Limits, ModelStatus, ServiceError};
+use crate::checkpoint::{Checkpoint, CheckpointError};
+use crate::engine::{DeviceInfo, Engine};
+use crate::metrics::Metrics;
 
 /// Serves several models; cheap to clone.
 #[derive(Clone)]
 pub struct Classifier {
-    inner: Arc<Inner>,
+    core: Arc<Core>,
+    engine: Arc<dyn Engine>,
 }
 
-/// What all clones and tickets share.
-pub(super) struct Inner {
-    pub(super) registry: Registry,
-    pub(super) limits: Limits,
-    pub(super) metrics: Arc<Metrics>,
-    pub(super) decoder: Decoder,
-    pub(super) bodies: Arc<Budget>,
-    pub(super) pixels: Arc<Budget>,
-    pub(super) tally: Tally,
-    pub(super) next_entry: AtomicU64,
-    draining: AtomicBool,
-}
+/// Opens a model's checkpoint, again at each reload.
+pub type ModelSource = Arc<dyn Fn() -> Result<Checkpoint, CheckpointError> + Send + Sync>;
 
-/// What is known of a model.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ModelStatus {
-    /// The name under which it is served.
+/// A model to serve, under a name.
+#[derive(Clone)]
+pub struct NamedModel {
+    /// The name in requests, answers and metrics.
     pub name: String,
-    /// Its version.
-    pub version: String,
-    /// Its architecture, as `convnext_tiny`.
-    pub architecture: String,
-    /// Its program's family.
-    pub family: String,
-    /// The device that runs it.
-    pub device: String,
-    /// Where it came from.
-    pub origin: String,
-    /// The served model that it is measured against, if there is one.
+    /// Where it comes from.
+    pub source: ModelSource,
+    /// The name of the model that it is measured against, where it is not the Swin of a ConvNeXt's size.
     pub baseline: Option<String>,
-    /// Loaded, warm, and its worker alive.
-    pub ready: bool,
-    /// Whether requests without a model get this one.
-    pub default: bool,
-    /// Rows and columns of its input.
-    pub input: (usize, usize),
-    /// Number of classes.
-    pub classes: usize,
-    /// Stored parameters.
-    pub parameters: u64,
-    /// Multiply-accumulates of one image.
-    pub macs: u64,
-    /// The largest batch that is allowed.
-    pub max_batch: usize,
 }
 
 /// How a classifier runs its models.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// The budgets of admission.
     pub limits: Limits,
-    /// The largest batch.
-    pub max_batch: usize,
-    /// How long an image waits for company while the device idles.
-    pub max_delay: Duration,
+    /// What holds for models of which nothing else is said.
+    pub model: ModelOptions,
+    /// What is said of single models.
+    pub models: BTreeMap<String, ModelOptions>,
+    /// Where more models come from, and changes of them.
+    pub repository: Option<Repository>,
     /// Threads of the engine.
     pub engine_threads: usize,
     /// Threads that decode and resize.
     pub decode_threads: usize,
+    /// Whether devices compare what they compute with what is right before a model serves.
+    pub self_check: bool,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         // respects cgroup quotas and the affinity of the process
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let limits = Limits::default();
-        Self { limits, max_batch: 32, max_delay: Duration::ZERO, engine_threads: cores, decode_threads: cores }
+        Self {
+            limits: Limits::default(),
+            model: ModelOptions::default(),
+            models: BTreeMap::new(),
+            repository: None,
+            engine_threads: cores,
+            decode_threads: cores,
+            self_check: true,
+        }
     }
 }
 
@@ -105,30 +95,38 @@ pub enum StartError {
         /// What the system said.
         why: String,
     },
-    /// A model could not be loaded.
-    #[error(transparent)]
-    Load(#[from] LoadError),
+    /// Not one model could be loaded.
+    #[error("no model could be loaded: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Load(Vec<ModelError>),
 }
 
-/// Models on their way into the device.
+/// Models on their way into the devices.
 #[must_use = "the models may fail to load"]
-pub struct Loading(tokio::sync::oneshot::Receiver<Loaded>);
+pub struct Loading {
+    models: Vec<oneshot::Receiver<Result<(), ModelError>>>,
+    /// There may be others than those.
+    more: bool,
+}
 
 impl Loading {
-    /// Waits until every model is loaded and warm.
+    /// Waits until every configured model is loaded and warm, or has failed. Those that have are in the log and in
+    /// [`Classifier::models`]; the others serve.
     ///
     /// # Errors
-    /// The first model's error; none is ready then.
+    /// [`StartError::Load`] when none could be loaded and no others can come.
     pub async fn done(self) -> Result<(), StartError> {
-        match self.0.await {
-            Ok(loaded) => Ok(loaded.map(drop)?),
-            Err(_) => Err(StartError::System { what: "worker", why: "its thread has ended".to_owned() }),
+        let mut errors = Vec::new();
+        let count = self.models.len();
+        for model in self.models {
+            errors.extend(model.await.unwrap_or(Err(ModelError::Stopping)).err());
         }
+        if errors.len() == count && !self.more { Err(StartError::Load(errors)) } else { Ok(()) }
     }
 }
 
 impl Classifier {
-    /// Begins to load the models, the default first, onto one device. Until [`Loading::done`] requests are refused as not ready.
+    /// Starts a thread for each device of the engine and begins to load the models, the default first. Until [`Loading::done`]
+    /// requests are refused as not ready.
     ///
     /// # Errors
     /// [`StartError`], but for models that do not load: those [`Loading::done`] tells.
@@ -138,87 +136,93 @@ impl Classifier {
         settings: Settings,
     ) -> Result<(Self, Loading), StartError> {
         let system = |what| move |why: &dyn std::fmt::Display| StartError::System { what, why: why.to_string() };
-        check_names(&models).map_err(StartError::Models)?;
+        check_names(&models, settings.repository.is_none()).map_err(StartError::Models)?;
         let metrics = Arc::new(Metrics::new().map_err(|e| system("metrics")(&e))?);
-        metrics.build_info(&engine.devices()[0].to_string()).map_err(|e| system("metrics")(&e))?;
-        let decoder = Decoder::new(settings.decode_threads).map_err(|e| system("decode pool")(&e))?;
-        let limits = settings.limits;
-
-        let (max_batch, threads) = (settings.max_batch.max(1), settings.engine_threads.max(1));
-        let options = Options { precision: crate::engine::Precision::F32, max_batch, threads, profile: false };
-        let (mut loads, mut parts) = (Vec::new(), Vec::new());
-        for NamedModel { name, checkpoint, baseline } in models {
-            let metric_labels = ModelLabels {
-                model: name,
-                family: checkpoint.program.family.clone(),
-                device: engine.devices()[0].to_string(),
-            };
-            metrics.ready(&metric_labels, false);
-            let program = Arc::new(checkpoint.program);
-            loads.push(Load {
-                labels: metric_labels.clone(),
-                program: Arc::clone(&program),
-                weights: checkpoint.weights,
-                options,
-                max_delay: settings.max_delay,
-            });
-            parts.push((metric_labels, program, checkpoint.transform, checkpoint.labels, checkpoint.origin, baseline));
+        for device in engine.devices() {
+            metrics.build_info(&device.to_string());
         }
-        let (worker, loading) = Worker::start(engine, loads, Arc::clone(&metrics)).map_err(|e| system("worker")(&e))?;
-        let worker = Arc::new(worker);
-        let model = |(index, (metric_labels, program, transform, labels, origin, baseline))| {
-            let labels: Vec<String> = labels;
-            Arc::new(Model {
-                metric_labels,
-                program,
-                transform,
-                classes: labels.into_iter().map(Arc::from).collect(),
-                origin,
-                baseline,
-                places: Budget::new(limits.queue_images as u64),
-                worker: Arc::clone(&worker),
-                id: ModelId(index),
-                max_batch: options.max_batch,
-            })
+        let decoder = Decoder::new(settings.decode_threads.max(1)).map_err(|e| system("decode pool")(&e))?;
+        let dispatcher = Dispatcher::new(engine.devices().len());
+        for (index, info) in engine.devices().iter().enumerate() {
+            let (dispatcher, name) = (Arc::clone(&dispatcher), info.to_string());
+            std::thread::Builder::new()
+                .name(format!("device-{}", info.name))
+                .spawn(move || Device::new(DeviceIndex(index), &name, dispatcher, SystemClock).run())
+                .map_err(|e| system("device thread")(&e))?;
+        }
+        let loader = Loader {
+            engine: Arc::clone(&engine),
+            dispatcher: Arc::clone(&dispatcher),
+            metrics: Arc::clone(&metrics),
+            threads: settings.engine_threads.max(1),
+            self_check: settings.self_check,
         };
-        let registry = Registry::new(parts.into_iter().enumerate().map(model).collect());
-        let inner = Inner {
+        let registry = Arc::new(Registry::default());
+        let more = settings.repository.is_some();
+        let (lifecycle, models) = Lifecycle::start(
+            loader,
+            Arc::clone(&registry),
+            models,
+            settings.repository,
+            settings.models,
+            settings.model,
+        )
+        .map_err(|e| system("thread of the models")(&e))?;
+        let limits = settings.limits;
+        let core = Core {
             registry,
+            dispatcher,
+            lifecycle,
             limits,
             metrics,
             decoder,
             bodies: Budget::new(limits.body_bytes),
             pixels: Budget::new(limits.decoded_pixels),
-            tally: Tally::default(),
-            next_entry: AtomicU64::new(0),
             draining: AtomicBool::new(false),
+            next_entry: AtomicU64::new(0),
         };
-        Ok((Self { inner: Arc::new(inner) }, Loading(loading)))
+        Ok((Self { core: Arc::new(core), engine }, Loading { models, more }))
     }
 
-    /// Takes a place for one image of a model (None: the default) and `body_bytes` of the byte budget, before the body is read.
-    /// The deadline counts from now and is at most the server's.
+    /// Takes a permit for one image of a model, before the body is read. The deadline counts from now.
     ///
     /// # Errors
-    /// `UnknownModel`, `NotReady`, `TooLarge` for a body over the limit, `Overloaded` when a budget is spent.
-    pub fn admit(
-        &self,
-        model: Option<&str>,
-        body_bytes: Option<u64>,
-        deadline: Option<Duration>,
-    ) -> Result<Ticket, ServiceError> {
-        self.inner.tally.receive();
-        let ticket = Ticket::admit(&self.inner, model, body_bytes, deadline);
-        ticket.inspect_err(|error| self.inner.ended(error))
+    /// `UnknownModel`, `UnknownVersion`, `NotReady`, `TooLarge` for a body over the limit, `Overloaded` when a budget is spent.
+    pub fn admit(&self, admission: Admission<'_>) -> Result<Ticket, ServiceError> {
+        admission::admit(&self.core, admission)
     }
 
-    /// All models, in the order of the configuration.
+    /// Loads what is not loaded of a model.
+    ///
+    /// # Errors
+    /// [`ModelError`]; what served before serves on.
+    pub async fn load(&self, model: &str) -> Result<(), ModelError> {
+        self.core.lifecycle.command(Command::Load(model.to_owned())).await
+    }
+
+    /// Loads all of a model anew, beside what serves, and then swaps.
+    ///
+    /// # Errors
+    /// [`ModelError`]; what served before serves on.
+    pub async fn reload(&self, model: &str) -> Result<(), ModelError> {
+        self.core.lifecycle.command(Command::Reload(model.to_owned())).await
+    }
+
+    /// Stops serving a model. Requests that have begun are finished.
+    ///
+    /// # Errors
+    /// [`ModelError::Unknown`].
+    pub async fn unload(&self, model: &str) -> Result<(), ModelError> {
+        self.core.lifecycle.command(Command::Unload(model.to_owned())).await
+    }
+
+    /// All versions of all models, the default model first.
     #[must_use]
     pub fn models(&self) -> Vec<ModelStatus> {
-        self.inner.registry.iter().enumerate().map(|(index, model)| model.status(index == 0)).collect()
+        self.core.registry.status()
     }
 
-    /// Every model is ready and no drain has begun; otherwise why not.
+    /// Every required model is ready and no drain has begun; otherwise why not.
     ///
     /// # Errors
     /// The reason in words.
@@ -226,33 +230,39 @@ impl Classifier {
         if self.draining() {
             return Err("draining: this server is about to stop".to_owned());
         }
-        match self.inner.registry.iter().find(|model| !model.worker.ready()) {
-            Some(model) => Err(format!("{}: {}", model.name(), model.worker.closed().unwrap_or_default())),
-            None => Ok(()),
-        }
+        self.core.registry.ready()
+    }
+
+    /// The devices that have failed, each with the reason. Models that have others are served by those.
+    #[must_use]
+    pub fn failed_devices(&self) -> Vec<(DeviceInfo, String)> {
+        let devices = self.engine.devices().iter().enumerate();
+        devices
+            .filter_map(|(index, info)| Some((info.clone(), self.core.dispatcher.failure(DeviceIndex(index))?)))
+            .collect()
     }
 
     /// Turns readiness off; requests are still served.
     pub fn begin_drain(&self) {
-        self.inner.draining.store(true, Ordering::Release);
+        self.core.draining.store(true, Ordering::Release);
     }
 
     /// Whether a drain has begun: answers then carry `Connection: close`.
     #[must_use]
     pub fn draining(&self) -> bool {
-        self.inner.draining.load(Ordering::Acquire)
+        self.core.draining.load(Ordering::Acquire)
     }
 
     /// The budgets.
     #[must_use]
     pub fn limits(&self) -> &Limits {
-        &self.inner.limits
+        &self.core.limits
     }
 
     /// The metrics, for those who count.
     #[must_use]
     pub fn metrics(&self) -> &Metrics {
-        &self.inner.metrics
+        &self.core.metrics
     }
 
     /// The metrics as text with their content type, the gauges brought up to date.
@@ -260,27 +270,21 @@ impl Classifier {
     /// # Errors
     /// When a metric cannot be encoded.
     pub fn scrape(&self) -> Result<(Vec<u8>, String), prometheus::Error> {
-        for model in self.inner.registry.iter() {
-            self.inner.metrics.queue(model.name()).set(model.worker.waiting(model.id) as i64);
+        let Core { registry, dispatcher, metrics, .. } = &*self.core;
+        let mut waiting: BTreeMap<String, (usize, bool, Arc<crate::metrics::ModelMetrics>)> = BTreeMap::new();
+        for model in registry.models() {
+            let entry = waiting.entry(model.name().to_owned());
+            let (images, ready, _) = entry.or_insert_with(|| (0, false, Arc::clone(&model.metrics)));
+            *images += dispatcher.waiting(model.id);
+            *ready |= model.is_open();
         }
-        self.inner.metrics.encode()
-    }
-
-    /// The account of requests so far.
-    #[must_use]
-    pub fn counts(&self) -> Counts {
-        self.inner.tally.counts()
-    }
-}
-
-impl Inner {
-    /// Enters the end of a request by an error into the books.
-    pub(super) fn ended(&self, error: &ServiceError) {
-        match error {
-            ServiceError::Overloaded { reason, .. } => self.metrics.rejected(*reason),
-            ServiceError::NotReady(_) => self.metrics.rejected(Rejection::NotReady),
-            _ => {}
+        for (images, ready, metrics) in waiting.into_values() {
+            metrics.queue(images);
+            metrics.ready(ready);
         }
-        self.tally.end(Outcome::of(error), &self.metrics);
+        for (index, device) in self.engine.devices().iter().enumerate() {
+            metrics.device_up(&device.to_string(), dispatcher.failure(DeviceIndex(index)).is_none());
+        }
+        metrics.encode()
     }
 }

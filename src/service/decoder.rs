@@ -1,13 +1,16 @@
-//! The decode pool: a fixed number of threads that turn bytes into pixels, so that no async thread ever does.
+//! The decode pool: a fixed number of threads that turn files into pixels, so that no async thread ever does.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 
 use super::ServiceError;
-use super::worker::words;
-use crate::pixels::{self, Header, ImageError, Pixels, Transform};
+use super::answer::Timings;
+use super::device::panic_text;
+use super::model::Model;
+use crate::engine::{Image, PixelFormat};
+use crate::pixels::{self, Header, ImageError};
 
 /// Threads that decode and resize.
 #[derive(Debug)]
@@ -16,10 +19,10 @@ pub(super) struct Decoder {
 }
 
 /// An image that is ready for the queue, and how long that took.
+#[derive(Debug)]
 pub(super) struct Decoded {
-    pub(super) pixels: Pixels,
-    pub(super) decode: Duration,
-    pub(super) transform: Duration,
+    pub(super) image: Image,
+    pub(super) timings: Timings,
 }
 
 impl Decoder {
@@ -34,22 +37,29 @@ impl Decoder {
     }
 }
 
-/// Decodes and transforms; `index` is the place of the image in its request. A decoder that panics costs this image only.
-pub(super) fn decode(
-    index: usize,
-    bytes: &Bytes,
-    header: &Header,
-    transform: &Transform,
-) -> Result<Decoded, ServiceError> {
+/// Decodes and transforms a file of its request into memory of a device of the model, or plain memory where none is left.
+/// `index` is its index in the request. A decoder that panics costs this image only.
+pub(super) fn decode(index: usize, bytes: &Bytes, header: &Header, model: &Model) -> Result<Decoded, ServiceError> {
     let work = || -> Result<Decoded, ImageError> {
         let began = Instant::now();
         let rgb = pixels::decode(bytes, header)?;
         let decoded = Instant::now();
-        let pixels = transform.apply(&rgb);
-        Ok(Decoded { pixels, decode: decoded - began, transform: decoded.elapsed() })
+        let image = match model.lease() {
+            Some(mut lease) => {
+                model.transform.apply_into(&rgb, lease.as_mut())?;
+                Image::new(PixelFormat::Rgb8, lease)
+            }
+            None => {
+                let mut memory = vec![0; model.transform.bytes()];
+                model.transform.apply_into(&rgb, &mut memory)?;
+                Image::new(PixelFormat::Rgb8, memory)
+            }
+        };
+        let timings = Timings { decode: decoded - began, transform: decoded.elapsed(), ..Timings::default() };
+        Ok(Decoded { image, timings })
     };
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(result) => result.map_err(|cause| ServiceError::Image { index, cause }),
-        Err(panic) => Err(ServiceError::Internal(format!("image {index}: the decoder {}", words(&*panic)))),
+        Err(panic) => Err(ServiceError::Internal(format!("image {index}: the decoder {}", panic_text(&*panic)))),
     }
 }

@@ -16,16 +16,26 @@ pub enum ServiceError {
         /// Those that there are.
         known: Vec<String>,
     },
+    /// The model has no such version.
+    #[error("{model} has no version {version}; loaded are {}", .known.join(", "))]
+    UnknownVersion {
+        /// The model's name.
+        model: String,
+        /// The number or label asked for.
+        version: String,
+        /// Those that there are.
+        known: Vec<String>,
+    },
     /// The request makes no sense.
     #[error("{0}")]
     Invalid(String),
     /// More than could ever be taken.
     #[error("{0}")]
     TooLarge(String),
-    /// An image of the request cannot be had; the index is its place in the request.
+    /// An image of the request cannot be had; the index is its own in the request.
     #[error("image {index}: {cause}")]
     Image {
-        /// Its place in the request, from 0.
+        /// Its index in the request, from 0.
         index: usize,
         /// What is wrong with it.
         cause: ImageError,

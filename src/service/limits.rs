@@ -7,7 +7,7 @@ use std::time::Duration;
 pub struct Limits {
     /// Images of a model between admission and answer.
     pub queue_images: usize,
-    /// Bytes of all bodies that are held.
+    /// Bytes of all bodies that have come and are held.
     pub body_bytes: u64,
     /// Decoded pixels of all images that are held.
     pub decoded_pixels: u64,

@@ -1,28 +1,45 @@
-//! The one path that HTTP, gRPC and the command line share: admission, decoding, queue, batch, answer.
+//! The one path that HTTP, gRPC and the command line share: admission, decoding, queue, batch, answer; and the models that come and go.
 //!
 //! ```text
-//! admit ─▶ Ticket ─classify─▶ decoder (pool) ─push─▶ Scheduler (a queue a model) ─next─▶ worker (a thread a device) ─▶ answer
+//! admit ─▶ Ticket ─classify─▶ decoder (pool) ─push─▶ Scheduler (a queue per model) ─next─▶ Device (a thread each) ─▶ answer
+//! load, reload, unload ─▶ Lifecycle (a thread) ─▶ Loader ─▶ Device ─▶ Registry
 //! ```
-//! Not here: protocols (`http`, `cli`), formats of files (`checkpoint`), arithmetic (`engine`).
+//! Not here: protocols (`http`, `admin`, `cli`), formats of files (`checkpoint`), arithmetic (`engine`).
 
+mod account;
+mod admission;
 mod answer;
 mod budget;
 mod classifier;
+mod core;
 mod decoder;
+mod device;
+mod dispatcher;
 mod error;
+mod job;
+mod lifecycle;
 mod limits;
+mod loader;
+mod model;
+mod names;
+mod options;
 pub mod queue;
 mod registry;
+mod repository;
+mod request;
 pub mod scheduler;
-mod tally;
+mod status;
 mod ticket;
+pub mod times;
 mod warmup;
-mod worker;
 
-pub use answer::{Answer, Classified, Prediction, ScoreFunction, Timings};
-pub use classifier::{Classifier, Loading, ModelStatus, Settings, StartError};
+pub use admission::Admission;
+pub use answer::{Answer, Classified, Prediction, ScoreFunction, Scores, Timings};
+pub use classifier::{Classifier, Loading, ModelSource, NamedModel, Settings, StartError};
 pub use error::ServiceError;
+pub use lifecycle::{ModelError, Repository};
 pub use limits::Limits;
-pub use registry::NamedModel;
-pub use tally::Counts;
-pub use ticket::{Request, Ticket};
+pub use options::{ModelOptions, VersionPolicy};
+pub use request::{Images, Request, Tensor, TensorType, Wanted};
+pub use status::{ModelState, ModelStatus};
+pub use ticket::Ticket;

@@ -1,7 +1,7 @@
 //! The queue of one model, sans IO: it holds entries and says which may run, and knows neither clock, thread nor channel.
 //!
-//! Every method takes the time as an argument. The worker drives it, tests drive it with a made-up clock, and so can a
-//! simulation. Several queues share a device through the [`Scheduler`](super::scheduler::Scheduler).
+//! Every method takes the time as an argument, so that tests and simulations drive it with a clock of their own. Several queues
+//! share the devices through the [`Scheduler`](super::scheduler::Scheduler).
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -29,8 +29,8 @@ pub struct Entry<T> {
 /// Whether a batch may run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Readiness {
-    /// This many entries may run now.
-    Batch(usize),
+    /// This many entries wait and may run now.
+    Now(usize),
     /// The first entry becomes ripe then, if no more come before.
     RipeAt(Instant),
     /// Nothing waits.
@@ -41,16 +41,14 @@ pub(super) enum Readiness {
 #[derive(Debug)]
 pub struct Queue<T> {
     entries: BTreeMap<EntryId, Entry<T>>,
-    max_batch: usize,
     max_delay: Duration,
 }
 
 impl<T> Queue<T> {
-    /// An empty queue whose batches have at most `max_batch` entries (at least one), and whose entries wait up to `max_delay` for
-    /// company while the device idles.
+    /// An empty queue whose entries wait up to `max_delay` for company while a device idles.
     #[must_use]
-    pub fn new(max_batch: usize, max_delay: Duration) -> Self {
-        Self { entries: BTreeMap::new(), max_batch: max_batch.max(1), max_delay }
+    pub fn new(max_delay: Duration) -> Self {
+        Self { entries: BTreeMap::new(), max_delay }
     }
 
     /// Entries that wait.
@@ -65,12 +63,7 @@ impl<T> Queue<T> {
         self.entries.is_empty()
     }
 
-    /// The largest batch from now on.
-    pub fn set_max_batch(&mut self, max_batch: usize) {
-        self.max_batch = max_batch.max(1);
-    }
-
-    /// Adds an entry. One that comes while the device is busy has its wait behind it when the device becomes free.
+    /// Adds an entry. One that comes while every device is busy has its delay behind it when one becomes free.
     pub(super) fn push(&mut self, id: EntryId, now: Instant, deadline: Instant, device_idles: bool, payload: T) {
         let ripe = if device_idles { now + self.max_delay } else { now };
         self.entries.insert(id, Entry { id, enqueued: now, deadline, ripe, payload });
@@ -86,14 +79,10 @@ impl<T> Queue<T> {
         self.entries.extract_if(.., |_, entry| entry.deadline <= now).map(|(_, entry)| entry).collect()
     }
 
-    /// Whether a batch may run now.
-    pub(super) fn readiness(&self, now: Instant) -> Readiness {
+    /// Whether a batch may run now, where no more than `largest` entries run at once.
+    pub(super) fn readiness(&self, now: Instant, largest: usize) -> Readiness {
         let Some(ripe) = self.entries.values().map(|entry| entry.ripe).min() else { return Readiness::Empty };
-        if ripe <= now || self.len() >= self.max_batch {
-            Readiness::Batch(self.len().min(self.max_batch))
-        } else {
-            Readiness::RipeAt(ripe)
-        }
+        if ripe <= now || self.len() >= largest { Readiness::Now(self.len()) } else { Readiness::RipeAt(ripe) }
     }
 
     /// Takes out the first `count` entries.

@@ -1,122 +1,218 @@
-//! The models that are served: names, labels, preprocessing, places, and the worker that runs each.
+//! The models by name and version: which of them a request gets, and what is known of each.
+//! Not here: how they are loaded (`lifecycle`).
 
-use std::collections::HashSet;
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
-use super::budget::Budget;
-use super::scheduler::ModelId;
-use super::worker::Worker;
-use super::{ModelStatus, ServiceError};
-use crate::checkpoint::Checkpoint;
-use crate::metrics::ModelLabels;
-use crate::pixels::Transform;
-use crate::program::Program;
+use super::model::Model;
+use super::options::ModelOptions;
+use super::{ModelState, ModelStatus, ServiceError};
+use crate::model;
 
-/// A model to serve, under a name.
-pub struct NamedModel {
-    /// The name in requests, answers and metrics.
-    pub name: String,
-    /// All the rest.
-    pub checkpoint: Checkpoint,
-    /// The name of the model that it is measured against, if one is.
-    pub baseline: Option<String>,
-}
-
-/// A served model.
-#[derive(Debug)]
-pub(super) struct Model {
-    pub(super) metric_labels: ModelLabels,
-    pub(super) program: Arc<Program>,
-    pub(super) transform: Transform,
-    /// Names of the classes.
-    pub(super) classes: Vec<Arc<str>>,
-    pub(super) origin: String,
-    pub(super) baseline: Option<String>,
-    /// Images between admission and answer.
-    pub(super) places: Arc<Budget>,
-    pub(super) worker: Arc<Worker>,
-    /// Its index at the worker.
-    pub(super) id: ModelId,
-    pub(super) max_batch: usize,
-}
-
-/// The version that every model has until versions are served.
-pub(super) const VERSION: &str = "1";
-
-impl Model {
-    pub(super) fn name(&self) -> &str {
-        &self.metric_labels.model
-    }
-
-    pub(super) fn status(&self, default: bool) -> ModelStatus {
-        let input = self.program.input;
-        ModelStatus {
-            name: self.name().to_owned(),
-            version: VERSION.to_owned(),
-            architecture: self.program.architecture.clone(),
-            family: self.program.family.clone(),
-            device: self.metric_labels.device.clone(),
-            origin: self.origin.clone(),
-            baseline: self.baseline.clone(),
-            ready: self.worker.ready(),
-            default,
-            input: (input.height, input.width),
-            classes: self.classes.len(),
-            parameters: self.program.parameters(),
-            macs: self.program.cost().macs,
-            max_batch: self.max_batch,
-        }
-    }
-}
+/// The label of the version that is served where a request names none.
+const STABLE: &str = "stable";
 
 /// All models, the default first.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Registry {
-    models: Vec<Arc<Model>>,
+    names: RwLock<Vec<Name>>,
+}
+
+/// A model's name with its versions.
+#[derive(Debug)]
+pub(super) struct Name {
+    pub(super) name: String,
+    pub(super) options: ModelOptions,
+    /// The name of the model that it is measured against, where one was given.
+    pub(super) baseline: Option<String>,
+    pub(super) versions: BTreeMap<u64, Version>,
+    /// Why nothing is known of its versions.
+    pub(super) error: Option<String>,
+}
+
+/// A version of a model.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Version {
+    /// What serves.
+    pub(super) model: Option<Arc<Model>>,
+    /// It, or its successor, is being loaded.
+    pub(super) loading: bool,
+    /// Why the last load failed; what was loaded before serves on.
+    pub(super) error: Option<String>,
 }
 
 impl Registry {
-    pub(super) fn new(models: Vec<Arc<Model>>) -> Self {
-        Self { models }
+    fn read(&self) -> RwLockReadGuard<'_, Vec<Name>> {
+        self.names.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<Model>> {
-        self.models.iter()
+    /// Changes a model's entry, which is made if there is none. What is returned is dropped by the caller, outside of the lock.
+    pub(super) fn change<R>(&self, name: &str, change: impl FnOnce(&mut Name) -> R) -> R {
+        let mut names = self.names.write().unwrap_or_else(PoisonError::into_inner);
+        let index = names.iter().position(|known| known.name == name).unwrap_or_else(|| {
+            names.push(Name {
+                name: name.to_owned(),
+                options: ModelOptions::default(),
+                baseline: None,
+                versions: BTreeMap::new(),
+                error: None,
+            });
+            names.len() - 1
+        });
+        change(&mut names[index])
     }
 
-    /// The model of this name, or the default.
-    pub(super) fn find(&self, name: Option<&str>) -> Result<&Arc<Model>, ServiceError> {
+    /// Forgets a model.
+    pub(super) fn forget(&self, name: &str) -> Option<Name> {
+        let mut names = self.names.write().unwrap_or_else(PoisonError::into_inner);
+        let index = names.iter().position(|known| known.name == name)?;
+        Some(names.remove(index))
+    }
+
+    /// The versions of a model that serve, rising.
+    pub(super) fn serving(&self, name: &str) -> Vec<u64> {
+        self.read().iter().filter(|known| known.name == name).flat_map(Name::serving).map(|(number, _)| number).collect()
+    }
+
+    /// What is known of a version.
+    pub(super) fn version(&self, name: &str, version: u64) -> Option<Version> {
+        self.read().iter().find(|known| known.name == name)?.versions.get(&version).cloned()
+    }
+
+    /// The models that serve.
+    pub(super) fn models(&self) -> Vec<Arc<Model>> {
+        self.read().iter().flat_map(Name::serving).map(|(_, model)| Arc::clone(model)).collect()
+    }
+
+    /// The model of a name (None: the default) and of a version's number or label (None: the one that it serves).
+    ///
+    /// # Errors
+    /// `UnknownModel`, `UnknownVersion`, or `NotReady` where it is known and does not serve now.
+    pub(super) fn find(&self, name: Option<&str>, version: Option<&str>) -> Result<Arc<Model>, ServiceError> {
+        let names = self.read();
         let found = match name {
-            Some(name) => self.models.iter().find(|model| model.name() == name),
-            None => self.models.first(),
+            Some(name) => names.iter().find(|known| known.name == name),
+            None => names.first(),
         };
-        found.ok_or_else(|| ServiceError::UnknownModel {
-            name: name.unwrap_or_default().to_owned(),
-            known: self.models.iter().map(|model| model.name().to_owned()).collect(),
-        })
+        let unknown = || ServiceError::UnknownModel {
+            name: name.unwrap_or("by default").to_owned(),
+            known: names.iter().filter(|known| known.serving().next().is_some()).map(|known| known.name.clone()).collect(),
+        };
+        let known = found.ok_or_else(unknown)?;
+        if known.serving().next().is_none() {
+            return Err(known.why_not().map_or_else(unknown, |why| ServiceError::NotReady(format!("{}: {why}", known.name))));
+        }
+        let model = known.choose(version).ok_or_else(|| ServiceError::UnknownVersion {
+            model: known.name.clone(),
+            version: version.unwrap_or_default().to_owned(),
+            known: known.serving().map(|(number, _)| number.to_string()).collect(),
+        })?;
+        if model.is_open() {
+            return Ok(Arc::clone(model));
+        }
+        Err(ServiceError::NotReady(format!("{}: {}", known.name, known.why_not().unwrap_or_default())))
+    }
+
+    /// Every model that must be ready is; otherwise why not.
+    pub(super) fn ready(&self) -> Result<(), String> {
+        let names = self.read();
+        if names.is_empty() {
+            return Err("there is no model".to_owned());
+        }
+        for known in names.iter().filter(|known| known.options.required) {
+            if !known.serving().any(|(_, model)| model.is_open()) {
+                return Err(format!("{}: {}", known.name, known.why_not().unwrap_or_else(|| "not loaded".to_owned())));
+            }
+        }
+        Ok(())
+    }
+
+    /// What is known of all versions of all models.
+    pub(super) fn status(&self) -> Vec<ModelStatus> {
+        let names = self.read();
+        let mut all = Vec::new();
+        for (index, known) in names.iter().enumerate() {
+            let default = known.choose(None).map(|model| model.version);
+            for (number, version) in &known.versions {
+                let model = version.model.as_ref();
+                let baseline = known.baseline.clone().or_else(|| known_baseline(model?, &names));
+                all.push(known.status(*number, version, baseline, index == 0 && default == Some(*number)));
+            }
+            if known.versions.is_empty() {
+                let none = Version { error: known.error.clone(), ..Version::default() };
+                all.push(known.status(0, &none, None, index == 0));
+            }
+        }
+        all
     }
 }
 
-/// Names are given once, and are such that URLs, metrics and logs take them.
-pub(super) fn check_names(models: &[NamedModel]) -> Result<(), String> {
-    let mut seen = HashSet::new();
-    if models.is_empty() {
-        return Err("there is no model to serve".to_owned());
+/// The name of the served Swin that is known to be a ConvNeXt's.
+fn known_baseline(model: &Model, names: &[Name]) -> Option<String> {
+    let is_baseline = |other: &&Name| {
+        let mut served = other.serving();
+        served.any(|(_, other)| model::is_baseline(&other.program.architecture, &model.program.architecture))
+    };
+    names.iter().find(is_baseline).map(|other| other.name.clone())
+}
+
+impl Name {
+    /// The versions that serve, rising.
+    fn serving(&self) -> impl Iterator<Item = (u64, &Arc<Model>)> {
+        self.versions.iter().filter_map(|(number, version)| Some((*number, version.model.as_ref()?)))
     }
-    for NamedModel { name, .. } in models {
-        let fits = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-        if name.is_empty() || name.len() > 128 || !name.chars().all(fits) {
-            return Err(format!(
-                "model name {name:?}: 1 to 128 letters, digits, dots, dashes and underscores are possible"
-            ));
+
+    /// The version of a number or label; without one the stable version, where that label is given and serves, else the highest.
+    fn choose(&self, version: Option<&str>) -> Option<&Arc<Model>> {
+        let labelled = |label: &str| self.versions.get(self.options.labels.get(label)?)?.model.as_ref();
+        match version {
+            None => labelled(STABLE).or_else(|| self.serving().last().map(|(_, model)| model)),
+            Some(text) => match text.parse() {
+                Ok(number) => self.versions.get::<u64>(&number)?.model.as_ref(),
+                Err(_) => labelled(text),
+            },
         }
-        if !seen.insert(name) {
-            return Err(format!("two models are named {name}"));
+    }
+
+    /// Why it does not serve, where it is meant to.
+    fn why_not(&self) -> Option<String> {
+        if self.versions.values().any(|version| version.loading) {
+            return Some("the model is loading".to_owned());
+        }
+        let errors = self.versions.values().filter_map(|version| version.error.clone()).chain(self.error.clone());
+        let lost = self.serving().find(|(_, model)| !model.is_open());
+        errors.last().or_else(|| lost.map(|_| "no device runs it any more: all of its devices have failed".to_owned()))
+    }
+
+    fn status(&self, number: u64, version: &Version, baseline: Option<String>, default: bool) -> ModelStatus {
+        let model = version.model.as_deref();
+        let program = model.map(|model| &*model.program);
+        let labels = self.options.labels.iter().filter(|(_, labelled)| **labelled == number);
+        ModelStatus {
+            name: self.name.clone(),
+            version: number.to_string(),
+            labels: labels.map(|(label, _)| label.clone()).collect(),
+            state: match model {
+                Some(model) if model.is_open() => ModelState::Ready,
+                Some(_) => ModelState::Failed,
+                None if version.loading => ModelState::Loading,
+                None if version.error.is_some() => ModelState::Failed,
+                None => ModelState::Unloaded,
+            },
+            error: version.error.clone(),
+            architecture: program.map(|program| program.architecture.clone()).unwrap_or_default(),
+            family: program.map(|program| program.family.clone()).unwrap_or_default(),
+            devices: model.map(|model| model.devices.clone()).unwrap_or_default(),
+            precision: model.map_or(self.options.precision, |model| model.precision).name(),
+            origin: model.map(|model| model.origin.clone()).unwrap_or_default(),
+            baseline,
+            default,
+            required: self.options.required,
+            input: program.map(|program| (program.input.height, program.input.width)).unwrap_or_default(),
+            classes: model.map(|model| model.classes.len()).unwrap_or_default(),
+            parameters: program.map(|program| program.parameters()).unwrap_or_default(),
+            macs: program.map(|program| program.cost().macs).unwrap_or_default(),
+            max_batch: model.map_or(self.options.max_batch, |model| model.max_batch),
         }
     }
-    let missing = |model: &&NamedModel| model.baseline.as_ref().is_some_and(|baseline| !seen.contains(baseline));
-    if let Some(NamedModel { name, baseline: Some(baseline), .. }) = models.iter().find(missing) {
-        return Err(format!("model {name} is to be measured against {baseline}, which is not served"));
-    }
-    Ok(())
 }

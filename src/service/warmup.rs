@@ -1,41 +1,73 @@
-//! Warm-up: the first runs of an executable, which also find the batch to run and what an image costs.
+//! Warm-up: the first runs of an executable, one at a time so that others may be served in between. They fill the table of times.
+//! Sans IO: whoever runs the batches says what they took.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::engine::{Batch, Buckets, Executable, Image, PixelFormat, RunError};
-use crate::program::InputSpec;
+use super::times::BatchTimes;
+use crate::engine::Buckets;
 
-/// What warm-up found.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Warmth {
-    /// The smallest batch whose images cost at most 5 % more than the best's, or a larger one that is over as soon as [`SHORT`].
-    pub(super) batch: usize,
-    /// Device time of an image in it.
-    pub(super) image_time: Duration,
+/// Of sizes that are not fixed, larger ones are tried until the runs so far took this long, the discarded ones not counted: a demo
+/// model must be ready in 300 ms. Batch 1 always is tried, and every fixed size, which a graph is made for.
+const TIME: f64 = 0.05;
+/// Counted runs of a size: as many as fit into [`ENOUGH`], at least the fewest, unless a run is [`LONG`].
+const MOST_RUNS: usize = 5;
+const FEWEST_RUNS: usize = 2;
+/// Seconds.
+const ENOUGH: f64 = 0.01;
+const LONG: f64 = 0.1;
+
+/// Which sizes have run and how long they took.
+#[derive(Debug)]
+pub(super) struct WarmUp {
+    buckets: Buckets,
+    /// Sizes that are still to run, the next at the end.
+    sizes: Vec<usize>,
+    /// Whether the size at the end has had its first run, which touches all memory and is not counted.
+    touched: bool,
+    /// Seconds of its counted runs.
+    runs: Vec<f64>,
+    table: Vec<(usize, f64)>,
 }
 
-/// Larger batches are tried until this much time is gone; batch 1 always is. A demo model must be ready in 300 ms.
-const TIME: Duration = Duration::from_millis(100);
-/// How much more than the best an image may cost, for the sake of a smaller batch and so of latency.
-const SLACK: f64 = 1.05;
-/// A batch as short as this makes nobody wait long, and under load a larger one is better than it measures here: on a CPU
-/// decoders take cores from the engine, and its threads wait for each other once a layer, not once an image and layer.
-const SHORT: Duration = Duration::from_millis(30);
+impl WarmUp {
+    pub(super) fn new(buckets: &Buckets) -> Self {
+        let mut sizes = sizes(buckets);
+        sizes.reverse();
+        Self { buckets: buckets.clone(), sizes, touched: false, runs: Vec::new(), table: Vec::new() }
+    }
 
-/// Runs rising batches of grey images.
-pub(super) fn warm(executable: &mut dyn Executable, input: &InputSpec) -> Result<Warmth, RunError> {
-    let grey = vec![128; input.height * input.width * 3];
-    let began = Instant::now();
-    let mut costs: Vec<(usize, f64)> = Vec::new();
-    for batch in sizes(executable.buckets()) {
-        let image_time = measure(executable, &grey, batch)?;
-        costs.push((batch, image_time));
-        // twice the images, twice the runs: stop before one that would go far beyond the time
-        if began.elapsed() > TIME / 2 {
-            break;
+    /// Images of the next run; None when all is known.
+    pub(super) fn next(&self) -> Option<usize> {
+        self.sizes.last().copied()
+    }
+
+    /// The run has taken this long.
+    pub(super) fn ran(&mut self, took: Duration) {
+        if !std::mem::replace(&mut self.touched, true) {
+            return;
+        }
+        self.runs.push(took.as_secs_f64());
+        let spent: f64 = self.runs.iter().sum();
+        let few = self.runs.len() < FEWEST_RUNS && spent < LONG;
+        if few || (self.runs.len() < MOST_RUNS && spent < ENOUGH) {
+            return;
+        }
+        self.touched = false;
+        if let Some(size) = self.sizes.pop() {
+            self.table.push((size, median(&mut self.runs)));
+        }
+        self.runs.clear();
+        // by the medians, which one slow run does not move
+        let usual: f64 = self.table.iter().map(|(_, seconds)| 2.0 * seconds).sum();
+        if matches!(self.buckets, Buckets::Any(_)) && usual > TIME {
+            self.sizes.clear();
         }
     }
-    Ok(choose(&costs))
+
+    /// What the runs found.
+    pub(super) fn times(self) -> BatchTimes {
+        BatchTimes::new(&self.buckets, self.table)
+    }
 }
 
 /// 1, 2, 4 … and the largest; or the buckets there are.
@@ -49,30 +81,25 @@ fn sizes(buckets: &Buckets) -> Vec<usize> {
     }
 }
 
-/// Seconds an image in a batch: the better of two runs, of which the first touches all memory.
-fn measure(executable: &mut dyn Executable, image: &[u8], batch: usize) -> Result<f64, RunError> {
-    let mut best = f64::INFINITY;
-    for _ in 0..2 {
-        let began = Instant::now();
-        let images: Batch = (0..batch).map(|_| Image::new(PixelFormat::Rgb8, image.to_vec())).collect();
-        executable.run(images)?;
-        best = best.min(began.elapsed().as_secs_f64());
-    }
-    Ok(best / batch as f64)
-}
-
-fn choose(costs: &[(usize, f64)]) -> Warmth {
-    let best = costs.iter().map(|(_, cost)| *cost).fold(f64::INFINITY, f64::min);
-    let cheap = costs.iter().find(|(_, cost)| *cost <= best * SLACK);
-    let short =
-        costs.iter().rfind(|(batch, cost)| *cost * *batch as f64 <= SHORT.as_secs_f64() && *cost <= best * SLACK);
-    let (batch, seconds) = short.or(cheap).copied().unwrap_or((1, best));
-    Warmth { batch, image_time: Duration::from_secs_f64(if seconds.is_finite() { seconds } else { 0.0 }) }
+/// The middle value, of an even number the smaller of the two.
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get((values.len().max(1) - 1) / 2).copied().unwrap_or(0.0)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Warms up where a batch takes `time` of its size and of how many runs came before; the sizes in the order they ran.
+    fn warm(buckets: &Buckets, time: impl Fn(usize, usize) -> f64) -> (BatchTimes, Vec<usize>) {
+        let (mut warm_up, mut ran) = (WarmUp::new(buckets), Vec::new());
+        while let Some(size) = warm_up.next() {
+            warm_up.ran(Duration::from_secs_f64(time(size, ran.len())));
+            ran.push(size);
+        }
+        (warm_up.times(), ran)
+    }
 
     #[test]
     fn sizes_double_up_to_the_largest_batch() {
@@ -83,12 +110,40 @@ mod tests {
     }
 
     #[test]
-    fn the_smallest_batch_within_five_per_cent_of_the_best_is_chosen() {
-        assert_eq!(choose(&[(1, 2.0), (2, 1.04), (4, 1.0), (8, 1.5)]).batch, 2);
-        assert_eq!(choose(&[(1, 2.0), (2, 1.06), (4, 1.0)]).batch, 4);
-        let ms = |cost: f64| cost / 1e3;
-        assert_eq!(choose(&[(1, ms(7.4)), (2, ms(7.3)), (4, ms(7.4)), (8, ms(7.3))]).batch, 4, "29.6 ms are short");
-        assert_eq!(choose(&[(1, ms(7.4)), (2, ms(9.0)), (4, ms(9.0))]).batch, 1, "a larger one costs more");
-        assert_eq!(choose(&[(1, 1.0)]), Warmth { batch: 1, image_time: Duration::from_secs(1) });
+    fn the_first_run_of_a_size_is_not_counted_and_of_the_others_the_median_is() {
+        let buckets = Buckets::Fixed(vec![1, 8]);
+        // a launch that compiles takes 3 s; later one is disturbed
+        let times = |size: usize, run: usize| match run {
+            0 => 3.0,
+            3 => 0.5,
+            _ => size as f64 * 1e-3,
+        };
+        let (table, ran) = warm(&buckets, times);
+        assert!((table.seconds(1) - 1e-3).abs() < 1e-9 && (table.seconds(8) - 8e-3).abs() < 1e-9, "{table:?}");
+        assert!(ran.iter().filter(|size| **size == 1).count() >= 3);
+    }
+
+    #[test]
+    fn a_slow_first_launch_pins_nothing_to_batch_1() {
+        let slow_start = |size: usize, run: usize| if run == 0 { 10.0 } else { 1e-3 + size as f64 * 1e-5 };
+        for buckets in [Buckets::Fixed(vec![1, 2, 4, 8, 16, 32]), Buckets::Any(32)] {
+            assert_eq!(warm(&buckets, slow_start).0.preferred(), 32, "{buckets:?}");
+        }
+    }
+
+    #[test]
+    fn any_size_stops_when_time_is_over_and_fixed_sizes_all_run() {
+        let slow = |size: usize, _: usize| size as f64;
+        assert_eq!(warm(&Buckets::Any(32), slow).1, [1, 1]);
+        let (_, ran) = warm(&Buckets::Fixed(vec![1, 2, 4]), slow);
+        assert_eq!(ran, [1, 1, 2, 2, 4, 4]);
+    }
+
+    #[test]
+    fn a_demo_model_is_warm_within_its_time() {
+        let (table, ran) = warm(&Buckets::Any(32), |size, _| size as f64 * 2.3e-3);
+        let total: f64 = ran.iter().map(|size| *size as f64 * 2.3e-3).sum();
+        assert!(total <= 0.15, "{total} s of {ran:?}");
+        assert_eq!(table.preferred(), 8, "18 ms are short");
     }
 }

@@ -2,11 +2,15 @@
 //!
 //! Only names of loaded models become labels: a client's words never do. Not here: the route that serves them (`http`).
 
+mod model;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+pub use model::ModelMetrics;
 use prometheus::{
-    Counter, CounterVec, Encoder, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
-    IntGaugeVec, Opts, Registry, TextEncoder,
+    CounterVec, Encoder, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
 /// Seconds; OpenTelemetry's buckets for HTTP servers with finer ones below 5 ms, where GPUs and small models answer.
@@ -22,6 +26,14 @@ const BATCH_SIZES: &[f64] = &[1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
+    families: Arc<Families>,
+    outcomes: Outcomes,
+    rejected: IntCounterVec,
+}
+
+/// The metrics that have a label `model`.
+#[derive(Debug)]
+struct Families {
     requests: IntCounterVec,
     request_duration: HistogramVec,
     stage_duration: HistogramVec,
@@ -29,9 +41,26 @@ pub struct Metrics {
     device_busy: CounterVec,
     batch_size: HistogramVec,
     queue_images: IntGaugeVec,
-    rejected: IntCounterVec,
-    cancelled: IntCounter,
     model_ready: IntGaugeVec,
+    /// The models that are counted now.
+    models: Mutex<HashMap<String, Weak<ModelMetrics>>>,
+}
+
+impl Families {
+    fn models(&self) -> MutexGuard<'_, HashMap<String, Weak<ModelMetrics>>> {
+        // a map that no panic leaves half changed
+        self.models.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The account of requests: `received = succeeded + failed + rejected + cancelled` once all have ended, where connections that
+/// were turned away are no requests.
+#[derive(Debug)]
+struct Outcomes {
+    received: IntCounter,
+    succeeded: IntCounter,
+    failed: IntCounter,
+    cancelled: IntCounter,
 }
 
 /// A stage of the way of an image.
@@ -50,6 +79,9 @@ pub enum Stage {
 }
 
 impl Stage {
+    /// All of them, in the order of the way.
+    const ALL: [Self; 5] = [Self::Decode, Self::Transform, Self::Queue, Self::Compute, Self::Respond];
+
     /// The value of the label `stage`.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -66,7 +98,7 @@ impl Stage {
 /// Why a request was rejected at admission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rejection {
-    /// The model's places are taken.
+    /// As many images of the model are admitted as its queue holds.
     Queue,
     /// The bytes of all bodies are spent.
     Bodies,
@@ -95,17 +127,6 @@ impl Rejection {
             Self::Connections => "connections",
         }
     }
-}
-
-/// A model as metrics name it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ModelLabels {
-    /// The name under which it is served.
-    pub model: String,
-    /// Its program's family.
-    pub family: String,
-    /// The device that runs it.
-    pub device: String,
 }
 
 impl Metrics {
@@ -160,11 +181,19 @@ impl Metrics {
         for reason in Rejection::ALL {
             rejected.with_label_values(&[reason.name()]); // so that each is seen at zero
         }
-        let cancelled = IntCounter::new("convnext_cancelled_total", "Requests whose client left before the answer.")?;
-        registry.register(Box::new(cancelled.clone()))?;
+        let counter = |name: &str, help: &str| {
+            let metric = IntCounter::new(name, help)?;
+            registry.register(Box::new(metric.clone()))?;
+            Ok::<_, prometheus::Error>(metric)
+        };
+        let outcomes = Outcomes {
+            received: counter("convnext_received_total", "Requests that asked for admission.")?,
+            succeeded: counter("convnext_succeeded_total", "Requests that were answered.")?,
+            failed: counter("convnext_failed_total", "Requests that got an error other than a rejection.")?,
+            cancelled: counter("convnext_cancelled_total", "Requests whose client left before the answer.")?,
+        };
         let model_ready = gauges("convnext_model_ready", "1 when the model is loaded and warm.", &["model"])?;
-        Ok(Self {
-            registry,
+        let families = Arc::new(Families {
             requests,
             request_duration,
             stage_duration,
@@ -172,10 +201,10 @@ impl Metrics {
             device_busy,
             batch_size,
             queue_images,
-            rejected,
-            cancelled,
             model_ready,
-        })
+            models: Mutex::default(),
+        });
+        Ok(Self { registry, families, outcomes, rejected })
     }
 
     /// Says what runs here; the value is always 1.
@@ -202,70 +231,71 @@ impl Metrics {
         Ok((text, encoder.format_type().to_owned()))
     }
 
+    /// The series of a model of this name, which live as long as anybody holds this.
+    #[must_use]
+    pub fn model(&self, name: &str) -> Arc<ModelMetrics> {
+        let mut models = self.families.models();
+        if let Some(known) = models.get(name).and_then(Weak::upgrade) {
+            return known;
+        }
+        let new = Arc::new(ModelMetrics::new(name, &self.families));
+        models.insert(name.to_owned(), Arc::downgrade(&new));
+        new
+    }
+
     /// Begins to time a request. Until [`RequestTimer::model`] says otherwise it belongs to no model.
     #[must_use]
     pub fn request(&self, protocol: &'static str) -> RequestTimer<'_> {
-        RequestTimer { metrics: self, began: Instant::now(), protocol, model: String::new(), finished: false }
+        RequestTimer { families: &self.families, began: Instant::now(), protocol, model: None, finished: false }
     }
 
-    /// Time of an image, or of a request for [`Stage::Respond`], in a stage.
-    pub fn stage(&self, model: &str, stage: Stage, time: Duration) {
-        self.stage_duration.with_label_values(&[model, stage.name()]).observe(time.as_secs_f64());
+    /// A request asks for admission.
+    pub fn received(&self) {
+        self.outcomes.received.inc();
     }
 
-    /// A batch has run.
-    pub fn batch(&self, labels: &ModelLabels, images: usize, busy: Duration) {
-        let ModelLabels { model, family, device } = labels;
-        self.images.with_label_values(&[model, family]).inc_by(images as u64);
-        let busy_total: Counter = self.device_busy.with_label_values(&[model, family, device]);
-        busy_total.inc_by(busy.as_secs_f64());
-        self.batch_size.with_label_values(&[model]).observe(images as f64);
+    /// A request was answered.
+    pub fn succeeded(&self) {
+        self.outcomes.succeeded.inc();
     }
 
-    /// The images of a model that wait.
-    #[must_use]
-    pub fn queue(&self, model: &str) -> IntGauge {
-        self.queue_images.with_label_values(&[model])
+    /// A request got an error.
+    pub fn failed(&self) {
+        self.outcomes.failed.inc();
     }
 
-    /// Whether a model is ready. The first call makes its series, the histograms' too, so that they are seen at zero.
-    pub fn ready(&self, labels: &ModelLabels, ready: bool) {
-        let ModelLabels { model, family, device } = labels;
-        self.model_ready.with_label_values(&[model]).set(i64::from(ready));
-        self.images.with_label_values(&[model, family]);
-        self.device_busy.with_label_values(&[model, family, device]);
-        self.batch_size.with_label_values(&[model]);
-        self.queue_images.with_label_values(&[model]);
-        for stage in [Stage::Decode, Stage::Transform, Stage::Queue, Stage::Compute, Stage::Respond] {
-            self.stage_duration.with_label_values(&[model, stage.name()]);
-        }
-    }
-
-    /// A request was turned away.
+    /// A request, or a connection, was turned away.
     pub fn rejected(&self, reason: Rejection) {
         self.rejected.with_label_values(&[reason.name()]).inc();
     }
 
     /// A client left before its answer.
     pub fn cancelled(&self) {
-        self.cancelled.inc();
+        self.outcomes.cancelled.inc();
     }
 }
 
 /// Times a request; one that is dropped before [`finish`](Self::finish) counts as cancelled.
 #[derive(Debug)]
 pub struct RequestTimer<'a> {
-    metrics: &'a Metrics,
+    families: &'a Families,
     began: Instant,
     protocol: &'static str,
-    model: String,
+    model: Option<Arc<ModelMetrics>>,
     finished: bool,
 }
 
 impl RequestTimer<'_> {
     /// The loaded model that the request is for.
-    pub fn model(&mut self, name: &str) {
-        name.clone_into(&mut self.model);
+    pub fn model(&mut self, model: Arc<ModelMetrics>) {
+        self.model = Some(model);
+    }
+
+    /// The answer took this long to write.
+    pub fn responded(&self, time: Duration) {
+        if let Some(model) = &self.model {
+            model.stage(Stage::Respond, time);
+        }
     }
 
     /// The answer is known: an HTTP status or a gRPC code.
@@ -275,9 +305,10 @@ impl RequestTimer<'_> {
     }
 
     fn record(&self, code: &str) {
-        self.metrics.requests.with_label_values(&[&self.model, self.protocol, code]).inc();
+        let model = self.model.as_ref().map_or("", |model| model.model());
+        self.families.requests.with_label_values(&[model, self.protocol, code]).inc();
         let seconds = self.began.elapsed().as_secs_f64();
-        self.metrics.request_duration.with_label_values(&[self.model.as_str(), self.protocol]).observe(seconds);
+        self.families.request_duration.with_label_values(&[model, self.protocol]).observe(seconds);
     }
 }
 
@@ -286,5 +317,49 @@ impl Drop for RequestTimer<'_> {
         if !self.finished {
             self.record("cancelled");
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    fn text(metrics: &Metrics) -> String {
+        String::from_utf8(metrics.encode().unwrap().0).unwrap()
+    }
+
+    #[test]
+    fn a_models_series_end_with_it_and_no_others() {
+        let metrics = Metrics::new().unwrap();
+        let (gone, stays) = (metrics.model("gone"), metrics.model("stays"));
+        for model in [&gone, &stays] {
+            model.serves("ConvNeXt", "cpu");
+            model.batch("ConvNeXt", "cpu", 3, Duration::from_millis(5));
+            let mut timer = metrics.request("http");
+            timer.model(Arc::clone(model));
+            timer.finish("200");
+        }
+        // a request of it is still being answered
+        let mut late = metrics.request("http");
+        late.model(Arc::clone(&gone));
+        drop(gone);
+        assert!(text(&metrics).contains("model=\"gone\""));
+        late.finish("500");
+        let text = text(&metrics);
+        assert!(!text.contains("gone"), "{text}");
+        assert!(text.contains("convnext_images_total{family=\"ConvNeXt\",model=\"stays\"} 3"), "{text}");
+        drop(stays);
+    }
+
+    #[test]
+    fn a_model_that_comes_back_before_the_last_request_is_answered_keeps_its_series() {
+        let metrics = Metrics::new().unwrap();
+        let old = metrics.model("m");
+        old.batch("ConvNeXt", "cpu", 2, Duration::ZERO);
+        let new = metrics.model("m");
+        drop(old);
+        new.batch("ConvNeXt", "cpu", 1, Duration::ZERO);
+        assert!(text(&metrics).contains("convnext_images_total{family=\"ConvNeXt\",model=\"m\"} 3"));
     }
 }

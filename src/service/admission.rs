@@ -1,0 +1,106 @@
+//! Admission: whether a request may begin, before a byte of its body is read, and what it then holds.
+//! Not here: what becomes of it (`ticket`).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::ServiceError;
+use super::account::Account;
+use super::budget::Share;
+use super::core::Core;
+use super::model::Model;
+use super::ticket::Ticket;
+use crate::metrics::Rejection;
+use crate::pixels;
+
+/// What is known of a request when its head is here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Admission<'a> {
+    /// The model's name; None is the default model.
+    pub model: Option<&'a str>,
+    /// A version's number or label; None is the one that the model serves.
+    pub version: Option<&'a str>,
+    /// Bytes of its body, where its head says so.
+    pub body_bytes: Option<u64>,
+    /// From now to the answer; None, and more than the model's own, is the model's.
+    pub deadline: Option<Duration>,
+}
+
+/// The first guess of when it is worth trying again, where no estimate is at hand.
+const SOON: Duration = Duration::from_secs(1);
+
+/// Takes a permit for one image, or says why not.
+pub(super) fn admit(core: &Arc<Core>, admission: Admission<'_>) -> Result<Ticket, ServiceError> {
+    let mut account = Account::open(&core.metrics);
+    match check(core, admission) {
+        Ok((model, permits, allowed)) => Ok(Ticket {
+            core: Arc::clone(core),
+            model,
+            permits,
+            body: core.bodies.nothing(),
+            deadline: Instant::now() + allowed,
+            allowed,
+            account,
+        }),
+        Err(error) => {
+            account.end(&error);
+            Err(error)
+        }
+    }
+}
+
+fn check(core: &Core, admission: Admission<'_>) -> Result<(Arc<Model>, Share, Duration), ServiceError> {
+    let model = core.registry.find(admission.model, admission.version)?;
+    let allowed = admission.deadline.unwrap_or(model.deadline).min(model.deadline);
+    let wait = model.estimated_wait();
+    if wait > allowed {
+        let what = format!(
+            "the queue of {} takes {:.1} s and the deadline is {:.1} s",
+            model.name(),
+            wait.as_secs_f64(),
+            allowed.as_secs_f64()
+        );
+        return Err(ServiceError::Overloaded { what, reason: Rejection::Wait, retry_after: (wait - allowed).max(SOON) });
+    }
+    let body = admission.body_bytes.unwrap_or(0);
+    body_within_limit(core, body)?;
+    // nothing is held for bytes that have not come; but where they could not be held either, the body need not be sent
+    if !core.bodies.has(body) {
+        return Err(no_bytes(core));
+    }
+    let permits = model.queue.take(1).ok_or_else(|| no_permits(&model))?;
+    Ok((model, permits, allowed))
+}
+
+/// Refuses a body that is over the limit of one body.
+pub(super) fn body_within_limit(core: &Core, bytes: u64) -> Result<(), ServiceError> {
+    let limit = core.limits.max_body_bytes;
+    if bytes > limit {
+        return Err(ServiceError::TooLarge(format!("a body of {bytes} bytes is over the limit of {limit}")));
+    }
+    Ok(())
+}
+
+pub(super) fn no_permits(model: &Model) -> ServiceError {
+    let what = format!("{} holds {} images of at most {}", model.name(), model.queue.used(), model.queue.limit());
+    ServiceError::Overloaded { what, reason: Rejection::Queue, retry_after: model.estimated_wait().max(SOON) }
+}
+
+pub(super) fn no_bytes(core: &Core) -> ServiceError {
+    let what = format!("{} of {} bytes of bodies are held", core.bodies.used(), core.bodies.limit());
+    ServiceError::Overloaded { what, reason: Rejection::Bodies, retry_after: SOON }
+}
+
+pub(super) fn no_pixels(core: &Core, header: &pixels::Header) -> ServiceError {
+    let limit = core.pixels.limit();
+    if header.pixels() > limit {
+        return ServiceError::TooLarge(format!(
+            "{}×{} pixels are more than the {limit} that all images together may have",
+            header.width, header.height
+        ));
+    }
+    let what = format!("{} of {limit} pixels are being decoded", core.pixels.used());
+    ServiceError::Overloaded { what, reason: Rejection::Pixels, retry_after: SOON }
+}

@@ -1,0 +1,219 @@
+//! What all threads of the service share: the scheduler, and the commands that wait for each device's thread.
+//! Not here: what a device does with them (`device`), which models there are (`lifecycle`).
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::ServiceError;
+use super::device::{Job, ModelCommand};
+use super::queue::{Entry, EntryId, Queue};
+use super::scheduler::{Charge, DeviceIndex, ModelId, Next, Scheduler};
+use super::times::BatchTimes;
+
+/// The scheduler behind a lock, and a bell for those who wait for it.
+#[derive(Debug)]
+pub(super) struct Dispatcher<J> {
+    state: Mutex<State<J>>,
+    /// Rung when there may be something new for a device.
+    bell: Condvar,
+}
+
+#[derive(Debug)]
+struct State<J> {
+    scheduler: Scheduler<J>,
+    /// By device.
+    commands: Vec<VecDeque<ModelCommand>>,
+    /// By device: why it has failed.
+    failures: Vec<Option<String>>,
+    /// Devices are to end once nothing waits.
+    ending: bool,
+    /// Changes with all of the above: who saw a number need not look again while it stands.
+    version: u64,
+}
+
+/// What a device finds when it looks for work.
+pub(super) enum Work<J> {
+    /// Models to add or to remove, first of all.
+    Commands(VecDeque<ModelCommand>),
+    /// These entries came too late; there may be more to do.
+    Expired(Vec<Entry<J>>),
+    /// A batch to run.
+    Batch(Charge, Vec<Entry<J>>),
+    /// Nothing until the time or the next version.
+    Nothing(Rest),
+    /// Nothing, and there will be nothing more.
+    End,
+}
+
+/// How long a device may rest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Rest {
+    version: u64,
+    pub(super) until: Option<Instant>,
+}
+
+impl<J: Job> Dispatcher<J> {
+    pub(super) fn new(devices: usize) -> Arc<Self> {
+        let state = State {
+            scheduler: Scheduler::new(devices),
+            commands: (0..devices).map(|_| VecDeque::new()).collect(),
+            failures: vec![None; devices],
+            ending: false,
+            version: 0,
+        };
+        Arc::new(Self { state: Mutex::new(state), bell: Condvar::new() })
+    }
+
+    /// The state, whatever a panicking thread left of it: it is consistent between any two statements that can panic.
+    fn lock(&self) -> MutexGuard<'_, State<J>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes the state and rings the bell.
+    fn change<R>(&self, change: impl FnOnce(&mut State<J>) -> R) -> R {
+        let mut state = self.lock();
+        state.version += 1;
+        let result = change(&mut state);
+        drop(state);
+        self.bell.notify_all();
+        result
+    }
+
+    /// A new model, ready nowhere yet.
+    pub(super) fn add(&self, max_delay: Duration) -> ModelId {
+        self.change(|state| state.scheduler.add(Queue::new(max_delay)))
+    }
+
+    /// Hands a command to a device's thread.
+    pub(super) fn command(&self, device: DeviceIndex, command: ModelCommand) {
+        self.change(|state| state.commands[device.0].push_back(command));
+    }
+
+    /// Removes a model everywhere. Nothing may wait for it any more; what does is answered that the model has gone.
+    pub(super) fn remove(&self, model: ModelId) {
+        let waiting = self.change(|state| {
+            state.commands.iter_mut().for_each(|commands| commands.push_back(ModelCommand::Remove(model)));
+            state.scheduler.remove(model)
+        });
+        answer_all(waiting, &ServiceError::NotReady("the model was unloaded".to_owned()));
+    }
+
+    /// As [`Scheduler::open`].
+    pub(super) fn open(&self, model: ModelId, device: DeviceIndex, times: BatchTimes) -> bool {
+        self.change(|state| state.scheduler.open(model, device, times))
+    }
+
+    /// A device runs no more: what can run elsewhere does, the rest is answered.
+    pub(super) fn fail(&self, device: DeviceIndex, why: &str) -> Vec<Entry<J>> {
+        self.change(|state| {
+            state.failures[device.0].get_or_insert_with(|| why.to_owned());
+            // whoever waits for a command hears that its channel is gone
+            state.commands[device.0].clear();
+            state.scheduler.fail(device)
+        })
+    }
+
+    /// Why a device has failed, if it has.
+    pub(super) fn failure(&self, device: DeviceIndex) -> Option<String> {
+        self.lock().failures[device.0].clone()
+    }
+
+    /// Devices are to end once nothing waits.
+    pub(super) fn end(&self) {
+        self.change(|state| state.ending = true);
+    }
+
+    /// Whether a model is ready on a device that runs.
+    pub(super) fn is_open(&self, model: ModelId) -> bool {
+        self.lock().scheduler.is_open(model)
+    }
+
+    /// Queues an image, unless its owner has left already.
+    pub(super) fn push(&self, model: ModelId, id: EntryId, now: Instant, deadline: Instant, job: J) {
+        let refused = {
+            let mut state = self.lock();
+            if job.is_abandoned() {
+                drop(state);
+                return;
+            }
+            state.version += 1;
+            state.scheduler.push(model, id, now, deadline, job).err()
+        };
+        self.bell.notify_all();
+        if let Some(job) = refused {
+            job.answer(Err(ServiceError::NotReady("no device runs this model any more".to_owned())));
+        }
+    }
+
+    /// Takes an image out of the queue, if it still is there.
+    pub(super) fn cancel(&self, model: ModelId, id: EntryId) {
+        let job = self.lock().scheduler.cancel(model, id);
+        drop(job); // outside the lock: its memory is freed
+    }
+
+    /// As [`Scheduler::estimated_wait`].
+    pub(super) fn estimated_wait(&self, model: ModelId, images: usize) -> Duration {
+        self.lock().scheduler.estimated_wait(model, images)
+    }
+
+    /// As [`Scheduler::preferred_batch`].
+    pub(super) fn preferred_batch(&self, model: ModelId) -> usize {
+        self.lock().scheduler.preferred_batch(model)
+    }
+
+    /// Images of a model that wait for a device.
+    pub(super) fn waiting(&self, model: ModelId) -> usize {
+        self.lock().scheduler.len(model)
+    }
+
+    /// What a device is to do now; a batch only where it has room for one.
+    pub(super) fn work(&self, device: DeviceIndex, now: Instant, has_room: bool) -> Work<J> {
+        let mut state = self.lock();
+        let commands = &mut state.commands[device.0];
+        if !commands.is_empty() {
+            return Work::Commands(std::mem::take(commands));
+        }
+        let expired = state.scheduler.expire(now);
+        if !expired.is_empty() {
+            return Work::Expired(expired);
+        }
+        let until = match has_room.then(|| state.scheduler.next(device, now)) {
+            Some(Next::Run(charge, entries)) => return Work::Batch(charge, entries),
+            Some(Next::WaitUntil(at)) => Some(at),
+            Some(Next::Idle) | None => None,
+        };
+        if state.ending && state.scheduler.is_empty() {
+            return Work::End;
+        }
+        Work::Nothing(Rest { version: state.version, until })
+    }
+
+    /// Waits until there may be something new.
+    pub(super) fn rest(&self, rest: Rest) {
+        let mut state = self.lock();
+        while state.version == rest.version {
+            let left = rest.until.map(|until| until.saturating_duration_since(Instant::now()));
+            state = match left {
+                Some(Duration::ZERO) => return,
+                Some(left) => self.bell.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0,
+                None => self.bell.wait(state).unwrap_or_else(PoisonError::into_inner),
+            };
+        }
+    }
+
+    /// As [`Scheduler::done`].
+    pub(super) fn done(&self, charge: Charge, took: Duration) {
+        self.lock().scheduler.done(charge, took);
+    }
+
+    /// As [`Scheduler::failed`].
+    pub(super) fn failed(&self, charge: Charge) {
+        self.lock().scheduler.failed(charge);
+    }
+}
+
+/// Answers entries with one error.
+pub(super) fn answer_all<J: Job>(entries: Vec<Entry<J>>, error: &ServiceError) {
+    entries.into_iter().for_each(|entry| entry.payload.answer(Err(error.clone())));
+}

@@ -1,0 +1,358 @@
+//! Models come and go while others serve: load, unload, reload, and what changes in a repository, one command after the other on
+//! a thread of their own.
+//!
+//! A version is loaded and warmed beside the one that serves, then takes its place; requests that began with the old one end with
+//! it. A load that fails changes nothing but what is said of the model. Not here: how one version is loaded (`loader`).
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+use tokio::sync::oneshot;
+
+use super::loader::Loader;
+use super::options::ModelOptions;
+use super::registry::{Registry, Version};
+use super::repository::{self, Fingerprint, Stored};
+use super::{ModelSource, NamedModel};
+use crate::checkpoint::Checkpoint;
+
+/// A command about a model could not be carried out. What served before serves on.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ModelError {
+    /// Nobody knows a model of this name.
+    #[error("no model {0} is configured, and none is in the repository")]
+    Unknown(String),
+    /// It does not load.
+    #[error("{model}: {why}")]
+    Failed {
+        /// The model's name.
+        model: String,
+        /// What each of its versions said.
+        why: String,
+    },
+    /// The service is about to end.
+    #[error("the server is stopping")]
+    Stopping,
+}
+
+/// What to do with a model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Command {
+    /// Load what is not loaded.
+    Load(String),
+    /// Load all of it anew.
+    Reload(String),
+    /// Stop serving it, until it is loaded again.
+    Unload(String),
+}
+
+enum Message {
+    Command(Command, oneshot::Sender<Result<(), ModelError>>),
+    /// Something in the repository has changed.
+    Changed,
+    End,
+}
+
+/// A repository of models that is watched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Repository {
+    /// Its folder.
+    pub folder: PathBuf,
+    /// How long nothing must change before changes count: files come one after the other.
+    pub settle: Duration,
+}
+
+/// The thread's handle. Dropping it ends the thread.
+#[derive(Debug)]
+pub(super) struct Lifecycle {
+    messages: Sender<Message>,
+}
+
+impl Lifecycle {
+    /// Starts the thread, which begins with the models as they are configured, the default first.
+    pub(super) fn start(
+        loader: Loader,
+        registry: Arc<Registry>,
+        configured: Vec<NamedModel>,
+        repository: Option<Repository>,
+        overrides: BTreeMap<String, ModelOptions>,
+        defaults: ModelOptions,
+    ) -> std::io::Result<(Self, Vec<oneshot::Receiver<Result<(), ModelError>>>)> {
+        let (messages, inbox) = channel();
+        let mut loading = Vec::new();
+        for NamedModel { name, .. } in &configured {
+            let (reply, done) = oneshot::channel();
+            let _ = messages.send(Message::Command(Command::Load(name.clone()), reply));
+            loading.push(done);
+        }
+        for NamedModel { name, baseline, .. } in &configured {
+            registry.change(name, |known| {
+                known.options = overrides.get(name).unwrap_or(&defaults).clone();
+                known.baseline.clone_from(baseline);
+                known.versions.insert(1, Version { loading: true, ..Version::default() });
+            });
+        }
+        let sources = configured.into_iter().map(|model| (model.name, model.source)).collect();
+        let sender = messages.clone();
+        std::thread::Builder::new().name("models".to_owned()).spawn(move || {
+            let mut keeper = Keeper {
+                loader,
+                registry,
+                sources,
+                repository,
+                overrides,
+                defaults,
+                unloaded: HashSet::new(),
+                tried: HashMap::new(),
+            };
+            let watcher = keeper.watch(sender);
+            keeper.run(&inbox);
+            drop(watcher);
+        })?;
+        Ok((Self { messages }, loading))
+    }
+
+    /// Carries a command out, after those that came before it.
+    pub(super) async fn command(&self, command: Command) -> Result<(), ModelError> {
+        let (reply, done) = oneshot::channel();
+        self.messages.send(Message::Command(command, reply)).map_err(|_| ModelError::Stopping)?;
+        done.await.unwrap_or(Err(ModelError::Stopping))
+    }
+}
+
+impl Drop for Lifecycle {
+    fn drop(&mut self) {
+        let _ = self.messages.send(Message::End);
+    }
+}
+
+/// The thread's own.
+struct Keeper {
+    loader: Loader,
+    registry: Arc<Registry>,
+    /// Where configured models come from.
+    sources: HashMap<String, ModelSource>,
+    repository: Option<Repository>,
+    overrides: BTreeMap<String, ModelOptions>,
+    defaults: ModelOptions,
+    /// Models that a command has unloaded: changes on disk do not bring them back.
+    unloaded: HashSet<String>,
+    /// What of the repository was tried, loaded or not: it is tried again when it has changed.
+    tried: HashMap<(String, u64), Fingerprint>,
+}
+
+impl Keeper {
+    /// Watches the repository, if there is one.
+    fn watch(&self, messages: Sender<Message>) -> Option<RecommendedWatcher> {
+        let folder = &self.repository.as_ref()?.folder;
+        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+            // reading a model makes events too
+            if !event.is_ok_and(|event| event.kind.is_access()) {
+                let _ = messages.send(Message::Changed);
+            }
+        });
+        let watching = watcher.and_then(|mut watcher| {
+            watcher.watch(folder, RecursiveMode::Recursive)?;
+            Ok(watcher)
+        });
+        watching
+            .inspect_err(|error| {
+                tracing::error!(folder = %folder.display(), %error, "the repository is not watched; reload models by command");
+            })
+            .ok()
+    }
+
+    fn run(&mut self, inbox: &Receiver<Message>) {
+        // the repository as it is now, before any command: it has no default of its own
+        let mut settled_at = self.repository.as_ref().map(|_| Instant::now());
+        loop {
+            let message = match settled_at {
+                None => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                Some(at) => inbox.recv_timeout(at.saturating_duration_since(Instant::now())),
+            };
+            match message {
+                Ok(Message::Command(command, reply)) => {
+                    let _ = reply.send(self.carry_out(command));
+                }
+                Ok(Message::Changed) => {
+                    settled_at = self.repository.as_ref().map(|repository| Instant::now() + repository.settle);
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    settled_at = None;
+                    self.follow_repository();
+                }
+                Ok(Message::End) | Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    fn carry_out(&mut self, command: Command) -> Result<(), ModelError> {
+        match command {
+            Command::Load(name) => self.bring(&name, false),
+            Command::Reload(name) => self.bring(&name, true),
+            Command::Unload(name) => {
+                if self.registry.version_numbers(&name).is_none() {
+                    return Err(ModelError::Unknown(name));
+                }
+                self.unloaded.insert(name.clone());
+                self.retain(&name, &[]);
+                tracing::info!(model = name, "model unloaded");
+                Ok(())
+            }
+        }
+    }
+
+    /// Loads the versions of a model that are wanted; those that serve already only if `anew`. Then drops the others.
+    fn bring(&mut self, name: &str, anew: bool) -> Result<(), ModelError> {
+        let available = self.available(name)?;
+        let options = self.options(name);
+        self.unloaded.remove(name);
+        self.registry.change(name, |known| known.options = options.clone());
+        let wanted = options.wanted(&available.keys().copied().collect::<Vec<_>>());
+        let mut errors = Vec::new();
+        for number in &wanted {
+            let serves = self.registry.serving(name).contains(number);
+            if anew || !serves {
+                let Some(stored) = available.get(number) else { continue };
+                errors.extend(self.load(name, *number, stored, &options).err());
+            }
+        }
+        if wanted.is_empty() {
+            errors.push("it has no version to load".to_owned());
+            self.registry.change(name, |known| known.error = errors.last().cloned());
+        }
+        if errors.is_empty() {
+            self.registry.change(name, |known| known.error = None);
+            self.retain(name, &wanted);
+            return Ok(());
+        }
+        // what serves goes on until what is wanted does
+        Err(ModelError::Failed { model: name.to_owned(), why: errors.join("; ") })
+    }
+
+    /// The versions of a model that there are, and how each is opened.
+    fn available(&self, name: &str) -> Result<BTreeMap<u64, Available>, ModelError> {
+        if let Some(source) = self.sources.get(name) {
+            return Ok(BTreeMap::from([(1, Available::Configured(source.clone()))]));
+        }
+        let unknown = || ModelError::Unknown(name.to_owned());
+        let folder = self.repository.as_ref().ok_or_else(unknown)?.folder.join(name);
+        if super::names::check_name(name).is_err() || !folder.is_dir() {
+            return Err(unknown());
+        }
+        let versions = repository::versions(&folder);
+        let versions = versions.map_err(|error| ModelError::Failed { model: name.to_owned(), why: error.to_string() })?;
+        Ok(versions.into_iter().map(|(number, stored)| (number, Available::Stored(stored))).collect())
+    }
+
+    fn options(&self, name: &str) -> ModelOptions {
+        self.overrides.get(name).unwrap_or(&self.defaults).clone()
+    }
+
+    /// Loads a version and puts it in the place of what served.
+    fn load(&mut self, name: &str, number: u64, from: &Available, options: &ModelOptions) -> Result<(), String> {
+        let version = |change: &dyn Fn(&mut Version)| {
+            self.registry.change(name, |known| change(known.versions.entry(number).or_default()));
+        };
+        version(&|version| version.loading = true);
+        if let Available::Stored(stored) = from {
+            self.tried.insert((name.to_owned(), number), stored.fingerprint.clone());
+        }
+        match self.loader.load(name, number, &|| from.open(), options) {
+            Ok(model) => {
+                let model = Arc::new(model);
+                let old = self.registry.change(name, |known| {
+                    let new = Version { model: Some(model), ..Version::default() };
+                    known.versions.insert(number, new)
+                });
+                drop(old); // outside the lock; it ends with its last request
+                Ok(())
+            }
+            Err(why) => {
+                tracing::error!(model = name, version = number, why, "a model does not load");
+                version(&|version| {
+                    version.loading = false;
+                    version.error = Some(why.clone());
+                });
+                Err(why)
+            }
+        }
+    }
+
+    /// Stops serving all versions of a model but these.
+    fn retain(&mut self, name: &str, wanted: &[u64]) {
+        let dropped = self.registry.change(name, |known| {
+            let numbers: Vec<u64> = known.versions.keys().copied().filter(|number| !wanted.contains(number)).collect();
+            let configured = self.sources.contains_key(name);
+            numbers
+                .into_iter()
+                .map(|number| {
+                    // what is configured or was unloaded by a command stays known
+                    let keep = configured || wanted.is_empty();
+                    if keep { known.versions.insert(number, Version::default()) } else { known.versions.remove(&number) }
+                })
+                .collect::<Vec<_>>()
+        });
+        drop(dropped);
+    }
+
+    /// Loads what is new or has changed in the repository, and unloads what has gone.
+    fn follow_repository(&mut self) {
+        let Some(Repository { folder, .. }) = &self.repository else { return };
+        let found = match repository::scan(folder) {
+            Ok(found) => found,
+            Err(error) => {
+                tracing::error!(folder = %folder.display(), %error, "the model repository cannot be read; nothing is changed");
+                return;
+            }
+        };
+        for (name, versions) in &found {
+            if self.unloaded.contains(name) || self.sources.contains_key(name) {
+                continue;
+            }
+            let options = self.options(name);
+            self.registry.change(name, |known| known.options = options.clone());
+            let wanted = options.wanted(&versions.keys().copied().collect::<Vec<_>>());
+            let mut all_serve = true;
+            for number in &wanted {
+                let stored = &versions[number];
+                if self.tried.get(&(name.clone(), *number)) != Some(&stored.fingerprint) {
+                    // errors are in the log and in what is said of the model
+                    let _ = self.load(name, *number, &Available::Stored(stored.clone()), &options);
+                }
+                all_serve &= self.registry.serving(name).contains(number);
+            }
+            let error = wanted.is_empty().then(|| "it has no version to load".to_owned());
+            self.registry.change(name, |known| known.error = error);
+            if all_serve && !wanted.is_empty() {
+                self.retain(name, &wanted);
+            }
+        }
+        let gone = self.registry.names().into_iter().filter(|name| !found.contains_key(name) && !self.sources.contains_key(name));
+        for name in gone.collect::<Vec<_>>() {
+            tracing::info!(model = name, "the model has gone from the repository");
+            self.tried.retain(|(model, _), _| *model != name);
+            self.unloaded.remove(&name);
+            drop(self.registry.forget(&name));
+        }
+    }
+}
+
+/// A version that can be opened.
+enum Available {
+    Configured(ModelSource),
+    Stored(Stored),
+}
+
+impl Available {
+    fn open(&self) -> Result<Checkpoint, crate::checkpoint::CheckpointError> {
+        match self {
+            Self::Configured(source) => source(),
+            Self::Stored(stored) => crate::checkpoint::open(&stored.folder),
+        }
+    }
+}

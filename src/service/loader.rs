@@ -1,0 +1,165 @@
+//! Loads one version of a model onto its devices: open, put the weights there, warm up, serve.
+//! Not here: which versions, when, and what becomes of the one before (`lifecycle`).
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::oneshot;
+
+use super::budget::Budget;
+use super::device::{Added, Addition, ModelCommand, panic_text};
+use super::dispatcher::Dispatcher;
+use super::job::ImageJob;
+use super::model::Model;
+use super::options::ModelOptions;
+use super::scheduler::{DeviceIndex, ModelId};
+use crate::checkpoint::{Checkpoint, CheckpointError};
+use crate::engine::{DeviceId, DeviceInfo, Engine, Options};
+use crate::metrics::Metrics;
+use crate::program::{Program, WeightSource};
+
+/// What loading needs.
+pub(super) struct Loader {
+    pub(super) engine: Arc<dyn Engine>,
+    pub(super) dispatcher: Arc<Dispatcher<ImageJob>>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) threads: usize,
+    /// Whether devices prove themselves before a model serves.
+    pub(super) self_check: bool,
+}
+
+/// Removes a model again, unless it has become one.
+struct Attempt<'a> {
+    dispatcher: &'a Dispatcher<ImageJob>,
+    id: ModelId,
+    done: bool,
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        if !self.done {
+            self.dispatcher.remove(self.id);
+        }
+    }
+}
+
+impl Loader {
+    /// Loads a version onto all of its devices.
+    ///
+    /// # Errors
+    /// What an operator can do something about, in words. Nothing of the version is left then.
+    pub(super) fn load(
+        &self,
+        name: &str,
+        version: u64,
+        open: &dyn Fn() -> Result<Checkpoint, CheckpointError>,
+        options: &ModelOptions,
+    ) -> Result<Model, String> {
+        // whatever a file makes a parser do, the other models serve on
+        let loading = AssertUnwindSafe(|| self.load_checkpoint(name, version, open, options));
+        catch_unwind(loading).unwrap_or_else(|panic| Err(format!("loading {}", panic_text(&*panic))))
+    }
+
+    fn load_checkpoint(
+        &self,
+        name: &str,
+        version: u64,
+        open: &dyn Fn() -> Result<Checkpoint, CheckpointError>,
+        options: &ModelOptions,
+    ) -> Result<Model, String> {
+        let began = Instant::now();
+        let Checkpoint { program, weights, transform, labels, origin } = open().map_err(|error| error.to_string())?;
+        let (program, weights): (_, Arc<dyn WeightSource + Send + Sync>) = (Arc::new(program), Arc::from(weights));
+        let devices = self.devices(options)?;
+        let id = self.dispatcher.add(options.max_delay);
+        let mut attempt = Attempt { dispatcher: &self.dispatcher, id, done: false };
+        let metrics = self.metrics.model(name);
+        let mut leases = Vec::new();
+        for (index, info) in &devices {
+            let put = Instant::now();
+            let waiting = self.put(id, *index, &program, &weights, options, &metrics)?;
+            let loaded = put.elapsed();
+            let added = waiting.blocking_recv().unwrap_or_else(|_| {
+                let why = self.dispatcher.failure(*index).unwrap_or_else(|| "its thread has ended".to_owned());
+                Err(crate::engine::LoadError::Device { device: info.name.clone(), why })
+            });
+            let Added { leases: pool, preferred_batch, image_seconds } = added.map_err(|error| error.to_string())?;
+            metrics.serves(&program.family, &info.to_string());
+            leases.push(pool);
+            tracing::info!(
+                model = name,
+                version,
+                device = %info,
+                batch = preferred_batch,
+                image_ms = image_seconds * 1e3,
+                load_ms = loaded.as_millis() as u64,
+                warmup_ms = (put.elapsed() - loaded).as_millis() as u64,
+                "model ready"
+            );
+        }
+        tracing::debug!(model = name, version, ms = began.elapsed().as_millis() as u64, "loaded");
+        attempt.done = true;
+        Ok(Model {
+            id,
+            version,
+            metrics,
+            program,
+            transform,
+            classes: labels.into_iter().map(Arc::from).collect(),
+            origin,
+            precision: options.precision,
+            max_batch: options.max_batch,
+            deadline: options.deadline,
+            devices: devices.iter().map(|(_, info)| info.to_string()).collect(),
+            queue: Budget::new(options.queue_images as u64),
+            leases,
+            dispatcher: Arc::clone(&self.dispatcher),
+        })
+    }
+
+    /// Puts the weights on a device, here, and tells its thread to serve them.
+    fn put(
+        &self,
+        id: ModelId,
+        index: DeviceIndex,
+        program: &Arc<Program>,
+        weights: &Arc<dyn WeightSource + Send + Sync>,
+        options: &ModelOptions,
+        metrics: &Arc<crate::metrics::ModelMetrics>,
+    ) -> Result<oneshot::Receiver<Result<Added, crate::engine::LoadError>>, String> {
+        let ModelOptions { precision, max_batch, .. } = *options;
+        let engine_options = Options { precision, max_batch, threads: self.threads, profile: false };
+        let loaded = self.engine.load(DeviceId(index.0), program, &**weights, &engine_options);
+        let (added, waiting) = oneshot::channel();
+        let addition = Addition {
+            model: id,
+            loaded: loaded.map_err(|error| error.to_string())?,
+            program: Arc::clone(program),
+            weights: self.self_check.then(|| Arc::clone(weights)),
+            metrics: Arc::clone(metrics),
+            added,
+        };
+        self.dispatcher.command(index, ModelCommand::Add(Box::new(addition)));
+        Ok(waiting)
+    }
+
+    /// The devices that a model is to run on: the one that is named, or all that have not failed.
+    fn devices(&self, options: &ModelOptions) -> Result<Vec<(DeviceIndex, &DeviceInfo)>, String> {
+        let all = self.engine.devices();
+        let named = |info: &DeviceInfo| options.device.as_ref().is_none_or(|name| *name == info.name);
+        if let Some(name) = options.device.as_ref().filter(|_| !all.iter().any(named)) {
+            let names: Vec<&str> = all.iter().map(|info| info.name.as_str()).collect();
+            return Err(format!("device {name:?} is not one of this server's: {}", names.join(", ")));
+        }
+        let found: Vec<_> = all.iter().enumerate().filter(|(_, info)| named(info)).collect();
+        let failure = |index: usize| self.dispatcher.failure(DeviceIndex(index));
+        let failed = found.first().and_then(|(index, _)| failure(*index));
+        let running = found.into_iter().filter(|(index, _)| failure(*index).is_none());
+        let running: Vec<_> = running.map(|(index, info)| (DeviceIndex(index), info)).collect();
+        match (running.is_empty(), failed) {
+            (true, Some(why)) => Err(format!("its devices have failed: {why}")),
+            _ => Ok(running),
+        }
+    }
+}

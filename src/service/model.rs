@@ -1,0 +1,64 @@
+//! One version of a model that is loaded and serves. Dropping the last reference takes it off its devices: a version that was
+//! replaced lives until the last request that began with it has ended.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::budget::Budget;
+use super::dispatcher::Dispatcher;
+use super::job::ImageJob;
+use super::scheduler::ModelId;
+use crate::engine::{Lease, LeasePool, Precision};
+use crate::metrics::ModelMetrics;
+use crate::pixels::Transform;
+use crate::program::Program;
+
+/// A loaded version of a model.
+#[derive(Debug)]
+pub(super) struct Model {
+    pub(super) id: ModelId,
+    pub(super) version: u64,
+    pub(super) metrics: Arc<ModelMetrics>,
+    pub(super) program: Arc<Program>,
+    pub(super) transform: Transform,
+    /// Names of the classes.
+    pub(super) classes: Vec<Arc<str>>,
+    pub(super) origin: String,
+    pub(super) precision: Precision,
+    pub(super) max_batch: usize,
+    pub(super) deadline: Duration,
+    /// Names of the devices that it is on.
+    pub(super) devices: Vec<String>,
+    /// Images between admission and answer.
+    pub(super) queue: Arc<Budget>,
+    /// Memory of its devices for images that wait.
+    pub(super) leases: Vec<Arc<LeasePool>>,
+    pub(super) dispatcher: Arc<Dispatcher<ImageJob>>,
+}
+
+impl Model {
+    pub(super) fn name(&self) -> &str {
+        self.metrics.model()
+    }
+
+    /// Whether a device runs it.
+    pub(super) fn is_open(&self) -> bool {
+        self.dispatcher.is_open(self.id)
+    }
+
+    /// Memory of a device for one image, if any is left.
+    pub(super) fn lease(&self) -> Option<Lease> {
+        self.leases.iter().find_map(LeasePool::lease)
+    }
+
+    /// How long an image that comes now will wait: all that were admitted before it are ahead.
+    pub(super) fn estimated_wait(&self) -> Duration {
+        self.dispatcher.estimated_wait(self.id, self.queue.used() as usize)
+    }
+}
+
+impl Drop for Model {
+    fn drop(&mut self) {
+        self.dispatcher.remove(self.id);
+    }
+}

@@ -1,0 +1,99 @@
+//! What may be said of one model, beside what holds for the server. Not here: how it is written in a file (`config`).
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::engine::Precision;
+
+/// How a model is served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModelOptions {
+    /// Images of the largest batch.
+    pub max_batch: usize,
+    /// How long an image waits for company while a device idles.
+    pub max_delay: Duration,
+    /// Images between admission and answer.
+    pub queue_images: usize,
+    /// From admission to answer, at most.
+    pub deadline: Duration,
+    /// In what it is computed.
+    pub precision: Precision,
+    /// The one device that it runs on; None is all.
+    pub device: Option<String>,
+    /// Whether the server is ready only when it is.
+    pub required: bool,
+    /// Which versions of a repository are loaded.
+    pub versions: VersionPolicy,
+    /// Names for versions, as `stable`.
+    pub labels: BTreeMap<String, u64>,
+}
+
+impl Default for ModelOptions {
+    fn default() -> Self {
+        Self {
+            max_batch: 32,
+            max_delay: Duration::ZERO,
+            queue_images: 512,
+            deadline: Duration::from_secs(30),
+            precision: Precision::F32,
+            device: None,
+            required: true,
+            versions: VersionPolicy::default(),
+            labels: BTreeMap::new(),
+        }
+    }
+}
+
+/// Which versions of a model are loaded, of those that its folder has. Versions that have a label always are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum VersionPolicy {
+    /// So many of the highest.
+    Latest(usize),
+    /// All.
+    All,
+    /// These.
+    Named(Vec<u64>),
+}
+
+impl Default for VersionPolicy {
+    fn default() -> Self {
+        Self::Latest(1)
+    }
+}
+
+impl ModelOptions {
+    /// The versions to load of those that there are, rising.
+    #[must_use]
+    pub fn wanted(&self, available: &[u64]) -> Vec<u64> {
+        let latest = |count: usize| available.len().saturating_sub(count);
+        let by_policy = |index: usize, version: u64| match &self.versions {
+            VersionPolicy::Latest(count) => index >= latest(*count),
+            VersionPolicy::All => true,
+            VersionPolicy::Named(named) => named.contains(&version),
+        };
+        let wanted = available.iter().enumerate().filter(|(index, version)| {
+            by_policy(*index, **version) || self.labels.values().any(|labelled| labelled == *version)
+        });
+        wanted.map(|(_, version)| *version).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_loaded_by_policy_and_those_with_a_label_always() {
+        let available = [1, 3, 4, 7];
+        let wanted = |versions, labels: &[(&str, u64)]| {
+            let labels = labels.iter().map(|(label, version)| ((*label).to_owned(), *version)).collect();
+            ModelOptions { versions, labels, ..ModelOptions::default() }.wanted(&available)
+        };
+        assert_eq!(wanted(VersionPolicy::default(), &[]), [7]);
+        assert_eq!(wanted(VersionPolicy::Latest(2), &[]), [4, 7]);
+        assert_eq!(wanted(VersionPolicy::Latest(9), &[]), available);
+        assert_eq!(wanted(VersionPolicy::All, &[]), available);
+        assert_eq!(wanted(VersionPolicy::Named(vec![3, 5]), &[]), [3]);
+        assert_eq!(wanted(VersionPolicy::Latest(1), &[("stable", 3), ("canary", 7)]), [3, 7]);
+    }
+}

@@ -1,0 +1,218 @@
+//! What batches of a model take on a device: a table that warm-up fills and serving keeps up to date, and what follows from it,
+//! which is how many of the waiting images run next. Sans IO.
+
+use std::time::Duration;
+
+use crate::engine::Buckets;
+
+/// How much longer than in the best batch an image may take, for the sake of a smaller batch and so of latency.
+const SLACK: f64 = 1.05;
+/// A batch as short as this makes nobody wait long, and under load a larger one is better than it measures alone: on a CPU
+/// decoders take cores from the engine, and its threads wait for each other once per layer, not once per image and layer.
+const SHORT: f64 = 0.03;
+/// Weight of the newest batch in the moving average of its size's time.
+const NEWEST: f64 = 0.2;
+/// One batch counts as at most this many times what was expected: a single hiccup must not decide which sizes run.
+const MOST: f64 = 2.0;
+/// What is passed over comes this much nearer to what is chosen each time, so that it is tried again one day.
+const FORGET: f64 = 0.01;
+
+/// Times of batches by their size.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BatchTimes {
+    /// Whether sizes between those of the table run without padding.
+    any_size: bool,
+    /// Size and seconds, by rising size; never empty.
+    table: Vec<(usize, f64)>,
+    /// Index of the size that runs when enough images wait.
+    preferred: usize,
+}
+
+impl BatchTimes {
+    /// A table of sizes of these buckets, each with its seconds. Without any, batches have one image and take no time.
+    #[must_use]
+    pub fn new(buckets: &Buckets, mut table: Vec<(usize, f64)>) -> Self {
+        table.sort_by_key(|(size, _)| *size);
+        if table.is_empty() {
+            table.push((1, 0.0));
+        }
+        let mut times = Self { any_size: matches!(buckets, Buckets::Any(_)), table, preferred: 0 };
+        times.preferred = times.prefer();
+        times
+    }
+
+    /// The size that runs when enough images wait: the smallest whose images take at most 5 % more than the best's, or a
+    /// larger one of those that is over within 30 ms.
+    #[must_use]
+    pub fn preferred(&self) -> usize {
+        self.table[self.preferred].0
+    }
+
+    /// Seconds per image in the preferred batch.
+    #[must_use]
+    pub fn image_seconds(&self) -> f64 {
+        per_image(self.table[self.preferred])
+    }
+
+    /// Seconds of a batch of so many images, padded where it must be.
+    #[must_use]
+    pub fn seconds(&self, images: usize) -> f64 {
+        let above = self.table.partition_point(|(size, _)| *size < images);
+        match (above.checked_sub(1).map(|below| self.table[below]), self.table.get(above)) {
+            (_, Some((size, seconds))) if *size == images || !self.any_size => *seconds,
+            (Some((low, fast)), Some((high, slow))) => {
+                fast + (slow - fast) * (images - low) as f64 / (high - low) as f64
+            }
+            (None, Some(first)) => per_image(*first) * images as f64,
+            (Some(last), None) => per_image(last) * images as f64,
+            (None, None) => 0.0,
+        }
+    }
+
+    /// How many of `waiting` images run next, and their seconds. Between a padded batch and two smaller ones it takes what is
+    /// over sooner.
+    pub fn choose(&mut self, waiting: usize) -> (usize, f64) {
+        let images = waiting.min(self.preferred());
+        if self.any_size || images == 0 {
+            return (images, self.seconds(images));
+        }
+        let first = self.split(images).0;
+        if first < images {
+            self.forget(images);
+        }
+        (first, self.seconds(first))
+    }
+
+    /// The first batch of the soonest way through so many images, and the seconds of the whole way.
+    fn split(&self, images: usize) -> (usize, f64) {
+        let padded = self.seconds(images);
+        // the largest size that is full
+        let Some(&(full, seconds)) = self.table.iter().rfind(|(size, _)| *size < images) else { return (images, padded) };
+        let rest = self.split(images - full).1;
+        if seconds + rest < padded { (full, seconds + rest) } else { (images, padded) }
+    }
+
+    /// A size that is passed over is never measured, so what is known of it fades.
+    fn forget(&mut self, images: usize) {
+        let chosen = self.split(images).1;
+        if let Some((_, seconds)) = self.table.iter_mut().find(|(size, _)| *size >= images) {
+            *seconds += FORGET * (chosen - *seconds);
+        }
+    }
+
+    /// A batch of so many images has run in this time.
+    pub fn ran(&mut self, images: usize, took: Duration) {
+        let expected = self.seconds(images);
+        let above = self.table.partition_point(|(size, _)| *size < images).min(self.table.len() - 1);
+        if expected <= 0.0 {
+            self.table[above].1 = took.as_secs_f64();
+            return;
+        }
+        let change = NEWEST * ((took.as_secs_f64() / expected).min(MOST) - 1.0);
+        let size = self.table[above].0;
+        // a size between two of the table says something of both
+        let below = above.checked_sub(1).filter(|_| self.any_size && images < size);
+        let share = below.map_or(1.0, |below| {
+            let low = self.table[below].0;
+            (images - low) as f64 / (size - low) as f64
+        });
+        self.table[above].1 *= 1.0 + change * share;
+        if let Some(below) = below {
+            self.table[below].1 *= 1.0 + change * (1.0 - share);
+        }
+        self.preferred = self.prefer();
+    }
+
+    fn prefer(&self) -> usize {
+        let best = self.table.iter().map(|entry| per_image(*entry)).fold(f64::INFINITY, f64::min);
+        let cheap = |entry: &(usize, f64)| per_image(*entry) <= best * SLACK;
+        let short = self.table.iter().rposition(|entry| cheap(entry) && entry.1 <= SHORT);
+        short.or_else(|| self.table.iter().position(cheap)).unwrap_or(0)
+    }
+}
+
+fn per_image((size, seconds): (usize, f64)) -> f64 {
+    seconds / size.max(1) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn any(table: &[(usize, f64)]) -> BatchTimes {
+        BatchTimes::new(&Buckets::Any(64), table.to_vec())
+    }
+
+    fn fixed(table: &[(usize, f64)]) -> BatchTimes {
+        BatchTimes::new(&Buckets::Fixed(table.iter().map(|(size, _)| *size).collect()), table.to_vec())
+    }
+
+    #[test]
+    fn the_smallest_batch_within_five_per_cent_of_the_best_is_preferred() {
+        assert_eq!(any(&[(1, 2.0), (2, 2.08), (4, 4.0), (8, 12.0)]).preferred(), 2);
+        assert_eq!(any(&[(1, 2.0), (2, 2.12), (4, 4.0)]).preferred(), 4);
+        let ms = |cost: &[(usize, f64)]| any(&cost.iter().map(|(n, t)| (*n, *n as f64 * t / 1e3)).collect::<Vec<_>>());
+        assert_eq!(ms(&[(1, 7.4), (2, 7.3), (4, 7.4), (8, 7.3)]).preferred(), 4, "29.6 ms are short");
+        assert_eq!(ms(&[(1, 7.4), (2, 9.0), (4, 9.0)]).preferred(), 1, "a larger one costs more");
+        assert_eq!(any(&[(1, 1.0)]).preferred(), 1);
+        assert_eq!(any(&[]).preferred(), 1);
+    }
+
+    #[test]
+    fn of_33_images_the_way_that_is_over_sooner_is_taken() {
+        // a padded 64 costs less than 32 and one more
+        let mut cheap = fixed(&[(1, 0.9), (32, 1.0), (64, 1.8)]);
+        assert_eq!(cheap.preferred(), 64);
+        assert_eq!(cheap.choose(33), (33, 1.8));
+        // it costs more
+        let mut dear = fixed(&[(1, 0.1), (32, 1.0), (64, 1.8)]);
+        assert_eq!(dear.choose(33), (32, 1.0));
+        assert_eq!(dear.choose(1), (1, 0.1));
+        assert_eq!(dear.choose(64), (64, 1.8));
+        assert_eq!(dear.choose(1000), (64, 1.8), "never more than the preferred");
+    }
+
+    #[test]
+    fn a_rest_may_be_split_again() {
+        let mut times = fixed(&[(1, 1.0), (2, 1.1), (4, 1.5), (8, 2.4), (16, 4.0)]);
+        assert_eq!(times.choose(16).0, 16);
+        // 8 + 4 cost 3.9, less than a padded 16
+        assert_eq!(times.choose(12), (8, 2.4));
+        // 8 + padded 8 cost more
+        assert_eq!(times.choose(13), (13, 4.0));
+    }
+
+    #[test]
+    fn sizes_between_are_interpolated_where_they_run_unpadded() {
+        let times = any(&[(1, 1.0), (4, 2.5), (8, 4.0)]);
+        assert!((times.seconds(2) - 1.5).abs() < 1e-12 && (times.seconds(6) - 3.25).abs() < 1e-12);
+        assert!((times.seconds(16) - 8.0).abs() < 1e-12);
+        let times = fixed(&[(1, 1.0), (4, 2.5), (8, 4.0)]);
+        assert_eq!((times.seconds(2), times.seconds(4), times.seconds(5)), (2.5, 2.5, 4.0));
+    }
+
+    #[test]
+    fn serving_updates_the_table() {
+        for mut times in [any(&[(1, 1.0), (4, 3.0)]), fixed(&[(1, 1.0), (4, 3.0)])] {
+            for _ in 0..100 {
+                times.ran(4, Duration::from_secs(5));
+            }
+            assert!((times.seconds(4) - 5.0).abs() < 0.01 && times.seconds(1) == 1.0, "{times:?}");
+            assert_eq!(times.preferred(), 1, "four take longer than four times one");
+        }
+        let mut between = any(&[(1, 1.0), (5, 5.0)]);
+        for _ in 0..200 {
+            between.ran(3, Duration::from_secs(6));
+        }
+        assert!((between.seconds(3) - 6.0).abs() < 0.05, "{between:?}");
+    }
+
+    #[test]
+    fn one_slow_batch_does_not_rule_its_size_out_for_good() {
+        let mut times = fixed(&[(1, 1.0), (2, 1.9)]);
+        times.ran(2, Duration::from_secs(1000));
+        assert_eq!(times.choose(2).0, 1, "two singles are sooner now");
+        let tries = (1..2000).find(|_| times.choose(2).0 == 2);
+        assert!(tries.is_some(), "it is tried again one day: {times:?}");
+    }
+}
