@@ -5,10 +5,10 @@ mod support;
 
 use std::time::Duration;
 
-use convnext_server::http::Options;
+use convnext_server::http;
 use convnext_server::service::Limits;
 use serde_json::json;
-use support::http::{Server, base64, bounded, label, request};
+use support::http::{Options, Server, base64, bounded, label, request};
 use support::mock::{CLASSES, Fault, image};
 
 fn form_data(parts: &[(&str, &[u8])]) -> Vec<u8> {
@@ -171,8 +171,8 @@ async fn an_unknown_model_is_404_and_names_those_that_there_are() {
 #[tokio::test]
 async fn a_body_that_does_not_come_is_408() {
     bounded(async {
-        let options = Options { body_timeout: Duration::from_millis(50), ..Options::default() };
-        let server = Server::start_with(options, Limits::default()).await;
+        let http = http::Options { body_timeout: Duration::from_millis(50) };
+        let server = Server::start_with(Options { http, ..Options::default() }).await;
         let mut client = server.connect().await;
         client.send("POST /classify HTTP/1.1\r\nhost: a\r\ncontent-length: 1000\r\n\r\nstart").await;
         let answer = client.answer().await;
@@ -197,7 +197,7 @@ async fn a_body_slower_than_its_deadline_is_504() {
 async fn a_body_over_the_limit_is_413_by_its_head_or_as_it_comes() {
     bounded(async {
         let limits = Limits { max_body_bytes: 1000, ..Limits::default() };
-        let server = Server::start_with(Options::default(), limits).await;
+        let server = Server::with_limits(limits).await;
         let mut client = server.connect().await;
         client.send("POST /classify HTTP/1.1\r\nhost: a\r\ncontent-length: 1001\r\n\r\n").await;
         let answer = client.answer().await; // nothing of the body was sent
@@ -217,7 +217,7 @@ async fn a_body_over_the_limit_is_413_by_its_head_or_as_it_comes() {
 async fn too_many_pixels_or_images_are_413() {
     bounded(async {
         let limits = Limits { max_image_pixels: 15, queue_images: 2, ..Limits::default() };
-        let server = Server::start_with(Options::default(), limits).await;
+        let server = Server::with_limits(limits).await;
         assert!(server.classify("", image(1)).await.error(413).contains("4×4"));
         let three = json!({"inputs": ["aGk", "aGk", "aGk"]}).to_string();
         assert!(server.classify("", three).await.error(413).contains('2'));
@@ -243,7 +243,7 @@ async fn what_is_no_image_is_415_and_what_does_not_decode_422() {
 async fn a_full_queue_is_429_with_retry_after() {
     bounded(async {
         let limits = Limits { queue_images: 1, ..Limits::default() };
-        let server = Server::start_with(Options::default(), limits).await;
+        let server = Server::with_limits(limits).await;
         server.engine.hold();
         let mut first = server.connect().await;
         first.send(request("POST /classify HTTP/1.1", image(1))).await;

@@ -5,11 +5,11 @@ mod support;
 
 use std::time::Duration;
 
-use convnext_server::http::Options;
+use convnext_server::net;
 use convnext_server::service::Limits;
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use support::http::{Server, base64, bounded, label, request};
+use support::http::{Options, Server, base64, bounded, label, request};
 use support::mock::{CLASSES, image};
 use tokio::net::TcpStream;
 
@@ -104,7 +104,7 @@ async fn a_client_that_sends_it_all_before_it_reads_sees_its_refusal() {
 async fn a_client_that_leaves_while_the_device_works_is_cancelled_and_gives_its_place_back() {
     bounded(async {
         let limits = Limits { queue_images: 1, ..Limits::default() };
-        let server = Server::start_with(Options::default(), limits).await;
+        let server = Server::with_limits(limits).await;
         server.engine.hold();
         let mut client = server.connect().await;
         client.send(request(POST, image(1))).await;
@@ -137,7 +137,7 @@ async fn a_client_that_shuts_its_side_has_left() {
 async fn a_client_that_leaves_within_its_body_is_cancelled_and_gives_its_bytes_back() {
     bounded(async {
         let limits = Limits { body_bytes: 1500, ..Limits::default() };
-        let server = Server::start_with(Options::default(), limits).await;
+        let server = Server::with_limits(limits).await;
         let mut client = server.connect().await;
         client.send("POST /classify HTTP/1.1\r\nhost: a\r\ncontent-length: 1500\r\n\r\nstart").await;
         // admitted: all bytes are taken
@@ -154,8 +154,7 @@ async fn a_client_that_leaves_within_its_body_is_cancelled_and_gives_its_bytes_b
 #[tokio::test]
 async fn connections_over_the_cap_are_told_so_and_closed() {
     bounded(async {
-        let options = Options { max_connections: 1, ..Options::default() };
-        let server = Server::start_with(options, Limits::default()).await;
+        let server = Server::start_with(Options { max_connections: 1, ..Options::default() }).await;
         let mut first = server.connect().await;
         first.send(request("GET /livez HTTP/1.1", "")).await;
         first.answer().await.ok();
@@ -206,8 +205,8 @@ async fn http2_with_prior_knowledge_is_spoken() {
 #[tokio::test]
 async fn a_drain_tells_the_probes_first_serves_on_and_ends_when_all_is_answered() {
     bounded(async {
-        let options = Options { drain_delay: Duration::from_millis(500), ..Options::default() };
-        let mut server = Server::start_with(options, Limits::default()).await;
+        let options = net::Options { drain_delay: Duration::from_millis(500), ..net::Options::default() };
+        let mut server = Server::with_net(options).await;
         server.engine.hold();
         let mut running = server.connect().await;
         running.send(request(POST, image(5))).await;
@@ -237,8 +236,8 @@ async fn a_drain_tells_the_probes_first_serves_on_and_ends_when_all_is_answered(
 #[tokio::test]
 async fn a_drain_waits_for_what_runs_after_the_listener_is_closed() {
     bounded(async {
-        let options = Options { drain_delay: Duration::ZERO, ..Options::default() };
-        let mut server = Server::start_with(options, Limits::default()).await;
+        let options = net::Options { drain_delay: Duration::ZERO, ..net::Options::default() };
+        let mut server = Server::with_net(options).await;
         server.engine.hold();
         let mut running = server.connect().await;
         running.send(request(POST, image(5))).await;
@@ -256,8 +255,8 @@ async fn a_drain_waits_for_what_runs_after_the_listener_is_closed() {
 async fn a_drain_that_takes_too_long_cuts_off_what_is_left() {
     bounded(async {
         let (drain_delay, drain_timeout) = (Duration::ZERO, Duration::from_millis(100));
-        let options = Options { drain_delay, drain_timeout, ..Options::default() };
-        let mut server = Server::start_with(options, Limits::default()).await;
+        let options = net::Options { drain_delay, drain_timeout, ..net::Options::default() };
+        let mut server = Server::with_net(options).await;
         server.engine.hold();
         let mut running = server.connect().await;
         running.send(request(POST, image(5))).await;

@@ -14,6 +14,19 @@ use super::error::Error;
 use super::front::front;
 use crate::service::{Classifier, ModelStatus, ServiceError};
 
+/// What is set of HTTP itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// For the whole body of a request; over it 408.
+    pub body_timeout: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { body_timeout: Duration::from_secs(30) }
+    }
+}
+
 /// What the handlers share.
 #[derive(Clone)]
 pub(super) struct App {
@@ -21,8 +34,9 @@ pub(super) struct App {
     pub(super) body_timeout: Duration,
 }
 
-/// All routes under the layer that every request goes through.
-pub(super) fn router(app: App) -> Router {
+/// All routes, under the layer that every request goes through.
+pub fn router(classifier: Classifier, options: Options) -> Router {
+    let app = App { classifier, body_timeout: options.body_timeout };
     Router::new()
         .route("/", get(index))
         .route("/classify", post(classify))
