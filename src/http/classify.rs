@@ -11,18 +11,18 @@ use super::access::Model;
 use super::answer;
 use super::body::{self, Patience};
 use super::error::Error;
-use super::form::Form;
-use super::front::or_internal;
+use super::panics::catch_panic;
+use super::parse::parse;
 use super::query::Query;
-use super::routes::App;
+use super::state::AppState;
 use crate::metrics::{RequestTimer, Stage};
 use crate::service;
 
 /// Answers labels, or the error that there is instead, and counts it.
-pub(super) async fn classify(State(app): State<App>, request: Request) -> Response {
-    let mut timer = app.classifier.metrics().request("http");
+pub(super) async fn classify(State(state): State<AppState>, request: Request) -> Response {
+    let mut timer = state.classifier.metrics().request("http");
     let mut model = None;
-    let outcome = or_internal(labels(&app, request, &mut timer, &mut model)).await.flatten();
+    let outcome = catch_panic(labels(&state, request, &mut timer, &mut model)).await.flatten();
     let gone = outcome == Err(Error::BodyBrokeOff);
     let mut response = match outcome {
         Ok(json) => ([(header::CONTENT_TYPE, "application/json")], json).into_response(),
@@ -40,12 +40,12 @@ pub(super) async fn classify(State(app): State<App>, request: Request) -> Respon
 }
 
 async fn labels(
-    app: &App,
+    state: &AppState,
     request: Request,
     timer: &mut RequestTimer<'_>,
     model: &mut Option<String>,
 ) -> Result<Vec<u8>, Error> {
-    let App { classifier, body_timeout } = app;
+    let AppState { classifier, options } = state;
     let (head, body) = request.into_parts();
     let query = Query::of(&head.uri)?;
     let declared = body::declared(&body);
@@ -58,13 +58,13 @@ async fn labels(
     let name = model.insert(ticket.model().to_owned());
     timer.model(name);
 
-    let patience = Patience { since: tokio::time::Instant::now(), body: *body_timeout, deadline };
+    let patience = Patience { since: tokio::time::Instant::now(), body: options.body_timeout, deadline };
     let form = async {
         let bytes = body::read(body, patience, |total| match declared {
             Some(_) => Ok(()), // admitted whole
             None => ticket.body_is(total),
         });
-        Form::of(bytes.await?, head.headers.get(header::CONTENT_TYPE)).await
+        parse(bytes.await?, head.headers.get(header::CONTENT_TYPE)).await
     };
     let form = match form.await {
         Ok(form) => form,

@@ -10,12 +10,16 @@ mod body;
 mod classify;
 mod error;
 mod form;
-mod front;
 mod json;
 mod multipart;
+mod outer_layer;
+mod panics;
+mod parse;
 mod query;
 mod request_id;
 mod routes;
+mod state;
 mod unread;
 
-pub use routes::{Options, router};
+pub use routes::router;
+pub use state::Options;
