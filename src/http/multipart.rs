@@ -1,13 +1,14 @@
 //! The form `multipart/form-data`: what browsers and `curl -F image=@photo.jpg` send.
 //!
-//! Part `image` is one image, parts `images` are a list, parts `top_k` and `function_to_apply` say what is asked. The body is
-//! here already and its size counted; parsing copies it once.
+//! Part `image` is one image, parts `images` are a list, parts `top_k` and `function_to_apply` are options of the answer. The
+//! body has been read whole before, within its limits. Parsing copies it once.
 
-use axum::body::Body;
-use axum::extract::multipart::{Field, Multipart, MultipartError};
-use axum::extract::{DefaultBodyLimit, FromRequest, Request};
-use axum::http::{HeaderValue, header};
+use std::convert::Infallible;
+
+use axum::http::HeaderValue;
 use bytes::{Bytes, BytesMut};
+use futures_util::stream;
+use multer::{Field, Multipart};
 
 use super::asked::{Asked, function_of, top_k_of};
 use super::error::Error;
@@ -18,7 +19,7 @@ use super::form::{Form, MAX_IMAGES, Shape, too_many};
 /// # Errors
 /// [`Error::Malformed`], which names the part.
 pub(super) async fn form(body: Bytes, content_type: Option<&HeaderValue>) -> Result<Form, Error> {
-    let mut parts = parts(body, content_type).await?;
+    let mut parts = parts(body, content_type)?;
     let mut one = None;
     let mut list = Vec::new();
     let mut asked = Asked::default();
@@ -50,21 +51,18 @@ pub(super) async fn form(body: Bytes, content_type: Option<&HeaderValue>) -> Res
     }
 }
 
-async fn parts(body: Bytes, content_type: Option<&HeaderValue>) -> Result<Multipart, Error> {
-    let mut request = Request::new(Body::from(body));
-    if let Some(content_type) = content_type {
-        request.headers_mut().insert(header::CONTENT_TYPE, content_type.clone());
-    }
-    DefaultBodyLimit::disable().apply(&mut request); // it was limited as it was read
-    Multipart::from_request(request, &()).await.map_err(|_| {
-        Error::Malformed(
+fn parts(body: Bytes, content_type: Option<&HeaderValue>) -> Result<Multipart<'static>, Error> {
+    let content_type = content_type.and_then(|value| value.to_str().ok());
+    let Some(boundary) = content_type.and_then(|text| multer::parse_boundary(text).ok()) else {
+        return Err(Error::Malformed(
             "the body looks like multipart/form-data, but the Content-Type is not multipart/form-data with a boundary"
                 .into(),
-        )
-    })
+        ));
+    };
+    Ok(Multipart::new(stream::iter([Ok::<_, Infallible>(body)]), boundary))
 }
 
-/// The bytes of a part, as they lie in the parser's buffer: it holds the whole body, so that there is but one chunk.
+/// The bytes of a part, not copied out of the parser's buffer. That holds the whole body, so a part is a single chunk.
 async fn content(mut part: Field<'_>) -> Result<Bytes, Error> {
     let first = part.chunk().await.map_err(broken)?.unwrap_or_default();
     let Some(second) = part.chunk().await.map_err(broken)? else { return Ok(first) };
@@ -81,8 +79,8 @@ async fn text(part: Field<'_>) -> Result<String, Error> {
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "for map_err")]
-fn broken(error: MultipartError) -> Error {
-    Error::Malformed(format!("the multipart body is broken: {}", error.body_text()))
+fn broken(error: multer::Error) -> Error {
+    Error::Malformed(format!("the multipart body is broken: {error}"))
 }
 
 #[cfg(test)]
@@ -144,7 +142,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn parts_may_be_larger_than_axums_own_limit() {
+    async fn a_part_may_be_as_large_as_a_body() {
         let large = "x".repeat(3 << 20);
         assert_eq!(read(&[part("image", &large)]).await.unwrap().images, [large]);
     }
