@@ -139,14 +139,36 @@ async fn a_client_that_leaves_within_its_body_is_cancelled_and_gives_its_bytes_b
         let limits = Limits { body_bytes: 1500, ..Limits::default() };
         let server = Server::with_limits(limits).await;
         let mut client = server.connect().await;
-        client.send("POST /classify HTTP/1.1\r\nhost: a\r\ncontent-length: 1500\r\n\r\nstart").await;
-        // admitted: all bytes are taken
+        client.send("POST /classify HTTP/1.1\r\nhost: a\r\ncontent-length: 1500\r\n\r\n").await;
+        client.send([b'x'; 1499]).await;
+        // once they have arrived, the budget has one byte left
         let body = image(1);
         while server.classify("", &body).await.status != 429 {}
         drop(client);
         server.metric_becomes(CANCELLED, 1.0).await;
         assert_eq!(server.classifier.counts().cancelled, 1);
         server.classify("", &body).await.ok();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn uploads_that_stall_hold_what_they_have_sent_and_not_what_they_declared() {
+    bounded(async {
+        let server = Server::start().await;
+        let Limits { max_body_bytes, body_bytes, .. } = *server.classifier.limits();
+        let mut stalled = Vec::new();
+        // together they declare the whole budget
+        for _ in 0..body_bytes / max_body_bytes {
+            let mut client = server.connect().await;
+            let head = "POST /classify HTTP/1.1\r\nhost: a\r\nexpect: 100-continue";
+            client.send(format!("{head}\r\ncontent-length: {max_body_bytes}\r\n\r\n")).await;
+            assert_eq!(client.answer().await.status, 100, "admitted, and its body is being read");
+            client.send([b'x'; 10]).await;
+            stalled.push(client);
+        }
+        assert_eq!(stalled.len(), 16);
+        assert_eq!(server.classify("", image(4)).await.ok()[0]["label"], label(4));
     })
     .await;
 }

@@ -1,18 +1,21 @@
-//! Reads a body under its ticket: each byte is counted before the next is asked for, and a slow client is waited for only so long.
+//! Reads a body. The bytes are counted as they arrive, before they are kept, and a slow client is waited for only so long.
 //!
-//! What the bytes mean is `form`'s to say.
+//! Not here: what the bytes mean (`parse`).
 
 use std::error::Error as _;
 use std::io;
 use std::time::Duration;
 
 use axum::body::{Body, HttpBody as _};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use tokio::time::Instant;
 
 use super::error::Error;
 use crate::service::ServiceError;
+
+/// Most photos need one or a few buffers from here on.
+const FIRST_BUFFER: usize = 64 << 10;
 
 /// How long a body is waited for.
 #[derive(Clone, Copy, Debug)]
@@ -25,34 +28,44 @@ pub(super) struct Patience {
     pub(super) deadline: Duration,
 }
 
-/// The length that the head declares: of a body without any, 0; None where it is to be seen.
-pub(super) fn declared(body: &Body) -> Option<u64> {
+/// The length that the head declares: 0 of a request without a body, None of a body whose length is not known yet.
+pub(super) fn declared_length(body: &Body) -> Option<u64> {
     body.size_hint().exact()
 }
 
-/// Reads the whole body. `total` hears of each new length before its bytes are kept, and may refuse.
-///
-/// A body of a declared length, which was admitted whole, takes its memory once; others grow.
+/// Reads the whole body. `received` is called with each new total of bytes before they are kept, and may refuse them.
 ///
 /// # Errors
-/// What `total` says; [`Error::BodyTimeout`], `DeadlinePassed`; [`Error::BodyBrokeOff`] when the client is gone,
-/// [`Error::Malformed`] when the chunks are not HTTP's.
+/// What `received` returns; [`Error::BodyTimeout`], `DeadlinePassed`; [`Error::BodyBrokeOff`] when the client is gone,
+/// [`Error::Malformed`] when the chunks are not valid HTTP.
 pub(super) async fn read(
     mut body: Body,
     patience: Patience,
-    mut total: impl FnMut(u64) -> Result<(), ServiceError>,
+    mut received: impl FnMut(u64) -> Result<(), ServiceError>,
 ) -> Result<Bytes, Error> {
-    let mut bytes = BytesMut::with_capacity(declared(&body).and_then(|length| length.try_into().ok()).unwrap_or(0));
+    let declared = declared_length(&body).map_or(usize::MAX, |length| usize::try_from(length).unwrap_or(usize::MAX));
+    let mut buffer = Vec::new();
     let all = async {
         while let Some(frame) = body.frame().await {
             let Ok(chunk) = frame.map_err(|error| broken(&error))?.into_data() else { continue };
-            total((bytes.len() + chunk.len()) as u64)?;
-            bytes.extend_from_slice(&chunk);
+            let total = buffer.len() + chunk.len();
+            received(total as u64)?;
+            grow(&mut buffer, total, declared);
+            buffer.extend_from_slice(&chunk);
         }
         Ok(())
     };
     within(patience, all).await?;
-    Ok(bytes.freeze())
+    Ok(buffer.into())
+}
+
+/// Makes room for `total` bytes. Memory follows what has come, not what was declared: a client that declares much and sends
+/// nothing holds next to nothing. It starts at [`FIRST_BUFFER`] and doubles, but is never larger than the declared length.
+fn grow(buffer: &mut Vec<u8>, total: usize, declared: usize) {
+    if total > buffer.capacity() {
+        let capacity = buffer.capacity().saturating_mul(2).max(FIRST_BUFFER).min(declared).max(total);
+        buffer.reserve_exact(capacity - buffer.len());
+    }
 }
 
 async fn within(patience: Patience, read: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
@@ -91,10 +104,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn each_length_is_told_before_it_is_kept() {
+    async fn each_total_is_told_before_the_bytes_are_kept() {
         let mut told = Vec::new();
         let body = chunked(&["ab", "c", "def"]);
-        assert_eq!(declared(&body), None);
+        assert_eq!(declared_length(&body), None);
         let bytes = read(body, patience(), |total| {
             told.push(total);
             Ok(())
@@ -113,6 +126,23 @@ mod tests {
         let error = read(chunked(&["abc", "def", "ghi"]), patience(), refuse).await.unwrap_err();
         assert_eq!(error.status(), 413);
         assert_eq!(told, 2);
+    }
+
+    #[test]
+    fn the_buffer_doubles_up_to_the_declared_length() {
+        let capacities = |totals: &[usize], declared| {
+            let mut buffer = Vec::new();
+            let grown = totals.iter().map(|&total| {
+                grow(&mut buffer, total, declared);
+                buffer.resize(total, 0);
+                buffer.capacity()
+            });
+            grown.collect::<Vec<_>>()
+        };
+        const KIB: usize = 1 << 10;
+        assert_eq!(capacities(&[10, 65 * KIB, 300 * KIB], usize::MAX), [64 * KIB, 128 * KIB, 300 * KIB]);
+        assert_eq!(capacities(&[10, 65 * KIB, 100 * KIB], 100 * KIB), [64 * KIB, 100 * KIB, 100 * KIB]);
+        assert_eq!(capacities(&[10, 1000], 1000), [1000, 1000]);
     }
 
     #[tokio::test(start_paused = true)]

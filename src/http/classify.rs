@@ -48,23 +48,24 @@ async fn labels(
     let AppState { classifier, options } = state;
     let (head, body) = request.into_parts();
     let query = Query::of(&head.uri)?;
-    let declared = body::declared(&body);
+    let declared = body::declared_length(&body);
     if declared == Some(0) {
         return Err(Error::Malformed("the body is empty; it must be an image".into()));
     }
 
     let deadline = query.deadline_within(classifier.limits().deadline);
-    let mut ticket = classifier.admit(query.model.as_deref(), declared, Some(deadline))?;
+    let mut ticket = classifier.admit(query.model.as_deref(), None, Some(deadline))?;
     let name = model.insert(ticket.model().to_owned());
     timer.model(name);
+    // Of a declared length only the limit is checked. The budget is charged as bytes arrive: a stalled upload holds what it sent.
+    if let Some(length) = declared.filter(|length| *length > classifier.limits().max_body_bytes) {
+        ticket.body_is(length)?;
+    }
 
     let patience = Patience { since: tokio::time::Instant::now(), body: options.body_timeout, deadline };
     let form = async {
-        let bytes = body::read(body, patience, |total| match declared {
-            Some(_) => Ok(()), // admitted whole
-            None => ticket.body_is(total),
-        });
-        parse(bytes.await?, head.headers.get(header::CONTENT_TYPE)).await
+        let bytes = body::read(body, patience, |total| ticket.body_is(total)).await?;
+        parse(bytes, head.headers.get(header::CONTENT_TYPE)).await
     };
     let form = match form.await {
         Ok(form) => form,
