@@ -14,17 +14,17 @@ use tokio::time::Instant;
 use super::error::Error;
 use crate::service::ServiceError;
 
-/// Most photos need one or a few buffers from here on.
+/// Small photos fit; larger ones are copied a few times as the buffer doubles.
 const FIRST_BUFFER: usize = 64 << 10;
 
-/// How long a body is waited for.
+/// How long reading a body may take.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Patience {
-    /// When reading began, or the request was admitted.
-    pub(super) since: Instant,
-    /// For the body: over it 408.
+pub(super) struct ReadTimeouts {
+    /// When both begin to count.
+    pub(super) started: Instant,
+    /// For the body; over it 408.
     pub(super) body: Duration,
-    /// For the whole request: over it 504.
+    /// For the whole request; over it 504.
     pub(super) deadline: Duration,
 }
 
@@ -40,14 +40,14 @@ pub(super) fn declared_length(body: &Body) -> Option<u64> {
 /// [`Error::Malformed`] when the chunks are not valid HTTP.
 pub(super) async fn read(
     mut body: Body,
-    patience: Patience,
+    timeouts: ReadTimeouts,
     mut received: impl FnMut(u64) -> Result<(), ServiceError>,
 ) -> Result<Bytes, Error> {
     let declared = declared_length(&body).map_or(usize::MAX, |length| usize::try_from(length).unwrap_or(usize::MAX));
     let mut buffer = Vec::new();
     let all = async {
         while let Some(frame) = body.frame().await {
-            let Ok(chunk) = frame.map_err(|error| broken(&error))?.into_data() else { continue };
+            let Ok(chunk) = frame.map_err(|error| read_error(&error))?.into_data() else { continue };
             let total = buffer.len() + chunk.len();
             received(total as u64)?;
             grow(&mut buffer, total, declared);
@@ -55,7 +55,7 @@ pub(super) async fn read(
         }
         Ok(())
     };
-    within(patience, all).await?;
+    with_timeouts(timeouts, all).await?;
     Ok(buffer.into())
 }
 
@@ -68,14 +68,14 @@ fn grow(buffer: &mut Vec<u8>, total: usize, declared: usize) {
     }
 }
 
-async fn within(patience: Patience, read: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
-    let Patience { since, body, deadline } = patience;
+async fn with_timeouts(timeouts: ReadTimeouts, read: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
+    let ReadTimeouts { started, body, deadline } = timeouts;
     let late = if deadline <= body { ServiceError::DeadlinePassed(deadline).into() } else { Error::BodyTimeout(body) };
-    tokio::time::timeout_at(since + body.min(deadline), read).await.unwrap_or(Err(late))
+    tokio::time::timeout_at(started + body.min(deadline), read).await.unwrap_or(Err(late))
 }
 
-/// hyper marks with `InvalidData` and `InvalidInput` chunks that are not HTTP's; all else is a broken connection.
-fn broken(error: &axum::Error) -> Error {
+/// hyper reports chunks that are not valid HTTP as `InvalidData` or `InvalidInput`. Any other error is a broken connection.
+fn read_error(error: &axum::Error) -> Error {
     let mut cause = error.source();
     while let Some(error) = cause {
         if let Some(error) = error.downcast_ref::<io::Error>()
@@ -95,8 +95,8 @@ mod tests {
 
     use super::*;
 
-    fn patience() -> Patience {
-        Patience { since: Instant::now(), body: Duration::from_secs(30), deadline: Duration::from_secs(60) }
+    fn timeouts() -> ReadTimeouts {
+        ReadTimeouts { started: Instant::now(), body: Duration::from_secs(30), deadline: Duration::from_secs(60) }
     }
 
     fn chunked(chunks: &[&'static str]) -> Body {
@@ -108,7 +108,7 @@ mod tests {
         let mut told = Vec::new();
         let body = chunked(&["ab", "c", "def"]);
         assert_eq!(declared_length(&body), None);
-        let bytes = read(body, patience(), |total| {
+        let bytes = read(body, timeouts(), |total| {
             told.push(total);
             Ok(())
         });
@@ -123,7 +123,7 @@ mod tests {
             told += 1;
             if total > 4 { Err(ServiceError::TooLarge("over 4 bytes".into())) } else { Ok(()) }
         };
-        let error = read(chunked(&["abc", "def", "ghi"]), patience(), refuse).await.unwrap_err();
+        let error = read(chunked(&["abc", "def", "ghi"]), timeouts(), refuse).await.unwrap_err();
         assert_eq!(error.status(), 413);
         assert_eq!(told, 2);
     }
@@ -148,10 +148,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_slow_body_is_408_and_one_slower_than_its_deadline_504() {
         let never = || Body::from_stream(stream::pending::<Result<Bytes, io::Error>>());
-        let error = read(never(), patience(), |_| Ok(())).await.unwrap_err();
+        let error = read(never(), timeouts(), |_| Ok(())).await.unwrap_err();
         assert_eq!(error.status(), 408);
-        let hasty = Patience { deadline: Duration::from_millis(100), ..patience() };
-        let error = read(never(), hasty, |_| Ok(())).await.unwrap_err();
+        let short = ReadTimeouts { deadline: Duration::from_millis(100), ..timeouts() };
+        let error = read(never(), short, |_| Ok(())).await.unwrap_err();
         assert_eq!(error, ServiceError::DeadlinePassed(Duration::from_millis(100)).into());
     }
 
@@ -160,7 +160,7 @@ mod tests {
         for (kind, status) in [(io::ErrorKind::UnexpectedEof, None), (io::ErrorKind::InvalidInput, Some("valid HTTP"))]
         {
             let body = Body::from_stream(stream::iter([Err::<Bytes, _>(io::Error::new(kind, "x"))]));
-            let error = read(body, patience(), |_| Ok(())).await.unwrap_err();
+            let error = read(body, timeouts(), |_| Ok(())).await.unwrap_err();
             match status {
                 None => assert_eq!(error, Error::BodyBrokeOff),
                 Some(text) => assert!(error.to_string().contains(text), "{error}"),

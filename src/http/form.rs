@@ -1,8 +1,10 @@
-//! What the body of a request says, in whichever form it came.
+//! The contents of a request's body, whichever of the three forms it has.
+//!
+//! Not here: how each form is read (`parse`, `json`, `multipart`).
 
 use bytes::Bytes;
 
-use super::asked::Asked;
+use super::answer_options::AnswerOptions;
 use super::error::Error;
 use crate::service::ServiceError;
 
@@ -10,7 +12,7 @@ use crate::service::ServiceError;
 /// be many times the body.
 pub(super) const MAX_IMAGES: usize = 65_536;
 
-/// The shape of the answer, which follows the form of the request and not the number of its images.
+/// The shape of the answer. It follows from the form of the request, not from the number of its images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Shape {
     /// The labels of the one image.
@@ -19,13 +21,13 @@ pub(super) enum Shape {
     List,
 }
 
-/// What a body says.
+/// The contents of a body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Form {
     /// At least one.
     pub(super) images: Vec<Bytes>,
     pub(super) shape: Shape,
-    pub(super) asked: Asked,
+    pub(super) options: AnswerOptions,
 }
 
 /// More images than [`MAX_IMAGES`].

@@ -3,10 +3,11 @@
 //! Thin on purpose: it parses, calls the [`Classifier`](crate::service::Classifier) and answers. No image is decoded
 //! here and nothing is queued; admission, deadlines and cancellation are the service's. Connections are `net`'s.
 
-mod access;
+mod access_log;
 mod answer;
-mod asked;
+mod answer_options;
 mod body;
+mod body_tracker;
 mod classify;
 mod error;
 mod form;
@@ -19,7 +20,6 @@ mod query;
 mod request_id;
 mod routes;
 mod state;
-mod unread;
 
 pub use routes::router;
 pub use state::Options;

@@ -4,7 +4,7 @@
 use axum::http::HeaderValue;
 use bytes::Bytes;
 
-use super::asked::Asked;
+use super::answer_options::AnswerOptions;
 use super::error::Error;
 use super::form::{Form, Shape};
 use super::{json, multipart};
@@ -25,15 +25,15 @@ pub(super) async fn parse(body: Bytes, content_type: Option<&HeaderValue>) -> Re
                 clippy::disallowed_methods,
                 reason = "the budget of bodies admits 256 of these at a time, not more"
             )]
-            let parsed = tokio::task::spawn_blocking(move || json::form(&body)).await;
+            let parsed = tokio::task::spawn_blocking(move || json::parse(&body)).await;
             parsed.unwrap_or_else(|fault| {
                 tracing::error!(%fault, "parsing a JSON body failed");
                 Err(Error::Internal)
             })
         }
-        [b'{', ..] => json::form(&body),
-        [b'-', b'-', ..] => multipart::form(body, content_type).await,
-        _ => Ok(Form { images: vec![body], shape: Shape::One, asked: Asked::default() }),
+        [b'{', ..] => json::parse(&body),
+        [b'-', b'-', ..] => multipart::parse(body, content_type).await,
+        _ => Ok(Form { images: vec![body], shape: Shape::One, options: AnswerOptions::default() }),
     }
 }
 
@@ -49,16 +49,16 @@ mod tests {
     const CURL: HeaderValue = HeaderValue::from_static("application/x-www-form-urlencoded");
 
     #[tokio::test]
-    async fn bytes_are_an_image_whatever_they_are_called() {
+    async fn bytes_are_an_image_whatever_their_declared_type() {
         let jpeg = Bytes::from_static(b"\xff\xd8\xff\xe0");
         for declared in [None, Some(&CURL), Some(&HeaderValue::from_static("application/json"))] {
             let form = parse(jpeg.clone(), declared).await.unwrap();
-            assert_eq!(form, Form { images: vec![jpeg.clone()], shape: Shape::One, asked: Asked::default() });
+            assert_eq!(form, Form { images: vec![jpeg.clone()], shape: Shape::One, options: AnswerOptions::default() });
         }
     }
 
     #[tokio::test]
-    async fn json_is_json_whatever_it_is_called() {
+    async fn json_is_json_whatever_its_declared_type() {
         let form = parse(Bytes::from_static(b" \r\n{\"inputs\": \"aGk=\"}"), Some(&CURL)).await.unwrap();
         assert_eq!(form.images, ["hi"]);
     }
@@ -79,7 +79,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_body_is_understood_or_refused(start in "|[{]|[{]\"inputs\":|--XX\r\n", rest: Vec<u8>) {
+        fn any_body_is_parsed_or_refused(start in "|[{]|[{]\"inputs\":|--XX\r\n", rest: Vec<u8>) {
             let form_data = HeaderValue::from_static("multipart/form-data; boundary=XX");
             let body = [start.as_bytes(), &rest].concat();
             match parse(body.into(), Some(&form_data)).now_or_never().unwrap() {

@@ -36,7 +36,7 @@ const MAX_STREAMS: u32 = 256;
 const PING_EVERY: Duration = Duration::from_secs(20);
 const PONG_WITHIN: Duration = Duration::from_secs(10);
 
-/// The protocol with its limits; made once, for all connections.
+/// The protocol with its limits, made once per port.
 pub(super) fn protocol() -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     // Without half_close, a client that closes its sending side counts as gone, and its request is cancelled. The rare client
