@@ -17,6 +17,7 @@ use convnext_server::checkpoint::Checkpoint;
 use convnext_server::engine::{Batch, DeviceId, Engine, Executable, Image, Options, PixelFormat, Precision, cpu::Cpu};
 use convnext_server::http;
 use convnext_server::model::Spec;
+use convnext_server::net::{self, Port};
 use convnext_server::pixels::{CropRounding, Filter, Fit, Transform};
 use convnext_server::program::{InputSpec, Program, RandomWeights};
 use convnext_server::service::{Classifier, NamedModel, Settings};
@@ -135,7 +136,12 @@ async fn serve(name: &str, program: Program, max_batch: usize) -> Uri {
     loading.done().await.unwrap();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address: SocketAddr = listener.local_addr().unwrap();
-    tokio::spawn(http::serve(listener, classifier, http::Options::default(), std::future::pending()));
+    let router = http::router(classifier.clone(), http::Options::default());
+    let port = Port { name: "http", listener, router, max_connections: Port::DEFAULT_MAX_CONNECTIONS };
+    let stop = std::future::pending();
+    tokio::spawn(
+        async move { net::serve(vec![port], net::Options::default(), classifier.metrics(), || (), stop).await },
+    );
     format!("http://{address}").parse().unwrap()
 }
 

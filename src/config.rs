@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use crate::http;
+use crate::net;
 use crate::service::{Limits, Settings};
 use crate::telemetry::LogFormat;
 use units::{Amount, Span};
@@ -139,8 +140,12 @@ pub struct Config {
     pub http_addr: SocketAddr,
     /// Batches, threads and budgets.
     pub settings: Settings,
-    /// Caps and timeouts of HTTP.
+    /// Connections of HTTP at a time.
+    pub max_connections: usize,
+    /// Timeouts of HTTP.
     pub http: http::Options,
+    /// Timeouts of connections and of the drain.
+    pub net: net::Options,
     /// Form of the logs.
     pub log_format: LogFormat,
     /// Filter of the logs.
@@ -168,7 +173,8 @@ impl Flags {
     /// # Errors
     /// [`ConfigError::Range`], the first that is found.
     pub fn resolve(self) -> Result<Config, ConfigError> {
-        let (settings, http, limits) = (Settings::default(), http::Options::default(), Limits::default());
+        let (settings, limits) = (Settings::default(), Limits::default());
+        let (http, net) = (http::Options::default(), net::Options::default());
         let config = Config {
             models: self.models.unwrap_or_else(|| DEFAULT_MODELS.iter().map(|name| (*name).to_owned()).collect()),
             baselines: self.baseline.unwrap_or_default(),
@@ -188,13 +194,13 @@ impl Flags {
                 engine_threads: self.engine_threads.unwrap_or(settings.engine_threads),
                 decode_threads: self.decode_threads.unwrap_or(settings.decode_threads),
             },
-            http: http::Options {
-                max_connections: self.max_connections.unwrap_or(http.max_connections),
-                header_timeout: self.header_timeout.map_or(http.header_timeout, |span| span.0),
-                body_timeout: self.body_timeout.map_or(http.body_timeout, |span| span.0),
-                idle_timeout: self.idle_timeout.map_or(http.idle_timeout, |span| span.0),
-                drain_delay: self.drain_delay.map_or(http.drain_delay, |span| span.0),
-                drain_timeout: self.drain_timeout.map_or(http.drain_timeout, |span| span.0),
+            max_connections: self.max_connections.unwrap_or(net::Port::DEFAULT_MAX_CONNECTIONS),
+            http: http::Options { body_timeout: self.body_timeout.map_or(http.body_timeout, |span| span.0) },
+            net: net::Options {
+                header_timeout: self.header_timeout.map_or(net.header_timeout, |span| span.0),
+                idle_timeout: self.idle_timeout.map_or(net.idle_timeout, |span| span.0),
+                drain_delay: self.drain_delay.map_or(net.drain_delay, |span| span.0),
+                drain_timeout: self.drain_timeout.map_or(net.drain_timeout, |span| span.0),
             },
             log_format: self.log_format.unwrap_or_default(),
             log: self.log.unwrap_or_else(|| "info".to_owned()),
@@ -212,7 +218,7 @@ impl Config {
             ("engine-threads", engine_threads, 1..=1024, "1 to 1024 threads are possible"),
             ("decode-threads", decode_threads, 1..=1024, "1 to 1024 threads are possible"),
             ("queue-images", limits.queue_images, 1..=1_000_000, "1 to 1,000,000 images are possible"),
-            ("max-connections", self.http.max_connections, 1..=1_000_000, "1 to 1,000,000 connections are possible"),
+            ("max-connections", self.max_connections, 1..=1_000_000, "1 to 1,000,000 connections are possible"),
         ];
         for (name, value, possible, range) in counts {
             if !possible.contains(&value) {
@@ -221,9 +227,9 @@ impl Config {
         }
         let spans = [
             ("deadline", limits.deadline),
-            ("header-timeout", self.http.header_timeout),
+            ("header-timeout", self.net.header_timeout),
             ("body-timeout", self.http.body_timeout),
-            ("idle-timeout", self.http.idle_timeout),
+            ("idle-timeout", self.net.idle_timeout),
         ];
         for (name, span) in spans {
             if span.is_zero() {
@@ -248,8 +254,8 @@ impl Config {
                 return Err(ConfigError::Range { name, value: Amount(value).to_string(), range });
             }
         }
-        if self.http.drain_delay > self.http.drain_timeout {
-            let value = Span(self.http.drain_delay).to_string();
+        if self.net.drain_delay > self.net.drain_timeout {
+            let value = Span(self.net.drain_delay).to_string();
             return Err(ConfigError::Range { name: "drain-delay", value, range: "drain-timeout is the whole drain" });
         }
         Ok(())
@@ -273,7 +279,8 @@ mod tests {
         assert_eq!(config.models, DEFAULT_MODELS);
         assert_eq!(config.http_addr.to_string(), "127.0.0.1:8080");
         assert_eq!(config.settings, Settings::default());
-        assert_eq!(config.http, http::Options::default());
+        assert_eq!(config.max_connections, net::Port::DEFAULT_MAX_CONNECTIONS);
+        assert_eq!((config.http, config.net), (http::Options::default(), net::Options::default()));
     }
 
     #[test]

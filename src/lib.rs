@@ -9,6 +9,7 @@ pub mod engine;
 pub mod http;
 pub mod metrics;
 pub mod model;
+pub mod net;
 pub mod pixels;
 pub mod program;
 pub mod service;

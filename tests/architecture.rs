@@ -17,7 +17,32 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     ("engine", &["crate::model", "crate::checkpoint", "crate::pixels", "crate::service", "crate::http"]),
     ("checkpoint", &["crate::engine", "crate::service", "crate::http", "crate::cli"]),
     ("service", &["crate::http", "crate::cli", "crate::config"]),
-    ("http", &["crate::cli", "crate::config", "crate::engine", "crate::checkpoint", "crate::model", "crate::program"]),
+    (
+        "net",
+        &[
+            "crate::http",
+            "crate::service",
+            "crate::cli",
+            "crate::config",
+            "crate::engine",
+            "crate::checkpoint",
+            "crate::model",
+            "crate::program",
+            "crate::pixels",
+        ],
+    ),
+    (
+        "http",
+        &[
+            "crate::net",
+            "crate::cli",
+            "crate::config",
+            "crate::engine",
+            "crate::checkpoint",
+            "crate::model",
+            "crate::program",
+        ],
+    ),
 ];
 const NO_RUNTIME: &[&str] = &["tokio", "axum", "hyper", "prometheus"];
 

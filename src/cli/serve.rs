@@ -12,6 +12,7 @@ use super::{Failure, device, model_ref};
 use crate::config::{Config, Flags};
 use crate::engine::Engine;
 use crate::http;
+use crate::net::{self, Port};
 use crate::service::{Classifier, NamedModel};
 use crate::telemetry;
 
@@ -43,7 +44,12 @@ async fn serve(config: Config, engine: Arc<dyn Engine>, models: Vec<NamedModel>)
     let listener =
         TcpListener::bind(config.http_addr).await.with_context(|| format!("binding {}", config.http_addr))?;
     let address = listener.local_addr().context("asking for the bound address")?;
-    let server = tokio::spawn(http::serve(listener, classifier.clone(), config.http, stop_signal()?));
+    let router = http::router(classifier.clone(), config.http);
+    let port = Port { name: "http", listener, router, max_connections: config.max_connections };
+    let stop = stop_signal()?;
+    let server = tokio::spawn(async move {
+        net::serve(vec![port], config.net, classifier.metrics(), || classifier.begin_drain(), stop).await
+    });
     // live from here on; ready once the models are
     tracing::info!(%address, "live");
     loading.done().await.map_err(anyhow::Error::from)?;
@@ -51,7 +57,7 @@ async fn serve(config: Config, engine: Arc<dyn Engine>, models: Vec<NamedModel>)
     let mut stdout = std::io::stdout();
     // a supervisor may have closed standard output: serving goes on
     let _ = writeln!(stdout, "listening on http://{address}").and_then(|()| stdout.flush());
-    let drained = server.await.context("the HTTP server has failed")?;
+    let drained = server.await.context("the server has failed")?;
     tracing::info!(?drained, "stopped");
     if drained.is_clean() { Ok(()) } else { Err(anyhow!("the drain was cut off with requests in flight").into()) }
 }

@@ -1,4 +1,4 @@
-//! The JSON of an answer: Hugging Face's `[{"label", "score"}, …]`, or with `detail=1` that and how it came about.
+//! The JSON of an answer: Hugging Face's `[{"label", "score"}, …]`, and with `detail=1` also the device, batch and timings.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ struct Detailed<'a> {
     model: &'a str,
     version: &'a str,
     device: &'a str,
-    /// The image's place in the request.
+    /// The image's index in the request.
     index: usize,
     batch_size: usize,
     timings_ms: Milliseconds,
@@ -55,13 +55,13 @@ pub(super) fn json(answer: &Answer, shape: Shape, detail: bool) -> Result<Vec<u8
         Shape::One => match images.next() {
             Some(image) => serde_json::to_vec(&image),
             None => {
-                tracing::error!(model = answer.model, "the service answered no image of one");
+                tracing::error!(model = answer.model, "the service answered without the image");
                 return Err(Error::Internal);
             }
         },
     };
     text.map_err(|error| {
-        tracing::error!(%error, "the answer does not become JSON");
+        tracing::error!(%error, "the answer cannot be written as JSON");
         Error::Internal
     })
 }
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn detail_says_how_each_image_came_about() {
+    fn detail_adds_device_batch_and_timings() {
         let detailed = read(&answer(2), Shape::List, true);
         assert_eq!(
             detailed[1],

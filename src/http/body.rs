@@ -1,68 +1,81 @@
-//! Reads a body under its ticket: each byte is counted before the next is asked for, and a slow client is waited for only so long.
+//! Reads a body. The bytes are counted as they arrive, before they are kept, and a slow client is waited for only so long.
 //!
-//! What the bytes mean is `form`'s to say.
+//! Not here: what the bytes mean (`parse`).
 
 use std::error::Error as _;
 use std::io;
 use std::time::Duration;
 
 use axum::body::{Body, HttpBody as _};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use tokio::time::Instant;
 
 use super::error::Error;
 use crate::service::ServiceError;
 
-/// How long a body is waited for.
+/// Small photos fit; larger ones are copied a few times as the buffer doubles.
+const FIRST_BUFFER: usize = 64 << 10;
+
+/// How long reading a body may take.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Patience {
-    /// When reading began, or the request was admitted.
-    pub(super) since: Instant,
-    /// For the body: over it 408.
+pub(super) struct ReadTimeouts {
+    /// When both begin to count.
+    pub(super) started: Instant,
+    /// For the body; over it 408.
     pub(super) body: Duration,
-    /// For the whole request: over it 504.
+    /// For the whole request; over it 504.
     pub(super) deadline: Duration,
 }
 
-/// The length that the head declares: of a body without any, 0; None where it is to be seen.
-pub(super) fn declared(body: &Body) -> Option<u64> {
+/// The length that the head declares: 0 of a request without a body, None of a body whose length is not known yet.
+pub(super) fn declared_length(body: &Body) -> Option<u64> {
     body.size_hint().exact()
 }
 
-/// Reads the whole body. `total` hears of each new length before its bytes are kept, and may refuse.
-///
-/// A body of a declared length, which was admitted whole, takes its memory once; others grow.
+/// Reads the whole body. `received` is called with each new total of bytes before they are kept, and may refuse them.
 ///
 /// # Errors
-/// What `total` says; [`Error::BodyTimeout`], `DeadlinePassed`; [`Error::BodyBrokeOff`] when the client is gone,
-/// [`Error::Malformed`] when the chunks are not HTTP's.
+/// What `received` returns; [`Error::BodyTimeout`], `DeadlinePassed`; [`Error::BodyBrokeOff`] when the client is gone,
+/// [`Error::Malformed`] when the chunks are not valid HTTP.
 pub(super) async fn read(
     mut body: Body,
-    patience: Patience,
-    mut total: impl FnMut(u64) -> Result<(), ServiceError>,
+    timeouts: ReadTimeouts,
+    mut received: impl FnMut(u64) -> Result<(), ServiceError>,
 ) -> Result<Bytes, Error> {
-    let mut bytes = BytesMut::with_capacity(declared(&body).and_then(|length| length.try_into().ok()).unwrap_or(0));
+    let declared = declared_length(&body).map_or(usize::MAX, |length| usize::try_from(length).unwrap_or(usize::MAX));
+    let mut buffer = Vec::new();
     let all = async {
         while let Some(frame) = body.frame().await {
-            let Ok(chunk) = frame.map_err(|error| broken(&error))?.into_data() else { continue };
-            total((bytes.len() + chunk.len()) as u64)?;
-            bytes.extend_from_slice(&chunk);
+            let Ok(chunk) = frame.map_err(|error| read_error(&error))?.into_data() else { continue };
+            let total = buffer.len() + chunk.len();
+            received(total as u64)?;
+            grow(&mut buffer, total, declared);
+            buffer.extend_from_slice(&chunk);
         }
         Ok(())
     };
-    within(patience, all).await?;
-    Ok(bytes.freeze())
+    with_timeouts(timeouts, all).await?;
+    Ok(buffer.into())
 }
 
-async fn within(patience: Patience, read: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
-    let Patience { since, body, deadline } = patience;
+/// Makes room for `total` bytes. Memory follows what has come, not what was declared: a client that declares much and sends
+/// nothing holds next to nothing. It starts at [`FIRST_BUFFER`] and doubles, but is never larger than the declared length.
+fn grow(buffer: &mut Vec<u8>, total: usize, declared: usize) {
+    if total > buffer.capacity() {
+        let capacity = buffer.capacity().saturating_mul(2).max(FIRST_BUFFER).min(declared).max(total);
+        buffer.reserve_exact(capacity - buffer.len());
+    }
+}
+
+async fn with_timeouts(timeouts: ReadTimeouts, read: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
+    let ReadTimeouts { started, body, deadline } = timeouts;
     let late = if deadline <= body { ServiceError::DeadlinePassed(deadline).into() } else { Error::BodyTimeout(body) };
-    tokio::time::timeout_at(since + body.min(deadline), read).await.unwrap_or(Err(late))
+    tokio::time::timeout_at(started + body.min(deadline), read).await.unwrap_or(Err(late))
 }
 
-/// hyper marks with `InvalidData` and `InvalidInput` chunks that are not HTTP's; all else is a broken connection.
-fn broken(error: &axum::Error) -> Error {
+/// hyper reports chunks that are not valid HTTP as `InvalidData` or `InvalidInput`. Any other error is a broken connection.
+fn read_error(error: &axum::Error) -> Error {
     let mut cause = error.source();
     while let Some(error) = cause {
         if let Some(error) = error.downcast_ref::<io::Error>()
@@ -82,8 +95,8 @@ mod tests {
 
     use super::*;
 
-    fn patience() -> Patience {
-        Patience { since: Instant::now(), body: Duration::from_secs(30), deadline: Duration::from_secs(60) }
+    fn timeouts() -> ReadTimeouts {
+        ReadTimeouts { started: Instant::now(), body: Duration::from_secs(30), deadline: Duration::from_secs(60) }
     }
 
     fn chunked(chunks: &[&'static str]) -> Body {
@@ -91,11 +104,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn each_length_is_told_before_it_is_kept() {
+    async fn each_total_is_told_before_the_bytes_are_kept() {
         let mut told = Vec::new();
         let body = chunked(&["ab", "c", "def"]);
-        assert_eq!(declared(&body), None);
-        let bytes = read(body, patience(), |total| {
+        assert_eq!(declared_length(&body), None);
+        let bytes = read(body, timeouts(), |total| {
             told.push(total);
             Ok(())
         });
@@ -110,18 +123,35 @@ mod tests {
             told += 1;
             if total > 4 { Err(ServiceError::TooLarge("over 4 bytes".into())) } else { Ok(()) }
         };
-        let error = read(chunked(&["abc", "def", "ghi"]), patience(), refuse).await.unwrap_err();
+        let error = read(chunked(&["abc", "def", "ghi"]), timeouts(), refuse).await.unwrap_err();
         assert_eq!(error.status(), 413);
         assert_eq!(told, 2);
+    }
+
+    #[test]
+    fn the_buffer_doubles_up_to_the_declared_length() {
+        let capacities = |totals: &[usize], declared| {
+            let mut buffer = Vec::new();
+            let grown = totals.iter().map(|&total| {
+                grow(&mut buffer, total, declared);
+                buffer.resize(total, 0);
+                buffer.capacity()
+            });
+            grown.collect::<Vec<_>>()
+        };
+        const KIB: usize = 1 << 10;
+        assert_eq!(capacities(&[10, 65 * KIB, 300 * KIB], usize::MAX), [64 * KIB, 128 * KIB, 300 * KIB]);
+        assert_eq!(capacities(&[10, 65 * KIB, 100 * KIB], 100 * KIB), [64 * KIB, 100 * KIB, 100 * KIB]);
+        assert_eq!(capacities(&[10, 1000], 1000), [1000, 1000]);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_slow_body_is_408_and_one_slower_than_its_deadline_504() {
         let never = || Body::from_stream(stream::pending::<Result<Bytes, io::Error>>());
-        let error = read(never(), patience(), |_| Ok(())).await.unwrap_err();
+        let error = read(never(), timeouts(), |_| Ok(())).await.unwrap_err();
         assert_eq!(error.status(), 408);
-        let hasty = Patience { deadline: Duration::from_millis(100), ..patience() };
-        let error = read(never(), hasty, |_| Ok(())).await.unwrap_err();
+        let short = ReadTimeouts { deadline: Duration::from_millis(100), ..timeouts() };
+        let error = read(never(), short, |_| Ok(())).await.unwrap_err();
         assert_eq!(error, ServiceError::DeadlinePassed(Duration::from_millis(100)).into());
     }
 
@@ -130,7 +160,7 @@ mod tests {
         for (kind, status) in [(io::ErrorKind::UnexpectedEof, None), (io::ErrorKind::InvalidInput, Some("valid HTTP"))]
         {
             let body = Body::from_stream(stream::iter([Err::<Bytes, _>(io::Error::new(kind, "x"))]));
-            let error = read(body, patience(), |_| Ok(())).await.unwrap_err();
+            let error = read(body, timeouts(), |_| Ok(())).await.unwrap_err();
             match status {
                 None => assert_eq!(error, Error::BodyBrokeOff),
                 Some(text) => assert!(error.to_string().contains(text), "{error}"),

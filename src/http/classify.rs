@@ -1,5 +1,7 @@
-//! `POST /classify`: admit, read, classify, answer. Dropping the future, as hyper does when the client leaves, undoes
-//! all of it: the ticket gives back its places and the timer counts the request as cancelled.
+//! `POST /classify`: admit, read, classify, answer.
+//!
+//! hyper drops the future when the client leaves. The ticket then gives back what it holds, and the timer counts the request as
+//! cancelled.
 
 use std::time::Instant;
 
@@ -7,64 +9,65 @@ use axum::extract::{Request, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 
-use super::access::Model;
+use super::access_log::ModelName;
 use super::answer;
-use super::body::{self, Patience};
+use super::body::{self, ReadTimeouts};
 use super::error::Error;
-use super::form::Form;
-use super::front::or_internal;
+use super::panics::catch_panic;
+use super::parse::parse;
 use super::query::Query;
-use super::routes::App;
+use super::state::AppState;
 use crate::metrics::{RequestTimer, Stage};
 use crate::service;
 
-/// Answers labels, or the error that there is instead, and counts it.
-pub(super) async fn classify(State(app): State<App>, request: Request) -> Response {
-    let mut timer = app.classifier.metrics().request("http");
+/// Answers with labels or with an error, and counts the request.
+pub(super) async fn classify(State(state): State<AppState>, request: Request) -> Response {
+    let mut timer = state.classifier.metrics().request("http");
     let mut model = None;
-    let outcome = or_internal(labels(&app, request, &mut timer, &mut model)).await.flatten();
+    let outcome = catch_panic(labels(&state, request, &mut timer, &mut model)).await.flatten();
     let gone = outcome == Err(Error::BodyBrokeOff);
     let mut response = match outcome {
         Ok(json) => ([(header::CONTENT_TYPE, "application/json")], json).into_response(),
         Err(error) => error.into_response(),
     };
     if gone {
-        drop(timer); // which is how a cancelled request is counted
+        drop(timer); // counts the request as cancelled
     } else {
         timer.finish(response.status().as_str());
     }
     if let Some(name) = model {
-        response.extensions_mut().insert(Model(name));
+        response.extensions_mut().insert(ModelName(name));
     }
     response
 }
 
 async fn labels(
-    app: &App,
+    state: &AppState,
     request: Request,
     timer: &mut RequestTimer<'_>,
     model: &mut Option<String>,
 ) -> Result<Vec<u8>, Error> {
-    let App { classifier, body_timeout } = app;
+    let AppState { classifier, options } = state;
     let (head, body) = request.into_parts();
-    let query = Query::of(&head.uri)?;
-    let declared = body::declared(&body);
+    let query = Query::from_uri(&head.uri)?;
+    let declared = body::declared_length(&body);
     if declared == Some(0) {
         return Err(Error::Malformed("the body is empty; it must be an image".into()));
     }
 
     let deadline = query.deadline_within(classifier.limits().deadline);
-    let mut ticket = classifier.admit(query.model.as_deref(), declared, Some(deadline))?;
+    let mut ticket = classifier.admit(query.model.as_deref(), None, Some(deadline))?;
     let name = model.insert(ticket.model().to_owned());
     timer.model(name);
+    // A declared length over the limit is refused here. The budget is charged only as bytes arrive (`body::read`).
+    if let Some(length) = declared.filter(|length| *length > classifier.limits().max_body_bytes) {
+        ticket.body_is(length)?;
+    }
 
-    let patience = Patience { since: tokio::time::Instant::now(), body: *body_timeout, deadline };
+    let timeouts = ReadTimeouts { started: tokio::time::Instant::now(), body: options.body_timeout, deadline };
     let form = async {
-        let bytes = body::read(body, patience, |total| match declared {
-            Some(_) => Ok(()), // admitted whole
-            None => ticket.body_is(total),
-        });
-        Form::of(bytes.await?, head.headers.get(header::CONTENT_TYPE)).await
+        let bytes = body::read(body, timeouts, |total| ticket.body_is(total)).await?;
+        parse(bytes, head.headers.get(header::CONTENT_TYPE)).await
     };
     let form = match form.await {
         Ok(form) => form,
@@ -74,8 +77,9 @@ async fn labels(
             return Err(error);
         }
     };
-    let asked = form.asked.or(query.asked);
-    let request = service::Request { images: form.images, top_k: asked.top_k(), function: asked.function() };
+    let answer_options = form.options.or(query.options);
+    let (top_k, function) = (answer_options.top_k(), answer_options.function());
+    let request = service::Request { images: form.images, top_k, function };
     let answer = ticket.classify(request).await?;
 
     let began = Instant::now();

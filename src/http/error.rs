@@ -1,6 +1,6 @@
-//! What a request is answered when it gets no labels: the one table from error to status.
+//! Why a request gets no labels, and the one table from error to status.
 //!
-//! Every answer is `{"error": "…"}`. Only what hyper cannot parse as HTTP never comes here.
+//! Every answer is `{"error": "…"}`. Only what hyper cannot parse as HTTP is not answered here.
 
 use std::time::Duration;
 
@@ -11,25 +11,25 @@ use axum::response::{IntoResponse, Response};
 use crate::pixels::ImageError;
 use crate::service::ServiceError;
 
-/// A client's words are quoted in errors, but not at length.
+/// Characters of an error: it may quote what the client sent.
 const MAX_TEXT: usize = 512;
 
-/// A request gets no labels.
+/// Why a request gets no labels.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Error {
-    /// Query, form or value makes no sense.
+    /// The query, the form of the body or a value in them is invalid.
     #[error("{0}")]
     Malformed(String),
-    /// The client went away, or its connection broke, before the whole body was here. Seldom seen by anyone.
+    /// The client left, or its connection broke, before the whole body had arrived. Its answer is seldom seen.
     #[error("the body broke off before its end")]
     BodyBrokeOff,
     /// No such path.
-    #[error("no route {path}; GET / names those that there are")]
+    #[error("no route {path}; GET / lists the routes")]
     NoRoute {
         /// The path asked for.
         path: String,
     },
-    /// The path is known, the method is not. Which it takes stands in `Allow`.
+    /// The path does not take this method. The header `Allow` names those that it takes.
     #[error("{path} does not take {method}")]
     NoMethod {
         /// The path asked for.
@@ -37,13 +37,13 @@ pub(super) enum Error {
         /// The method asked for.
         method: String,
     },
-    /// The client is too slow.
+    /// The body came too slowly.
     #[error("the body did not arrive within {} ms", .0.as_millis())]
     BodyTimeout(Duration),
-    /// The service says no.
+    /// The service refused the request, or failed.
     #[error(transparent)]
     Service(#[from] ServiceError),
-    /// A fault of ours; what it is stands in the log.
+    /// A fault of ours. The log says what it is.
     #[error("internal error; the log has more under this request's x-request-id")]
     Internal,
 }
@@ -74,7 +74,7 @@ impl Error {
         }
     }
 
-    /// When it is worth trying again, in whole seconds, where it is.
+    /// Seconds until another try may succeed, where one may.
     fn retry_after(&self) -> Option<u64> {
         match self {
             Self::Service(ServiceError::Overloaded { retry_after, .. }) => {
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clients_words_are_quoted_only_at_the_start() {
+    fn a_long_error_is_cut() {
         let short = shortened(&"é".repeat(MAX_TEXT)).into_owned();
         assert_eq!(short, "é".repeat(MAX_TEXT));
         assert_eq!(shortened(&"é".repeat(MAX_TEXT + 1)), format!("{short}…"));

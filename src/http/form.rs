@@ -1,23 +1,18 @@
-//! The three forms of a body, told apart by what it is and not by what it is called: curl calls a photo
-//! `application/x-www-form-urlencoded`. JSON begins with `{`, a multipart body with `--`, and no image with either.
+//! The contents of a request's body, whichever of the three forms it has.
+//!
+//! Not here: how each form is read (`parse`, `json`, `multipart`).
 
-use axum::http::HeaderValue;
 use bytes::Bytes;
 
-use super::asked::Asked;
+use super::answer_options::AnswerOptions;
 use super::error::Error;
-use super::{json, multipart};
 use crate::service::ServiceError;
 
-/// JSON over this size is parsed on tokio's blocking threads: base64 goes at about a byte a nanosecond, and an async
-/// thread should not be away for many milliseconds.
-const PARSED_INLINE: usize = 1 << 20;
-
-/// Images of one request, whatever the queue takes: what is kept of each tiny image is larger than the image, and should
-/// not be many times the body.
+/// Images of one request, however many the queue takes. What is kept of each image is larger than a tiny image, and should not
+/// be many times the body.
 pub(super) const MAX_IMAGES: usize = 65_536;
 
-/// The shape of the answer, which follows the form of the request and not the number of its images.
+/// The shape of the answer. It follows from the form of the request, not from the number of its images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Shape {
     /// The labels of the one image.
@@ -26,108 +21,16 @@ pub(super) enum Shape {
     List,
 }
 
-/// What a body says.
+/// The contents of a body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Form {
     /// At least one.
     pub(super) images: Vec<Bytes>,
     pub(super) shape: Shape,
-    pub(super) asked: Asked,
-}
-
-impl Form {
-    /// Reads a body in whichever form it is; images of raw bodies and of parts are not copied once more.
-    ///
-    /// # Errors
-    /// [`Error::Malformed`], which names the field or the part; `TooLarge` beyond [`MAX_IMAGES`].
-    pub(super) async fn of(body: Bytes, content_type: Option<&HeaderValue>) -> Result<Self, Error> {
-        match body.trim_ascii_start() {
-            [] => Err(Error::Malformed("the body is empty; it must be an image".into())),
-            [b'{', ..] if body.len() > PARSED_INLINE => {
-                #[expect(
-                    clippy::disallowed_methods,
-                    reason = "the budget of bodies admits 256 of these at a time, not more"
-                )]
-                let parsed = tokio::task::spawn_blocking(move || json::form(&body)).await;
-                parsed.unwrap_or_else(|fault| {
-                    tracing::error!(%fault, "parsing a JSON body failed");
-                    Err(Error::Internal)
-                })
-            }
-            [b'{', ..] => json::form(&body),
-            [b'-', b'-', ..] => multipart::form(body, content_type).await,
-            _ => Ok(Self { images: vec![body], shape: Shape::One, asked: Asked::default() }),
-        }
-    }
+    pub(super) options: AnswerOptions,
 }
 
 /// More images than [`MAX_IMAGES`].
 pub(super) fn too_many() -> Error {
     ServiceError::TooLarge(format!("more than {MAX_IMAGES} images in one request")).into()
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
-mod tests {
-    use base64::Engine as _;
-    use futures_util::FutureExt as _;
-    use proptest::prelude::*;
-
-    use super::*;
-
-    const CURL: HeaderValue = HeaderValue::from_static("application/x-www-form-urlencoded");
-
-    #[tokio::test]
-    async fn bytes_are_an_image_whatever_they_are_called() {
-        let jpeg = Bytes::from_static(b"\xff\xd8\xff\xe0");
-        for declared in [None, Some(&CURL), Some(&HeaderValue::from_static("application/json"))] {
-            let form = Form::of(jpeg.clone(), declared).await.unwrap();
-            assert_eq!(form, Form { images: vec![jpeg.clone()], shape: Shape::One, asked: Asked::default() });
-        }
-    }
-
-    #[tokio::test]
-    async fn json_is_json_whatever_it_is_called() {
-        let form = Form::of(Bytes::from_static(b" \r\n{\"inputs\": \"aGk=\"}"), Some(&CURL)).await.unwrap();
-        assert_eq!(form.images, ["hi"]);
-    }
-
-    #[tokio::test]
-    async fn large_json_is_parsed_too() {
-        let body = format!("{{\"inputs\": \"{}\"}}", "QUFB".repeat(PARSED_INLINE / 4));
-        let form = Form::of(body.into(), None).await.unwrap();
-        assert_eq!(form.images, ["AAA".repeat(PARSED_INLINE / 4)]);
-    }
-
-    #[tokio::test]
-    async fn an_empty_body_is_no_image() {
-        for body in ["", " \n"] {
-            assert_eq!(Form::of(body.into(), None).await.unwrap_err().status(), 400);
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn any_body_is_understood_or_refused(start in "|[{]|[{]\"inputs\":|--XX\r\n", rest: Vec<u8>) {
-            let form_data = HeaderValue::from_static("multipart/form-data; boundary=XX");
-            let body = [start.as_bytes(), &rest].concat();
-            match Form::of(body.into(), Some(&form_data)).now_or_never().unwrap() {
-                Ok(form) => prop_assert!(!form.images.is_empty()),
-                Err(error) => prop_assert_eq!(error.status(), 400),
-            }
-        }
-
-        #[test]
-        fn any_image_comes_out_of_each_form_as_it_went_in(image in proptest::collection::vec(any::<u8>(), 1..2000)) {
-            let read = |body: Vec<u8>, content_type: Option<&'static str>| {
-                let content_type = content_type.map(HeaderValue::from_static);
-                Form::of(body.into(), content_type.as_ref()).now_or_never().unwrap().unwrap().images
-            };
-            let base64 = base64::engine::general_purpose::STANDARD.encode(&image);
-            prop_assert_eq!(read(format!("{{\"inputs\": \"{base64}\"}}").into_bytes(), None), vec![image.clone()]);
-            let head = b"--a b\r\nContent-Disposition: form-data; name=image\r\n\r\n";
-            let parts = [head.as_slice(), &image, b"\r\n--a b--"].concat();
-            prop_assert_eq!(read(parts, Some("multipart/form-data; boundary=\"a b\"")), vec![image]);
-        }
-    }
 }

@@ -1,6 +1,6 @@
 //! The JSON form, that of Hugging Face's inference API: `{"inputs": base64 | [base64, …], "parameters": {…}}`.
 //!
-//! Parsed straight into what is wanted, with strings borrowed from the body and unknown fields skipped, so that a
+//! It is parsed straight into the fields below. Strings are borrowed from the body and unknown fields are skipped, so that a
 //! hostile body of 16 MiB makes no tree of many times its size. Errors name the field.
 
 use std::borrow::Cow;
@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD_PAD_INDIFFERENT as BASE64;
 use bytes::Bytes;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, SeqAccess, Visitor};
 
-use super::asked::{Asked, function_of, top_k};
+use super::answer_options::{AnswerOptions, check_top_k, parse_function};
 use super::error::Error;
 use super::form::{Form, MAX_IMAGES, Shape, too_many};
 
@@ -44,14 +44,14 @@ struct Function(String);
 /// Reads a JSON body.
 ///
 /// # Errors
-/// [`Error::Malformed`], which names the field and for images their place in the list.
-pub(super) fn form(body: &[u8]) -> Result<Form, Error> {
+/// [`Error::Malformed`], which names the field and for an image its index in the list.
+pub(super) fn parse(body: &[u8]) -> Result<Form, Error> {
     let Body { inputs, parameters } = serde_json::from_slice(body)
         .map_err(|error| Error::Malformed(format!("the JSON is not understood: {error}")))?;
     let parameters = parameters.unwrap_or_default();
-    let asked = Asked {
-        top_k: parameters.top_k.map(|TopK(number)| top_k(number)).transpose()?,
-        function: parameters.function_to_apply.map(|Function(name)| function_of(&name)).transpose()?,
+    let options = AnswerOptions {
+        top_k: parameters.top_k.map(|TopK(number)| check_top_k(number)).transpose()?,
+        function: parameters.function_to_apply.map(|Function(name)| parse_function(&name)).transpose()?,
     };
     let (images, shape) = match inputs {
         Inputs::One(text) => (vec![image(&text, "inputs")?], Shape::One),
@@ -62,27 +62,27 @@ pub(super) fn form(body: &[u8]) -> Result<Form, Error> {
             (images.collect::<Result<_, _>>()?, Shape::List)
         }
     };
-    Ok(Form { images, shape, asked })
+    Ok(Form { images, shape, options })
 }
 
 /// The image of base64 or of a `data:` URL.
-fn image(text: &str, place: &str) -> Result<Bytes, Error> {
+fn image(text: &str, field: &str) -> Result<Bytes, Error> {
     let text = text.trim_ascii();
     if starts_with(text, "http://") || starts_with(text, "https://") {
         return Err(Error::Malformed(format!(
-            "{place} is a URL, which is not fetched; send the image itself in base64"
+            "{field} is a URL, which is not fetched; send the image itself in base64"
         )));
     }
     let text = if starts_with(text, "data:") {
         match text.split_once(',') {
             Some((head, text)) if head.to_ascii_lowercase().ends_with(";base64") => text,
-            _ => return Err(Error::Malformed(format!("{place} is a data: URL without ;base64"))),
+            _ => return Err(Error::Malformed(format!("{field} is a data: URL without ;base64"))),
         }
     } else {
         text
     };
     if text.is_empty() {
-        return Err(Error::Malformed(format!("{place} is empty; it must be an image in base64")));
+        return Err(Error::Malformed(format!("{field} is empty; it must be an image in base64")));
     }
     // MIME's base64, as Python's encodebytes and the command base64 write it, is broken into lines.
     let whole = if text.bytes().any(|byte| byte.is_ascii_whitespace()) {
@@ -92,7 +92,7 @@ fn image(text: &str, place: &str) -> Result<Bytes, Error> {
     };
     match BASE64.decode(whole.as_bytes()) {
         Ok(bytes) => Ok(bytes.into()),
-        Err(error) => Err(Error::Malformed(format!("{place} is not base64: {error}"))),
+        Err(error) => Err(Error::Malformed(format!("{field} is not base64: {error}"))),
     }
 }
 
@@ -102,8 +102,8 @@ fn starts_with(text: &str, scheme: &str) -> bool {
 
 impl<'de: 'a, 'a> Deserialize<'de> for Inputs<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Either;
-        impl<'de> Visitor<'de> for Either {
+        struct InputsVisitor;
+        impl<'de> Visitor<'de> for InputsVisitor {
             type Value = Inputs<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -130,14 +130,14 @@ impl<'de: 'a, 'a> Deserialize<'de> for Inputs<'a> {
                 Ok(Inputs::List(texts))
             }
         }
-        deserializer.deserialize_any(Either)
+        deserializer.deserialize_any(InputsVisitor)
     }
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Element;
-        impl<'de> Visitor<'de> for Element {
+        struct TextVisitor;
+        impl<'de> Visitor<'de> for TextVisitor {
             type Value = Text<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -152,14 +152,14 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
                 Ok(Text(text.to_owned().into()))
             }
         }
-        deserializer.deserialize_str(Element)
+        deserializer.deserialize_str(TextVisitor)
     }
 }
 
 impl<'de> Deserialize<'de> for TopK {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Whole;
-        impl Visitor<'_> for Whole {
+        struct TopKVisitor;
+        impl Visitor<'_> for TopKVisitor {
             type Value = TopK;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -174,14 +174,14 @@ impl<'de> Deserialize<'de> for TopK {
                 Ok(TopK(i64::try_from(number).unwrap_or(i64::MAX)))
             }
         }
-        deserializer.deserialize_i64(Whole)
+        deserializer.deserialize_i64(TopKVisitor)
     }
 }
 
 impl<'de> Deserialize<'de> for Function {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Name;
-        impl Visitor<'_> for Name {
+        struct FunctionVisitor;
+        impl Visitor<'_> for FunctionVisitor {
             type Value = Function;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -192,7 +192,7 @@ impl<'de> Deserialize<'de> for Function {
                 Ok(Function(name.to_owned()))
             }
         }
-        deserializer.deserialize_str(Name)
+        deserializer.deserialize_str(FunctionVisitor)
     }
 }
 
@@ -203,38 +203,38 @@ mod tests {
     use crate::service::ScoreFunction;
 
     fn refused(body: &str) -> String {
-        let error = form(body.as_bytes()).unwrap_err();
+        let error = parse(body.as_bytes()).unwrap_err();
         assert_eq!(error.status(), 400, "{body}");
         error.to_string()
     }
 
     #[test]
     fn one_string_is_one_image_and_a_list_is_a_list_even_of_one() {
-        let one = form(br#"{"inputs": "aGVsbG8="}"#).unwrap();
+        let one = parse(br#"{"inputs": "aGVsbG8="}"#).unwrap();
         assert_eq!((one.images, one.shape), (vec![Bytes::from("hello")], Shape::One));
-        let list = form(br#"{"inputs": ["aGVsbG8="]}"#).unwrap();
+        let list = parse(br#"{"inputs": ["aGVsbG8="]}"#).unwrap();
         assert_eq!((list.images, list.shape), (vec![Bytes::from("hello")], Shape::List));
-        let two = form(br#"{"inputs": ["aGVsbG8=", "aGk="]}"#).unwrap();
+        let two = parse(br#"{"inputs": ["aGVsbG8=", "aGk="]}"#).unwrap();
         assert_eq!(two.images, ["hello", "hi"]);
     }
 
     #[test]
     fn parameters_are_read_and_null_is_none() {
-        let asked = |body: &str| form(body.as_bytes()).unwrap().asked;
+        let options = |body: &str| parse(body.as_bytes()).unwrap().options;
         let all = r#"{"inputs": "aGk", "parameters": {"top_k": 2, "function_to_apply": "sigmoid"}}"#;
-        assert_eq!(asked(all), Asked { top_k: Some(2), function: Some(ScoreFunction::Sigmoid) });
+        assert_eq!(options(all), AnswerOptions { top_k: Some(2), function: Some(ScoreFunction::Sigmoid) });
         let nulls = r#"{"parameters": {"top_k": null, "function_to_apply": null}, "inputs": "aGk"}"#;
-        assert_eq!(asked(nulls), Asked::default());
-        assert_eq!(asked(r#"{"inputs": "aGk", "parameters": null}"#), Asked::default());
+        assert_eq!(options(nulls), AnswerOptions::default());
+        assert_eq!(options(r#"{"inputs": "aGk", "parameters": null}"#), AnswerOptions::default());
         let huge = r#"{"inputs": "aGk", "parameters": {"top_k": 18446744073709551615}}"#;
-        assert_eq!(asked(huge).top_k, Some(i64::MAX), "clamped to the classes later");
+        assert_eq!(options(huge).top_k, Some(i64::MAX), "clamped to the classes later");
     }
 
     #[test]
     fn fields_of_other_tasks_are_skipped() {
         let body =
             r#"{"inputs": "aGk", "options": {"wait_for_model": true}, "parameters": {"candidate_labels": ["a"]}}"#;
-        assert_eq!(form(body.as_bytes()).unwrap().images, ["hi"]);
+        assert_eq!(parse(body.as_bytes()).unwrap().images, ["hi"]);
     }
 
     #[test]
@@ -242,7 +242,7 @@ mod tests {
         for text in ["aGVsbG8=", "aGVsbG8", "aGVs\\nbG8=\\n", "data:image/png;base64,aGVsbG8=", "DATA:;BASE64,aGVsbG8"]
         {
             let body = format!(r#"{{"inputs": "{text}"}}"#);
-            assert_eq!(form(body.as_bytes()).unwrap().images, ["hello"], "{text}");
+            assert_eq!(parse(body.as_bytes()).unwrap().images, ["hello"], "{text}");
         }
     }
 
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn an_error_names_the_field() {
         for (body, named) in [
             (r#"{}"#, "`inputs`"),
             (r#"{"inputs": 5}"#, "`inputs`"),
@@ -282,10 +282,10 @@ mod tests {
     }
 
     #[test]
-    fn a_list_beyond_all_bounds_is_too_large() {
+    fn a_list_of_too_many_images_is_too_large() {
         let list = |images: usize| format!(r#"{{"inputs": [{}"a"]}}"#, "\"a\",".repeat(images - 1));
-        assert_eq!(form(list(MAX_IMAGES + 1).as_bytes()).unwrap_err().status(), 413);
-        assert_eq!(form(list(MAX_IMAGES).as_bytes()).unwrap_err().status(), 400, "\"a\" is not base64");
+        assert_eq!(parse(list(MAX_IMAGES + 1).as_bytes()).unwrap_err().status(), 413);
+        assert_eq!(parse(list(MAX_IMAGES).as_bytes()).unwrap_err().status(), 400, "\"a\" is not base64");
     }
 
     #[test]

@@ -1,25 +1,25 @@
-//! REST: the routes, the forms of a request, the error table, and the accept loop with its timeouts and its drain.
+//! REST: the routes, the forms of a request, and the error table.
 //!
-//! Thin on purpose: it parses, asks the [`Classifier`](crate::service::Classifier) and answers. No image is decoded
-//! here and nothing waits in a queue of its own; admission, deadlines and cancellation are the service's.
+//! Thin on purpose: it parses, calls the [`Classifier`](crate::service::Classifier) and answers. No image is decoded
+//! here and nothing is queued; admission, deadlines and cancellation are the service's. Connections are `net`'s.
 
-mod access;
+mod access_log;
 mod answer;
-mod asked;
+mod answer_options;
 mod body;
+mod body_tracker;
 mod classify;
-mod connection;
 mod error;
 mod form;
-mod front;
 mod json;
 mod multipart;
-mod options;
+mod outer_layer;
+mod panics;
+mod parse;
 mod query;
 mod request_id;
 mod routes;
-mod server;
-mod unread;
+mod state;
 
-pub use options::Options;
-pub use server::{Drained, serve};
+pub use routes::router;
+pub use state::Options;

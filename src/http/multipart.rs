@@ -1,70 +1,72 @@
 //! The form `multipart/form-data`: what browsers and `curl -F image=@photo.jpg` send.
 //!
-//! Part `image` is one image, parts `images` are a list, parts `top_k` and `function_to_apply` say what is asked. The body is
-//! here already and its size counted; parsing copies it once.
+//! Part `image` is one image, parts `images` are a list, parts `top_k` and `function_to_apply` are options of the answer. The
+//! body has been read whole before, within its limits. Parsing copies it once.
 
-use axum::body::Body;
-use axum::extract::multipart::{Field, Multipart, MultipartError};
-use axum::extract::{DefaultBodyLimit, FromRequest, Request};
-use axum::http::{HeaderValue, header};
+use std::convert::Infallible;
+
+use axum::http::HeaderValue;
 use bytes::{Bytes, BytesMut};
+use futures_util::stream;
+use multer::{Field, Multipart};
 
-use super::asked::{Asked, function_of, top_k_of};
+use super::answer_options::{AnswerOptions, parse_function, parse_top_k};
 use super::error::Error;
 use super::form::{Form, MAX_IMAGES, Shape, too_many};
 
-/// Reads a multipart body, whose boundary only the content type says.
+/// Reads a multipart body. Its boundary stands only in the content type.
 ///
 /// # Errors
 /// [`Error::Malformed`], which names the part.
-pub(super) async fn form(body: Bytes, content_type: Option<&HeaderValue>) -> Result<Form, Error> {
-    let mut parts = parts(body, content_type).await?;
+pub(super) async fn parse(body: Bytes, content_type: Option<&HeaderValue>) -> Result<Form, Error> {
+    let mut parts = parts(body, content_type)?;
     let mut one = None;
     let mut list = Vec::new();
-    let mut asked = Asked::default();
+    let mut options = AnswerOptions::default();
     while let Some(part) = parts.next_field().await.map_err(broken)? {
         let name = part.name().unwrap_or_default().to_owned();
         match name.as_str() {
             "image" => {
                 if one.replace(content(part).await?).is_some() {
-                    return Err(Error::Malformed("there are two parts image; name the parts of a list images".into()));
+                    return Err(Error::Malformed(
+                        "there are two parts named image; the parts of a list are named images".into(),
+                    ));
                 }
             }
             "images" if list.len() == MAX_IMAGES => return Err(too_many()),
             "images" => list.push(content(part).await?),
-            "top_k" => asked.top_k = Some(top_k_of(&text(part).await?)?),
-            "function_to_apply" => asked.function = Some(function_of(&text(part).await?)?),
+            "top_k" => options.top_k = Some(parse_top_k(&text(part).await?)?),
+            "function_to_apply" => options.function = Some(parse_function(&text(part).await?)?),
             _ => {
                 return Err(Error::Malformed(format!(
                     "unknown part {name:?}; known are image (one image), images (each of a list), top_k, \
-                     function_to_apply; all else stands in the query"
+                     function_to_apply; other parameters belong in the query"
                 )));
             }
         }
     }
     match (one, list.is_empty()) {
-        (Some(image), true) => Ok(Form { images: vec![image], shape: Shape::One, asked }),
-        (None, false) => Ok(Form { images: list, shape: Shape::List, asked }),
-        (Some(_), false) => Err(Error::Malformed("there are parts image and images; one or the other".into())),
-        (None, true) => Err(Error::Malformed("no part image or images".into())),
+        (Some(image), true) => Ok(Form { images: vec![image], shape: Shape::One, options }),
+        (None, false) => Ok(Form { images: list, shape: Shape::List, options }),
+        (Some(_), false) => Err(Error::Malformed(
+            "there are parts named image and parts named images; only one of the two is possible".into(),
+        )),
+        (None, true) => Err(Error::Malformed("no part is named image or images".into())),
     }
 }
 
-async fn parts(body: Bytes, content_type: Option<&HeaderValue>) -> Result<Multipart, Error> {
-    let mut request = Request::new(Body::from(body));
-    if let Some(content_type) = content_type {
-        request.headers_mut().insert(header::CONTENT_TYPE, content_type.clone());
-    }
-    DefaultBodyLimit::disable().apply(&mut request); // it was limited as it was read
-    Multipart::from_request(request, &()).await.map_err(|_| {
-        Error::Malformed(
+fn parts(body: Bytes, content_type: Option<&HeaderValue>) -> Result<Multipart<'static>, Error> {
+    let content_type = content_type.and_then(|value| value.to_str().ok());
+    let Some(boundary) = content_type.and_then(|text| multer::parse_boundary(text).ok()) else {
+        return Err(Error::Malformed(
             "the body looks like multipart/form-data, but the Content-Type is not multipart/form-data with a boundary"
                 .into(),
-        )
-    })
+        ));
+    };
+    Ok(Multipart::new(stream::iter([Ok::<_, Infallible>(body)]), boundary))
 }
 
-/// The bytes of a part, as they lie in the parser's buffer: it holds the whole body, so that there is but one chunk.
+/// The bytes of a part, not copied out of the parser's buffer. That holds the whole body, so a part is a single chunk.
 async fn content(mut part: Field<'_>) -> Result<Bytes, Error> {
     let first = part.chunk().await.map_err(broken)?.unwrap_or_default();
     let Some(second) = part.chunk().await.map_err(broken)? else { return Ok(first) };
@@ -81,8 +83,8 @@ async fn text(part: Field<'_>) -> Result<String, Error> {
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "for map_err")]
-fn broken(error: MultipartError) -> Error {
-    Error::Malformed(format!("the multipart body is broken: {}", error.body_text()))
+fn broken(error: multer::Error) -> Error {
+    Error::Malformed(format!("the multipart body is broken: {error}"))
 }
 
 #[cfg(test)]
@@ -98,7 +100,7 @@ mod tests {
     }
 
     async fn read(parts: &[String]) -> Result<Form, Error> {
-        form(format!("{}--XX--\r\n", parts.concat()).into(), Some(&FORM_DATA)).await
+        parse(format!("{}--XX--\r\n", parts.concat()).into(), Some(&FORM_DATA)).await
     }
 
     #[tokio::test]
@@ -112,18 +114,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_asked_may_stand_before_and_after_the_image() {
+    async fn options_may_stand_before_and_after_the_image() {
         let form = read(&[part("top_k", "3"), part("image", "a"), part("function_to_apply", "none")]).await.unwrap();
-        assert_eq!(form.asked, Asked { top_k: Some(3), function: Some(ScoreFunction::None) });
+        assert_eq!(form.options, AnswerOptions { top_k: Some(3), function: Some(ScoreFunction::None) });
     }
 
     #[tokio::test]
-    async fn what_is_wrong_is_named() {
+    async fn an_error_names_the_part() {
         for (parts, named) in [
             (vec![part("file", "a")], "unknown part \"file\"; known are image (one image), images"),
-            (vec![part("image", "a"), part("image", "b")], "two parts image"),
-            (vec![part("image", "a"), part("images", "b")], "one or the other"),
-            (vec![part("top_k", "1")], "no part image"),
+            (vec![part("image", "a"), part("image", "b")], "two parts named image"),
+            (vec![part("image", "a"), part("images", "b")], "only one of the two"),
+            (vec![part("top_k", "1")], "no part is named image"),
             (vec![part("image", "a"), part("top_k", "0")], "top_k"),
             (vec![part("image", "a"), part("function_to_apply", "relu")], "function_to_apply"),
         ] {
@@ -135,16 +137,16 @@ mod tests {
 
     #[tokio::test]
     async fn a_part_that_breaks_off_or_a_missing_boundary_is_an_error() {
-        let cut = form(part("image", "a").into(), Some(&FORM_DATA)).await.unwrap_err();
+        let cut = parse(part("image", "a").into(), Some(&FORM_DATA)).await.unwrap_err();
         assert!(cut.to_string().contains("broken"), "{cut}");
         for content_type in [None, Some(&HeaderValue::from_static("multipart/form-data"))] {
-            let error = form(part("image", "a").into(), content_type).await.unwrap_err();
+            let error = parse(part("image", "a").into(), content_type).await.unwrap_err();
             assert!(error.to_string().contains("boundary"), "{error}");
         }
     }
 
     #[tokio::test]
-    async fn parts_may_be_larger_than_axums_own_limit() {
+    async fn a_part_may_be_as_large_as_a_body() {
         let large = "x".repeat(3 << 20);
         assert_eq!(read(&[part("image", &large)]).await.unwrap().images, [large]);
     }

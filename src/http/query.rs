@@ -1,19 +1,19 @@
-//! The query of `POST /classify`. An unknown or repeated parameter is an error: a typo should not be found by its silence.
+//! The query of `POST /classify`. An unknown or repeated parameter is an error, so that a typo does not pass unnoticed.
 
 use std::time::Duration;
 
 use axum::extract::Query as Pairs;
 use axum::http::Uri;
 
-use super::asked::{Asked, function_of, top_k_of};
+use super::answer_options::{AnswerOptions, parse_function, parse_top_k};
 use super::error::Error;
 
-/// What the query says.
+/// The parameters of the query.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Query {
     /// None: the default model.
     pub(super) model: Option<String>,
-    pub(super) asked: Asked,
+    pub(super) options: AnswerOptions,
     pub(super) detail: bool,
     pub(super) deadline: Option<Duration>,
 }
@@ -23,7 +23,7 @@ impl Query {
     ///
     /// # Errors
     /// [`Error::Malformed`], which names the parameter.
-    pub(super) fn of(uri: &Uri) -> Result<Self, Error> {
+    pub(super) fn from_uri(uri: &Uri) -> Result<Self, Error> {
         let Pairs(pairs) = Pairs::<Vec<(String, String)>>::try_from_uri(uri)
             .map_err(|rejection| Error::Malformed(rejection.body_text()))?;
         let mut query = Self::default();
@@ -33,8 +33,8 @@ impl Query {
             }
             match name.as_str() {
                 "model" => query.model = (!value.is_empty()).then(|| value.clone()),
-                "top_k" => query.asked.top_k = Some(top_k_of(value)?),
-                "function_to_apply" => query.asked.function = Some(function_of(value)?),
+                "top_k" => query.options.top_k = Some(parse_top_k(value)?),
+                "function_to_apply" => query.options.function = Some(parse_function(value)?),
                 "detail" => query.detail = flag("detail", value)?,
                 "deadline_ms" => query.deadline = Some(deadline(value)?),
                 _ => {
@@ -47,7 +47,7 @@ impl Query {
         Ok(query)
     }
 
-    /// The deadline of the request: what it asks for, but never more than the server's.
+    /// The deadline of the request: its own, but never later than the server's.
     pub(super) fn deadline_within(&self, limit: Duration) -> Duration {
         self.deadline.map_or(limit, |deadline| deadline.min(limit))
     }
@@ -75,21 +75,21 @@ mod tests {
     use crate::service::ScoreFunction;
 
     fn read(query: &str) -> Result<Query, Error> {
-        Query::of(&format!("/classify?{query}").parse().unwrap())
+        Query::from_uri(&format!("/classify?{query}").parse().unwrap())
     }
 
     #[test]
     fn every_parameter_is_read() {
         let query = read("model=convnext%20atto&top_k=3&function_to_apply=sigmoid&detail=1&deadline_ms=250").unwrap();
         assert_eq!(query.model.as_deref(), Some("convnext atto"));
-        assert_eq!(query.asked, Asked { top_k: Some(3), function: Some(ScoreFunction::Sigmoid) });
+        assert_eq!(query.options, AnswerOptions { top_k: Some(3), function: Some(ScoreFunction::Sigmoid) });
         assert!(query.detail);
         assert_eq!(query.deadline, Some(Duration::from_millis(250)));
     }
 
     #[test]
     fn without_a_query_the_defaults_hold() {
-        assert_eq!(Query::of(&"/classify".parse().unwrap()).unwrap(), Query::default());
+        assert_eq!(Query::from_uri(&"/classify".parse().unwrap()).unwrap(), Query::default());
         assert_eq!(read("model=").unwrap(), Query::default(), "an empty name is none");
     }
 

@@ -1,24 +1,24 @@
-//! The name of a request: the client's `x-request-id` where it is a sane one, otherwise ours.
+//! The id of a request: the client's `x-request-id` where that is valid, otherwise a random one.
 
 use std::fmt;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
-/// Where it stands, in requests and answers.
+/// The header of requests and answers.
 pub(super) const HEADER: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Longer ones are replaced: they go into every line of the log.
+/// A longer id is replaced, for the id stands in every log line of its request.
 const MAX_LENGTH: usize = 128;
 
-/// The name of a request: 1 to 128 visible ASCII characters.
+/// The id of a request: 1 to 128 visible ASCII characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct RequestId(HeaderValue);
 
 impl RequestId {
     /// The client's, or a new one of 128 random bits.
-    pub(super) fn of(headers: &HeaderMap) -> Self {
+    pub(super) fn from_headers(headers: &HeaderMap) -> Self {
         match headers.get(HEADER) {
-            Some(id) if is_sane(id.as_bytes()) => Self(id.clone()),
+            Some(id) if is_valid(id.as_bytes()) => Self(id.clone()),
             _ => Self::random(),
         }
     }
@@ -28,7 +28,7 @@ impl RequestId {
         Self(HeaderValue::from_str(&hex).unwrap_or(HeaderValue::from_static("-")))
     }
 
-    /// As a header says it.
+    /// As a header's value.
     pub(super) fn header(&self) -> HeaderValue {
         self.0.clone()
     }
@@ -40,7 +40,7 @@ impl fmt::Display for RequestId {
     }
 }
 
-fn is_sane(id: &[u8]) -> bool {
+fn is_valid(id: &[u8]) -> bool {
     (1..=MAX_LENGTH).contains(&id.len()) && id.iter().all(u8::is_ascii_graphic)
 }
 
@@ -52,18 +52,18 @@ mod tests {
     fn of(id: &str) -> String {
         let mut headers = HeaderMap::new();
         headers.insert(HEADER, HeaderValue::from_bytes(id.as_bytes()).unwrap());
-        RequestId::of(&headers).to_string()
+        RequestId::from_headers(&headers).to_string()
     }
 
     #[test]
-    fn a_sane_id_is_kept() {
+    fn a_valid_id_is_kept() {
         for id in ["a", "0af7651916cd43dd8448eb211c80319c", &"x".repeat(128)] {
             assert_eq!(of(id), id);
         }
     }
 
     #[test]
-    fn an_insane_id_is_replaced_by_32_hex_digits() {
+    fn an_invalid_id_is_replaced_by_32_hex_digits() {
         for id in ["", "two words", "tab\there", "ümlaut", &"x".repeat(129)] {
             let new = of(id);
             assert_eq!(new.len(), 32, "{id:?} became {new}");
@@ -74,6 +74,6 @@ mod tests {
     #[test]
     fn two_requests_without_an_id_get_two() {
         let headers = HeaderMap::new();
-        assert_ne!(RequestId::of(&headers), RequestId::of(&headers));
+        assert_ne!(RequestId::from_headers(&headers), RequestId::from_headers(&headers));
     }
 }

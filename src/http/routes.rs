@@ -1,7 +1,5 @@
 //! The routes, and what the small ones answer.
 
-use std::time::Duration;
-
 use axum::extract::{Request, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
@@ -11,18 +9,13 @@ use serde_json::{Value, json};
 
 use super::classify::classify;
 use super::error::Error;
-use super::front::front;
+use super::outer_layer::outer_layer;
+use super::state::{AppState, Options};
 use crate::service::{Classifier, ModelStatus, ServiceError};
 
-/// What the handlers share.
-#[derive(Clone)]
-pub(super) struct App {
-    pub(super) classifier: Classifier,
-    pub(super) body_timeout: Duration,
-}
-
-/// All routes under the layer that every request goes through.
-pub(super) fn router(app: App) -> Router {
+/// All routes, under the layer that every request goes through.
+pub fn router(classifier: Classifier, options: Options) -> Router {
+    let state = AppState { classifier, options };
     Router::new()
         .route("/", get(index))
         .route("/classify", post(classify))
@@ -34,8 +27,8 @@ pub(super) fn router(app: App) -> Router {
         .route("/v2/health/ready", get(ready))
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
-        .layer(middleware::from_fn_with_state(app.clone(), front))
-        .with_state(app)
+        .layer(middleware::from_fn_with_state(state.clone(), outer_layer))
+        .with_state(state)
 }
 
 async fn index() -> Json<Value> {
@@ -53,8 +46,8 @@ async fn index() -> Json<Value> {
     }))
 }
 
-async fn models(State(app): State<App>) -> Json<Vec<Value>> {
-    Json(app.classifier.models().iter().map(model).collect())
+async fn models(State(state): State<AppState>) -> Json<Vec<Value>> {
+    Json(state.classifier.models().iter().map(model).collect())
 }
 
 fn model(status: &ModelStatus) -> Value {
@@ -77,8 +70,8 @@ fn model(status: &ModelStatus) -> Value {
     })
 }
 
-async fn metrics(State(app): State<App>) -> Response {
-    match app.classifier.scrape() {
+async fn metrics(State(state): State<AppState>) -> Response {
+    match state.classifier.scrape() {
         Ok((text, content_type)) => ([(header::CONTENT_TYPE, content_type)], text).into_response(),
         Err(fault) => {
             tracing::error!(%fault, "the metrics cannot be encoded");
@@ -91,8 +84,8 @@ async fn live() -> Json<Value> {
     Json(json!({ "live": true }))
 }
 
-async fn ready(State(app): State<App>) -> Response {
-    match app.classifier.ready() {
+async fn ready(State(state): State<AppState>) -> Response {
+    match state.classifier.ready() {
         Ok(()) => Json(json!({ "ready": true })).into_response(),
         Err(why) => Error::Service(ServiceError::NotReady(why)).into_response(),
     }

@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use base64::Engine as _;
-use convnext_server::http::{Drained, Options, serve};
+use convnext_server::http;
+use convnext_server::net::{self, Drained, Port};
 use convnext_server::service::{Classifier, Limits, Settings};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader};
@@ -28,6 +29,22 @@ pub fn base64(bytes: &[u8]) -> String {
     base64::engine::general_purpose::STANDARD.encode(bytes)
 }
 
+/// What a test sets of its server; the rest is as by default.
+#[derive(Clone, Copy)]
+pub struct Options {
+    pub limits: Limits,
+    pub http: http::Options,
+    pub net: net::Options,
+    pub max_connections: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        let (limits, http, net) = (Limits::default(), http::Options::default(), net::Options::default());
+        Self { limits, http, net, max_connections: Port::DEFAULT_MAX_CONNECTIONS }
+    }
+}
+
 /// A server on a port of its own, with the models `first` (the default) and `second`.
 pub struct Server {
     pub address: SocketAddr,
@@ -39,18 +56,31 @@ pub struct Server {
 
 impl Server {
     pub async fn start() -> Self {
-        Self::start_with(Options::default(), Limits::default()).await
+        Self::start_with(Options::default()).await
     }
 
-    pub async fn start_with(options: Options, limits: Limits) -> Self {
+    pub async fn with_limits(limits: Limits) -> Self {
+        Self::start_with(Options { limits, ..Options::default() }).await
+    }
+
+    pub async fn with_net(net: net::Options) -> Self {
+        Self::start_with(Options { net, ..Options::default() }).await
+    }
+
+    pub async fn start_with(options: Options) -> Self {
+        let Options { limits, http, net, max_connections } = options;
         let settings = Settings { limits, max_batch: 4, decode_threads: 2, ..Settings::default() };
         let (classifier, engine) = mock::classifier(&["first", "second"], settings).await;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (shutdown, signal) = oneshot::channel::<()>();
-        let serving = serve(listener, classifier.clone(), options, async move { drop(signal.await) });
-        let served = Some(tokio::spawn(serving));
-        Self { address, classifier, engine, shutdown: Some(shutdown), served }
+        let port = Port { name: "http", listener, router: http::router(classifier.clone(), http), max_connections };
+        let of_server = classifier.clone();
+        let served = tokio::spawn(async move {
+            let begin_drain = || of_server.begin_drain();
+            net::serve(vec![port], net, of_server.metrics(), begin_drain, async { drop(signal.await) }).await
+        });
+        Self { address, classifier, engine, shutdown: Some(shutdown), served: Some(served) }
     }
 
     /// Waits until the first batch since the start has begun.

@@ -1,19 +1,14 @@
-//! Clients as they are: they stall, leave, pipeline, shut one side, come in crowds and speak HTTP/2. And the drain.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+//! Clients as they are: they stall, leave, pipeline, shut one side, come in crowds and speak HTTP/2.
 
-mod support;
-
-use std::time::Duration;
-
-use convnext_server::http::Options;
 use convnext_server::service::Limits;
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use support::http::{Server, base64, bounded, label, request};
-use support::mock::{CLASSES, image};
 use tokio::net::TcpStream;
 
-const POST: &str = "POST /classify HTTP/1.1";
+use super::POST;
+use super::support::http::{Options, Server, bounded, label, request};
+use super::support::mock::{CLASSES, image};
+
 const CANCELLED: &str = r#"convnext_requests_total{code="cancelled",model="first",protocol="http"}"#;
 
 #[tokio::test]
@@ -101,10 +96,10 @@ async fn a_client_that_sends_it_all_before_it_reads_sees_its_refusal() {
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_while_the_device_works_is_cancelled_and_gives_its_place_back() {
+async fn a_client_that_leaves_while_the_device_works_is_cancelled_and_leaves_the_queue() {
     bounded(async {
         let limits = Limits { queue_images: 1, ..Limits::default() };
-        let server = Server::start_with(Options::default(), limits).await;
+        let server = Server::with_limits(limits).await;
         server.engine.hold();
         let mut client = server.connect().await;
         client.send(request(POST, image(1))).await;
@@ -113,7 +108,7 @@ async fn a_client_that_leaves_while_the_device_works_is_cancelled_and_gives_its_
         server.metric_becomes(CANCELLED, 1.0).await;
         assert_eq!(server.metric("convnext_cancelled_total"), 1.0);
         server.engine.release();
-        server.classify("", image(2)).await.ok(); // the only place is free again
+        server.classify("", image(2)).await.ok(); // the queue has room again
     })
     .await;
 }
@@ -137,10 +132,11 @@ async fn a_client_that_shuts_its_side_has_left() {
 async fn a_client_that_leaves_within_its_body_is_cancelled_and_gives_its_bytes_back() {
     bounded(async {
         let limits = Limits { body_bytes: 1500, ..Limits::default() };
-        let server = Server::start_with(Options::default(), limits).await;
+        let server = Server::with_limits(limits).await;
         let mut client = server.connect().await;
-        client.send("POST /classify HTTP/1.1\r\nhost: a\r\ncontent-length: 1500\r\n\r\nstart").await;
-        // admitted: all bytes are taken
+        client.send("POST /classify HTTP/1.1\r\nhost: a\r\ncontent-length: 1500\r\n\r\n").await;
+        client.send([b'x'; 1499]).await;
+        // once they have arrived, the budget has one byte left
         let body = image(1);
         while server.classify("", &body).await.status != 429 {}
         drop(client);
@@ -152,10 +148,33 @@ async fn a_client_that_leaves_within_its_body_is_cancelled_and_gives_its_bytes_b
 }
 
 #[tokio::test]
+async fn uploads_that_stall_hold_what_they_have_sent_and_not_what_they_declared() {
+    bounded(async {
+        let server = Server::start().await;
+        let Limits { max_body_bytes, body_bytes, .. } = *server.classifier.limits();
+        let mut stalled = Vec::new();
+        // together they declare the whole budget
+        for _ in 0..body_bytes / max_body_bytes {
+            let mut client = server.connect().await;
+            let head = "POST /classify HTTP/1.1\r\nhost: a\r\nexpect: 100-continue";
+            client.send(format!("{head}\r\ncontent-length: {max_body_bytes}\r\n\r\n")).await;
+            assert_eq!(client.answer().await.status, 100, "admitted, and its body is being read");
+            stalled.push(client);
+        }
+        assert_eq!(stalled.len(), 16);
+        assert_eq!(server.classify("", image(4)).await.ok()[0]["label"], label(4));
+        for client in &mut stalled {
+            client.send([b'x'; 10]).await;
+        }
+        assert_eq!(server.classify("", image(5)).await.ok()[0]["label"], label(5));
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn connections_over_the_cap_are_told_so_and_closed() {
     bounded(async {
-        let options = Options { max_connections: 1, ..Options::default() };
-        let server = Server::start_with(options, Limits::default()).await;
+        let server = Server::start_with(Options { max_connections: 1, ..Options::default() }).await;
         let mut first = server.connect().await;
         first.send(request("GET /livez HTTP/1.1", "")).await;
         first.answer().await.ok();
@@ -199,83 +218,6 @@ async fn http2_with_prior_knowledge_is_spoken() {
         assert_eq!(sender.send_request(refused).await.unwrap().status(), 404);
         let live = hyper::Request::get(format!("http://{}/livez", server.address)).body(Full::default()).unwrap();
         assert_eq!(sender.send_request(live).await.unwrap().status(), 200);
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn a_drain_tells_the_probes_first_serves_on_and_ends_when_all_is_answered() {
-    bounded(async {
-        let options = Options { drain_delay: Duration::from_millis(500), ..Options::default() };
-        let mut server = Server::start_with(options, Limits::default()).await;
-        server.engine.hold();
-        let mut running = server.connect().await;
-        running.send(request(POST, image(5))).await;
-        server.runs().await;
-        let mut kept = server.connect().await;
-        kept.send(request("GET /livez HTTP/1.1", "")).await;
-        assert_eq!(kept.answer().await.header("connection"), None);
-
-        server.shut_down();
-        while server.get("/readyz").await.status == 200 {}
-        let answer = server.get("/readyz").await;
-        assert!(answer.error(503).contains("drain"));
-        assert_eq!(server.get("/livez").await.status, 200, "live throughout");
-        kept.send(request(POST, image(2))).await; // on a connection from before, and while draining
-        server.engine.release();
-        let answer = kept.answer().await;
-        assert_eq!(answer.ok()[0]["label"], label(2));
-        assert_eq!(answer.header("connection"), Some("close"));
-        kept.closed().await;
-        assert_eq!(running.answer().await.ok()[0]["label"], label(5));
-        assert!(server.drained().await.is_clean());
-        assert!(TcpStream::connect(server.address).await.is_err(), "the listener is closed");
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn a_drain_waits_for_what_runs_after_the_listener_is_closed() {
-    bounded(async {
-        let options = Options { drain_delay: Duration::ZERO, ..Options::default() };
-        let mut server = Server::start_with(options, Limits::default()).await;
-        server.engine.hold();
-        let mut running = server.connect().await;
-        running.send(request(POST, image(5))).await;
-        server.runs().await;
-        server.shut_down();
-        while TcpStream::connect(server.address).await.is_ok() {}
-        server.engine.release();
-        assert_eq!(running.answer().await.ok()[0]["label"], label(5));
-        assert!(server.drained().await.is_clean());
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn a_drain_that_takes_too_long_cuts_off_what_is_left() {
-    bounded(async {
-        let (drain_delay, drain_timeout) = (Duration::ZERO, Duration::from_millis(100));
-        let options = Options { drain_delay, drain_timeout, ..Options::default() };
-        let mut server = Server::start_with(options, Limits::default()).await;
-        server.engine.hold();
-        let mut running = server.connect().await;
-        running.send(request(POST, image(5))).await;
-        server.runs().await;
-        server.shut_down();
-        assert_eq!(server.drained().await.cut_off, 1);
-        running.closed().await;
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn json_and_bytes_of_the_same_image_get_the_same_answer() {
-    bounded(async {
-        let server = Server::start().await;
-        let bytes = server.classify("", image(3)).await.ok();
-        let json = format!(r#"{{"inputs": "data:image/png;base64,{}"}}"#, base64(&image(3)));
-        assert_eq!(server.classify("", json).await.ok(), bytes);
     })
     .await;
 }

@@ -1,56 +1,57 @@
-//! The access log: one line a request, also for one whose client left. Never a body, never a query.
+//! The access log: one line per request, also where the client left. It holds no body and no query.
 
 use std::time::Instant;
 
 use axum::extract::Request;
 use axum::http::{Method, StatusCode};
 
-use super::unread::Unread;
+use super::body_tracker::BodyTracker;
 
-/// A path may be as long as a head; of a longer one the start is logged.
+/// Characters of a path that are logged: a path may be as long as a head.
 const MAX_PATH: usize = 256;
 
-/// The model that answered, as an extension of the response.
+/// The model that answered. Handlers add it to the response's extensions.
 #[derive(Clone, Debug)]
-pub(super) struct Model(pub(super) String);
+pub(super) struct ModelName(pub(super) String);
 
-/// The line of a request, written when it is dropped: a future that is dropped is a request that was cancelled.
-pub(super) struct Line {
+/// The log line of one request, written when this is dropped. Without [`end`](Self::end) the request was cancelled: its future
+/// was dropped.
+pub(super) struct LogLine {
     began: Instant,
     method: Method,
     path: String,
-    unread: Unread,
-    model: Option<Model>,
+    body: BodyTracker,
+    model: Option<ModelName>,
     status: Option<StatusCode>,
 }
 
-impl Line {
-    pub(super) fn begin(request: &Request, unread: Unread) -> Self {
+impl LogLine {
+    pub(super) fn begin(request: &Request, body: BodyTracker) -> Self {
         let path = request.uri().path();
         let end = path.char_indices().nth(MAX_PATH).map_or(path.len(), |(end, _)| end);
         Self {
             began: Instant::now(),
             method: request.method().clone(),
             path: path[..end].to_owned(),
-            unread,
+            body,
             model: None,
             status: None,
         }
     }
 
-    pub(super) fn end(mut self, status: StatusCode, model: Option<Model>) {
+    pub(super) fn end(mut self, status: StatusCode, model: Option<ModelName>) {
         self.status = Some(status);
         self.model = model;
     }
 }
 
-impl Drop for Line {
+impl Drop for LogLine {
     fn drop(&mut self) {
         let latency_ms = self.began.elapsed().as_micros() as f64 / 1000.0;
-        let model = self.model.as_ref().map(|Model(name)| name.as_str());
+        let model = self.model.as_ref().map(|ModelName(name)| name.as_str());
         let Self { method, path, .. } = self;
-        let bytes = self.unread.bytes();
-        // Probes and scrapes come every few seconds and say nothing; tracing wants each level by itself.
+        let bytes = self.body.bytes_read();
+        // Probes and scrapes come every few seconds: they are for debugging only. A level must be constant in its macro.
         match self.status.map(|status| status.as_u16()) {
             Some(status) if *method != Method::POST && status < 400 => {
                 tracing::debug!(%method, path, status, latency_ms, model, bytes, "request");

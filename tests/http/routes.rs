@@ -1,10 +1,7 @@
 //! The other routes, and what every answer has: JSON errors, request ids, HEAD.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
-mod support;
-
-use support::http::{Server, bounded, request};
-use support::mock::{CLASSES, image};
+use super::support::http::{Server, bounded, request};
+use super::support::mock::{CLASSES, image};
 
 #[tokio::test]
 async fn models_are_listed_with_the_default_first() {

@@ -1,7 +1,7 @@
-//! What is left of a body when the answer is known before its end, as with every 413 and 429.
+//! Tracks what is read of a request's body, and discards the rest of one that is refused early, as with every 413 and 429.
 //!
-//! A connection that is closed over unread bytes is reset, and a reset overtakes the answer: the client, still sending,
-//! sees a broken pipe and no 429. So more is read, and thrown away, while the answer goes out; then it is closed.
+//! A close over unread bytes resets the connection, and the reset overtakes the answer: the client, still sending, sees a broken
+//! pipe and no 429. So the rest is read and discarded while the answer goes out, and then the connection closes.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -16,51 +16,50 @@ use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use hyper::body::{Frame, SizeHint};
 
-/// Thrown away at most, in bytes and in time: as much as a body may have by default, for clients that send all of it before
-/// they read. More is not worth a politer close.
-const DRAINED_BYTES: usize = 16 << 20;
-const DRAINED_FOR: Duration = Duration::from_secs(2);
+/// Discarded at most, in bytes and in time: a body of the default limit, for clients that send all of it before they read.
+const DISCARDED_BYTES: usize = 16 << 20;
+const DISCARDED_FOR: Duration = Duration::from_secs(2);
 
-/// Watches what is read of a request's body.
+/// Knows how much of a request's body was read; clones share it.
 #[derive(Clone, Debug)]
-pub(super) struct Unread(Arc<State>);
+pub(super) struct BodyTracker(Arc<State>);
 
 #[derive(Debug)]
 struct State {
-    /// HTTP/1 only: a stream of HTTP/2 ends alone, and its reader need not be polite.
-    closes: bool,
-    /// The client waits for 100 before it sends: hyper says that when the body is first polled.
-    waits: bool,
+    /// HTTP/1 closes the connection over an unread body. HTTP/2 ends only the stream.
+    http1: bool,
+    /// The client sends nothing before it gets a 100, which hyper sends when the body is first polled.
+    expects_100: bool,
     bytes: AtomicU64,
     polled: AtomicBool,
     rest: Mutex<Option<Body>>,
 }
 
-impl Unread {
-    /// Takes the place of the request's body.
-    pub(super) fn of(request: Request) -> (Request, Self) {
+impl BodyTracker {
+    /// Wraps the request's body in one that is tracked.
+    pub(super) fn attach(request: Request) -> (Request, Self) {
         let state = Arc::new(State {
-            closes: request.version() <= Version::HTTP_11,
-            waits: request.headers().contains_key(header::EXPECT),
+            http1: request.version() <= Version::HTTP_11,
+            expects_100: request.headers().contains_key(header::EXPECT),
             bytes: AtomicU64::new(0),
             polled: AtomicBool::new(false),
             rest: Mutex::new(None),
         });
-        let watched = request.map(|body| Body::new(Watched { body: Some(body), state: state.clone() }));
+        let watched = request.map(|body| Body::new(TrackedBody { body: Some(body), state: state.clone() }));
         (watched, Self(state))
     }
 
-    /// Bytes of the body that were read.
-    pub(super) fn bytes(&self) -> u64 {
+    /// Bytes of the body that were read so far.
+    pub(super) fn bytes_read(&self) -> u64 {
         self.0.bytes.load(Ordering::Relaxed)
     }
 
-    /// Call with the answer in hand: says whether there is more body, so that the connection must close, and
-    /// begins to throw that away. A client that waits for 100 has sent nothing, and is not asked to.
-    pub(super) fn drain(&self) -> bool {
+    /// To be called when the answer is ready. Returns whether the connection must close, because some of the body was not read;
+    /// this is then discarded in the background. A client that still waits for a 100 sends nothing, so nothing is read.
+    pub(super) fn discard_rest(&self) -> bool {
         let rest = self.0.rest.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(rest) = rest.filter(|_| self.0.closes) else { return false };
-        if self.0.polled.load(Ordering::Relaxed) || !self.0.waits {
+        let Some(rest) = rest.filter(|_| self.0.http1) else { return false };
+        if self.0.polled.load(Ordering::Relaxed) || !self.0.expects_100 {
             tokio::spawn(discard(rest));
         }
         true
@@ -68,7 +67,7 @@ impl Unread {
 }
 
 async fn discard(mut body: Body) {
-    let mut left = DRAINED_BYTES;
+    let mut left = DISCARDED_BYTES;
     let drain = async {
         while let Some(Ok(frame)) = body.frame().await {
             left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
@@ -77,16 +76,16 @@ async fn discard(mut body: Body) {
             }
         }
     };
-    let _ = tokio::time::timeout(DRAINED_FOR, drain).await;
+    let _ = tokio::time::timeout(DISCARDED_FOR, drain).await;
 }
 
-/// A body that, dropped before its end, leaves the rest where [`Unread`] finds it.
-struct Watched {
+/// The body that handlers read. Dropped before its end, it leaves the rest to its [`BodyTracker`].
+struct TrackedBody {
     body: Option<Body>,
     state: Arc<State>,
 }
 
-impl HttpBody for Watched {
+impl HttpBody for TrackedBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -113,7 +112,7 @@ impl HttpBody for Watched {
     }
 }
 
-impl Drop for Watched {
+impl Drop for TrackedBody {
     fn drop(&mut self) {
         if let Some(rest) = self.body.take().filter(|body| !body.is_end_stream()) {
             *self.state.rest.lock().unwrap_or_else(PoisonError::into_inner) = Some(rest);
@@ -126,39 +125,39 @@ impl Drop for Watched {
 mod tests {
     use super::*;
 
-    fn request(body: Body) -> (Request, Unread) {
-        Unread::of(Request::new(body))
+    fn request(body: Body) -> (Request, BodyTracker) {
+        BodyTracker::attach(Request::new(body))
     }
 
     #[tokio::test]
     async fn a_body_that_was_read_to_its_end_leaves_nothing() {
-        let (request, unread) = request(Body::from("abc"));
+        let (request, tracker) = request(Body::from("abc"));
         assert_eq!(request.into_body().collect().await.unwrap().to_bytes(), "abc");
-        assert_eq!(unread.bytes(), 3);
-        assert!(!unread.drain());
+        assert_eq!(tracker.bytes_read(), 3);
+        assert!(!tracker.discard_rest());
     }
 
     #[tokio::test]
     async fn a_request_without_a_body_leaves_nothing() {
-        let (request, unread) = request(Body::empty());
+        let (request, tracker) = request(Body::empty());
         drop(request);
-        assert!(!unread.drain());
+        assert!(!tracker.discard_rest());
     }
 
     #[tokio::test]
     async fn a_body_that_was_dropped_closes_the_connection() {
-        let (request, unread) = request(Body::from("abc"));
+        let (request, tracker) = request(Body::from("abc"));
         assert_eq!(request.body().size_hint().exact(), Some(3));
         drop(request);
-        assert!(unread.drain());
+        assert!(tracker.discard_rest());
     }
 
     #[tokio::test]
-    async fn a_stream_of_http2_closes_alone() {
+    async fn an_unread_stream_of_http2_leaves_its_connection_open() {
         let mut http2 = Request::new(Body::from("abc"));
         *http2.version_mut() = Version::HTTP_2;
-        let (http2, unread) = Unread::of(http2);
+        let (http2, tracker) = BodyTracker::attach(http2);
         drop(http2);
-        assert!(!unread.drain());
+        assert!(!tracker.discard_rest());
     }
 }

@@ -1,5 +1,4 @@
-//! The timeouts of a connection, by a paused clock: what is awaited for ever by mistake hangs here at once, and what is
-//! cut short is seen.
+//! The timeouts of a connection, by a paused clock.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 use std::sync::Arc;
@@ -8,6 +7,7 @@ use axum::routing::get;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use super::*;
 

@@ -1,0 +1,104 @@
+//! Which of the three forms a body has: told by its first bytes and not by its declared type, for curl declares a photo as
+//! `application/x-www-form-urlencoded`. JSON begins with `{`, a multipart body with `--`, and no image with either.
+
+use axum::http::HeaderValue;
+use bytes::Bytes;
+
+use super::answer_options::AnswerOptions;
+use super::error::Error;
+use super::form::{Form, Shape};
+use super::{json, multipart};
+
+/// Larger JSON is parsed on tokio's blocking threads. Base64 is decoded at about a byte per nanosecond, and an async thread
+/// should not be busy for many milliseconds.
+const PARSED_INLINE: usize = 1 << 20;
+
+/// Reads a body of any form. Images of raw bodies and of parts are not copied again.
+///
+/// # Errors
+/// [`Error::Malformed`], which names the field or the part; `TooLarge` beyond [`MAX_IMAGES`](super::form::MAX_IMAGES).
+pub(super) async fn parse(body: Bytes, content_type: Option<&HeaderValue>) -> Result<Form, Error> {
+    match body.trim_ascii_start() {
+        [] => Err(Error::Malformed("the body is empty; it must be an image".into())),
+        [b'{', ..] if body.len() > PARSED_INLINE => {
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "the budget of bodies admits 256 of these at a time, not more"
+            )]
+            let parsed = tokio::task::spawn_blocking(move || json::parse(&body)).await;
+            parsed.unwrap_or_else(|fault| {
+                tracing::error!(%fault, "parsing a JSON body failed");
+                Err(Error::Internal)
+            })
+        }
+        [b'{', ..] => json::parse(&body),
+        [b'-', b'-', ..] => multipart::parse(body, content_type).await,
+        _ => Ok(Form { images: vec![body], shape: Shape::One, options: AnswerOptions::default() }),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use base64::Engine as _;
+    use futures_util::FutureExt as _;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const CURL: HeaderValue = HeaderValue::from_static("application/x-www-form-urlencoded");
+
+    #[tokio::test]
+    async fn bytes_are_an_image_whatever_their_declared_type() {
+        let jpeg = Bytes::from_static(b"\xff\xd8\xff\xe0");
+        for declared in [None, Some(&CURL), Some(&HeaderValue::from_static("application/json"))] {
+            let form = parse(jpeg.clone(), declared).await.unwrap();
+            assert_eq!(form, Form { images: vec![jpeg.clone()], shape: Shape::One, options: AnswerOptions::default() });
+        }
+    }
+
+    #[tokio::test]
+    async fn json_is_json_whatever_its_declared_type() {
+        let form = parse(Bytes::from_static(b" \r\n{\"inputs\": \"aGk=\"}"), Some(&CURL)).await.unwrap();
+        assert_eq!(form.images, ["hi"]);
+    }
+
+    #[tokio::test]
+    async fn large_json_is_parsed_too() {
+        let body = format!("{{\"inputs\": \"{}\"}}", "QUFB".repeat(PARSED_INLINE / 4));
+        let form = parse(body.into(), None).await.unwrap();
+        assert_eq!(form.images, ["AAA".repeat(PARSED_INLINE / 4)]);
+    }
+
+    #[tokio::test]
+    async fn an_empty_body_is_no_image() {
+        for body in ["", " \n"] {
+            assert_eq!(parse(body.into(), None).await.unwrap_err().status(), 400);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_body_is_parsed_or_refused(start in "|[{]|[{]\"inputs\":|--XX\r\n", rest: Vec<u8>) {
+            let form_data = HeaderValue::from_static("multipart/form-data; boundary=XX");
+            let body = [start.as_bytes(), &rest].concat();
+            match parse(body.into(), Some(&form_data)).now_or_never().unwrap() {
+                Ok(form) => prop_assert!(!form.images.is_empty()),
+                Err(error) => prop_assert_eq!(error.status(), 400),
+            }
+        }
+
+        #[test]
+        fn any_image_comes_out_of_each_form_as_it_went_in(image in proptest::collection::vec(any::<u8>(), 1..2000)) {
+            let read = |body: Vec<u8>, content_type: Option<&'static str>| {
+                let content_type = content_type.map(HeaderValue::from_static);
+                parse(body.into(), content_type.as_ref()).now_or_never().unwrap().unwrap().images
+            };
+            let base64 = base64::engine::general_purpose::STANDARD.encode(&image);
+            prop_assert_eq!(read(format!("{{\"inputs\": \"{base64}\"}}").into_bytes(), None), vec![image.clone()]);
+            let head = b"--a b\r\nContent-Disposition: form-data; name=image\r\n\r\n";
+            let parts = [head.as_slice(), &image, b"\r\n--a b--"].concat();
+            prop_assert_eq!(read(parts, Some("multipart/form-data; boundary=\"a b\"")), vec![image]);
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! What a connection does now and since when, and whether that has taken too long.
+//!
+//! Told by its socket (`socket`) and by the requests that it answers (`connection`).
+
+use axum::http::Version;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::options::Options;
+
+/// What a connection does, and since when.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Activity {
+    pub(super) phase: Phase,
+    since: Instant,
+    /// Between its requests HTTP/2 sends pings and window updates: bytes that begin no head.
+    http2: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// A head is awaited: the first of the connection, or one whose first byte has come.
+    Head,
+    /// So many requests are being answered.
+    Busy(usize),
+    /// Between requests.
+    Idle,
+}
+
+/// Records the activity of one connection; clones record the same one.
+#[derive(Clone)]
+pub(super) struct Recorder(watch::Sender<Activity>);
+
+impl Recorder {
+    pub(super) fn new() -> Self {
+        Self(watch::Sender::new(Activity { phase: Phase::Head, since: Instant::now(), http2: false }))
+    }
+
+    pub(super) fn subscribe(&self) -> watch::Receiver<Activity> {
+        self.0.subscribe()
+    }
+
+    /// Bytes have come in.
+    pub(super) fn bytes(&self) {
+        self.0.send_if_modified(|now| {
+            let begins = now.phase == Phase::Idle && !now.http2;
+            if begins {
+                now.phase = Phase::Head;
+                now.since = Instant::now();
+            }
+            begins
+        });
+    }
+
+    /// A request is answered, until what this returns is dropped.
+    pub(super) fn request(&self, version: Version) -> RunningRequest<'_> {
+        self.0.send_modify(|now| {
+            now.http2 = version == Version::HTTP_2;
+            now.phase = if let Phase::Busy(requests) = now.phase { Phase::Busy(requests + 1) } else { Phase::Busy(1) };
+        });
+        RunningRequest(self)
+    }
+}
+
+/// A request that is being answered.
+pub(super) struct RunningRequest<'a>(&'a Recorder);
+
+impl Drop for RunningRequest<'_> {
+    fn drop(&mut self) {
+        self.0.0.send_modify(|now| {
+            now.since = Instant::now();
+            now.phase = match now.phase {
+                Phase::Busy(requests) if requests > 1 => Phase::Busy(requests - 1),
+                _ => Phase::Idle,
+            };
+        });
+    }
+}
+
+/// Ends when a head or the next request has been awaited for too long, and says which of the two. A request that is being
+/// answered is not timed here: its handler has timeouts of its own.
+pub(super) async fn overdue(mut activity: watch::Receiver<Activity>, options: Options) -> Phase {
+    loop {
+        let Activity { phase, since, .. } = *activity.borrow_and_update();
+        let limit = match phase {
+            Phase::Head => Some(options.header_timeout),
+            Phase::Busy(_) => None,
+            Phase::Idle => Some(options.idle_timeout),
+        };
+        let expired = async {
+            match limit {
+                Some(limit) => tokio::time::sleep_until(since + limit).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = expired => return phase,
+            changed = activity.changed() => if changed.is_err() { return phase },
+        }
+    }
+}

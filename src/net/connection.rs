@@ -1,0 +1,112 @@
+//! One connection, HTTP/1.1 or HTTP/2 without TLS ("prior knowledge"), from its first byte to its close.
+//!
+//! Its timeouts are ours, for hyper lacks three. Its one timer for HTTP/1, `header_read_timeout`, runs between requests too: a
+//! short one for heads would close connections that are merely idle. It has none until the first byte tells HTTP/1 from HTTP/2.
+//! And it waits for ever for a client that does not read.
+
+use std::convert::Infallible;
+use std::pin::pin;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
+use tower::ServiceExt as _;
+
+use super::activity::{Activity, Phase, Recorder, overdue};
+use super::options::Options;
+use super::socket::Socket;
+
+/// For an idle connection to close when it is told to. A client that does not read would keep it open.
+const CLOSE_WITHIN: Duration = Duration::from_secs(5);
+/// At a drain, for a new connection to send its first request.
+const FIRST_REQUEST_WITHIN: Duration = Duration::from_secs(1);
+/// The largest head in HTTP/1, and what hyper reads of a body at a time. hyper's default of 400 KB is much for each of 4,096
+/// connections.
+const MAX_BUFFER: usize = 64 << 10;
+/// Requests of one HTTP/2 connection at a time.
+const MAX_STREAMS: u32 = 256;
+/// HTTP/2 pings, which find clients that vanished without a close.
+const PING_EVERY: Duration = Duration::from_secs(20);
+const PONG_WITHIN: Duration = Duration::from_secs(10);
+
+/// The protocol with its limits, made once per port.
+pub(super) fn protocol() -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    // Without half_close, a client that closes its sending side counts as gone, and its request is cancelled. The rare client
+    // that still waits for an answer then gets none.
+    builder.http1().half_close(false).header_read_timeout(None).max_buf_size(MAX_BUFFER);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(PING_EVERY)
+        .keep_alive_timeout(PONG_WITHIN)
+        .max_concurrent_streams(MAX_STREAMS);
+    builder
+}
+
+/// Serves a connection until it closes or times out. Once `stop` is true, the requests that run are finished and no more are
+/// begun.
+pub(super) async fn serve<S>(
+    stream: S,
+    protocol: &auto::Builder<TokioExecutor>,
+    router: Router,
+    options: Options,
+    mut stop: watch::Receiver<bool>,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let recorder = Recorder::new();
+    let mut activity = recorder.subscribe();
+    let io = TokioIo::new(Socket::new(stream, recorder.clone()));
+    let service = service_fn(move |request: Request<Incoming>| answer(recorder.clone(), router.clone(), request));
+    let mut connection = pin!(protocol.serve_connection(io, service));
+
+    tokio::select! {
+        closed = connection.as_mut() => return log(closed),
+        phase = overdue(activity.clone(), options) => {
+            // In the middle of a head hyper would wait for its end. Only an idle HTTP/2 client has to be told of the close.
+            if phase == Phase::Idle {
+                connection.as_mut().graceful_shutdown();
+                let _ = tokio::time::timeout(CLOSE_WITHIN, connection).await;
+            }
+            return;
+        }
+        () = stopped(&mut stop) => {}
+    }
+    tokio::select! {
+        closed = connection.as_mut() => return log(closed),
+        begun = first_request(&mut activity) => if !begun { return },
+    }
+    connection.as_mut().graceful_shutdown();
+    log(connection.await);
+}
+
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|&stop| stop).await;
+}
+
+async fn first_request(activity: &mut watch::Receiver<Activity>) -> bool {
+    let begun = activity.wait_for(|now| now.phase != Phase::Head);
+    tokio::time::timeout(FIRST_REQUEST_WITHIN, begun).await.is_ok()
+}
+
+async fn answer(recorder: Recorder, router: Router, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+    let _running = recorder.request(request.version());
+    router.oneshot(request.map(Body::new)).await
+}
+
+fn log(closed: Result<(), Box<dyn std::error::Error + Send + Sync>>) {
+    if let Err(error) = closed {
+        tracing::debug!(error, "a connection broke");
+    }
+}
+
+#[cfg(test)]
+mod tests;

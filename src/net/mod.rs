@@ -1,0 +1,16 @@
+//! What all ports share: the accept loop, the limit of connections, timeouts, and the drain at the end.
+//!
+//! Not here: what a port serves. Each brings an [`axum::Router`], be it HTTP, gRPC or an admin's. Which signal means the end
+//! is the command line's.
+
+mod activity;
+mod connection;
+mod options;
+mod port;
+mod refusal;
+mod serve;
+mod socket;
+
+pub use options::Options;
+pub use port::Port;
+pub use serve::{Drained, serve};

@@ -1,0 +1,30 @@
+//! HTTP over a socket, before a mock engine: routes, forms, errors, clients as they are, and the drain.
+//!
+//! Not here: the access log (`http_log`). Its tests each set a subscriber for their own thread. A log line that another thread
+//! of the process reaches first, without a subscriber, may be switched off for all threads.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod clients;
+mod drain;
+mod errors;
+mod forms;
+mod metrics;
+mod routes;
+#[path = "../support/mod.rs"]
+mod support;
+
+/// The first line of a classification of one image.
+const POST: &str = "POST /classify HTTP/1.1";
+/// The first lines of a classification by [`form_data`].
+const POST_FORM: &str = "POST /classify?top_k=1 HTTP/1.1\r\ncontent-type: multipart/form-data; boundary=XX";
+
+/// The multipart body of these parts.
+fn form_data(parts: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut body = Vec::new();
+    for (name, content) in parts {
+        body.extend(format!("--XX\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n").bytes());
+        body.extend(*content);
+        body.extend(b"\r\n");
+    }
+    [&body[..], b"--XX--\r\n"].concat()
+}
