@@ -6,9 +6,9 @@
 
 mod config;
 mod demo;
-mod dtype;
 mod error;
 mod files;
+mod float;
 mod labels;
 mod names;
 mod preprocessing;

@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use std::io;
 
 use super::CheckpointError;
-use super::dtype::Float;
 use super::error::Misfit;
 use super::files::{File, Files};
+use super::float::Float;
 use super::names::Naming;
 use super::shards::{self, Located, Shards};
 use crate::program::{Program, WeightError, WeightSource};
@@ -86,18 +86,18 @@ fn find(
         misfit.misshapen.push(format!("{stored} {:?} instead of {shape:?}", tensor.shape));
         return Ok(None);
     }
-    let Some(float) = tensor.dtype.float() else {
+    let Some(float) = Float::of(tensor.dtype) else {
         let path = shards.files[file].path.clone();
-        return Err(CheckpointError::Dtype { path, tensor: stored, dtype: tensor.dtype.name });
+        return Err(CheckpointError::Dtype { path, tensor: stored, dtype: tensor.dtype.to_string() });
     };
     Ok(Some(Part { stored, file, float, offset: tensor.offset, elements: shape.iter().product() }))
 }
 
 /// Whether shapes are the same but for dimensions of one, which move no element: a linear layer may be stored as a 1×1
 /// convolution, and GRN's vectors as `[1, 1, 1, c]`.
-fn agree(found: &[u64], needed: &[usize]) -> bool {
-    let found = found.iter().copied().filter(|dim| *dim != 1);
-    found.eq(needed.iter().map(|dim| *dim as u64).filter(|dim| *dim != 1))
+fn agree(found: &[usize], needed: &[usize]) -> bool {
+    let moving = |dims: &[usize]| dims.iter().copied().filter(|dim| *dim != 1).collect::<Vec<_>>();
+    moving(found) == moving(needed)
 }
 
 impl WeightSource for StoredWeights {
