@@ -4,7 +4,8 @@ use std::num::NonZeroU64;
 
 use ::gif::{ColorOutput, DecodeOptions, Decoder, MemoryLimit};
 
-use super::decode::{Header, Rgb, SIDE_BYTES, expect_size, rgb};
+use super::decode::{Header, SIDE_BYTES, expect_size};
+use super::rgb::{Rgb, rgb};
 use super::samples::palette_to_rgb;
 
 /// Columns and rows, from the head of the file and of its first frame.

@@ -10,8 +10,9 @@ use ::tiff::tags::{PhotometricInterpretation, Tag};
 use ::tiff::{ColorType, TiffError};
 use image::metadata::Orientation;
 
-use super::decode::{Header, Rgb, SIDE_BYTES, expect_size, rgb};
+use super::decode::{Header, SIDE_BYTES, expect_size};
 use super::orientation;
+use super::rgb::{Rgb, rgb};
 use super::samples::{clip_16, cmyk_to_rgb, grey_to_rgb, high_byte, palette_to_rgb};
 
 /// Columns and rows, from the head.
