@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use convnext_server::checkpoint::{self, Checkpoint};
+use convnext_server::checkpoint::{self, Checkpoint, CheckpointError, Source};
 use convnext_server::pixels::{CropRounding, Filter, Fit, Transform};
 use convnext_server::program::{InputSpec, Op, WeightError};
 use serde_json::Value;
@@ -375,4 +375,23 @@ fn a_file_that_shrinks_after_it_was_opened_is_an_error_of_the_read() {
     file.set_len(9_000).unwrap();
     let error = opened.program.weights.iter().find_map(|weight| weight.materialise(&*opened.weights).err());
     assert!(matches!(error, Some(WeightError::Read { .. })), "{error:?}");
+}
+
+#[test]
+fn a_source_opens_its_checkpoint_as_it_is_now() {
+    let copy = tempfile::tempdir().unwrap();
+    let source = Source::Folder(copy.path().to_owned());
+    assert!(matches!(source.open().err().unwrap(), CheckpointError::NotFound { .. }));
+    for file in ["config.json", "model.safetensors"] {
+        std::fs::copy(folder("timm-convnext").join(file), copy.path().join(file)).unwrap();
+    }
+    let (first, second) = (source.open().unwrap(), source.clone().open().unwrap());
+    assert_eq!(first.program, second.program);
+    assert_eq!([&first.origin, &second.origin], [&source.to_string(); 2]);
+    assert_eq!(source.to_string(), copy.path().display().to_string());
+
+    let built_in = Source::BuiltIn("swin_atto");
+    assert_eq!(built_in.open().unwrap().program, checkpoint::demo("swin_atto").unwrap().program);
+    assert_eq!(built_in.to_string(), "built in");
+    assert!(matches!(Source::BuiltIn("resnet").open().err().unwrap(), CheckpointError::UnknownDemo { .. }));
 }
