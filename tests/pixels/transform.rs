@@ -1,11 +1,9 @@
 //! Resize and centre crop do what Pillow's resize does with torchvision's geometry (`tests/images/generate.py`).
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
-
-use std::path::PathBuf;
-
 use convnext_server::pixels::{CropRounding, Filter, Fit, Pixels, Rgb, Transform, WrongLength, decode, probe};
 use serde::Deserialize;
+
+use crate::images;
 
 /// fast_image_resize has 15 bits of each weight where Pillow has 22.
 const LARGEST: u8 = 1;
@@ -47,10 +45,6 @@ impl Case {
             },
         }
     }
-}
-
-fn images() -> PathBuf {
-    [env!("CARGO_MANIFEST_DIR"), "tests", "images"].iter().collect()
 }
 
 #[test]
