@@ -30,7 +30,7 @@ pub(super) fn decode(bytes: &[u8], header: &Header) -> Result<Rgb, String> {
     let bytes = if palette.is_some() { Cow::Owned(with_indices_as_grey(bytes)?) } else { Cow::Borrowed(bytes) };
 
     let mut limits = Limits::default();
-    let memory = header.pixels().saturating_mul(16).saturating_add(SIDE_BYTES); // four 32-bit samples a pixel at most
+    let memory = header.pixels().saturating_mul(16).saturating_add(SIDE_BYTES); // four 32-bit samples per pixel at most
     limits.decoding_buffer_size = usize::try_from(memory).unwrap_or(usize::MAX);
     limits.intermediate_buffer_size = limits.decoding_buffer_size;
     let mut decoder = open(&bytes)?.with_limits(limits);
@@ -152,7 +152,7 @@ impl Samples {
         let mut samples = Vec::with_capacity(self.width * self.height);
         let row_bytes = (self.width * usize::from(bits)).div_ceil(8).max(1);
         for row in packed.chunks_exact(row_bytes).take(self.height) {
-            let shifts = || (0..8 / bits).rev().map(|place| place * bits);
+            let shifts = || (0..8 / bits).rev().map(|sample| sample * bits);
             let row = row.iter().flat_map(|byte| shifts().map(move |shift| (byte >> shift) & (255 >> (8 - bits))));
             samples.extend(row.take(self.width));
         }
