@@ -2,6 +2,7 @@
 //!
 //! `ARCHITECTURE.md` has the way of an image, the map of the modules and what must stay true of them.
 
+pub mod admin;
 pub mod checkpoint;
 pub mod cli;
 pub mod config;

@@ -1,6 +1,7 @@
-//! Logs: to standard error, for people or as one JSON object a line. What is logged is each module's own affair.
+//! Logs: to standard error, for people or as one JSON object per line. What is logged is each module's own affair.
 
 use std::io::{self, IsTerminal as _};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tracing::Subscriber;
 use tracing_subscriber::EnvFilter;
@@ -14,7 +15,7 @@ pub enum LogFormat {
     /// For people; in colours on a terminal.
     #[default]
     Pretty,
-    /// For machines: an object a line, with the request's id under `span.request_id`.
+    /// For machines: an object per line, with the request's id under `span.request_id`.
     Json,
 }
 
@@ -34,23 +35,65 @@ pub enum TelemetryError {
     Twice(#[from] TryInitError),
 }
 
-/// Begins to log what `filter` lets through, as `info` or `convnext_server=debug,warn`. Once a process.
+/// What is logged, which may be changed while the process runs. Cheap to clone.
+#[derive(Clone)]
+pub struct LogLevel {
+    /// The filter as it was given.
+    filter: Arc<Mutex<String>>,
+    change: Arc<dyn Fn(EnvFilter) -> Result<(), String> + Send + Sync>,
+}
+
+impl LogLevel {
+    /// Logs what `filter` lets through from now on.
+    ///
+    /// # Errors
+    /// A filter that is not understood; nothing changes then.
+    pub fn set(&self, filter: &str) -> Result<(), TelemetryError> {
+        let why = |why| TelemetryError::Filter { filter: filter.to_owned(), why };
+        (self.change)(parse(filter)?).map_err(why)?;
+        filter.clone_into(&mut self.filter.lock().unwrap_or_else(PoisonError::into_inner));
+        Ok(())
+    }
+
+    /// The filter as it was given.
+    #[must_use]
+    pub fn get(&self) -> String {
+        self.filter.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Begins to log what `filter` lets through, as `info` or `convnext_server=debug,warn`. Once per process.
 ///
 /// # Errors
 /// A filter that is not understood; a second call.
-pub fn init(format: LogFormat, filter: &str) -> Result<(), TelemetryError> {
-    Ok(subscriber(format, parse(filter)?, io::stderr).try_init()?)
+pub fn init(format: LogFormat, filter: &str) -> Result<LogLevel, TelemetryError> {
+    let (subscriber, level) = subscriber(format, filter, io::stderr)?;
+    subscriber.try_init()?;
+    Ok(level)
 }
 
-fn subscriber<W>(format: LogFormat, filter: EnvFilter, writer: W) -> Box<dyn Subscriber + Send + Sync>
+type BoxedSubscriber = Box<dyn Subscriber + Send + Sync>;
+
+fn subscriber<W>(format: LogFormat, filter: &str, writer: W) -> Result<(BoxedSubscriber, LogLevel), TelemetryError>
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let lines = tracing_subscriber::fmt().with_writer(writer).with_env_filter(filter);
-    match format {
-        LogFormat::Pretty => Box::new(lines.with_ansi(io::stderr().is_terminal()).finish()),
-        LogFormat::Json => Box::new(lines.json().flatten_event(true).with_span_list(false).finish()),
-    }
+    let level = |change| LogLevel { filter: Arc::new(Mutex::new(filter.to_owned())), change };
+    let lines = tracing_subscriber::fmt().with_writer(writer).with_env_filter(parse(filter)?);
+    Ok(match format {
+        LogFormat::Pretty => {
+            let lines = lines.with_ansi(io::stderr().is_terminal()).with_filter_reloading();
+            let handle = lines.reload_handle();
+            let change = Arc::new(move |filter| handle.reload(filter).map_err(|error| error.to_string()));
+            (Box::new(lines.finish()), level(change))
+        }
+        LogFormat::Json => {
+            let lines = lines.json().flatten_event(true).with_span_list(false).with_filter_reloading();
+            let handle = lines.reload_handle();
+            let change = Arc::new(move |filter| handle.reload(filter).map_err(|error| error.to_string()));
+            (Box::new(lines.finish()), level(change))
+        }
+    })
 }
 
 fn parse(filter: &str) -> Result<EnvFilter, TelemetryError> {
@@ -83,7 +126,7 @@ mod tests {
     fn logged(format: LogFormat) -> String {
         let lines = Lines::default();
         let writer = lines.clone();
-        let subscriber = subscriber(format, parse("warn").unwrap(), move || writer.clone());
+        let (subscriber, _) = subscriber(format, "warn", move || writer.clone()).unwrap();
         tracing::subscriber::with_default(subscriber, || {
             let _span = tracing::error_span!("request", request_id = "abc-1").entered();
             tracing::info!("not let through");
@@ -105,6 +148,25 @@ mod tests {
         let line = logged(LogFormat::Pretty);
         assert_eq!(line.lines().count(), 1);
         assert!(line.contains("abc-1") && line.contains("shed"), "{line}");
+    }
+
+    #[test]
+    fn the_level_may_be_changed_while_the_process_runs() {
+        for format in [LogFormat::Pretty, LogFormat::Json] {
+            let lines = Lines::default();
+            let writer = lines.clone();
+            let (subscriber, level) = subscriber(format, "warn", move || writer.clone()).unwrap();
+            tracing::subscriber::with_default(subscriber, || {
+                tracing::info!("before");
+                level.set("info").unwrap();
+                tracing::info!("after");
+                assert!(level.set("convnext_server=loud").is_err());
+                tracing::info!("still");
+            });
+            let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+            assert!(!text.contains("before") && text.contains("after") && text.contains("still"), "{text}");
+            assert_eq!(level.get(), "info");
+        }
     }
 
     #[test]

@@ -39,9 +39,9 @@ fn photos_are_those_of(
         let golden = &expected[&format!("pixels.{number}")]; // [3, side, side]
         assert_eq!(golden.len(), pixels.bytes().len());
         let off = |(at, &value): (usize, &f32)| {
-            let (channel, place) = (at / (side * side), at % (side * side));
+            let (channel, pixel) = (at / (side * side), at % (side * side));
             let golden = (f64::from(value) * deviation[channel] + mean[channel]) * 255.0;
-            (golden - f64::from(pixels.bytes()[place * 3 + channel])).abs()
+            (golden - f64::from(pixels.bytes()[pixel * 3 + channel])).abs()
         };
         let off: Vec<f64> = golden.iter().enumerate().map(off).collect();
         let average = off.iter().sum::<f64>() / off.len() as f64;

@@ -2,7 +2,7 @@
 //! They are opened by the same code as a folder is.
 
 use super::files::Files;
-use super::{Checkpoint, CheckpointError, open_files};
+use super::{Checkpoint, CheckpointError, Source};
 
 const NAMES: &[&str] = &["convnext_atto", "swin_atto"];
 
@@ -27,10 +27,19 @@ pub fn demo_names() -> &'static [&'static str] {
 /// # Errors
 /// [`CheckpointError::UnknownDemo`], which lists the names there are.
 pub fn demo(name: &str) -> Result<Checkpoint, CheckpointError> {
-    let files = match name {
-        "convnext_atto" => Files::BuiltIn("convnext_atto", CONVNEXT_ATTO),
-        "swin_atto" => Files::BuiltIn("swin_atto", SWIN_ATTO),
-        _ => return Err(CheckpointError::UnknownDemo { name: name.to_owned(), known: NAMES }),
-    };
-    open_files(files, "built in".to_owned())
+    let known = NAMES.iter().find(|known| **known == name).ok_or_else(|| unknown(name))?;
+    Source::BuiltIn(known).open()
+}
+
+/// The files of a model that is built in.
+pub(super) fn files(name: &str) -> Result<Files<'static>, CheckpointError> {
+    match name {
+        "convnext_atto" => Ok(Files::BuiltIn("convnext_atto", CONVNEXT_ATTO)),
+        "swin_atto" => Ok(Files::BuiltIn("swin_atto", SWIN_ATTO)),
+        _ => Err(unknown(name)),
+    }
+}
+
+fn unknown(name: &str) -> CheckpointError {
+    CheckpointError::UnknownDemo { name: name.to_owned(), known: NAMES }
 }

@@ -64,7 +64,7 @@ pub enum CheckpointError {
         /// The tensor, as the file names it.
         tensor: String,
         /// Its type, as the file names it.
-        dtype: &'static str,
+        dtype: String,
     },
     /// The stored tensors are not those of the architecture.
     #[error("{} does not fit {architecture}: {misfit}", path.display())]

@@ -59,7 +59,7 @@ impl Files<'_> {
 }
 
 /// Bytes that can be read at any position.
-pub(super) trait ReadAt: Send {
+pub(super) trait ReadAt: Send + Sync {
     /// Fills `into` with the bytes from `offset` on.
     fn read_exact_at(&self, into: &mut [u8], offset: u64) -> io::Result<()>;
 }

@@ -1,4 +1,4 @@
-"""Writes imagenet-1k.txt: the names of ImageNet-1k's classes, one a line in the order of the classes.
+"""Writes imagenet-1k.txt: the names of ImageNet-1k's classes, one per line in the order of the classes.
 
     pip install --no-deps timm && python imagenet-1k.py
 

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::CheckpointError;
 use super::config::Section;
 
-/// ImageNet-1k's names, one a line in the order of its classes; two of them are the same ("crane", bird and machine).
+/// ImageNet-1k's names, one per line in the order of its classes; two of them are the same ("crane", bird and machine).
 /// `imagenet-1k.py` made it.
 const IMAGENET_1K: &str = include_str!("imagenet-1k.txt");
 

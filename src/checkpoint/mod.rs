@@ -6,14 +6,15 @@
 
 mod config;
 mod demo;
-mod dtype;
 mod error;
 mod files;
+mod float;
 mod labels;
 mod names;
 mod preprocessing;
 mod safetensors;
 mod shards;
+mod source;
 mod timm;
 mod transformers;
 mod weights;
@@ -26,6 +27,7 @@ pub use error::{CheckpointError, Misfit};
 use files::Files;
 use names::Naming;
 use preprocessing::Preprocessing;
+pub use source::Source;
 use weights::StoredWeights;
 
 use crate::model::Spec;
@@ -38,8 +40,8 @@ const CONFIG: &str = "config.json";
 pub struct Checkpoint {
     /// The network.
     pub program: Program,
-    /// Its weights by canonical name.
-    pub weights: Box<dyn WeightSource + Send>,
+    /// Its weights by canonical name, which any thread may read.
+    pub weights: Box<dyn WeightSource + Send + Sync>,
     /// Bytes of an image to the pixels of the program's input.
     pub transform: Transform,
     /// Names of the classes, by index. Two classes may have the same name, as ImageNet's two cranes do.
@@ -57,15 +59,12 @@ struct Description {
     labels: Option<Vec<String>>,
 }
 
-/// Opens a folder in timm's hub format or transformers': `config.json`, `model.safetensors` (or the files that
-/// `model.safetensors.index.json` lists), and transformers' `preprocessor_config.json`.
-///
-/// Classes without names are called as ImageNet-1k's when a timm checkpoint has a thousand, else `class_0`, `class_1`, ….
+/// Opens a folder in timm's hub format or transformers', as [`Source::open`] does.
 ///
 /// # Errors
 /// See [`CheckpointError`].
 pub fn open(folder: &Path) -> Result<Checkpoint, CheckpointError> {
-    open_files(Files::Folder(folder), folder.display().to_string())
+    Source::Folder(folder.to_owned()).open()
 }
 
 fn open_files(files: Files<'_>, origin: String) -> Result<Checkpoint, CheckpointError> {

@@ -1,19 +1,22 @@
 //! The head of a safetensors file, distrusted: which tensors there are and where they lie. Not here: reading them.
 //!
 //! A file is a length (u64, little-endian), a JSON header of that length, and the data that the header's offsets divide
-//! without holes or overlaps. Nothing is allocated on a file's word beyond the header, and that only once the file is
+//! without holes or overlaps. What a header may say is judged by the format's own crate. Ours is what that crate leaves to the
+//! memory that holds a whole file: nothing is allocated on a file's word beyond the header, and that only once the file is
 //! known to be as long.
 
+use std::collections::HashSet;
 use std::fmt;
 
+use ::safetensors::Dtype;
+use ::safetensors::tensor::{Metadata, TensorInfo};
 use serde::Deserialize;
-use serde::de::{self, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{self, IgnoredAny, MapAccess, Visitor};
 
 use super::CheckpointError;
-use super::dtype::Dtype;
 use super::files::File;
 
-/// Longest header, in bytes; the limit of the format's own implementation.
+/// Longest header, in bytes; the limit of the format's own crate.
 const HEADER_LIMIT: u64 = 100_000_000;
 /// Most tensors of a file: ten times those of the deepest network that can be built.
 const TENSOR_LIMIT: usize = 1 << 16;
@@ -28,7 +31,7 @@ pub(super) struct Tensor {
     /// Type of its elements.
     pub(super) dtype: Dtype,
     /// Its dimensions.
-    pub(super) shape: Vec<u64>,
+    pub(super) shape: Vec<usize>,
     /// Position of its first byte in the file.
     pub(super) offset: u64,
 }
@@ -56,78 +59,73 @@ pub(super) fn tensors(file: &File) -> Result<Vec<Tensor>, CheckpointError> {
         serde_json::from_slice(&header).map_err(|cause| invalid(format!("its header: {cause}")))?;
     drop(header);
 
-    check_layout(&mut entries, file.len - 8 - header_len).map_err(invalid)?;
-    entries.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-    if let Some(pair) = entries.windows(2).find(|pair| pair[0].name == pair[1].name) {
-        return Err(invalid(format!("tensor {} is there twice", pair[0].name)));
-    }
-    let tensor = |entry: Entry| {
-        let Entry { name, body: Body { dtype: Known(dtype), shape: Dims(shape), data_offsets } } = entry;
-        Tensor { name, dtype, shape, offset: 8 + header_len + data_offsets[0] }
+    // the order that the crate asks for
+    entries.sort_by_key(|(_, info)| info.data_offsets);
+    check_layout(&entries, file.len - 8 - header_len).map_err(invalid)?;
+    entries.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+    let tensor = |(name, TensorInfo { dtype, shape, data_offsets }): Entry| {
+        let offset = 8 + header_len + data_offsets.0 as u64;
+        Tensor { name, dtype, shape, offset }
     };
     Ok(entries.into_iter().map(tensor).collect())
 }
 
-/// Holds the entries against a data section of `data` bytes: sorted by position they must fill it exactly.
-fn check_layout(entries: &mut [Entry], data: u64) -> Result<(), String> {
-    entries.sort_unstable_by_key(|entry| entry.body.data_offsets);
-    let mut filled = 0;
-    for Entry { name, body } in entries.iter() {
-        let Body { dtype: Known(dtype), shape: Dims(shape), data_offsets: [start, end] } = body;
-        let elements = shape.iter().try_fold(1u64, |product, dim| product.checked_mul(*dim));
-        let Some(bytes) = elements.and_then(|elements| dtype.bytes(elements)) else {
-            return Err(format!("tensor {name}: {} of shape {shape:?} has no possible size", dtype.name));
-        };
-        if end < start {
-            return Err(format!("tensor {name} ends at byte {end}, before its start at {start}"));
-        }
-        if *end > data {
-            return Err(format!(
-                "tensor {name} lies at bytes {start} to {end} of {data}: the file is truncated or its offsets are wrong"
-            ));
-        }
-        if *end - *start != bytes {
-            let dtype = dtype.name;
-            return Err(format!(
-                "tensor {name}: {dtype} of shape {shape:?} takes {bytes} bytes, not {}",
-                *end - *start
-            ));
-        }
-        if *start < filled {
-            return Err(format!(
-                "tensor {name} starts at byte {start}, within the tensor before it, which ends at {filled}"
-            ));
-        }
-        if *start > filled {
-            return Err(format!("the bytes {filled} to {start} before tensor {name} belong to no tensor"));
-        }
-        filled = *end;
+/// Holds the entries, in the order of their offsets, against a data section of `data` bytes, which they must fill exactly.
+fn check_layout(entries: &[Entry], data: u64) -> Result<(), String> {
+    if let Err(cause) = Metadata::new(None, entries.to_vec()) {
+        return Err(first_fault(entries).unwrap_or_else(|| cause.to_string()));
     }
+    if let Some((name, info)) = entries.iter().find(|(_, info)| info.data_offsets.1 as u64 > data) {
+        let (start, end) = info.data_offsets;
+        return Err(format!(
+            "tensor {name} lies at bytes {start} to {end} of {data}: the file is truncated or its offsets are wrong"
+        ));
+    }
+    let filled = entries.last().map_or(0, |(_, info)| info.data_offsets.1 as u64);
     if filled < data {
         return Err(format!("the last {} of its {data} bytes belong to no tensor", data - filled));
     }
     Ok(())
 }
 
-/// The entries of a header, in the file's order; a name may be there twice.
+/// What the crate says of the first tensor that is wrong, with the name and the numbers that it does not tell: each tensor is
+/// asked about alone, as if the data began where the tensor before it ends.
+fn first_fault(entries: &[Entry]) -> Option<String> {
+    let mut before = 0;
+    entries.iter().find_map(|(name, info)| {
+        let TensorInfo { dtype, shape, data_offsets: (start, end) } = info;
+        let data_offsets = (start.wrapping_sub(before), end.wrapping_sub(before));
+        let alone = TensorInfo { data_offsets, ..info.clone() };
+        let cause = Metadata::new(None, vec![(name.clone(), alone)]).err();
+        let fault = cause.map(|cause| {
+            format!(
+                "tensor {name}, {dtype} of shape {shape:?} at bytes {start} to {end}, where the tensor before it ends at \
+                 {before}: {cause}"
+            )
+        });
+        before = *end;
+        fault
+    })
+}
+
+/// A tensor's name and what is said of it.
+type Entry = (String, TensorInfo);
+
+/// The entries of a header, in the file's order. The crate's own reader keeps the last of two tensors of one name and any number
+/// of tensors; here both are errors, and every error within an entry names its tensor.
 struct Header(Vec<Entry>);
 
-struct Entry {
-    name: String,
-    body: Body,
+/// The crate's fields and no others: a field that is not known would be ignored, and might change what the bytes mean.
+#[derive(Deserialize)]
+#[serde(remote = "TensorInfo", deny_unknown_fields)]
+struct Fields {
+    dtype: Dtype,
+    shape: Vec<usize>,
+    data_offsets: (usize, usize),
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Body {
-    dtype: Known,
-    shape: Dims,
-    data_offsets: [u64; 2],
-}
-
-struct Known(Dtype);
-
-struct Dims(Vec<u64>);
+struct Body(#[serde(with = "Fields")] TensorInfo);
 
 impl<'de> Deserialize<'de> for Header {
     fn deserialize<D: de::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -140,7 +138,7 @@ impl<'de> Deserialize<'de> for Header {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Header, A::Error> {
-                let mut entries = Vec::new();
+                let (mut entries, mut names) = (Vec::new(), HashSet::new());
                 while let Some(name) = map.next_key::<String>()? {
                     if name == "__metadata__" {
                         map.next_value::<IgnoredAny>()?;
@@ -149,47 +147,20 @@ impl<'de> Deserialize<'de> for Header {
                     if entries.len() == TENSOR_LIMIT {
                         return Err(de::Error::custom(format!("it has more than {TENSOR_LIMIT} tensors")));
                     }
-                    let named = |cause: A::Error| de::Error::custom(format!("tensor {name}: {cause}"));
-                    let body = map.next_value().map_err(named)?;
-                    entries.push(Entry { name, body });
+                    let fault = |why: String| de::Error::custom(format!("tensor {name}{why}"));
+                    let Body(info) = map.next_value().map_err(|cause: A::Error| fault(format!(": {cause}")))?;
+                    if info.shape.len() > RANK_LIMIT {
+                        return Err(fault(format!(": more than {RANK_LIMIT} dimensions")));
+                    }
+                    if !names.insert(name.clone()) {
+                        return Err(fault(" is there twice".to_owned()));
+                    }
+                    entries.push((name, info));
                 }
                 Ok(Header(entries))
             }
         }
         deserializer.deserialize_map(Entries)
-    }
-}
-
-impl<'de> Deserialize<'de> for Known {
-    fn deserialize<D: de::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let name = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        let unknown = || de::Error::custom(format!("unknown dtype {}", name.chars().take(32).collect::<String>()));
-        Dtype::named(&name).map(Self).ok_or_else(unknown)
-    }
-}
-
-impl<'de> Deserialize<'de> for Dims {
-    fn deserialize<D: de::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Shape;
-        impl<'de> Visitor<'de> for Shape {
-            type Value = Dims;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a list of dimensions")
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Dims, A::Error> {
-                let mut dims = Vec::with_capacity(4);
-                while let Some(dim) = seq.next_element()? {
-                    if dims.len() == RANK_LIMIT {
-                        return Err(de::Error::custom(format!("more than {RANK_LIMIT} dimensions")));
-                    }
-                    dims.push(dim);
-                }
-                Ok(Dims(dims))
-            }
-        }
-        deserializer.deserialize_seq(Shape)
     }
 }
 
@@ -236,11 +207,9 @@ mod tests {
         let bytes = small();
         let data = bytes.len() as u64 - 16;
         let found = read(bytes).0.unwrap();
-        let brief: Vec<_> = found
-            .iter()
-            .map(|tensor| (tensor.name.as_str(), tensor.dtype.name, &tensor.shape[..], tensor.offset))
-            .collect();
-        assert_eq!(brief, [("a", "F32", &[][..], data), ("b", "F16", &[2, 3], data + 4)]);
+        let brief: Vec<_> =
+            found.iter().map(|tensor| (tensor.name.as_str(), tensor.dtype, &tensor.shape[..], tensor.offset)).collect();
+        assert_eq!(brief, [("a", Dtype::F32, &[][..], data), ("b", Dtype::F16, &[2, 3], data + 4)]);
     }
 
     #[test]
@@ -262,8 +231,8 @@ mod tests {
             cut in 0..16usize,
         ) {
             let mut bytes = small();
-            for (place, byte) in changes {
-                bytes[place] = byte;
+            for (position, byte) in changes {
+                bytes[position] = byte;
             }
             if let Some(length) = length {
                 bytes[..8].copy_from_slice(&(length >> (length % 64)).to_le_bytes());
@@ -273,8 +242,9 @@ mod tests {
             let (found, largest) = read(bytes);
             prop_assert!(largest <= len);
             for tensor in found.unwrap_or_default() {
-                let elements = tensor.shape.iter().product();
-                let end = tensor.dtype.bytes(elements).and_then(|bytes| bytes.checked_add(tensor.offset));
+                let elements = tensor.shape.iter().try_fold(1u64, |product, dim| product.checked_mul(*dim as u64));
+                let bits = elements.and_then(|elements| elements.checked_mul(tensor.dtype.bitsize() as u64));
+                let end = bits.and_then(|bits| (bits / 8).checked_add(tensor.offset));
                 prop_assert!(end.is_some_and(|end| end <= len as u64), "{tensor:?} of {len}");
             }
         }

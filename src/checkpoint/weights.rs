@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use std::io;
 
 use super::CheckpointError;
-use super::dtype::Float;
 use super::error::Misfit;
 use super::files::{File, Files};
+use super::float::Float;
 use super::names::Naming;
 use super::shards::{self, Located, Shards};
 use crate::program::{Program, WeightError, WeightSource};
@@ -18,13 +18,8 @@ const CHUNK: usize = 1 << 20;
 /// The weights of a program, of which all are known to be there and in their shape.
 pub(super) struct StoredWeights {
     files: Vec<File>,
-    /// By canonical name.
-    places: HashMap<String, Place>,
-}
-
-/// Where a weight lies: in one tensor, or in several that follow each other along its first dimension.
-struct Place {
-    parts: Vec<Part>,
+    /// By canonical name: the one tensor, or the several that follow each other along the weight's first dimension.
+    parts: HashMap<String, Vec<Part>>,
 }
 
 /// Where a stored tensor lies.
@@ -49,7 +44,7 @@ impl StoredWeights {
         let naming = naming.of_file(|name| shards.tensors.contains_key(name));
         shards.tensors.retain(|name, _| !naming.ignores(name));
         let mut misfit = Misfit::default();
-        let mut places = HashMap::new();
+        let mut parts_of = HashMap::new();
         for (canonical, shape) in program.weights.iter().flat_map(|weight| weight.recipe.stored()) {
             let names = naming.stored(canonical);
             let mut shape = shape.to_vec();
@@ -60,14 +55,14 @@ impl StoredWeights {
             for stored in names {
                 parts.extend(find(&mut shards, stored, &shape, &mut misfit)?);
             }
-            places.insert(canonical.to_owned(), Place { parts });
+            parts_of.insert(canonical.to_owned(), parts);
         }
         misfit.extra = shards.tensors.into_keys().collect();
         if !misfit.is_empty() {
             let architecture = program.architecture.clone();
             return Err(CheckpointError::Tensors { path: shards.path, architecture, misfit });
         }
-        Ok(Self { files: shards.files, places })
+        Ok(Self { files: shards.files, parts: parts_of })
     }
 }
 
@@ -86,24 +81,24 @@ fn find(
         misfit.misshapen.push(format!("{stored} {:?} instead of {shape:?}", tensor.shape));
         return Ok(None);
     }
-    let Some(float) = tensor.dtype.float() else {
+    let Some(float) = Float::of(tensor.dtype) else {
         let path = shards.files[file].path.clone();
-        return Err(CheckpointError::Dtype { path, tensor: stored, dtype: tensor.dtype.name });
+        return Err(CheckpointError::Dtype { path, tensor: stored, dtype: tensor.dtype.to_string() });
     };
     Ok(Some(Part { stored, file, float, offset: tensor.offset, elements: shape.iter().product() }))
 }
 
 /// Whether shapes are the same but for dimensions of one, which move no element: a linear layer may be stored as a 1×1
 /// convolution, and GRN's vectors as `[1, 1, 1, c]`.
-fn agree(found: &[u64], needed: &[usize]) -> bool {
-    let found = found.iter().copied().filter(|dim| *dim != 1);
-    found.eq(needed.iter().map(|dim| *dim as u64).filter(|dim| *dim != 1))
+fn agree(found: &[usize], needed: &[usize]) -> bool {
+    let moving = |dims: &[usize]| dims.iter().copied().filter(|dim| *dim != 1).collect::<Vec<_>>();
+    moving(found) == moving(needed)
 }
 
 impl WeightSource for StoredWeights {
     fn read(&self, name: &str, into: &mut [f32]) -> Result<(), WeightError> {
         let source_name = |file: usize| self.files.get(file).map(|f| f.path.display().to_string()).unwrap_or_default();
-        let Some(Place { parts }) = self.places.get(name) else {
+        let Some(parts) = self.parts.get(name) else {
             return Err(WeightError::Missing { source_name: source_name(0), tensor: name.to_owned() });
         };
         let found = parts.iter().map(|part| part.elements).sum();
@@ -146,7 +141,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_tensor_longer_than_a_chunk_is_read_whole_and_from_its_place() {
+    fn a_tensor_longer_than_a_chunk_is_read_whole_and_from_its_offset() {
         // more than two chunks, of which the last is short
         let numbers: Vec<f32> = (0..2 * CHUNK / 4 + 1001).map(|i| i as f32).collect();
         let bytes: Vec<u8> = [0xff; 6].into_iter().chain(numbers.iter().flat_map(|n| n.to_le_bytes())).collect();

@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 
 use super::{Failure, device, model_ref, print};
 use crate::config::DEFAULT_MODEL;
-use crate::service::{Classified, Classifier, Request, ScoreFunction, Settings};
+use crate::service::{
+    Admission, Classified, Classifier, Images, ModelOptions, Request, ScoreFunction, Settings, Wanted,
+};
 
 /// Arguments of `classify`.
 #[derive(Debug, clap::Args)]
@@ -35,7 +37,8 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     let model = model_ref::named(&args.model).map_err(Failure::Usage)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().context("starting tokio")?;
     runtime.block_on(async {
-        let settings = Settings { max_batch: 8, ..Settings::default() };
+        let options = ModelOptions { max_batch: 8, ..ModelOptions::default() };
+        let settings = Settings { model: options, ..Settings::default() };
         let (classifier, loading) = Classifier::start(engine, vec![model], settings).map_err(anyhow::Error::from)?;
         loading.done().await.map_err(anyhow::Error::from)?;
         let mut answers = Vec::with_capacity(args.images.len());
@@ -55,7 +58,7 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
             if answers.len() > 1 {
                 text += &format!("{}\n", path.display());
             }
-            for prediction in &answer.predictions {
+            for prediction in answer.predictions() {
                 text += &format!("{:7.4}  {}\n", prediction.score, prediction.label);
             }
         }
@@ -65,12 +68,13 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
 
 async fn classify(classifier: &Classifier, path: &PathBuf, top_k: i64) -> anyhow::Result<Classified> {
     let bytes = Bytes::from(std::fs::read(path)?);
-    let ticket = classifier.admit(None, Some(bytes.len() as u64), None)?;
-    let request = Request { images: vec![bytes], top_k, function: ScoreFunction::Softmax };
+    let ticket = classifier.admit(Admission { body_bytes: Some(bytes.len() as u64), ..Admission::default() })?;
+    let wanted = Wanted::Labels { top_k, function: ScoreFunction::Softmax };
+    let request = Request { images: Images::Files(vec![bytes]), wanted };
     let answer = ticket.classify(request).await?;
     answer.images.into_iter().next().context("no answer")
 }
 
 fn predictions(answer: &Classified) -> Value {
-    answer.predictions.iter().map(|p| json!({"label": &*p.label, "score": p.score})).collect()
+    answer.predictions().iter().map(|p| json!({"label": &*p.label, "score": p.score})).collect()
 }

@@ -1,11 +1,12 @@
 //! How a model is named on the command line: a demo model, a folder, `NAME=FOLDER`, or an architecture with random weights.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, bail};
 
-use crate::checkpoint::{self, Checkpoint};
-use crate::model::{self, Spec};
+use crate::checkpoint::{self, Checkpoint, Source};
+use crate::model::Spec;
 use crate::program::{InputSpec, Program, RandomWeights, WeightSource};
 use crate::service::NamedModel;
 
@@ -16,14 +17,10 @@ const RANDOM: &str = "random weights";
 /// Random weights are the same in every run.
 const SEED: u64 = 0;
 
-/// A model with its weights, from a checkpoint.
-///
-/// # Errors
-/// When there is no such demo model or folder, or the checkpoint cannot be used.
-pub(super) fn named(text: &str) -> anyhow::Result<NamedModel> {
-    if checkpoint::demo_names().contains(&text) {
-        let checkpoint = checkpoint::demo(text).with_context(|| format!("the demo model {text}"))?;
-        return Ok(NamedModel { name: text.to_owned(), checkpoint, baseline: None });
+/// A model's name and where its checkpoint is.
+fn checkpoint_of(text: &str) -> anyhow::Result<(String, Source)> {
+    if let Some(name) = checkpoint::demo_names().iter().find(|name| **name == text) {
+        return Ok((text.to_owned(), Source::BuiltIn(name)));
     }
     let (name, folder) = match text.split_once('=') {
         Some((name, folder)) => (name.to_owned(), PathBuf::from(folder)),
@@ -32,31 +29,32 @@ pub(super) fn named(text: &str) -> anyhow::Result<NamedModel> {
     if !folder.is_dir() {
         bail!("model {text:?} is neither a demo model ({}) nor a folder", checkpoint::demo_names().join(", "));
     }
-    let checkpoint = checkpoint::open(&folder)?;
-    Ok(NamedModel { name, checkpoint, baseline: None })
+    Ok((name, Source::Folder(folder)))
 }
 
-/// Gives each model its baseline: the one that `given` names, each as `MODEL=BASELINE`, or the Swin that is known to be a ConvNeXt's,
-/// where it is among the models.
+/// A model to serve, which is opened when it is loaded.
 ///
 /// # Errors
-/// When `given` names a model that is not there.
-pub(super) fn pair(models: &mut [NamedModel], given: &[String]) -> anyhow::Result<()> {
-    let architecture = |model: &NamedModel| model.checkpoint.program.architecture.clone();
-    let known: Vec<(String, String)> = models.iter().map(|model| (model.name.clone(), architecture(model))).collect();
-    for model in models.iter_mut() {
-        let of = architecture(model);
-        let baseline = known.iter().find(|(_, name)| model::is_baseline(name, &of));
-        model.baseline = baseline.map(|(name, _)| name.clone());
-    }
+/// When there is no such demo model or folder.
+pub(super) fn named(text: &str) -> anyhow::Result<NamedModel> {
+    let (name, source) = checkpoint_of(text)?;
+    Ok(NamedModel { name, source: Arc::new(move || source.open()), baseline: None })
+}
+
+/// Gives models the baselines of `given`, each as `MODEL=BASELINE`. Where `more` models may come, a baseline may be one of those.
+///
+/// # Errors
+/// When `given` names a model that is not there, or names two for one.
+pub(super) fn give_baselines(models: &mut [NamedModel], given: &[String], more: bool) -> anyhow::Result<()> {
+    let known: Vec<String> = models.iter().map(|model| model.name.clone()).collect();
     for text in given {
         let (name, baseline) = text
             .split_once('=')
             .filter(|(name, baseline)| name != baseline)
             .with_context(|| format!("baseline {text:?}: two models are needed, as MODEL=BASELINE"))?;
-        if let Some(missing) = [name, baseline].iter().find(|name| known.iter().all(|(known, _)| known != *name)) {
-            let served: Vec<&str> = known.iter().map(|(name, _)| name.as_str()).collect();
-            bail!("baseline {text:?}: no model {missing} is served; there are {}", served.join(", "));
+        let needed: &[&str] = if more { &[name] } else { &[name, baseline] };
+        if let Some(missing) = needed.iter().find(|name| known.iter().all(|known| known != *name)) {
+            bail!("baseline {text:?}: no model {missing} is served; there are {}", known.join(", "));
         }
         if given.iter().filter_map(|text| text.split_once('=')).filter(|(other, _)| *other == name).count() > 1 {
             bail!("baseline {text:?}: {name} has two");
@@ -78,7 +76,7 @@ fn folder_name(folder: &Path) -> anyhow::Result<String> {
 /// A program and weights for it, for commands that need no labels.
 pub(super) struct Network {
     pub(super) program: Program,
-    pub(super) weights: Box<dyn WeightSource + Send>,
+    pub(super) weights: Box<dyn WeightSource + Send + Sync>,
     /// Where it is from, in words.
     pub(super) origin: String,
 }
@@ -96,6 +94,13 @@ impl Network {
     }
 }
 
+/// A checkpoint's name and network.
+fn opened(text: &str) -> anyhow::Result<(String, Network)> {
+    let (name, source) = checkpoint_of(text)?;
+    let checkpoint = source.open().with_context(|| format!("model {name}"))?;
+    Ok((name, Network::of(checkpoint)))
+}
+
 fn is_checkpoint(text: &str) -> bool {
     checkpoint::demo_names().contains(&text) || text.contains('=') || Path::new(text).is_dir()
 }
@@ -103,7 +108,7 @@ fn is_checkpoint(text: &str) -> bool {
 /// A checkpoint's network; or, where `text` names no checkpoint or a `side` is given, an architecture's, for images of that side.
 pub(super) fn network(text: &str, side: Option<usize>) -> anyhow::Result<Network> {
     match (is_checkpoint(text), side) {
-        (true, None) => Ok(Network::of(named(text)?.checkpoint)),
+        (true, None) => Ok(opened(text)?.1),
         (_, side) => {
             let spec =
                 Spec::published(text).with_context(|| format!("{text:?} is no demo model and no folder either"))?;
@@ -128,8 +133,7 @@ pub(super) fn benchmarked(text: &str, side: Option<usize>) -> anyhow::Result<(St
         if side.is_some() {
             bail!("model {text:?} is a checkpoint, whose images have a size of their own: --size is for architectures");
         }
-        let NamedModel { name, checkpoint, .. } = named(text)?;
-        return Ok((name, Network::of(checkpoint)));
+        return opened(text);
     }
     Ok((text.to_owned(), network(text, side.or(Some(PUBLISHED_SIDE)))?))
 }
@@ -139,17 +143,21 @@ pub(super) fn benchmarked(text: &str, side: Option<usize>) -> anyhow::Result<(St
 mod tests {
     use super::*;
 
-    /// The baselines of the demo models under other names, after `given`.
-    fn baselines(given: &[&str]) -> Vec<Option<String>> {
-        let mut models: Vec<NamedModel> = ["convnext_atto", "swin_atto"].map(|name| named(name).unwrap()).into();
-        models[0].name = "ours".to_owned();
-        pair(&mut models, &given.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>()).unwrap();
-        models.into_iter().map(|model| model.baseline).collect()
-    }
-
     #[test]
-    fn a_convnext_has_its_swin_unless_another_is_given() {
-        assert_eq!(baselines(&[]), [Some("swin_atto".to_owned()), None]);
-        assert_eq!(baselines(&["swin_atto=ours"]), [Some("swin_atto".to_owned()), Some("ours".to_owned())]);
+    fn baselines_are_given_once_and_to_models_that_are_there() {
+        let give = |given: &[&str], more| {
+            let mut models: Vec<NamedModel> = ["convnext_atto", "swin_atto"].map(|name| named(name).unwrap()).into();
+            let given: Vec<String> = given.iter().map(|text| (*text).to_owned()).collect();
+            give_baselines(&mut models, &given, more)?;
+            anyhow::Ok(models.into_iter().map(|model| model.baseline).collect::<Vec<_>>())
+        };
+        assert_eq!(give(&[], false).unwrap(), [None, None]);
+        let baselines = give(&["swin_atto=convnext_atto"], false).unwrap();
+        assert_eq!(baselines, [None, Some("convnext_atto".to_owned())]);
+        assert!(give(&["swin_atto=later"], true).is_ok(), "it may come from the repository");
+        for wrong in [&["swin_atto"][..], &["a=b"], &["swin_atto=later"], &["swin_atto=swin_atto"]] {
+            assert!(give(wrong, false).is_err(), "{wrong:?}");
+        }
+        assert!(give(&["swin_atto=convnext_atto", "swin_atto=convnext_atto"], false).is_err(), "two for one");
     }
 }

@@ -1,6 +1,7 @@
 //! `convnext serve`: configuration, models, listener, drain.
 
 use std::io::Write;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -9,12 +10,16 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Failure, device, model_ref};
+use crate::admin;
 use crate::config::{Config, Flags};
 use crate::engine::Engine;
 use crate::http;
 use crate::net::{self, Port};
 use crate::service::{Classifier, NamedModel};
-use crate::telemetry;
+use crate::telemetry::{self, LogLevel};
+
+/// Connections of the admin port: a few operators, and whoever scrapes.
+const ADMIN_CONNECTIONS: usize = 64;
 
 /// Arguments of `serve`.
 #[derive(Debug, clap::Args)]
@@ -29,37 +34,55 @@ pub(super) struct Args {
 pub(super) fn run(args: Args) -> Result<(), Failure> {
     let file = args.config.as_deref().map(Flags::read).transpose().map_err(Failure::usage)?;
     let config = args.flags.or(file.unwrap_or_default()).resolve().map_err(Failure::usage)?;
-    telemetry::init(config.log_format, &config.log).map_err(Failure::usage)?;
+    let log_level = telemetry::init(config.log_format, &config.log).map_err(Failure::usage)?;
     // all that can be wrong with the configuration shows before a port is bound
     let engine = device::engine(&config.device).map_err(Failure::Usage)?;
     let mut models: Vec<NamedModel> =
         config.models.iter().map(|text| model_ref::named(text)).collect::<Result<_, _>>().map_err(Failure::Usage)?;
-    model_ref::pair(&mut models, &config.baselines).map_err(Failure::Usage)?;
+    model_ref::give_baselines(&mut models, &config.baselines, config.model_repository.is_some()).map_err(Failure::Usage)?;
+    if let Some(folder) = config.model_repository.as_deref().filter(|folder| !folder.is_dir()) {
+        return Err(Failure::Usage(anyhow!("model-repository {}: there is no such folder", folder.display())));
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting tokio")?;
-    runtime.block_on(serve(config, engine, models))
+    runtime.block_on(serve(config, engine, models, log_level))
 }
 
-async fn serve(config: Config, engine: Arc<dyn Engine>, models: Vec<NamedModel>) -> Result<(), Failure> {
+async fn serve(
+    config: Config,
+    engine: Arc<dyn Engine>,
+    models: Vec<NamedModel>,
+    log_level: LogLevel,
+) -> Result<(), Failure> {
     let (classifier, loading) = Classifier::start(engine, models, config.settings).map_err(Failure::usage)?;
-    let listener =
-        TcpListener::bind(config.http_addr).await.with_context(|| format!("binding {}", config.http_addr))?;
-    let address = listener.local_addr().context("asking for the bound address")?;
+    let (listener, address) = bind(config.http_addr).await?;
+    let (admin_listener, admin_address) = bind(config.admin_addr).await?;
     let router = http::router(classifier.clone(), config.http);
-    let port = Port { name: "http", listener, router, max_connections: config.max_connections };
+    let admin = admin::router(classifier.clone(), log_level);
+    let ports = vec![
+        Port { name: "http", listener, router, max_connections: config.max_connections },
+        Port { name: "admin", listener: admin_listener, router: admin, max_connections: ADMIN_CONNECTIONS },
+    ];
     let stop = stop_signal()?;
     let server = tokio::spawn(async move {
-        net::serve(vec![port], config.net, classifier.metrics(), || classifier.begin_drain(), stop).await
+        net::serve(ports, config.net, classifier.metrics(), || classifier.begin_drain(), stop).await
     });
     // live from here on; ready once the models are
-    tracing::info!(%address, "live");
+    tracing::info!(%address, %admin_address, "live");
     loading.done().await.map_err(anyhow::Error::from)?;
-    tracing::info!(%address, "ready");
+    tracing::info!(%address, "the configured models are loaded, or said why not");
     let mut stdout = std::io::stdout();
     // a supervisor may have closed standard output: serving goes on
-    let _ = writeln!(stdout, "listening on http://{address}").and_then(|()| stdout.flush());
+    let _ = writeln!(stdout, "listening on http://{address}\nadmin on http://{admin_address}").and_then(|()| stdout.flush());
     let drained = server.await.context("the server has failed")?;
     tracing::info!(?drained, "stopped");
     if drained.is_clean() { Ok(()) } else { Err(anyhow!("the drain was cut off with requests in flight").into()) }
+}
+
+/// A listener, and its address with the port that it got.
+async fn bind(address: SocketAddr) -> anyhow::Result<(TcpListener, SocketAddr)> {
+    let listener = TcpListener::bind(address).await.with_context(|| format!("binding {address}"))?;
+    let bound = listener.local_addr().context("asking for the bound address")?;
+    Ok((listener, bound))
 }
 
 /// Ends at the first SIGTERM or SIGINT; a second one ends the process at once.

@@ -67,7 +67,7 @@ pub(super) fn json(answer: &Answer, shape: Shape, detail: bool) -> Result<Vec<u8
 }
 
 fn labels(image: &Classified) -> Vec<Label<'_>> {
-    image.predictions.iter().map(|Prediction { label, score, .. }| Label { label, score: *score }).collect()
+    image.predictions().iter().map(|Prediction { label, score, .. }| Label { label, score: *score }).collect()
 }
 
 fn detailed<'a>(answer: &'a Answer, index: usize, image: &'a Classified) -> Detailed<'a> {
@@ -75,7 +75,7 @@ fn detailed<'a>(answer: &'a Answer, index: usize, image: &'a Classified) -> Deta
     Detailed {
         model: &answer.model,
         version: &answer.version,
-        device: &answer.device,
+        device: &image.device,
         index,
         batch_size: image.batch_size,
         timings_ms: Milliseconds {
@@ -98,6 +98,8 @@ fn milliseconds(time: Duration) -> f64 {
 mod tests {
     use serde_json::{Value, json};
 
+    use crate::service::Scores;
+
     use super::*;
 
     fn answer(images: usize) -> Answer {
@@ -114,8 +116,10 @@ mod tests {
         Answer {
             model: "atto".into(),
             version: "1".into(),
-            device: "cpu".into(),
-            images: vec![Classified { predictions, batch_size: 4, timings }; images],
+            images: vec![
+                Classified { scores: Scores::Labels(predictions), batch_size: 4, device: "cpu".into(), timings };
+                images
+            ],
         }
     }
 

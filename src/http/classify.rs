@@ -17,8 +17,8 @@ use super::panics::catch_panic;
 use super::parse::parse;
 use super::query::Query;
 use super::state::AppState;
-use crate::metrics::{RequestTimer, Stage};
-use crate::service;
+use crate::metrics::RequestTimer;
+use crate::service::{self, Admission, Images, Wanted};
 
 /// Answers with labels or with an error, and counts the request.
 pub(super) async fn classify(State(state): State<AppState>, request: Request) -> Response {
@@ -55,16 +55,17 @@ async fn labels(
         return Err(Error::Malformed("the body is empty; it must be an image".into()));
     }
 
-    let deadline = query.deadline_within(classifier.limits().deadline);
-    let mut ticket = classifier.admit(query.model.as_deref(), None, Some(deadline))?;
-    let name = model.insert(ticket.model().to_owned());
-    timer.model(name);
-    // A declared length over the limit is refused here. The budget is charged only as bytes arrive (`body::read`).
-    if let Some(length) = declared.filter(|length| *length > classifier.limits().max_body_bytes) {
-        ticket.body_is(length)?;
-    }
+    let mut ticket = classifier.admit(Admission {
+        model: query.model.as_deref(),
+        version: query.version.as_deref(),
+        body_bytes: declared,
+        deadline: query.deadline,
+    })?;
+    model.replace(ticket.model().to_owned());
+    timer.model(ticket.metrics());
 
-    let timeouts = ReadTimeouts { started: tokio::time::Instant::now(), body: options.body_timeout, deadline };
+    let started = tokio::time::Instant::now();
+    let timeouts = ReadTimeouts { started, body: options.body_timeout, deadline: ticket.allowed() };
     let form = async {
         let bytes = body::read(body, timeouts, |total| ticket.body_is(total)).await?;
         parse(bytes, head.headers.get(header::CONTENT_TYPE)).await
@@ -78,12 +79,12 @@ async fn labels(
         }
     };
     let answer_options = form.options.or(query.options);
-    let (top_k, function) = (answer_options.top_k(), answer_options.function());
-    let request = service::Request { images: form.images, top_k, function };
+    let wanted = Wanted::Labels { top_k: answer_options.top_k(), function: answer_options.function() };
+    let request = service::Request { images: Images::Files(form.images), wanted };
     let answer = ticket.classify(request).await?;
 
     let began = Instant::now();
     let json = answer::json(&answer, form.shape, query.detail);
-    classifier.metrics().stage(name, Stage::Respond, began.elapsed());
+    timer.responded(began.elapsed());
     json
 }

@@ -9,14 +9,14 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use crate::pixels::ImageError;
-use crate::service::ServiceError;
+use crate::service::{ModelError, ServiceError};
 
 /// Characters of an error: it may quote what the client sent.
 const MAX_TEXT: usize = 512;
 
 /// Why a request gets no labels.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Error {
+pub(crate) enum Error {
     /// The query, the form of the body or a value in them is invalid.
     #[error("{0}")]
     Malformed(String),
@@ -57,9 +57,15 @@ impl Error {
             Self::NoMethod { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTimeout(_) => StatusCode::REQUEST_TIMEOUT,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Forbidden(_) => StatusCode::FORBIDDEN,
+            Self::Model(error) => match error {
+                ModelError::Unknown(_) => StatusCode::NOT_FOUND,
+                ModelError::Failed { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+                ModelError::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+            },
             Self::Service(error) => match error {
                 ServiceError::Invalid(_) => StatusCode::BAD_REQUEST,
-                ServiceError::UnknownModel { .. } => StatusCode::NOT_FOUND,
+                ServiceError::UnknownModel { .. } | ServiceError::UnknownVersion { .. } => StatusCode::NOT_FOUND,
                 ServiceError::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
                 ServiceError::Image { cause, .. } => match cause {
                     ImageError::UnknownFormat => StatusCode::UNSUPPORTED_MEDIA_TYPE,

@@ -19,7 +19,10 @@ mod parse;
 mod query;
 mod request_id;
 mod routes;
+mod shared;
 mod state;
 
 pub use routes::router;
 pub use state::Options;
+// what the admin port answers in the same way
+pub(crate) use {error::Error, shared::model, shared::with_shared, state::AppState};

@@ -13,6 +13,8 @@ use super::error::Error;
 pub(super) struct Query {
     /// None: the default model.
     pub(super) model: Option<String>,
+    /// A number or a label; None: the one that the model serves.
+    pub(super) version: Option<String>,
     pub(super) options: AnswerOptions,
     pub(super) detail: bool,
     pub(super) deadline: Option<Duration>,
@@ -33,23 +35,20 @@ impl Query {
             }
             match name.as_str() {
                 "model" => query.model = (!value.is_empty()).then(|| value.clone()),
+                "version" => query.version = (!value.is_empty()).then(|| value.clone()),
                 "top_k" => query.options.top_k = Some(parse_top_k(value)?),
                 "function_to_apply" => query.options.function = Some(parse_function(value)?),
                 "detail" => query.detail = flag("detail", value)?,
                 "deadline_ms" => query.deadline = Some(deadline(value)?),
                 _ => {
                     return Err(Error::Malformed(format!(
-                        "unknown query parameter {name:?}; known are model, top_k, function_to_apply, detail, deadline_ms"
+                        "unknown query parameter {name:?}; known are model, version, top_k, \
+                         function_to_apply, detail, deadline_ms"
                     )));
                 }
             }
         }
         Ok(query)
-    }
-
-    /// The deadline of the request: its own, but never later than the server's.
-    pub(super) fn deadline_within(&self, limit: Duration) -> Duration {
-        self.deadline.map_or(limit, |deadline| deadline.min(limit))
     }
 }
 
@@ -80,8 +79,9 @@ mod tests {
 
     #[test]
     fn every_parameter_is_read() {
-        let query = read("model=convnext%20atto&top_k=3&function_to_apply=sigmoid&detail=1&deadline_ms=250").unwrap();
+        let query = read("model=convnext%20atto&version=stable&top_k=3&function_to_apply=sigmoid&detail=1&deadline_ms=250").unwrap();
         assert_eq!(query.model.as_deref(), Some("convnext atto"));
+        assert_eq!(query.version.as_deref(), Some("stable"));
         assert_eq!(query.options, AnswerOptions { top_k: Some(3), function: Some(ScoreFunction::Sigmoid) });
         assert!(query.detail);
         assert_eq!(query.deadline, Some(Duration::from_millis(250)));
@@ -90,7 +90,7 @@ mod tests {
     #[test]
     fn without_a_query_the_defaults_hold() {
         assert_eq!(Query::from_uri(&"/classify".parse().unwrap()).unwrap(), Query::default());
-        assert_eq!(read("model=").unwrap(), Query::default(), "an empty name is none");
+        assert_eq!(read("model=&version=").unwrap(), Query::default(), "an empty name is none");
     }
 
     #[test]
@@ -109,13 +109,5 @@ mod tests {
             assert_eq!(error.status(), 400, "{query}");
             assert!(error.to_string().contains(named), "{query}: {error}");
         }
-    }
-
-    #[test]
-    fn a_deadline_beyond_the_servers_is_the_servers() {
-        let limit = Duration::from_secs(30);
-        assert_eq!(read("deadline_ms=60000").unwrap().deadline_within(limit), limit);
-        assert_eq!(read("deadline_ms=10").unwrap().deadline_within(limit), Duration::from_millis(10));
-        assert_eq!(read("").unwrap().deadline_within(limit), limit);
     }
 }

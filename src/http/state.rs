@@ -21,7 +21,7 @@ impl Default for Options {
 
 /// What the handlers share; cheap to clone.
 #[derive(Clone)]
-pub(super) struct AppState {
-    pub(super) classifier: Classifier,
-    pub(super) options: Options,
+pub(crate) struct AppState {
+    pub(crate) classifier: Classifier,
+    pub(crate) options: Options,
 }

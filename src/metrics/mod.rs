@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 pub use model::ModelMetrics;
 use prometheus::{
-    CounterVec, Encoder, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder,
+    CounterVec, Encoder, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
 /// Seconds; OpenTelemetry's buckets for HTTP servers with finer ones below 5 ms, where GPUs and small models answer.
@@ -29,6 +29,8 @@ pub struct Metrics {
     families: Arc<Families>,
     outcomes: Outcomes,
     rejected: IntCounterVec,
+    build_info: IntGaugeVec,
+    device_up: IntGaugeVec,
 }
 
 /// The metrics that have a label `model`.
@@ -204,20 +206,20 @@ impl Metrics {
             model_ready,
             models: Mutex::default(),
         });
-        Ok(Self { registry, families, outcomes, rejected })
+        let build_info =
+            gauges("convnext_build_info", "Version and devices of this process; always 1.", &["version", "device"])?;
+        let device_up = gauges("convnext_device_up", "0 once a device has failed.", &["device"])?;
+        Ok(Self { registry, families, outcomes, rejected, build_info, device_up })
     }
 
-    /// Says what runs here; the value is always 1.
-    ///
-    /// # Errors
-    /// When it was said before.
-    pub fn build_info(&self, device: &str) -> Result<(), prometheus::Error> {
-        let info = GaugeVec::new(
-            Opts::new("convnext_build_info", "Version and device of this process; always 1."),
-            &["version", "device"],
-        )?;
-        info.with_label_values(&[env!("CARGO_PKG_VERSION"), device]).set(1.0);
-        self.registry.register(Box::new(info))
+    /// Says what runs here, for each device; the value is always 1.
+    pub fn build_info(&self, device: &str) {
+        self.build_info.with_label_values(&[env!("CARGO_PKG_VERSION"), device]).set(1);
+    }
+
+    /// Whether a device runs.
+    pub fn device_up(&self, device: &str, up: bool) {
+        self.device_up.with_label_values(&[device]).set(i64::from(up));
     }
 
     /// The text that Prometheus scrapes, and its content type.

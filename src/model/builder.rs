@@ -1,4 +1,4 @@
-//! Adds operations to a program, each with its weights under the canonical names of its place. Not here: which operations a network
+//! Adds operations to a program, each with its weights under the canonical names of its layer. Not here: which operations a network
 //! has (`convnext`, `swin`).
 
 use crate::program::{

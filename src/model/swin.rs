@@ -1,6 +1,6 @@
 //! Swin (Liu et al., "Swin Transformer: Hierarchical Vision Transformer using Shifted Windows", 2021), version 1.
 //!
-//! A stem of 4×4 patches and a norm, four stages of blocks, each but the first after a merge of 2×2 places, a norm and a linear layer;
+//! A stem of 4×4 patches and a norm, four stages of blocks, each but the first after a merge of 2×2 positions, a norm and a linear layer;
 //! then a norm, pooling and a linear head. A block is norm, attention in windows, residual, norm, linear to four times the width, GELU,
 //! linear back, residual; every second block's windows are shifted by half a window.
 //!
@@ -130,7 +130,7 @@ impl Spec {
             return invalid(&format!("{width} channels cannot be shared by {heads} heads"));
         }
         if self.windows.as_flattened().iter().any(|side| !(1..=LONGEST_SIDE).contains(side)) {
-            return invalid(&format!("windows must be of 1 to {LONGEST_SIDE} places a side"));
+            return invalid(&format!("windows must be of 1 to {LONGEST_SIDE} positions per side"));
         }
         if !(1..=1 << 20).contains(&self.classes) {
             return invalid(&format!("{} classes; 1 to 1,048,576 are possible", self.classes));

@@ -4,7 +4,7 @@
 
 use image::ImageFormat;
 
-use super::{gif, jpeg, raster, tiff};
+use super::{Rgb, gif, jpeg, raster, tiff};
 
 /// What the head of a file says, before anything is allocated for its pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,47 +22,6 @@ impl Header {
     #[must_use]
     pub fn pixels(&self) -> u64 {
         u64::from(self.width) * u64::from(self.height)
-    }
-}
-
-/// An image `[height, width, 3]`, 0 to 255, of at least one pixel.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rgb {
-    width: u32,
-    height: u32,
-    bytes: Vec<u8>,
-}
-
-impl Rgb {
-    /// An image of these bytes; None unless there are `height · width · 3` of them, and at least one pixel.
-    #[must_use]
-    pub fn new(width: u32, height: u32, bytes: Vec<u8>) -> Option<Self> {
-        let length = u64::from(width) * u64::from(height) * 3;
-        (length > 0 && length == bytes.len() as u64).then_some(Self { width, height, bytes })
-    }
-
-    /// Columns.
-    #[must_use]
-    pub fn width(&self) -> u32 {
-        self.width
-    }
-
-    /// Rows.
-    #[must_use]
-    pub fn height(&self) -> u32 {
-        self.height
-    }
-
-    /// `height · width · 3` bytes.
-    #[must_use]
-    pub fn bytes(&self) -> &[u8] {
-        &self.bytes
-    }
-
-    /// The bytes, by value.
-    #[must_use]
-    pub fn into_bytes(self) -> Vec<u8> {
-        self.bytes
     }
 }
 
@@ -159,12 +118,6 @@ pub(super) fn expect_size(header: &Header, width: u32, height: u32) -> Result<()
         return Ok(());
     }
     Err(format!("it has {width}×{height} pixels where its head said {}×{}", header.width, header.height))
-}
-
-/// An image of what a decoder wrote.
-pub(super) fn rgb(width: u32, height: u32, bytes: Vec<u8>) -> Result<Rgb, String> {
-    let length = bytes.len();
-    Rgb::new(width, height, bytes).ok_or_else(|| format!("{length} bytes are no {width}×{height} pixels of RGB"))
 }
 
 /// Bytes that decoders may allocate beside the pixels: colour profiles, text, tables.

@@ -4,7 +4,8 @@ use std::num::NonZeroU64;
 
 use ::gif::{ColorOutput, DecodeOptions, Decoder, MemoryLimit};
 
-use super::decode::{Header, Rgb, SIDE_BYTES, expect_size, rgb};
+use super::decode::{Header, SIDE_BYTES, expect_size};
+use super::rgb::{Rgb, rgb};
 use super::samples::palette_to_rgb;
 
 /// Columns and rows, from the head of the file and of its first frame.
@@ -35,7 +36,7 @@ pub(super) fn decode(bytes: &[u8], header: &Header) -> Result<Rgb, String> {
 }
 
 /// Where the first frame lies.
-struct First {
+struct FirstFrame {
     /// Columns and rows of the screen, which grows to hold the frame.
     screen: (u32, u32),
     left: usize,
@@ -47,7 +48,7 @@ struct First {
 }
 
 /// A decoder that has read the head of the first frame.
-fn open(bytes: &[u8], memory: u64) -> Result<(Decoder<&[u8]>, First), String> {
+fn open(bytes: &[u8], memory: u64) -> Result<(Decoder<&[u8]>, FirstFrame), String> {
     let mut options = DecodeOptions::new();
     options.set_color_output(ColorOutput::Indexed);
     options.set_memory_limit(NonZeroU64::new(memory).map_or(MemoryLimit::Unlimited, MemoryLimit::Bytes));
@@ -56,7 +57,7 @@ fn open(bytes: &[u8], memory: u64) -> Result<(Decoder<&[u8]>, First), String> {
     let frame = decoder.next_frame_info().map_err(|error| error.to_string())?.ok_or("it has no frame")?;
     let (right, bottom) =
         (u32::from(frame.left) + u32::from(frame.width), u32::from(frame.top) + u32::from(frame.height));
-    let first = First {
+    let first = FirstFrame {
         screen: (width.max(right), height.max(bottom)),
         left: frame.left.into(),
         top: frame.top.into(),

@@ -8,8 +8,9 @@ use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
-use super::decode::{Header, Rgb, expect_size, rgb};
+use super::decode::{Header, expect_size};
 use super::orientation;
+use super::rgb::{Rgb, rgb};
 
 /// Markers of ITU-T T.81, table B.1.
 mod marker {

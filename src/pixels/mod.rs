@@ -4,14 +4,18 @@
 
 mod decode;
 mod gif;
+mod input;
 mod jpeg;
 mod orientation;
 mod raster;
 mod resize;
+mod rgb;
 mod samples;
 mod tiff;
 mod transform;
 
-pub use decode::{Header, ImageError, Rgb, decode, probe};
+pub use decode::{Header, ImageError, decode, probe};
+pub use input::Pixels;
 pub use resize::Filter;
-pub use transform::{CropRounding, Fit, Pixels, Transform};
+pub use rgb::Rgb;
+pub use transform::{CropRounding, Fit, Transform, WrongLength};

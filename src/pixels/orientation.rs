@@ -4,7 +4,7 @@ use image::metadata::Orientation;
 use image::{DynamicImage, RgbImage};
 
 use super::Rgb;
-use super::decode::rgb;
+use super::rgb::rgb;
 
 /// The orientation in a block of EXIF, with or without its `Exif\0\0` in front; none where it cannot be read.
 pub(super) fn of_exif(exif: &[u8]) -> Orientation {

@@ -8,8 +8,9 @@ use image::codecs::webp::WebPDecoder;
 use image::error::ImageError as DecoderError;
 use image::{ColorType, ImageDecoder, ImageFormat, ImageResult, Limits};
 
-use super::decode::{Header, Rgb, SIDE_BYTES, expect_size, rgb};
+use super::decode::{Header, SIDE_BYTES, expect_size};
 use super::orientation;
+use super::rgb::{Rgb, rgb};
 use super::samples::{clip_16, drop_alpha, grey_to_rgb, high_byte};
 
 /// Columns and rows, from the head.
@@ -19,7 +20,7 @@ pub(super) fn size(bytes: &[u8], format: ImageFormat) -> Result<(u32, u32), Stri
 
 /// Decodes, of an animation the first frame.
 pub(super) fn decode(bytes: &[u8], header: &Header) -> Result<Rgb, String> {
-    // at most four 16-bit samples a pixel, in the buffer here and in one of the decoder's
+    // at most four 16-bit samples per pixel, in the buffer here and in one of the decoder's
     let mut decoder = open(bytes, header.format, header.pixels() * 16 + SIDE_BYTES).map_err(says)?;
     let (width, height) = decoder.dimensions();
     expect_size(header, width, height)?;

@@ -2,7 +2,7 @@
 //!
 //! By fast_image_resize (SIMD), whose weights have 15 bits where Pillow's have 22: single values differ by one.
 
-use fast_image_resize::images::{TypedImage, TypedImageRef};
+use fast_image_resize::images::{TypedCroppedImageMut, TypedImage, TypedImageRef};
 use fast_image_resize::pixels::U8x3;
 use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 
@@ -40,12 +40,33 @@ impl Window {
     }
 }
 
-/// The wanted window of the resized image, `[rows.length, columns.length, 3]`. What lies outside it is not computed, so that time and
-/// memory are bounded by the window and the image, whatever the aspect ratio.
+/// Where a window is written: within an image `[height, width, 3]`, whose other pixels are left as they are.
+#[derive(Debug)]
+pub(super) struct Target<'a> {
+    /// Rows of the image.
+    pub(super) height: usize,
+    /// Columns of the image.
+    pub(super) width: usize,
+    /// The row where the window begins.
+    pub(super) top: usize,
+    /// The column where the window begins.
+    pub(super) left: usize,
+    /// The image.
+    pub(super) bytes: &'a mut [u8],
+}
+
+/// Writes the wanted window of the resized image, `[rows.length, columns.length, 3]`. What lies outside it is not computed, so that
+/// time and memory are bounded by the window and the image, whatever the aspect ratio.
 ///
 /// Columns first, as Pillow: each pass clips to 0..255, so the order shows at hard edges (by up to 9 when fast_image_resize
 /// chooses it).
-pub(super) fn resize(image: &Rgb, rows: Window, columns: Window, filter: Filter) -> Result<Vec<u8>, String> {
+pub(super) fn resize(
+    image: &Rgb,
+    rows: Window,
+    columns: Window,
+    filter: Filter,
+    target: Target<'_>,
+) -> Result<(), String> {
     let ((left, width), (top, height)) = (columns.source(image.width()), rows.source(image.height()));
     let (first, last) = filter.reach(top, height, rows.length, image.height());
 
@@ -56,12 +77,13 @@ pub(super) fn resize(image: &Rgb, rows: Window, columns: Window, filter: Filter)
     let mut resizer = Resizer::new();
     resizer.resize_typed(&source, &mut narrow, &options).map_err(says)?;
 
-    let mut bytes = vec![0; rows.length * columns.length * 3];
-    let mut target =
-        TypedImage::<U8x3>::from_buffer(columns.length as u32, rows.length as u32, &mut bytes).map_err(says)?;
+    let whole =
+        TypedImage::<U8x3>::from_buffer(target.width as u32, target.height as u32, target.bytes).map_err(says)?;
+    let (left, top_row) = (target.left as u32, target.top as u32);
+    let mut window =
+        TypedCroppedImageMut::new(whole, left, top_row, columns.length as u32, rows.length as u32).map_err(says)?;
     let options = filter.options().crop(0.0, top - f64::from(first), columns.length as f64, height);
-    resizer.resize_typed(&narrow, &mut target, &options).map_err(says)?;
-    Ok(bytes)
+    resizer.resize_typed(&narrow, &mut window, &options).map_err(says)
 }
 
 impl Filter {

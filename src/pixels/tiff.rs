@@ -10,8 +10,9 @@ use ::tiff::tags::{PhotometricInterpretation, Tag};
 use ::tiff::{ColorType, TiffError};
 use image::metadata::Orientation;
 
-use super::decode::{Header, Rgb, SIDE_BYTES, expect_size, rgb};
+use super::decode::{Header, SIDE_BYTES, expect_size};
 use super::orientation;
+use super::rgb::{Rgb, rgb};
 use super::samples::{clip_16, cmyk_to_rgb, grey_to_rgb, high_byte, palette_to_rgb};
 
 /// Columns and rows, from the head.
@@ -29,7 +30,7 @@ pub(super) fn decode(bytes: &[u8], header: &Header) -> Result<Rgb, String> {
     let bytes = if palette.is_some() { Cow::Owned(with_indices_as_grey(bytes)?) } else { Cow::Borrowed(bytes) };
 
     let mut limits = Limits::default();
-    let memory = header.pixels().saturating_mul(16).saturating_add(SIDE_BYTES); // four 32-bit samples a pixel at most
+    let memory = header.pixels().saturating_mul(16).saturating_add(SIDE_BYTES); // four 32-bit samples per pixel at most
     limits.decoding_buffer_size = usize::try_from(memory).unwrap_or(usize::MAX);
     limits.intermediate_buffer_size = limits.decoding_buffer_size;
     let mut decoder = open(&bytes)?.with_limits(limits);
@@ -151,7 +152,7 @@ impl Samples {
         let mut samples = Vec::with_capacity(self.width * self.height);
         let row_bytes = (self.width * usize::from(bits)).div_ceil(8).max(1);
         for row in packed.chunks_exact(row_bytes).take(self.height) {
-            let shifts = || (0..8 / bits).rev().map(|place| place * bits);
+            let shifts = || (0..8 / bits).rev().map(|sample| sample * bits);
             let row = row.iter().flat_map(|byte| shifts().map(move |shift| (byte >> shift) & (255 >> (8 - bits))));
             samples.extend(row.take(self.width));
         }

@@ -2,8 +2,8 @@
 //!
 //! Not here: what a checkpoint's configuration means (`checkpoint`), and normalisation (the engine's).
 
-use super::resize::{Window, resize};
-use super::{Filter, Rgb};
+use super::resize::{Target, Window, resize};
+use super::{Filter, Pixels, Rgb};
 
 /// How an image is brought to the size of the input.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,54 +38,61 @@ pub enum CropRounding {
     Down,
 }
 
-/// Pixels `[height, width, 3]` of exactly a model's input, 0 to 255.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pixels(Vec<u8>);
-
-impl Pixels {
-    /// Pixels of these bytes; None unless there are `height · width · 3` of them.
-    #[must_use]
-    pub fn from_bytes(height: usize, width: usize, bytes: Vec<u8>) -> Option<Self> {
-        let length = height.checked_mul(width)?.checked_mul(3)?;
-        (bytes.len() == length).then_some(Self(bytes))
-    }
-
-    /// Middle grey, as for a warm-up.
-    #[must_use]
-    pub fn grey(height: usize, width: usize) -> Self {
-        Self(vec![128; height * width * 3])
-    }
-
-    /// The bytes.
-    #[must_use]
-    pub fn bytes(&self) -> &[u8] {
-        &self.0
-    }
+/// Memory that was given for the pixels of an input is not as long as they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{given} bytes were given for {height}×{width} pixels of three bytes each")]
+pub struct WrongLength {
+    /// Bytes given.
+    pub given: usize,
+    /// Rows of the input.
+    pub height: usize,
+    /// Columns of the input.
+    pub width: usize,
 }
 
 impl Transform {
+    /// Bytes of the result: `height · width · 3`.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.height.saturating_mul(self.width).saturating_mul(3)
+    }
+
     /// Brings an image to the size of the input. Where the resized image is smaller than that, it is centred on black, as
     /// torchvision's `center_crop` does.
     #[must_use]
     pub fn apply(&self, image: &Rgb) -> Pixels {
+        let mut bytes = vec![0; self.bytes()];
+        self.write(image, &mut bytes);
+        Pixels(bytes)
+    }
+
+    /// As [`apply`](Self::apply), with the pixels `[height, width, 3]` written straight into memory of the caller's, all of it.
+    ///
+    /// # Errors
+    /// [`WrongLength`] unless there are [`bytes`](Self::bytes) of it; nothing is written then.
+    pub fn apply_into(&self, image: &Rgb, into: &mut [u8]) -> Result<(), WrongLength> {
+        if into.len() != self.bytes() {
+            return Err(WrongLength { given: into.len(), height: self.height, width: self.width });
+        }
+        self.write(image, into);
+        Ok(())
+    }
+
+    /// Writes the pixels into memory of their length.
+    fn write(&self, image: &Rgb, into: &mut [u8]) {
         let (resized_height, resized_width) = self.fit.resized(image);
         let rows = Placement::centred(resized_height, self.height, self.rounding);
         let columns = Placement::centred(resized_width, self.width, self.rounding);
+        if rows.window.length < self.height || columns.window.length < self.width {
+            into.fill(0);
+        }
+        let (top, left) = (rows.before, columns.before);
+        let target = Target { height: self.height, width: self.width, top, left, bytes: into };
         #[expect(
             clippy::expect_used,
             reason = "sizes of an Rgb are checked, windows lie inside it: only a bug here can fail"
         )]
-        let window = resize(image, rows.window, columns.window, self.filter).expect("a window inside the image");
-        if rows.before == 0 && columns.before == 0 && window.len() == self.height * self.width * 3 {
-            return Pixels(window);
-        }
-        let mut padded = vec![0; self.height * self.width * 3];
-        let rows_of_window = window.chunks_exact(columns.window.length * 3);
-        let rows_of_result = padded.chunks_exact_mut(self.width * 3).skip(rows.before);
-        for (onto, row) in rows_of_result.zip(rows_of_window) {
-            onto[columns.before * 3..][..row.len()].copy_from_slice(row);
-        }
-        Pixels(padded)
+        resize(image, rows.window, columns.window, self.filter, target).expect("a window inside the image");
     }
 }
 

@@ -35,7 +35,7 @@ pub struct Program {
     pub tensors: Vec<Shape>,
     /// Declarations by [`WeightId`].
     pub weights: Vec<WeightDecl>,
-    /// Operations in running order, each with the name of its place in the network, as `stages.2.blocks.0.fc1`.
+    /// Operations in running order, each with the name of its layer, as `stages.2.blocks.0.fc1`.
     pub ops: Vec<(String, Op)>,
     /// The logits, `[classes]`.
     pub output: TensorId,
@@ -270,7 +270,7 @@ mod tests {
         let program = small();
         let costs: Vec<Cost> = program.ops.iter().map(|(_, op)| op.cost(&program)).collect();
         let cost = |macs, weights, activations| Cost { macs, weights, activations };
-        // 9 places of 4 channels; the linear also reads its residual
+        // 9 positions of 4 channels; the linear also reads its residual
         assert_eq!(costs[0], cost(36 * 12, 48 + 4, 108 + 36));
         assert_eq!(costs[1], cost(36 * 9, 36 + 4, 36 + 36));
         assert_eq!(costs[2], cost(36 * 4, 16 + 4, 36 + 36 + 36));

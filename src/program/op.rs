@@ -9,17 +9,17 @@ pub enum Op {
     Patchify(Patchify),
     /// Depthwise convolution of stride 1, zero padded to the same size.
     Depthwise(Depthwise),
-    /// Layer norm over the channels of each place.
+    /// Layer norm over the channels of each position.
     Norm(Norm),
-    /// Matrix product over the channels of each place, with its epilogue.
+    /// Matrix product over the channels of each position, with its epilogue.
     Linear(Linear),
     /// Global response normalisation (ConvNeXt V2).
     Grn(Grn),
     /// Multi-head attention inside shifted windows (Swin).
     Attention(Attention),
-    /// Two by two places side by side in the channels: downsampling (Swin).
+    /// Two by two positions side by side in the channels: downsampling (Swin).
     Merge(Merge),
-    /// Mean over all places.
+    /// Mean over all positions.
     Pool(Pool),
 }
 
@@ -62,7 +62,7 @@ pub struct Affine {
     pub shift: WeightId,
 }
 
-/// `y = (x − mean) / sqrt(var + eps) · scale + shift` over the channels of each place; the biased variance.
+/// `y = (x − mean) / sqrt(var + eps) · scale + shift` over the channels of each position; the biased variance.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Norm {
     /// `[h, w, c]`
@@ -82,7 +82,7 @@ pub enum Activation {
     Gelu,
 }
 
-/// `y = act(x·Wᵀ + bias) · scale + residual` at each place.
+/// `y = act(x·Wᵀ + bias) · scale + residual` at each position.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Linear {
     /// `[h, w, in]`
@@ -102,7 +102,7 @@ pub struct Linear {
 }
 
 /// `y = x + scale · (x · n) + shift`, where `n = g / (mean over channels of g + eps)` and `g` is the L2 norm of each channel
-/// over all places (ConvNeXt V2, section 3.2).
+/// over all positions (ConvNeXt V2, section 3.2).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Grn {
     /// `[h, w, c]`
@@ -117,8 +117,8 @@ pub struct Grn {
     pub eps: f32,
 }
 
-/// `[h, w, 3c] → [h, w, c]`: in each window and head `softmax(q·kᵀ / sqrt(d) + bias + mask) · v`, where a place's channels are q, k
-/// and v of all heads one after another, `d = c / heads` each, and the mask is −100 between places of different regions.
+/// `[h, w, 3c] → [h, w, c]`: in each window and head `softmax(q·kᵀ / sqrt(d) + bias + mask) · v`, where a position's channels are q, k
+/// and v of all heads one after another, `d = c / heads` each, and the mask is −100 between positions of different regions.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attention {
     /// `[h, w, 3c]`
@@ -136,7 +136,7 @@ pub struct Attention {
     pub padding: Option<WeightId>,
 }
 
-/// `[h, w, c] → [⌈h/2⌉, ⌈w/2⌉, 4c]`: places (0, 0), (1, 0), (0, 1), (1, 1) of each square, row first; zeros beyond the map.
+/// `[h, w, c] → [⌈h/2⌉, ⌈w/2⌉, 4c]`: positions (0, 0), (1, 0), (0, 1), (1, 1) of each square, row first; zeros beyond the map.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Merge {
     /// `[h, w, c]`
@@ -145,7 +145,7 @@ pub struct Merge {
     pub output: TensorId,
 }
 
-/// `[h, w, c] → [c]`, the mean over all places.
+/// `[h, w, c] → [c]`, the mean over all positions.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pool {
     /// `[h, w, c]`

@@ -10,7 +10,7 @@ pub struct TensorId(pub usize);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct WeightId(pub usize);
 
-/// Shape of one image's tensor, channels last: a map `[h, w, c]`, or a vector `[c]` as a map of one place.
+/// Shape of one image's tensor, channels last: a map `[h, w, c]`, or a vector `[c]` as a map of one position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Shape {
     /// Rows; 1 for a vector.
@@ -34,7 +34,7 @@ impl Shape {
         Self::map(1, 1, channels)
     }
 
-    /// Places, `h · w`: the rows of the matrix `[h·w, c]` that linear operations see.
+    /// Positions, `h · w`: the rows of the matrix `[h·w, c]` that linear operations see.
     #[must_use]
     pub const fn rows(self) -> usize {
         self.height * self.width

@@ -31,7 +31,7 @@ pub enum Recipe {
     /// As many zeros: the bias of a linear layer without one, until a norm is folded into it. Nothing is stored.
     Zeros(usize),
     /// `W · diag(scale)`: the scale of a folded norm. Column `j` of the rows of `weight` is scaled by `scale[j mod len]`,
-    /// for a patch carries its channels once for each of its places.
+    /// for a patch carries its channels once for each of its positions.
     ScaleColumns {
         /// `[out, …]`, of which each row is a multiple of `scale` long.
         weight: Box<Recipe>,
@@ -150,7 +150,7 @@ impl Recipe {
 
     /// The shape that it makes, if its parts fit each other.
     fn shape(&self) -> Result<Vec<usize>, String> {
-        // a patch carries the channels of a folded norm once for each of its places
+        // a patch carries the channels of a folded norm once for each of its positions
         let fits = |weight: &Self, folded: &Self| {
             let (weight, folded) = (weight.shape()?, folded.shape()?);
             match (weight.as_slice(), folded.as_slice()) {
@@ -321,7 +321,7 @@ mod tests {
 
     #[test]
     fn a_folded_scale_is_repeated_for_each_place_of_a_patch() {
-        // two outputs of a patch of two places with two channels; stored [o, i, h, w]
+        // two outputs of a patch of two positions with two channels; stored [o, i, h, w]
         let source = Tensors(&[("w", &[1., 2., 3., 4., 5., 6., 7., 8.]), ("s", &[10., 100.])]);
         let (weight, scale) = (stored("w", &[2, 2, 1, 2], Order::ChannelsLast), stored("s", &[2], Order::Same));
         let made = Recipe::ScaleColumns { weight, scale }.materialise(&source).unwrap();
@@ -334,7 +334,7 @@ mod tests {
         let weight = stored("w", &[2, 2, 1, 2], Order::ChannelsLast);
         let (bias, shift) = (stored("b", &[2], Order::Same), stored("t", &[2], Order::Same));
         let made = Recipe::AddProduct { bias, weight, shift }.materialise(&source).unwrap();
-        // places (1, 3) and (2, 4) of the first output, (5, 7) and (6, 8) of the second
+        // positions (1, 3) and (2, 4) of the first output, (5, 7) and (6, 8) of the second
         assert_eq!(made, [0.5 + 10. * 3. + 100. * 7., 0.25 + 10. * 11. + 100. * 15.]);
     }
 

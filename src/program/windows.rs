@@ -26,19 +26,19 @@ impl Windows {
         [map.height.div_ceil(self.size[0]), map.width.div_ceil(self.size[1])]
     }
 
-    /// Places of a window.
+    /// Positions of a window.
     #[must_use]
     pub fn area(&self) -> usize {
         self.size[0] * self.size[1]
     }
 
-    /// Whether some places of some windows are padding.
+    /// Whether some positions of some windows are padding.
     #[must_use]
     pub fn pads(&self, map: Shape) -> bool {
         !map.height.is_multiple_of(self.size[0]) || !map.width.is_multiple_of(self.size[1])
     }
 
-    /// Rows of a table of biases: one for each difference of two places of a window.
+    /// Rows of a table of biases: one for each difference of two positions of a window.
     #[must_use]
     pub fn differences(&self) -> usize {
         (2 * self.size[0] - 1) * (2 * self.size[1] - 1)
@@ -53,7 +53,7 @@ impl Windows {
         down * (2 * width - 1) + across
     }
 
-    /// The rows and the columns of the map by windows: `[windows along the side, places of a window]`, None for padding. A place is padding where
+    /// The rows and the columns of the map by windows: `[windows along the side, positions of a window]`, None for padding. A position is padding where
     /// its row or its column is.
     #[must_use]
     pub fn lines(&self, map: Shape) -> [Vec<Option<usize>>; 2] {

@@ -10,7 +10,7 @@ use super::answer::Timings;
 use super::device::panic_text;
 use super::model::Model;
 use crate::engine::{Image, PixelFormat};
-use crate::pixels::{self, Header, ImageError};
+use crate::pixels::{self, Header, ImageError, WrongLength};
 
 /// Threads that decode and resize.
 #[derive(Debug)]
@@ -40,18 +40,20 @@ impl Decoder {
 /// Decodes and transforms a file of its request into memory of a device of the model, or plain memory where none is left.
 /// `index` is its index in the request. A decoder that panics costs this image only.
 pub(super) fn decode(index: usize, bytes: &Bytes, header: &Header, model: &Model) -> Result<Decoded, ServiceError> {
-    let work = || -> Result<Decoded, ImageError> {
+    let of_image = |cause: ImageError| ServiceError::Image { index, cause };
+    let of_ours = |error: WrongLength| ServiceError::Internal(format!("image {index}: {error}"));
+    let work = || -> Result<Decoded, ServiceError> {
         let began = Instant::now();
-        let rgb = pixels::decode(bytes, header)?;
+        let rgb = pixels::decode(bytes, header).map_err(of_image)?;
         let decoded = Instant::now();
         let image = match model.lease() {
             Some(mut lease) => {
-                model.transform.apply_into(&rgb, lease.as_mut())?;
+                model.transform.apply_into(&rgb, lease.as_mut()).map_err(of_ours)?;
                 Image::new(PixelFormat::Rgb8, lease)
             }
             None => {
                 let mut memory = vec![0; model.transform.bytes()];
-                model.transform.apply_into(&rgb, &mut memory)?;
+                model.transform.apply_into(&rgb, &mut memory).map_err(of_ours)?;
                 Image::new(PixelFormat::Rgb8, memory)
             }
         };
@@ -59,7 +61,7 @@ pub(super) fn decode(index: usize, bytes: &Bytes, header: &Header, model: &Model
         Ok(Decoded { image, timings })
     };
     match catch_unwind(AssertUnwindSafe(work)) {
-        Ok(result) => result.map_err(|cause| ServiceError::Image { index, cause }),
+        Ok(result) => result,
         Err(panic) => Err(ServiceError::Internal(format!("image {index}: the decoder {}", panic_text(&*panic)))),
     }
 }

@@ -195,7 +195,7 @@ impl Keeper {
             Command::Load(name) => self.bring(&name, false),
             Command::Reload(name) => self.bring(&name, true),
             Command::Unload(name) => {
-                if self.registry.version_numbers(&name).is_none() {
+                if !self.registry.names().contains(&name) {
                     return Err(ModelError::Unknown(name));
                 }
                 self.unloaded.insert(name.clone());

@@ -1,12 +1,8 @@
-//! The budgets of admission.
-
-use std::time::Duration;
+//! The budgets of admission that all models share. Not here: those of one model (`options`).
 
 /// What is taken at most; over it a request is shed at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Images of a model between admission and answer.
-    pub queue_images: usize,
     /// Bytes of all bodies that have come and are held.
     pub body_bytes: u64,
     /// Decoded pixels of all images that are held.
@@ -15,19 +11,15 @@ pub struct Limits {
     pub max_body_bytes: u64,
     /// Pixels of one image.
     pub max_image_pixels: u64,
-    /// From admission to answer, where the request does not say.
-    pub deadline: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            queue_images: 512,
             body_bytes: 256 << 20,
             decoded_pixels: 256_000_000,
             max_body_bytes: 16 << 20,
             max_image_pixels: 64_000_000,
-            deadline: Duration::from_secs(30),
         }
     }
 }

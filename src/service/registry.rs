@@ -74,9 +74,9 @@ impl Registry {
         self.read().iter().filter(|known| known.name == name).flat_map(Name::serving).map(|(number, _)| number).collect()
     }
 
-    /// What is known of a version.
-    pub(super) fn version(&self, name: &str, version: u64) -> Option<Version> {
-        self.read().iter().find(|known| known.name == name)?.versions.get(&version).cloned()
+    /// The names that are known.
+    pub(super) fn names(&self) -> Vec<String> {
+        self.read().iter().map(|known| known.name.clone()).collect()
     }
 
     /// The models that serve.

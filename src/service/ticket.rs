@@ -45,6 +45,12 @@ impl Ticket {
         self.model.name()
     }
 
+    /// From admission to the deadline.
+    #[must_use]
+    pub fn allowed(&self) -> Duration {
+        self.allowed
+    }
+
     /// What is counted of the model.
     #[must_use]
     pub fn metrics(&self) -> Arc<ModelMetrics> {

@@ -1,8 +1,8 @@
 //! The names of ConvNeXt's tensors. Not here: Swin's.
 
-/// timm's, of the parameter of a place that [`convnext`](crate::model::convnext) names.
-pub(super) fn timm(place: &[&str], parameter: &str, head_norm_first: bool) -> String {
-    match place {
+/// timm's, of the parameter of a layer that [`convnext`](crate::model::convnext) names.
+pub(super) fn timm(layer: &[&str], parameter: &str, head_norm_first: bool) -> String {
+    match layer {
         ["stem"] => format!("stem.0.{parameter}"),
         ["stem", "norm"] => format!("stem.1.{parameter}"),
         ["stages", stage, "downsample", "norm"] => format!("stages.{stage}.downsample.0.{parameter}"),
@@ -24,8 +24,8 @@ pub(super) fn timm(place: &[&str], parameter: &str, head_norm_first: bool) -> St
 }
 
 /// The same in transformers, of `convnext` or `convnextv2`.
-pub(super) fn transformers(place: &[&str], parameter: &str, prefix: &str) -> String {
-    match place {
+pub(super) fn transformers(layer: &[&str], parameter: &str, prefix: &str) -> String {
+    match layer {
         ["stem"] => format!("{prefix}.embeddings.patch_embeddings.{parameter}"),
         ["stem", "norm"] => format!("{prefix}.embeddings.layernorm.{parameter}"),
         ["stages", stage, "downsample", "norm"] => {

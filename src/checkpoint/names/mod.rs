@@ -38,19 +38,19 @@ impl Naming {
     /// The library's names of the tensor that [`model`](crate::model) calls `canonical`: one, or equal parts of it in the order
     /// in which they lie along the first dimension.
     pub(super) fn stored(self, canonical: &str) -> Vec<String> {
-        let (place, parameter) = canonical.rsplit_once('.').unwrap_or(("", canonical));
+        let (layer, parameter) = canonical.rsplit_once('.').unwrap_or(("", canonical));
         // both libraries call a norm's scale and shift weight and bias
         let parameter = match parameter {
             "scale" => "weight",
             "shift" => "bias",
             other => other,
         };
-        let place: Vec<&str> = place.split('.').collect();
+        let layer: Vec<&str> = layer.split('.').collect();
         match self {
-            Self::TimmConvNext { head_norm_first } => vec![convnext::timm(&place, parameter, head_norm_first)],
-            Self::TransformersConvNext { prefix } => vec![convnext::transformers(&place, parameter, prefix)],
-            Self::TimmSwin { merges_last } => vec![swin::timm(&place, parameter, merges_last)],
-            Self::TransformersSwin => swin::transformers(&place, parameter),
+            Self::TimmConvNext { head_norm_first } => vec![convnext::timm(&layer, parameter, head_norm_first)],
+            Self::TransformersConvNext { prefix } => vec![convnext::transformers(&layer, parameter, prefix)],
+            Self::TimmSwin { merges_last } => vec![swin::timm(&layer, parameter, merges_last)],
+            Self::TransformersSwin => swin::transformers(&layer, parameter),
         }
     }
 

@@ -3,10 +3,10 @@
 /// Of a file in timm's format only where stages end with a merge: the first stage has none at its start.
 pub(super) const MERGES_LAST: &str = "layers.0.downsample.reduction.weight";
 
-/// timm's, of the parameter of a place that [`swin`](crate::model::swin) names.
-pub(super) fn timm(place: &[&str], parameter: &str, merges_last: bool) -> String {
+/// timm's, of the parameter of a layer that [`swin`](crate::model::swin) names.
+pub(super) fn timm(layer: &[&str], parameter: &str, merges_last: bool) -> String {
     let merge = |stage: &str| if merges_last { before(stage) } else { stage.to_owned() };
-    match place {
+    match layer {
         ["stem"] => format!("patch_embed.proj.{parameter}"),
         ["stem", "norm"] => format!("patch_embed.norm.{parameter}"),
         ["stages", stage, "downsample", "norm"] => format!("layers.{}.downsample.norm.{parameter}", merge(stage)),
@@ -28,8 +28,8 @@ pub(super) fn timm(place: &[&str], parameter: &str, merges_last: bool) -> String
 }
 
 /// The same in transformers, where queries, keys and values are three tensors and a stage ends with a merge.
-pub(super) fn transformers(place: &[&str], parameter: &str) -> Vec<String> {
-    let name = match place {
+pub(super) fn transformers(layer: &[&str], parameter: &str) -> Vec<String> {
+    let name = match layer {
         ["stem"] => format!("swin.embeddings.patch_embeddings.projection.{parameter}"),
         ["stem", "norm"] => format!("swin.embeddings.norm.{parameter}"),
         ["stages", stage, "downsample", "norm"] => {

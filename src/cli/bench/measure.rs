@@ -16,7 +16,7 @@ const LONGEST_WARM_UP: Duration = Duration::from_secs(1);
 pub(super) struct Times(pub(super) Vec<Vec<f64>>);
 
 impl Times {
-    /// Images a second of each round.
+    /// Images per second of each round.
     pub(super) fn rates(&self, batch: usize) -> Vec<f64> {
         self.0.iter().map(|runs| (batch * runs.len()) as f64 / runs.iter().sum::<f64>()).collect()
     }

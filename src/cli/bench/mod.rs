@@ -1,4 +1,4 @@
-//! `convnext bench`: images a second of models and batches that take turns, against the machine's own peak.
+//! `convnext bench`: images per second of models and batches that take turns, against the machine's own peak.
 //!
 //! What is measured is the engine: pixels in memory to logits.
 
@@ -32,7 +32,7 @@ or NAME=FOLDER, is measured with its own weights and size.
 
 A run is the engine's part of a batch: from pixels of the model's size to logits. Decoding and resizing are not \
 included. All models are loaded at once, so the peak memory is that of all together. After a warm-up every model and batch has \
-its turn in each of at least three rounds, so that a machine that changes its speed changes it for all. Images a second are the \
+its turn in each of at least three rounds, so that a machine that changes its speed changes it for all. Images per second are the \
 median over the rounds; latencies are of all runs. Between the rounds the peak is measured: the fastest matrix product of this \
 machine with as many threads, of which a model can have a share. GFLOP/s count two operations a multiply-accumulate of \
 convolutions and linears, as the papers do.
@@ -41,7 +41,7 @@ Of a ConvNeXt and its Swin, or any --pair, also the ratio is told, taken round b
 
 With --profile everything is run again with a clock at each operation, which the other figures therefore do not contain. The \
 time of an operation is summed over threads. Its bound is the longer of two times: of its operations at the peak, and of its \
-bytes (activations in and out, weights once a batch, 4 bytes each) at the speed of a copy in memory. What fits in a cache can \
+bytes (activations in and out, weights once per batch, 4 bytes each) at the speed of a copy in memory. What fits in a cache can \
 be faster than that: more than 100 % of the bound is possible.
 
 Try:

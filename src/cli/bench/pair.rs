@@ -19,7 +19,7 @@ pub(super) struct Pair {
 pub(super) struct Comparison<'a> {
     pub(super) model: &'a Case,
     pub(super) baseline: &'a Case,
-    /// Images a second of the model over those of the baseline, of each round.
+    /// Images per second of the model over those of the baseline, of each round.
     pub(super) ratios: Vec<f64>,
 }
 
@@ -27,9 +27,9 @@ pub(super) struct Comparison<'a> {
 pub(super) struct Paper {
     model: &'static str,
     baseline: &'static str,
-    /// Table 1: images a second of a V100, float32.
+    /// Table 1: images per second of a V100, float32.
     v100: [f64; 2],
-    /// Table 12: images a second of an A100, TF32 and channels last.
+    /// Table 12: images per second of an A100, TF32 and channels last.
     a100: [f64; 2],
     /// Tables 1 and 12: top-1 in per cent, and on which ImageNet it was trained first.
     top_1: [f64; 2],

@@ -1,5 +1,5 @@
 //! The chart of a benchmark: a bar a case from 0 to its median, its rounds as dots on it, and behind it a track up to its roof,
-//! the images a second that the machine's matrix product would allow. Not here: how SVG is written (`svg`).
+//! the images per second that the machine's matrix product would allow. Not here: how SVG is written (`svg`).
 
 use super::pair::Comparison;
 use super::report::{Case, Report, figure, percent};
@@ -107,7 +107,7 @@ struct Chart {
     families: Vec<String>,
     /// Left end of the bars and right end of the scale.
     span: (f64, f64),
-    /// Images a second at the right end.
+    /// Images per second at the right end.
     most: f64,
     names: f64,
     /// Whether a roof lies beyond the right end.

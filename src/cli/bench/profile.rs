@@ -1,4 +1,4 @@
-//! Where the time goes: what the engine says of each operation, summed by kind and by place. Not here: the clock (`engine`).
+//! Where the time goes: what the engine says of each operation, summed by kind and by layer. Not here: the clock (`engine`).
 
 use comfy_table::{Table, presets};
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ pub(super) struct Profile {
     pub(super) model: String,
     pub(super) batch: usize,
     pub(super) threads: usize,
-    /// Seconds that an image took, by the clock on the wall.
+    /// Seconds that one image took, by the clock on the wall.
     pub(super) image_time: f64,
     pub(super) peak: Option<Peak>,
     /// Empty where the engine keeps no profile.
@@ -31,25 +31,25 @@ pub(super) fn since(before: &[OpTime], mut after: Vec<OpTime>) -> Vec<OpTime> {
 /// Operations that are told of together.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Group {
-    place: String,
+    layer: String,
     kind: &'static str,
     count: usize,
-    /// Seconds of thread time an image.
+    /// Seconds of thread time per image.
     busy: f64,
     macs: u64,
-    /// Seconds of thread time an image that the machine needs at least.
+    /// Seconds of thread time per image that the machine needs at least.
     bound: Option<f64>,
 }
 
 impl Profile {
-    /// Groups operations of the same kind and the same `place`, in running order.
-    fn groups(&self, place: impl Fn(&str) -> String) -> Vec<Group> {
+    /// Groups operations of the same kind and the same `layer`, in running order.
+    fn groups(&self, layer: impl Fn(&str) -> String) -> Vec<Group> {
         let mut groups: Vec<Group> = Vec::new();
         for op in &self.ops {
-            let place = place(&op.name);
-            let index = groups.iter().position(|group| group.kind == op.kind && group.place == place);
+            let layer = layer(&op.name);
+            let index = groups.iter().position(|group| group.kind == op.kind && group.layer == layer);
             let index = index.unwrap_or_else(|| {
-                groups.push(Group { place, kind: op.kind, bound: self.peak.map(|_| 0.0), ..Group::default() });
+                groups.push(Group { layer, kind: op.kind, bound: self.peak.map(|_| 0.0), ..Group::default() });
                 groups.len() - 1
             });
             let group = &mut groups[index];
@@ -83,7 +83,7 @@ impl Profile {
         self.busy() / (self.image_time * self.threads as f64)
     }
 
-    /// Billions of operations a second of all threads together, while they are in a group.
+    /// Billions of operations per second of all threads together, while they are in a group.
     fn gflops(&self, group: &Group) -> f64 {
         group.macs as f64 * 2.0 / 1e9 / group.busy * self.threads as f64
     }
@@ -94,21 +94,21 @@ impl Profile {
             return format!("{title}: this device keeps no profile of its operations\n");
         }
         format!(
-            "{title}: {} ms of thread time an image; threads at work {} of the time\n\n{}\n\n{}\n",
+            "{title}: {} ms of thread time per image; threads at work {} of the time\n\n{}\n\n{}\n",
             figure(self.busy() * 1e3),
             percent(self.occupied()),
             self.rows(&["kind"], &self.by_kind()),
-            self.rows(&["operation", "kind"], &self.groups(place)),
+            self.rows(&["operation", "kind"], &self.groups(layer)),
         )
     }
 
     fn rows(&self, names: &[&str], groups: &[Group]) -> Table {
         let mut table = Table::new();
         table.load_style(presets::NOTHING);
-        let figures = ["count", "ms an image", "share", "GFLOP/s"];
+        let figures = ["count", "ms per image", "share", "GFLOP/s"];
         table.set_header(names.iter().chain(&figures).copied().chain(self.peak.map(|_| "of bound")));
         for group in groups {
-            let mut row = if names.len() > 1 { vec![group.place.clone()] } else { Vec::new() };
+            let mut row = if names.len() > 1 { vec![group.layer.clone()] } else { Vec::new() };
             row.extend([
                 group.kind.to_owned(),
                 group.count.to_string(),
@@ -133,8 +133,8 @@ impl Profile {
                 "gflops": self.gflops(group),
                 "share_of_bound": group.bound.map(|bound| bound / group.busy),
             });
-            if !group.place.is_empty() {
-                row["operation"] = json!(group.place);
+            if !group.layer.is_empty() {
+                row["operation"] = json!(group.layer);
             }
             row
         };
@@ -145,13 +145,13 @@ impl Profile {
             "thread_ms_per_image": known(self.busy() * 1e3),
             "threads_at_work": known(self.occupied()),
             "kinds": self.by_kind().iter().map(row).collect::<Vec<_>>(),
-            "operations": self.groups(place).iter().map(row).collect::<Vec<_>>(),
+            "operations": self.groups(layer).iter().map(row).collect::<Vec<_>>(),
         })
     }
 }
 
-/// The place of an operation with the blocks of its stage taken together: `stages.2.blocks.0.fc1` is at `stages.2.fc1`.
-fn place(name: &str) -> String {
+/// The layer of an operation with the blocks of its stage taken together: `stages.2.blocks.0.fc1` is at `stages.2.fc1`.
+fn layer(name: &str) -> String {
     match name.split_once(".blocks.") {
         Some((stage, rest)) => format!("{stage}.{}", rest.split_once('.').map_or("block", |(_, op)| op)),
         None => name.to_owned(),
@@ -170,7 +170,7 @@ mod tests {
         OpTime { name: name.to_owned(), kind, cost, images: 4, busy: Duration::from_millis(milliseconds) }
     }
 
-    /// Four images of two blocks' linears, 10 ms an image each, a depthwise of 5 ms and a head of 1 ms.
+    /// Four images of two blocks' linears, 10 ms per image each, a depthwise of 5 ms and a head of 1 ms.
     fn profile() -> Profile {
         let ops = vec![
             op("stages.0.blocks.0.depthwise", "depthwise", 0, 20),
@@ -185,15 +185,15 @@ mod tests {
     #[test]
     fn blocks_of_a_stage_are_one_and_kinds_are_sorted_by_their_time() {
         let profile = profile();
-        let places: Vec<_> = profile.groups(place).into_iter().map(|group| (group.place, group.count)).collect();
+        let layers: Vec<_> = profile.groups(layer).into_iter().map(|group| (group.layer, group.count)).collect();
         let expected = [("stages.0.depthwise", 1), ("stages.0.fc1", 2), ("head", 1)];
-        assert_eq!(places, expected.map(|(place, count)| (place.to_owned(), count)));
+        assert_eq!(layers, expected.map(|(layer, count)| (layer.to_owned(), count)));
         let kinds: Vec<_> = profile.by_kind().into_iter().map(|group| (group.kind, group.count)).collect();
         assert_eq!(kinds, [("linear", 3), ("depthwise", 1)]);
         for (name, expected) in
             [("stem.norm", "stem.norm"), ("layers.1.blocks.10.a.b", "layers.1.a.b"), ("x.blocks.3", "x.block")]
         {
-            assert_eq!(place(name), expected);
+            assert_eq!(layer(name), expected);
         }
     }
 
@@ -201,12 +201,12 @@ mod tests {
     fn shares_speeds_and_bounds_are_as_counted_by_hand() {
         let profile = profile();
         assert!((profile.busy() - 0.026).abs() < 1e-12 && (profile.occupied() - 0.65).abs() < 1e-9);
-        let fc1 = &profile.groups(place)[1];
+        let fc1 = &profile.groups(layer)[1];
         // 20 M operations in 10 ms of one thread are 2 GFLOP/s, of two threads 4
         assert!((profile.gflops(fc1) - 4.0).abs() < 1e-9);
         // 20 M operations at 4 G a second are 5 ms, of two threads 10; the bytes, 4·(1 M + 4 M / 4) at 8 G, are 1 ms, of two 2
         assert!((fc1.bound.unwrap() - 2.0 * 0.010).abs() < 1e-12);
-        assert!((profile.groups(place)[0].bound.unwrap() - 0.002).abs() < 1e-12);
+        assert!((profile.groups(layer)[0].bound.unwrap() - 0.002).abs() < 1e-12);
         let json = profile.json();
         assert_eq!(json["operations"][1]["operation"], "stages.0.fc1");
         let sum: f64 = json["kinds"].as_array().unwrap().iter().map(|kind| kind["share"].as_f64().unwrap()).sum();

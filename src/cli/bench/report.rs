@@ -38,7 +38,7 @@ pub(super) struct Case {
     pub(super) batch: usize,
     /// Rows and columns of the images.
     pub(super) size: (usize, usize),
-    /// Multiply-accumulates an image.
+    /// Multiply-accumulates per image.
     pub(super) macs: u64,
     /// The network that was published under this name, at the size of its figures.
     pub(super) published: bool,
@@ -62,7 +62,7 @@ impl Case {
         self.images_per_second() * self.macs as f64 * 2.0 / 1e9
     }
 
-    /// Images a second if the whole network went as fast as the machine's matrix product.
+    /// Images per second if the whole network went as fast as the machine's matrix product.
     pub(super) fn roof(&self, peak: &Peak) -> f64 {
         peak.flops / (self.macs as f64 * 2.0)
     }
@@ -199,7 +199,7 @@ pub(super) fn percent(share: f64) -> String {
 pub(super) mod tests {
     use super::*;
 
-    /// A report of cases `(model, family, batch, images a second)` that has 10 GFLOP/s as its peak.
+    /// A report of cases `(model, family, batch, images per second)` that has 10 GFLOP/s as its peak.
     pub(in super::super) fn report(cases: &[(&str, &str, usize, f64)]) -> Report {
         let case = |&(model, family, batch, rate): &(&str, &str, usize, f64)| Case {
             model: model.to_owned(),

@@ -65,9 +65,9 @@ fn every_published_name_makes_a_program_for_odd_inputs_too() {
     }
 }
 
-/// The kinds of operations whose place starts with a prefix, in running order.
+/// The kinds of operations whose layer starts with a prefix, in running order.
 fn kinds(program: &Program, prefix: &str) -> Vec<&'static str> {
-    program.ops.iter().filter(|(place, _)| place.starts_with(prefix)).map(|(_, op)| op.kind()).collect()
+    program.ops.iter().filter(|(layer, _)| layer.starts_with(prefix)).map(|(_, op)| op.kind()).collect()
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn the_operations_stand_in_timms_order() {
 fn a_block_activates_in_the_middle_and_scales_before_its_residual() {
     for (name, scaled) in [("convnext_atto", true), ("convnextv2_atto", false)] {
         let program = published(name, 64);
-        let find = |place: &str| &program.ops.iter().find(|(found, _)| found == place).unwrap().1;
+        let find = |layer: &str| &program.ops.iter().find(|(found, _)| found == layer).unwrap().1;
         let (Op::Linear(fc1), Op::Linear(fc2)) = (find("stages.2.blocks.3.fc1"), find("stages.2.blocks.3.fc2")) else {
             unreachable!("both are linear");
         };
@@ -103,8 +103,8 @@ fn a_block_activates_in_the_middle_and_scales_before_its_residual() {
 fn all_norms_fold_but_the_stems() {
     for name in ["convnext_atto", "convnextv2_atto"] {
         let folded = fold(&published(name, 64));
-        let with_affine = |(place, op): &(String, Op)| match op {
-            Op::Norm(norm) if norm.affine.is_some() => Some(place.clone()),
+        let with_affine = |(layer, op): &(String, Op)| match op {
+            Op::Norm(norm) if norm.affine.is_some() => Some(layer.clone()),
             _ => None,
         };
         let norms = folded.ops.iter().filter(|(_, op)| matches!(op, Op::Norm(_))).count();
@@ -118,7 +118,7 @@ fn all_norms_fold_but_the_stems() {
 fn a_norm_before_the_pooling_keeps_its_scale_and_shift() {
     let spec = Spec { head_norm_first: true, ..Spec::published("convnext_atto").unwrap() };
     let folded = fold(&super::program(&spec, InputSpec::imagenet(64)).unwrap());
-    let head = folded.ops.iter().find(|(place, _)| place == "head.norm");
+    let head = folded.ops.iter().find(|(layer, _)| layer == "head.norm");
     assert!(matches!(head, Some((_, Op::Norm(norm))) if norm.affine.is_some()));
 }
 

@@ -79,5 +79,5 @@ fn a_norm_is_folded_unless_padding_follows_it() {
         norm.affine.is_none()
     };
     assert!(folded(224));
-    assert!(!folded(96), "24 places are no whole number of windows of 7");
+    assert!(!folded(96), "24 positions are no whole number of windows of 7");
 }

@@ -1,22 +1,18 @@
 //! What configurations may say, by the rules of timm and of transformers: followed, ignored, or refused by name. What golden
-//! checkpoints say is in `checkpoint.rs`.
+//! checkpoints say is in `golden.rs`.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, reason = "tests")]
-
-mod checkpoint_made;
-
-use checkpoint_made::{Made, assert_says, error};
+use crate::fixture::{Fixture, assert_says, error};
 use convnext_server::checkpoint;
 use convnext_server::pixels::{Filter, Fit};
 use serde_json::{Value, json};
 
 // ---- timm's configuration
 
-fn timm_with(section: &str, key: &str, value: Value) -> Made {
-    let mut made = Made::timm();
-    let target = if section.is_empty() { &mut made.config } else { &mut made.config[section] };
+fn timm_with(section: &str, key: &str, value: Value) -> Fixture {
+    let mut fixture = Fixture::timm();
+    let target = if section.is_empty() { &mut fixture.config } else { &mut fixture.config[section] };
     target[key] = value;
-    made
+    fixture
 }
 
 #[test]
@@ -46,32 +42,32 @@ fn arguments_of_timm_that_would_make_another_network_are_refused_by_name() {
 
 #[test]
 fn arguments_of_timm_that_change_no_inference_are_ignored() {
-    let mut made = Made::timm();
+    let mut fixture = Fixture::timm();
     let harmless = json!({
         "drop_path_rate": 0.1, "drop_rate": 0.2, "head_init_scale": 0.1, "in_chans": 3, "img_size": 64, "global_pool": "avg",
         "output_stride": 32, "act_layer": "gelu", "stem_type": "patch", "conv_mlp": true, "conv_bias": true,
         "norm_layer": null, "head_hidden_size": null, "norm_eps": null, "kernel_sizes": 7, "patch_size": 4,
     });
-    made.config["model_args"].as_object_mut().unwrap().extend(harmless.as_object().unwrap().clone());
-    let program = |made: &Made| made.open().unwrap_or_else(|error| panic!("{error}")).program;
-    assert_eq!(program(&made), program(&Made::timm()));
+    fixture.config["model_args"].as_object_mut().unwrap().extend(harmless.as_object().unwrap().clone());
+    let program = |fixture: &Fixture| fixture.opened().program;
+    assert_eq!(program(&fixture), program(&Fixture::timm()));
 }
 
 #[test]
 fn kernels_norms_and_layer_scale_follow_the_arguments_of_timm() {
-    let mut made = timm_with("model_args", "kernel_sizes", json!([7, 5, 5, 3]));
-    made.tensor("stages.3.blocks.0.conv_dw.weight").2 = vec![5, 1, 3, 3];
-    made.config["model_args"]["ls_init_value"] = Value::Null;
-    made.tensors.retain(|(name, ..)| !name.ends_with("gamma"));
-    made.config["model_args"]["use_grn"] = json!(true);
+    let mut fixture = timm_with("model_args", "kernel_sizes", json!([7, 5, 5, 3]));
+    fixture.tensor("stages.3.blocks.0.conv_dw.weight").2 = vec![5, 1, 3, 3];
+    fixture.config["model_args"]["ls_init_value"] = Value::Null;
+    fixture.tensors.retain(|(name, ..)| !name.ends_with("gamma"));
+    fixture.config["model_args"]["use_grn"] = json!(true);
     for parameter in ["weight", "bias"] {
-        made.tensors.push((format!("stages.3.blocks.0.mlp.grn.{parameter}"), "F32", vec![20]));
+        fixture.tensors.push((format!("stages.3.blocks.0.mlp.grn.{parameter}"), "F32", vec![20]));
     }
-    made.config["model_args"]["head_norm_first"] = json!(true);
+    fixture.config["model_args"]["head_norm_first"] = json!(true);
     for parameter in ["weight", "bias"] {
-        made.tensor(&format!("head.norm.{parameter}")).0 = format!("norm_pre.{parameter}");
+        fixture.tensor(&format!("head.norm.{parameter}")).0 = format!("norm_pre.{parameter}");
     }
-    made.open().unwrap_or_else(|error| panic!("{error}"));
+    fixture.opened();
 }
 
 #[test]
@@ -99,22 +95,22 @@ fn a_checkpoint_without_a_classifier_is_refused() {
 
 #[test]
 fn the_keys_of_older_timm_files_are_read_from_the_top() {
-    let mut made = Made::timm();
-    let pretrained = made.config["pretrained_cfg"].take();
-    let config = made.config.as_object_mut().unwrap();
+    let mut fixture = Fixture::timm();
+    let pretrained = fixture.config["pretrained_cfg"].take();
+    let config = fixture.config.as_object_mut().unwrap();
     config.remove("pretrained_cfg");
     config.extend(pretrained.as_object().unwrap().clone());
     config.insert("labels".into(), json!(["cat", "dog"]));
-    let opened = made.open().unwrap_or_else(|error| panic!("{error}"));
+    let opened = fixture.opened();
     assert_eq!((opened.program.input.height, opened.labels), (32, vec!["cat".to_owned(), "dog".to_owned()]));
 }
 
 #[test]
 fn timms_transform_follows_pretrained_cfg() {
     let fit = |changes: Value| {
-        let mut made = Made::timm();
-        made.config["pretrained_cfg"].as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
-        let opened = made.open().unwrap_or_else(|error| panic!("{error}"));
+        let mut fixture = Fixture::timm();
+        fixture.config["pretrained_cfg"].as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+        let opened = fixture.opened();
         (opened.transform.fit, opened.transform.filter)
     };
     // 32 / 0.875 = 36.57, floored
@@ -155,16 +151,16 @@ fn an_input_smaller_than_the_network_needs_is_refused() {
 
 // ---- transformers' configuration
 
-fn transformers_with(key: &str, value: Value) -> Made {
-    let mut made = Made::transformers();
-    made.config[key] = value;
-    made
+fn transformers_with(key: &str, value: Value) -> Fixture {
+    let mut fixture = Fixture::transformers();
+    fixture.config[key] = value;
+    fixture
 }
 
-fn preprocessor_with(key: &str, value: Value) -> Made {
-    let mut made = Made::transformers();
-    made.preprocessor.as_mut().unwrap()[key] = value;
-    made
+fn preprocessor_with(key: &str, value: Value) -> Fixture {
+    let mut fixture = Fixture::transformers();
+    fixture.preprocessor.as_mut().unwrap()[key] = value;
+    fixture
 }
 
 #[test]
@@ -187,10 +183,10 @@ fn configurations_of_transformers_that_are_not_supported_are_refused_by_name() {
 
 #[test]
 fn without_layer_scale_transformers_stores_no_parameter_of_it() {
-    let mut made = transformers_with("layer_scale_init_value", json!(0));
-    assert_says(&made.error(), &["1 not expected: convnext.encoder.stages.3.layers.0.layer_scale_parameter"]);
-    made.tensors.retain(|(name, ..)| !name.ends_with("layer_scale_parameter"));
-    made.open().unwrap_or_else(|error| panic!("{error}"));
+    let mut fixture = transformers_with("layer_scale_init_value", json!(0));
+    assert_says(&fixture.error(), &["1 not expected: convnext.encoder.stages.3.layers.0.layer_scale_parameter"]);
+    fixture.tensors.retain(|(name, ..)| !name.ends_with("layer_scale_parameter"));
+    fixture.opened();
 }
 
 #[test]
@@ -214,21 +210,21 @@ fn transformers_crops_below_384_and_warps_from_there_on() {
 
 #[test]
 fn a_processor_of_transformers_version_4_is_read() {
-    let mut made = Made::transformers();
-    made.preprocessor = Some(json!({
+    let mut fixture = Fixture::transformers();
+    fixture.preprocessor = Some(json!({
         "crop_pct": 0.875, "do_normalize": true, "do_resize": true, "feature_extractor_type": "ConvNextFeatureExtractor",
         "image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225], "resample": 3, "size": 224,
     }));
-    let opened = made.open().unwrap_or_else(|error| panic!("{error}"));
+    let opened = fixture.opened();
     assert_eq!(opened.program.input, convnext_server::program::InputSpec::imagenet(224));
     assert_eq!(opened.transform.fit, Fit::ShortestEdge(256));
 }
 
 #[test]
 fn a_vit_processor_warps_and_an_unknown_one_is_refused() {
-    let mut made = preprocessor_with("image_processor_type", json!("ViTImageProcessorFast"));
-    made.preprocessor.as_mut().unwrap().as_object_mut().unwrap().remove("resample");
-    let opened = made.open().unwrap_or_else(|error| panic!("{error}"));
+    let mut fixture = preprocessor_with("image_processor_type", json!("ViTImageProcessorFast"));
+    fixture.preprocessor.as_mut().unwrap().as_object_mut().unwrap().remove("resample");
+    let opened = fixture.opened();
     assert_eq!((opened.transform.fit, opened.transform.filter), (Fit::Exact(32, 32), Filter::Bilinear));
     let message = preprocessor_with("image_processor_type", json!("BitImageProcessor")).error();
     assert_says(&message, &["preprocessor_config.json", "image_processor_type is \"BitImageProcessor\""]);
@@ -286,11 +282,11 @@ fn labels_must_name_each_class_once() {
 
 #[test]
 fn classes_without_names_are_imagenets_when_a_thousand_and_else_numbered() {
-    assert_eq!(Made::timm().open().map(|opened| opened.labels).unwrap(), ["class_0", "class_1"]);
-    let mut made = timm_with("", "num_classes", json!(1000));
-    made.tensor("head.fc.weight").2 = vec![1000, 5];
-    made.tensor("head.fc.bias").2 = vec![1000];
-    let labels = made.open().map(|opened| opened.labels).unwrap();
+    assert_eq!(Fixture::timm().open().map(|opened| opened.labels).unwrap(), ["class_0", "class_1"]);
+    let mut fixture = timm_with("", "num_classes", json!(1000));
+    fixture.tensor("head.fc.weight").2 = vec![1000, 5];
+    fixture.tensor("head.fc.bias").2 = vec![1000];
+    let labels = fixture.open().map(|opened| opened.labels).unwrap();
     assert_eq!((labels.len(), labels[281].as_str()), (1000, "tabby, tabby cat"));
 }
 

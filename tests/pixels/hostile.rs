@@ -1,8 +1,5 @@
 //! No file makes the decoders panic, or allocate beyond what was admitted, or pass a part of an image for the whole.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
-
-use std::path::PathBuf;
 use std::sync::LazyLock;
 
 use convnext_server::pixels::{ImageError, Rgb, decode, probe};
@@ -12,8 +9,7 @@ const MAX_PIXELS: u64 = 1 << 20;
 
 /// All files of every format, with their names.
 static FILES: LazyLock<Vec<(String, Vec<u8>)>> = LazyLock::new(|| {
-    let formats: PathBuf = [env!("CARGO_MANIFEST_DIR"), "tests", "images", "formats"].iter().collect();
-    let paths = std::fs::read_dir(formats).unwrap().map(|entry| entry.unwrap().path());
+    let paths = std::fs::read_dir(crate::images().join("formats")).unwrap().map(|entry| entry.unwrap().path());
     let images =
         paths.filter(|path| path.extension().is_some_and(|extension| extension != "rgb" && extension != "json"));
     let mut files: Vec<_> = images
@@ -126,7 +122,7 @@ fn a_header_of_other_bytes_is_an_error() {
     assert!(matches!(decode(upright, &header), Err(ImageError::Undecodable { .. })));
 }
 
-/// Bytes to be written over a file, at places that are shares of its length.
+/// Bytes to be written over a file, at positions that are shares of its length.
 fn damage() -> impl Strategy<Value = Vec<(f64, u8)>> {
     prop::collection::vec((0.0..1.0, any::<u8>()), 1..8)
 }
@@ -137,8 +133,8 @@ proptest! {
     #[test]
     fn a_damaged_file_never_panics(file in 0..FILES.len(), damage in damage(), kept in 0.2..1.2) {
         let mut bytes = FILES[file].1.clone();
-        for (place, value) in damage {
-            let at = (place * bytes.len() as f64) as usize;
+        for (share, value) in damage {
+            let at = (share * bytes.len() as f64) as usize;
             bytes[at] = value;
         }
         bytes.truncate((kept * bytes.len() as f64) as usize);

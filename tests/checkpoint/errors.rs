@@ -1,21 +1,17 @@
 //! Files that must not open: each is one clear error that names the file and what is wrong in it. And hostile files: whatever
-//! the bytes, an answer and no panic. What configurations say is in `checkpoint_configs.rs`.
-
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, reason = "tests")]
-
-mod checkpoint_made;
+//! the bytes, an answer and no panic. What configurations say is in `configs.rs`.
 
 use std::path::Path;
 
-use checkpoint_made::{Made, assert_says, error, raw};
+use crate::fixture::{Fixture, assert_says, error, raw};
 use convnext_server::checkpoint;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 #[test]
 fn the_made_up_checkpoints_open_as_they_stand() {
-    for made in [Made::timm(), Made::transformers()] {
-        let opened = made.open().unwrap_or_else(|error| panic!("{error}"));
+    for fixture in [Fixture::timm(), Fixture::transformers()] {
+        let opened = fixture.opened();
         let mut bias = [1.0; 2];
         opened.weights.read("head.bias", &mut bias).unwrap();
         assert_eq!((opened.program.classes(), bias), (2, [0.0; 2]));
@@ -26,49 +22,52 @@ fn the_made_up_checkpoints_open_as_they_stand() {
 
 #[test]
 fn missing_tensors_are_named() {
-    let mut made = Made::timm();
-    made.tensors.retain(|(name, ..)| !name.starts_with("head.norm"));
+    let mut fixture = Fixture::timm();
+    fixture.tensors.retain(|(name, ..)| !name.starts_with("head.norm"));
     let parts = ["model.safetensors does not fit convnext_atto: 2 missing: head.norm.weight, head.norm.bias"];
-    assert_says(&made.error(), &parts);
+    assert_says(&fixture.error(), &parts);
 }
 
 #[test]
 fn extra_tensors_are_named() {
-    let mut made = Made::timm();
-    made.tensors.push(("head.pre_logits.fc.bias".into(), "F32", vec![3]));
-    made.tensors.push(("num_batches_tracked".into(), "I64", vec![]));
-    assert_says(&made.error(), &["model.safetensors", "2 not expected: head.pre_logits.fc.bias, num_batches_tracked"]);
+    let mut fixture = Fixture::timm();
+    fixture.tensors.push(("head.pre_logits.fc.bias".into(), "F32", vec![3]));
+    fixture.tensors.push(("num_batches_tracked".into(), "I64", vec![]));
+    assert_says(
+        &fixture.error(),
+        &["model.safetensors", "2 not expected: head.pre_logits.fc.bias, num_batches_tracked"],
+    );
 }
 
 #[test]
 fn misshapen_tensors_are_named_with_both_shapes() {
-    let mut made = Made::timm();
-    made.tensor("stages.3.blocks.0.mlp.fc2.weight").2 = vec![20, 5];
+    let mut fixture = Fixture::timm();
+    fixture.tensor("stages.3.blocks.0.mlp.fc2.weight").2 = vec![20, 5];
     let parts =
         ["model.safetensors", "1 of another shape: stages.3.blocks.0.mlp.fc2.weight [20, 5] instead of [5, 20]"];
-    assert_says(&made.error(), &parts);
+    assert_says(&fixture.error(), &parts);
 }
 
 #[test]
 fn of_many_tensors_ten_are_named() {
-    let mut made = Made::transformers();
-    made.tensors.retain(|(name, ..)| name.starts_with("classifier"));
-    assert_says(&made.error(), &["27 missing: convnext.embeddings.patch_embeddings.weight, ", " and 17 more"]);
+    let mut fixture = Fixture::transformers();
+    fixture.tensors.retain(|(name, ..)| name.starts_with("classifier"));
+    assert_says(&fixture.error(), &["27 missing: convnext.embeddings.patch_embeddings.weight, ", " and 17 more"]);
 }
 
 #[test]
 fn dimensions_of_one_make_no_other_shape() {
-    let mut made = Made::timm();
-    made.tensor("stages.3.blocks.0.mlp.fc1.weight").2 = vec![20, 5, 1, 1];
-    made.tensor("stages.3.blocks.0.gamma").2 = vec![5, 1, 1];
-    made.open().unwrap_or_else(|error| panic!("{error}"));
+    let mut fixture = Fixture::timm();
+    fixture.tensor("stages.3.blocks.0.mlp.fc1.weight").2 = vec![20, 5, 1, 1];
+    fixture.tensor("stages.3.blocks.0.gamma").2 = vec![5, 1, 1];
+    fixture.opened();
 }
 
 #[test]
 fn a_weight_of_integers_is_an_error_that_names_file_tensor_and_type() {
-    let mut made = Made::timm();
-    made.tensor("head.fc.bias").1 = "I64";
-    assert_says(&made.error(), &["model.safetensors: tensor head.fc.bias is stored as I64; F64, F32, F16 and BF16"]);
+    let mut fixture = Fixture::timm();
+    fixture.tensor("head.fc.bias").1 = "I64";
+    assert_says(&fixture.error(), &["model.safetensors: tensor head.fc.bias is stored as I64; F64, F32, F16 and BF16"]);
 }
 
 // ---- safetensors
@@ -87,21 +86,40 @@ fn headers_that_lie_are_errors_that_say_where() {
         (one(r#"{"dtype":"F32","shape":[1]}"#), 4, &["tensor a: missing field `data_offsets`"]),
         (one(r#"{"dtype":"F32","shape":[-1],"data_offsets":[0,4]}"#), 4, &["tensor a: invalid value"]),
         (one(r#"{"dtype":"F32","shape":[1],"data_offsets":[0,4],"x":0}"#), 4, &["tensor a: unknown field `x`"]),
-        (one(r#"{"dtype":"Q4_K","shape":[1],"data_offsets":[0,4]}"#), 4, &["tensor a: unknown dtype Q4_K"]),
+        (
+            one(r#"{"dtype":"Q4_K","shape":[1],"data_offsets":[0,4]}"#),
+            4,
+            &["tensor a: unknown variant `Q4_K`, expected one of", "BF16"],
+        ),
         (one(&f32s("[1,1,1,1,1,1,1,1,1]", 0, 4)), 4, &["tensor a: more than 8 dimensions"]),
-        (one(&f32s("[4294967296,4294967296,2]", 0, 4)), 4, &["tensor a", "no possible size"]),
-        (one(&f32s("[4611686018427387904]", 0, 4)), 4, &["tensor a", "no possible size"]),
-        (one(&f32s("[2]", 0, 4)), 4, &["tensor a: F32 of shape [2] takes 8 bytes, not 4"]),
-        (one(&f32s("[1]", 4, 0)), 4, &["tensor a ends at byte 0, before its start at 4"]),
+        (one(&f32s("[4294967296,4294967296,2]", 0, 4)), 4, &["tensor a", "overflow"]),
+        (one(&f32s("[4611686018427387904]", 0, 4)), 4, &["tensor a", "overflow"]),
+        (one(r#"{"dtype":"F16","shape":[2305843009213693951],"data_offsets":[0,4]}"#), 4, &["tensor a", "overflow"]),
+        (one(r#"{"dtype":"F4","shape":[3],"data_offsets":[0,1]}"#), 1, &["tensor a", "byte boundary"]),
+        (
+            one(&f32s("[2]", 0, 4)),
+            4,
+            &["tensor a, F32 of shape [2] at bytes 0 to 4", "invalid shape, data type, or offset"],
+        ),
+        (one(&f32s("[1]", 4, 0)), 4, &["tensor a, F32 of shape [1] at bytes 4 to 0", "invalid offset"]),
         (one(&f32s("[2]", 0, 8)), 4, &["tensor a lies at bytes 0 to 8 of 4: the file is truncated"]),
         (one(&f32s("[1]", 0, 4)), 8, &["the last 4 of its 8 bytes belong to no tensor"]),
-        (two(f32s("[1]", 0, 4), f32s("[1]", 8, 12)), 12, &["the bytes 4 to 8 before tensor b belong to no tensor"]),
-        (two(f32s("[2]", 0, 8), f32s("[1]", 4, 8)), 8, &["tensor b starts at byte 4, within the tensor before it"]),
+        (
+            two(f32s("[1]", 0, 4), f32s("[1]", 8, 12)),
+            12,
+            &["tensor b, F32 of shape [1] at bytes 8 to 12, where the tensor before it ends at 4: invalid"],
+        ),
+        (
+            two(f32s("[2]", 0, 8), f32s("[1]", 4, 8)),
+            8,
+            &["tensor b, F32 of shape [1] at bytes 4 to 8, where the tensor before it ends at 8: invalid"],
+        ),
         (format!(r#"{{"a":{0},"a":{1}}}"#, f32s("[1]", 0, 4), f32s("[1]", 4, 8)), 8, &["tensor a is there twice"]),
+        (format!(r#"{{"a":{0},"a":{0}}}"#, f32s("[1]", 0, 4)), 4, &["tensor a is there twice"]),
         ("{}".into(), 0, &["does not fit convnext_atto: 29 missing"]),
     ];
     for (header, data, parts) in cases {
-        let folder = Made::timm().write_with(&raw(&header, data));
+        let folder = Fixture::timm().write_with(&raw(&header, data));
         let message = error(checkpoint::open(folder.path()));
         assert_says(&message, &["model.safetensors"]);
         assert_says(&message, parts);
@@ -110,10 +128,10 @@ fn headers_that_lie_are_errors_that_say_where() {
 
 #[test]
 fn files_cut_short_are_truncated_wherever_the_cut_is() {
-    let made = Made::timm();
-    let whole = made.safetensors();
+    let fixture = Fixture::timm();
+    let whole = fixture.safetensors();
     for length in [0, 7, 8, 100, whole.len() - 1] {
-        let message = error(checkpoint::open(made.write_with(&whole[..length]).path()));
+        let message = error(checkpoint::open(fixture.write_with(&whole[..length]).path()));
         assert_says(&message, &["model.safetensors is not a valid safetensors file"]);
         assert!(message.contains("truncated") || length < 8 && message.contains("too few"), "{length}: {message}");
     }
@@ -121,9 +139,9 @@ fn files_cut_short_are_truncated_wherever_the_cut_is() {
 
 #[test]
 fn a_header_over_the_cap_is_refused_by_its_length() {
-    let mut bytes = Made::timm().safetensors();
+    let mut bytes = Fixture::timm().safetensors();
     bytes[..8].copy_from_slice(&100_000_001u64.to_le_bytes());
-    let message = error(checkpoint::open(Made::timm().write_with(&bytes).path()));
+    let message = error(checkpoint::open(Fixture::timm().write_with(&bytes).path()));
     assert_says(&message, &["model.safetensors", "claims a header of 100000001 bytes; 100000000 are allowed"]);
 }
 
@@ -131,15 +149,15 @@ fn a_header_over_the_cap_is_refused_by_its_length() {
 
 #[test]
 fn each_missing_file_is_named_with_what_it_is_for() {
-    let remove = |made: Made, file: &str| {
-        let folder = made.write();
+    let remove = |fixture: Fixture, file: &str| {
+        let folder = fixture.write();
         std::fs::remove_file(folder.path().join(file)).unwrap();
         error(checkpoint::open(folder.path()))
     };
-    assert_says(&remove(Made::timm(), "config.json"), &["config.json is missing"]);
-    let weights = remove(Made::timm(), "model.safetensors");
+    assert_says(&remove(Fixture::timm(), "config.json"), &["config.json is missing"]);
+    let weights = remove(Fixture::timm(), "model.safetensors");
     assert_says(&weights, &["model.safetensors is missing", "no model.safetensors.index.json either"]);
-    let preprocessor = remove(Made::transformers(), "preprocessor_config.json");
+    let preprocessor = remove(Fixture::transformers(), "preprocessor_config.json");
     assert_says(&preprocessor, &["preprocessor_config.json is missing", "resized and normalised", "save_pretrained"]);
     assert_says(&error(checkpoint::open(Path::new("/no/such/folder"))), &["/no/such/folder/config.json is missing"]);
 }
@@ -147,7 +165,7 @@ fn each_missing_file_is_named_with_what_it_is_for() {
 #[test]
 fn configurations_that_are_no_json_or_no_model_are_refused() {
     let with = |config: &str| {
-        let folder = Made::timm().write();
+        let folder = Fixture::timm().write();
         std::fs::write(folder.path().join("config.json"), config).unwrap();
         error(checkpoint::open(folder.path()))
     };
@@ -160,14 +178,14 @@ fn configurations_that_are_no_json_or_no_model_are_refused() {
 
 #[test]
 fn an_index_leads_nowhere_but_beside_itself() {
-    let made = Made::timm();
+    let fixture = Fixture::timm();
     let with = |index: Value| {
-        let folder = made.write();
+        let folder = fixture.write();
         std::fs::rename(folder.path().join("model.safetensors"), folder.path().join("a.safetensors")).unwrap();
         std::fs::write(folder.path().join("model.safetensors.index.json"), index.to_string()).unwrap();
         checkpoint::open(folder.path())
     };
-    let all = |file: &str| -> Value { made.tensors.iter().map(|(name, ..)| (name.clone(), json!(file))).collect() };
+    let all = |file: &str| -> Value { fixture.tensors.iter().map(|(name, ..)| (name.clone(), json!(file))).collect() };
     with(json!({"weight_map": all("a.safetensors")})).unwrap_or_else(|error| panic!("{error}"));
 
     for path in ["../a.safetensors", "/etc/passwd", "x/a.safetensors", "./a.safetensors", "a.safetensors/", "..", ""] {
@@ -183,8 +201,8 @@ fn an_index_leads_nowhere_but_beside_itself() {
 
 #[test]
 fn a_tensor_in_two_shards_is_named_with_both() {
-    let made = Made::timm();
-    let folder = made.write();
+    let fixture = Fixture::timm();
+    let folder = fixture.write();
     std::fs::rename(folder.path().join("model.safetensors"), folder.path().join("a.safetensors")).unwrap();
     std::fs::copy(folder.path().join("a.safetensors"), folder.path().join("b.safetensors")).unwrap();
     let index = json!({"weight_map": {"stem.0.bias": "a.safetensors", "stem.0.weight": "b.safetensors"}});
@@ -206,12 +224,12 @@ proptest! {
 
     #[test]
     fn whatever_the_head_of_a_file_says_it_opens_or_is_an_error_that_names_it(mutations in mutations(2000)) {
-        let made = Made::timm();
-        let mut bytes = made.safetensors();
-        for (place, byte) in mutations {
-            bytes[place] = byte;
+        let fixture = Fixture::timm();
+        let mut bytes = fixture.safetensors();
+        for (position, byte) in mutations {
+            bytes[position] = byte;
         }
-        let folder = made.write_with(&bytes);
+        let folder = fixture.write_with(&bytes);
         if let Err(error) = checkpoint::open(folder.path()) {
             prop_assert!(error.to_string().contains("model.safetensors"), "{}", error);
         }
@@ -219,12 +237,12 @@ proptest! {
 
     #[test]
     fn whatever_a_configuration_says_it_opens_or_is_an_error_that_names_a_file(mutations in mutations(230)) {
-        let folder = Made::timm().write();
+        let folder = Fixture::timm().write();
         let path = folder.path().join("config.json");
         let mut bytes = std::fs::read(&path).unwrap();
-        for (place, byte) in mutations {
+        for (position, byte) in mutations {
             let length = bytes.len();
-            bytes[place % length] = byte;
+            bytes[position % length] = byte;
         }
         std::fs::write(&path, &bytes).unwrap();
         if let Err(error) = checkpoint::open(folder.path()) {

@@ -1,12 +1,10 @@
 //! Checkpoints as their libraries publish them: each opens as its own configuration says, and its weights are those that
-//! Python's safetensors reads. What must not open is in `checkpoint_errors.rs`,
-//! `checkpoint_configs.rs` and `checkpoint_swin.rs`.
-
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, reason = "tests")]
+//! Python's safetensors reads. What must not open is in `errors.rs`,
+//! `configs.rs` and `swin.rs`.
 
 use std::path::{Path, PathBuf};
 
-use convnext_server::checkpoint::{self, Checkpoint};
+use convnext_server::checkpoint::{self, Checkpoint, CheckpointError, Source};
 use convnext_server::pixels::{CropRounding, Filter, Fit, Transform};
 use convnext_server::program::{InputSpec, Op, WeightError};
 use serde_json::Value;
@@ -210,9 +208,9 @@ fn a_program_has_the_parameters_that_its_file_has() {
 #[test]
 fn the_norms_of_transformers_have_their_own_epsilons() {
     let program = open("transformers-convnext").program;
-    let eps = |place: &str| match program.ops.iter().find(|(name, _)| name == place) {
+    let eps = |layer: &str| match program.ops.iter().find(|(name, _)| name == layer) {
         Some((_, Op::Norm(norm))) => norm.eps,
-        other => panic!("{place} is {other:?}"),
+        other => panic!("{layer} is {other:?}"),
     };
     assert_eq!(eps("stem.norm"), 1e-6);
     assert_eq!(eps("stages.1.downsample.norm"), 1e-6);
@@ -271,7 +269,7 @@ fn assert_read(opened: &Checkpoint, canonical: &str, expected: &Value, what: &st
 fn assert_is(read: &[f32], expected: &Value, what: &str) {
     let first: Vec<f32> = expected["first"].as_array().unwrap().iter().map(|v| v.as_f64().unwrap() as f32).collect();
     assert_eq!(read[..3], first, "{what}");
-    let bits = read.iter().zip(1u64..).map(|(value, place)| u64::from(value.to_bits()).wrapping_mul(place));
+    let bits = read.iter().zip(1u64..).map(|(value, position)| u64::from(value.to_bits()).wrapping_mul(position));
     let fingerprint = format!("{:016x}", bits.fold(0, u64::wrapping_add));
     assert_eq!(expected["fingerprint"], fingerprint.as_str(), "{what}");
 }
@@ -375,4 +373,23 @@ fn a_file_that_shrinks_after_it_was_opened_is_an_error_of_the_read() {
     file.set_len(9_000).unwrap();
     let error = opened.program.weights.iter().find_map(|weight| weight.materialise(&*opened.weights).err());
     assert!(matches!(error, Some(WeightError::Read { .. })), "{error:?}");
+}
+
+#[test]
+fn a_source_opens_its_checkpoint_as_it_is_now() {
+    let copy = tempfile::tempdir().unwrap();
+    let source = Source::Folder(copy.path().to_owned());
+    assert!(matches!(source.open().err().unwrap(), CheckpointError::NotFound { .. }));
+    for file in ["config.json", "model.safetensors"] {
+        std::fs::copy(folder("timm-convnext").join(file), copy.path().join(file)).unwrap();
+    }
+    let (first, second) = (source.open().unwrap(), source.clone().open().unwrap());
+    assert_eq!(first.program, second.program);
+    assert_eq!([&first.origin, &second.origin], [&source.to_string(); 2]);
+    assert_eq!(source.to_string(), copy.path().display().to_string());
+
+    let built_in = Source::BuiltIn("swin_atto");
+    assert_eq!(built_in.open().unwrap().program, checkpoint::demo("swin_atto").unwrap().program);
+    assert_eq!(built_in.to_string(), "built in");
+    assert!(matches!(Source::BuiltIn("resnet").open().err().unwrap(), CheckpointError::UnknownDemo { .. }));
 }

@@ -1,11 +1,9 @@
 //! Resize and centre crop do what Pillow's resize does with torchvision's geometry (`tests/images/generate.py`).
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
-
-use std::path::PathBuf;
-
-use convnext_server::pixels::{CropRounding, Filter, Fit, Pixels, Rgb, Transform, decode, probe};
+use convnext_server::pixels::{CropRounding, Filter, Fit, Pixels, Rgb, Transform, WrongLength, decode, probe};
 use serde::Deserialize;
+
+use crate::images;
 
 /// fast_image_resize has 15 bits of each weight where Pillow has 22.
 const LARGEST: u8 = 1;
@@ -49,10 +47,6 @@ impl Case {
     }
 }
 
-fn images() -> PathBuf {
-    [env!("CARGO_MANIFEST_DIR"), "tests", "images"].iter().collect()
-}
-
 #[test]
 fn transforms_are_pillows_to_within_one() {
     let bytes = std::fs::read(images().join("formats/png-rgb-8.png")).unwrap();
@@ -94,4 +88,43 @@ fn pixels_and_images_have_the_bytes_that_their_size_says() {
     assert!(Rgb::new(2, 3, vec![0; 18]).is_some());
     assert!(Rgb::new(3, 3, vec![0; 18]).is_none());
     assert!(Rgb::new(0, 3, vec![]).is_none());
+}
+
+fn bilinear(height: usize, width: usize, fit: Fit) -> Transform {
+    Transform { height, width, fit, rounding: CropRounding::Down, filter: Filter::Bilinear }
+}
+
+#[test]
+fn pixels_written_into_memory_cover_what_was_there_and_are_those_of_apply() {
+    let image = Rgb::new(5, 4, (0..60).map(|value| value * 4).collect()).unwrap();
+    // whole, smaller than the input in both directions, in one, and larger in the other
+    for fit in [Fit::ShortestEdge(12), Fit::Exact(2, 3), Fit::Exact(8, 3), Fit::Exact(3, 9), Fit::Exact(20, 3)] {
+        let transform = bilinear(8, 7, fit);
+        let mut bytes = vec![99; transform.bytes()];
+        transform.apply_into(&image, &mut bytes).unwrap();
+        assert_eq!(bytes, transform.apply(&image).bytes(), "{fit:?}");
+    }
+}
+
+#[test]
+fn an_image_smaller_than_the_input_is_centred_on_black() {
+    let white = Rgb::new(2, 2, vec![255; 12]).unwrap();
+    let transform = bilinear(5, 6, Fit::Exact(2, 3));
+    let mut bytes = vec![99; transform.bytes()];
+    transform.apply_into(&white, &mut bytes).unwrap();
+    let expected = ["......", ".###..", ".###..", "......", "......"];
+    let drawn = |row: &[u8]| row.chunks(3).map(|pixel| if pixel == [255; 3] { '#' } else { '.' }).collect::<String>();
+    assert_eq!(bytes.chunks(18).map(drawn).collect::<Vec<_>>(), expected);
+    assert!(bytes.iter().all(|&value| value == 0 || value == 255));
+}
+
+#[test]
+fn memory_of_another_length_is_an_error_and_left_as_it_was() {
+    let image = Rgb::new(2, 2, vec![255; 12]).unwrap();
+    let transform = bilinear(3, 4, Fit::ShortestEdge(4));
+    for given in [0, 35, 37] {
+        let mut bytes = vec![99; given];
+        assert_eq!(transform.apply_into(&image, &mut bytes), Err(WrongLength { given, height: 3, width: 4 }));
+        assert_eq!(bytes, vec![99; given]);
+    }
 }

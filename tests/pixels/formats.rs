@@ -1,11 +1,11 @@
 //! Files of every format and mode decode to what Pillow decodes of them (`tests/images/generate.py`).
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
-
 use std::path::{Path, PathBuf};
 
 use convnext_server::pixels::{decode, probe};
 use serde::Deserialize;
+
+use crate::images;
 
 /// How far from Pillow's a decoded value may be.
 struct Bound {
@@ -38,7 +38,7 @@ struct Expected {
 }
 
 fn formats() -> PathBuf {
-    [env!("CARGO_MANIFEST_DIR"), "tests", "images", "formats"].iter().collect()
+    images().join("formats")
 }
 
 fn read(path: &Path) -> Vec<u8> {

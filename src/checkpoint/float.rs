@@ -1,17 +1,8 @@
-//! The element types of safetensors: their sizes, and the floating-point ones as f32. Not here: where tensors lie.
+//! The element types that can be weights, and their bytes as f32. Not here: where tensors lie (`safetensors`).
 
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
-
-/// An element type, by safetensors' name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Dtype {
-    /// As the format names it.
-    pub(super) name: &'static str,
-    /// Bits of an element.
-    bits: u64,
-    float: Option<Float>,
-}
+use safetensors::Dtype;
 
 /// The types that are read as weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,52 +13,18 @@ pub(super) enum Float {
     Bf16,
 }
 
-/// All of the format, so that a buffer of integers in a file is no damage to it.
-const DTYPES: &[(&str, u64, Option<Float>)] = &[
-    ("F64", 64, Some(Float::F64)),
-    ("F32", 32, Some(Float::F32)),
-    ("F16", 16, Some(Float::F16)),
-    ("BF16", 16, Some(Float::Bf16)),
-    ("BOOL", 8, None),
-    ("U8", 8, None),
-    ("I8", 8, None),
-    ("U16", 16, None),
-    ("I16", 16, None),
-    ("U32", 32, None),
-    ("I32", 32, None),
-    ("U64", 64, None),
-    ("I64", 64, None),
-    ("C64", 64, None),
-    ("F8_E5M2", 8, None),
-    ("F8_E4M3", 8, None),
-    ("F8_E8M0", 8, None),
-    ("F8_E4M3FNUZ", 8, None),
-    ("F8_E5M2FNUZ", 8, None),
-    ("F6_E2M3", 6, None),
-    ("F6_E3M2", 6, None),
-    ("F4", 4, None),
-];
-
-impl Dtype {
-    /// The type of this name.
-    pub(super) fn named(name: &str) -> Option<Self> {
-        let row = DTYPES.iter().find(|row| row.0 == name)?;
-        Some(Self { name: row.0, bits: row.1, float: row.2 })
-    }
-
-    /// The floating-point type that can be read, if this is one.
-    pub(super) fn float(self) -> Option<Float> {
-        self.float
-    }
-
-    /// Bytes of so many elements; `None` when they overflow or end within a byte.
-    pub(super) fn bytes(self, elements: u64) -> Option<u64> {
-        let bits = elements.checked_mul(self.bits)?;
-        bits.is_multiple_of(8).then_some(bits / 8)
-    }
-}
-
 impl Float {
+    /// The type that safetensors calls so, if it can be read as f32.
+    pub(super) fn of(dtype: Dtype) -> Option<Self> {
+        match dtype {
+            Dtype::F64 => Some(Self::F64),
+            Dtype::F32 => Some(Self::F32),
+            Dtype::F16 => Some(Self::F16),
+            Dtype::BF16 => Some(Self::Bf16),
+            _ => None,
+        }
+    }
+
     /// Bytes of an element.
     pub(super) fn size(self) -> usize {
         match self {
@@ -155,11 +112,9 @@ mod tests {
     }
 
     #[test]
-    fn sizes_that_overflow_or_end_within_a_byte_have_no_bytes() {
-        let bytes = |name, elements| Dtype::named(name).and_then(|dtype: Dtype| dtype.bytes(elements));
-        assert_eq!(bytes("F32", 3), Some(12));
-        assert_eq!(bytes("F4", 4), Some(2));
-        assert_eq!(bytes("F4", 3), None);
-        assert_eq!(bytes("F16", u64::MAX / 8), None);
+    fn the_sizes_are_those_of_the_format() {
+        for dtype in [Dtype::F64, Dtype::F32, Dtype::F16, Dtype::BF16] {
+            assert_eq!(Float::of(dtype).map(|float| 8 * float.size()), Some(dtype.bitsize()));
+        }
     }
 }

@@ -1,21 +1,13 @@
 //! What configurations and files of Swin may say: followed, ignored, or refused by name. What is the same for every architecture
-//! is in `checkpoint_configs.rs` and `checkpoint_errors.rs`, golden checkpoints in `checkpoint.rs`.
+//! is in `configs.rs` and `errors.rs`, golden checkpoints in `golden.rs`.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, reason = "tests")]
-
-mod checkpoint_made;
-
-use checkpoint_made::{Made, assert_says};
-use convnext_server::checkpoint::{self, Checkpoint};
+use crate::fixture::{Fixture, assert_says};
+use convnext_server::checkpoint;
 use convnext_server::engine::{Batch, DeviceId, Engine as _, Image, Options, PixelFormat, Precision, cpu::Cpu};
 use convnext_server::pixels::Fit;
 use convnext_server::program::{Op, Program};
 use proptest::prelude::*;
 use serde_json::{Value, json};
-
-fn opened(made: &Made) -> Checkpoint {
-    made.open().unwrap_or_else(|error| panic!("{error}"))
-}
 
 /// Sizes of the windows of each block.
 fn windows(program: &Program) -> Vec<[usize; 2]> {
@@ -28,8 +20,8 @@ fn windows(program: &Program) -> Vec<[usize; 2]> {
 
 #[test]
 fn the_made_up_checkpoints_open_as_they_stand() {
-    for made in [Made::timm_swin(), Made::transformers_swin()] {
-        let opened = opened(&made);
+    for fixture in [Fixture::timm_swin(), Fixture::transformers_swin()] {
+        let opened = fixture.opened();
         assert_eq!((opened.program.classes(), windows(&opened.program)), (2, vec![[2, 2]; 2]));
         assert!(opened.program.weights.iter().all(|weight| weight.materialise(&*opened.weights).is_ok()));
     }
@@ -37,10 +29,10 @@ fn the_made_up_checkpoints_open_as_they_stand() {
 
 // ---- timm's configuration
 
-fn timm_with(key: &str, value: Value) -> Made {
-    let mut made = Made::timm_swin();
-    made.config["model_args"][key] = value;
-    made
+fn timm_with(key: &str, value: Value) -> Fixture {
+    let mut fixture = Fixture::timm_swin();
+    fixture.config["model_args"][key] = value;
+    fixture
 }
 
 #[test]
@@ -81,8 +73,8 @@ fn numbers_that_make_no_network_are_refused() {
     assert_says(&error("num_heads", json!([3, 2])), &[name, "4 channels cannot be shared by 3 heads"]);
     assert_says(&error("num_heads", json!([0, 2])), &[name, "4 channels cannot be shared by 0 heads"]);
     assert_says(&error("embed_dim", json!(u64::MAX)), &[name, "more than 65,536 channels"]);
-    assert_says(&error("window_size", json!(0)), &[name, "windows must be of 1 to 32 places"]);
-    assert_says(&error("window_size", json!(u64::MAX)), &[name, "windows must be of 1 to 32 places"]);
+    assert_says(&error("window_size", json!(0)), &[name, "windows must be of 1 to 32 positions per side"]);
+    assert_says(&error("window_size", json!(u64::MAX)), &[name, "windows must be of 1 to 32 positions per side"]);
     assert_says(&error("depths", json!([])), &[name, "0 depths"]);
     assert_says(&error("depths", json!(vec![0; 1000])), &[name, "1000 depths"]);
     assert_says(&error("patch_size", json!(0)), &[name, "patches must be of 1 to 64 pixels"]);
@@ -91,18 +83,18 @@ fn numbers_that_make_no_network_are_refused() {
 
 #[test]
 fn arguments_of_timm_that_change_no_inference_are_ignored() {
-    let mut made = Made::timm_swin();
+    let mut fixture = Fixture::timm_swin();
     let harmless = json!({
         "drop_rate": 0.1, "proj_drop_rate": 0.1, "attn_drop_rate": 0.1, "drop_path_rate": 0.2, "weight_init": "skip",
         "in_chans": 3, "patch_size": 4, "mlp_ratio": 4, "qkv_bias": true, "always_partition": false, "head_dim": null,
         "strict_img_size": false, "dynamic_img_size": true, "embed_layer": null, "norm_layer": null, "global_pool": "avg",
         "img_size": [16, 16], "embed_dim": 4, "num_classes": 2,
     });
-    made.config["model_args"].as_object_mut().unwrap().extend(harmless.as_object().unwrap().clone());
-    let expected = opened(&Made::timm_swin()).program;
-    assert_eq!(opened(&made).program, expected);
+    fixture.config["model_args"].as_object_mut().unwrap().extend(harmless.as_object().unwrap().clone());
+    let expected = Fixture::timm_swin().opened().program;
+    assert_eq!(fixture.opened().program, expected);
     for natural in [json!(4), json!([4, 4]), json!(0)] {
-        assert_eq!(opened(&timm_with("head_dim", natural)).program, expected);
+        assert_eq!(timm_with("head_dim", natural).opened().program, expected);
     }
 }
 
@@ -117,43 +109,48 @@ fn windows_of_timm_are_of_all_stages_or_of_each() {
         (json!([[1, 2], [2, 1]]), [[1, 2], [2, 1]]),
     ];
     for (size, expected) in cases {
-        let mut made = timm_with("window_size", size.clone());
+        let mut fixture = timm_with("window_size", size.clone());
         for (stage, [height, width]) in expected.into_iter().enumerate() {
             let name = format!("layers.{stage}.blocks.0.attn.relative_position_bias_table");
-            made.tensor(&name).2 = vec![(2 * height - 1) * (2 * width - 1), stage + 1];
+            fixture.tensor(&name).2 = vec![(2 * height - 1) * (2 * width - 1), stage + 1];
         }
-        assert_eq!(windows(&opened(&made).program), expected, "{size}");
+        assert_eq!(windows(&fixture.opened().program), expected, "{size}");
     }
 }
 
 #[test]
 fn without_a_bias_of_queries_keys_and_values_none_is_stored() {
-    let mut made = timm_with("qkv_bias", json!(false));
-    assert_says(&made.error(), &["2 not expected: layers.0.blocks.0.attn.qkv.bias, layers.1.blocks.0.attn.qkv.bias"]);
-    made.tensors.retain(|(name, ..)| !name.ends_with("qkv.bias"));
-    opened(&made);
-    let mut made = Made::transformers_swin();
-    made.config["qkv_bias"] = json!(false);
-    made.tensors.retain(|(name, ..)| !["query.bias", "key.bias", "value.bias"].iter().any(|end| name.ends_with(end)));
-    opened(&made);
+    let mut fixture = timm_with("qkv_bias", json!(false));
+    assert_says(
+        &fixture.error(),
+        &["2 not expected: layers.0.blocks.0.attn.qkv.bias, layers.1.blocks.0.attn.qkv.bias"],
+    );
+    fixture.tensors.retain(|(name, ..)| !name.ends_with("qkv.bias"));
+    fixture.opened();
+    let mut fixture = Fixture::transformers_swin();
+    fixture.config["qkv_bias"] = json!(false);
+    fixture
+        .tensors
+        .retain(|(name, ..)| !["query.bias", "key.bias", "value.bias"].iter().any(|end| name.ends_with(end)));
+    fixture.opened();
 }
 
 #[test]
 fn the_size_that_timm_makes_the_network_for_is_the_images() {
-    let mut made = Made::timm_swin();
-    made.config["model_args"].as_object_mut().unwrap().remove("img_size");
+    let mut fixture = Fixture::timm_swin();
+    fixture.config["model_args"].as_object_mut().unwrap().remove("img_size");
     let parts = ["config.json: pretrained_cfg.input_size is [3,16,16]", "224×224", "img_size or fixed_input_size"];
-    assert_says(&made.error(), &parts);
-    made.config["pretrained_cfg"]["fixed_input_size"] = json!(true);
-    assert_eq!(opened(&made).program, opened(&Made::timm_swin()).program);
+    assert_says(&fixture.error(), &parts);
+    fixture.config["pretrained_cfg"]["fixed_input_size"] = json!(true);
+    assert_eq!(fixture.opened().program, Fixture::timm_swin().opened().program);
 }
 
 #[test]
 fn architectures_of_timm_are_known_or_refused_with_the_names_there_are() {
     let named = |name: &str| {
-        let mut made = Made::timm_swin();
-        made.config["architecture"] = json!(name);
-        made
+        let mut fixture = Fixture::timm_swin();
+        fixture.config["architecture"] = json!(name);
+        fixture
     };
     let s3 = named("swin_s3_tiny_224.ms_in1k").error();
     assert_says(&s3, &["config.json: unknown architecture swin_s3_tiny_224.ms_in1k; known are", "swin_atto"]);
@@ -164,17 +161,17 @@ fn architectures_of_timm_are_known_or_refused_with_the_names_there_are() {
         &["config.json: architecture is \"swinv2_tiny_window8_256.ms_in1k\"", "version 2", "not supported"],
     );
     for name in ["swin_atto", "swin_large_patch4_window12_384.ms_in22k_ft_in1k", "swin_base_patch4_window7_224_in22k"] {
-        let program = opened(&named(name)).program;
+        let program = named(name).opened().program;
         assert_eq!(program.architecture, name.split('.').next().unwrap().trim_end_matches("_in22k"));
     }
 }
 
 // ---- transformers' configuration
 
-fn transformers_with(key: &str, value: Value) -> Made {
-    let mut made = Made::transformers_swin();
-    made.config[key] = value;
-    made
+fn transformers_with(key: &str, value: Value) -> Fixture {
+    let mut fixture = Fixture::transformers_swin();
+    fixture.config[key] = value;
+    fixture
 }
 
 #[test]
@@ -209,23 +206,23 @@ fn a_map_smaller_than_its_windows_is_refused_with_both() {
 
 #[test]
 fn an_image_of_no_whole_number_of_patches_is_refused() {
-    let mut made = Made::transformers_swin();
-    made.preprocessor.as_mut().unwrap()["size"] = json!({"height": 18, "width": 16});
-    assert_says(&made.error(), &["config.json: swin", "images of 18×16 are no whole number of patches of 4"]);
+    let mut fixture = Fixture::transformers_swin();
+    fixture.preprocessor.as_mut().unwrap()["size"] = json!({"height": 18, "width": 16});
+    assert_says(&fixture.error(), &["config.json: swin", "images of 18×16 are no whole number of patches of 4"]);
 }
 
 #[test]
 fn the_norms_of_blocks_and_head_have_the_epsilon_that_is_configured() {
-    let program = opened(&transformers_with("layer_norm_eps", json!(1e-12))).program;
-    let eps = |place: &str| match program.ops.iter().find(|(name, _)| name == place) {
+    let program = transformers_with("layer_norm_eps", json!(1e-12)).opened().program;
+    let eps = |layer: &str| match program.ops.iter().find(|(name, _)| name == layer) {
         Some((_, Op::Norm(norm))) => norm.eps,
-        other => panic!("{place} is {other:?}"),
+        other => panic!("{layer} is {other:?}"),
     };
-    for place in ["stages.0.blocks.0.norm1", "stages.1.blocks.0.norm2", "head.norm"] {
-        assert_eq!(eps(place), 1e-12, "{place}");
+    for layer in ["stages.0.blocks.0.norm1", "stages.1.blocks.0.norm2", "head.norm"] {
+        assert_eq!(eps(layer), 1e-12, "{layer}");
     }
-    for place in ["stem.norm", "stages.1.downsample.norm"] {
-        assert_eq!(eps(place), 1e-5, "{place}");
+    for layer in ["stem.norm", "stages.1.downsample.norm"] {
+        assert_eq!(eps(layer), 1e-5, "{layer}");
     }
 }
 
@@ -233,13 +230,13 @@ fn the_norms_of_blocks_and_head_have_the_epsilon_that_is_configured() {
 fn a_published_size_of_transformers_has_its_name() {
     // without its weights, so that only the message names it
     let named = |window: usize, side: usize| {
-        let mut made = Made::transformers_swin();
+        let mut fixture = Fixture::transformers_swin();
         let base = json!({
             "embed_dim": 128, "depths": [2, 2, 18, 2], "num_heads": [4, 8, 16, 32], "window_size": window,
         });
-        made.config.as_object_mut().unwrap().extend(base.as_object().unwrap().clone());
-        made.preprocessor.as_mut().unwrap()["size"] = json!(side);
-        made.error()
+        fixture.config.as_object_mut().unwrap().extend(base.as_object().unwrap().clone());
+        fixture.preprocessor.as_mut().unwrap()["size"] = json!(side);
+        fixture.error()
     };
     assert_says(&named(7, 224), &["does not fit swin_base: "]);
     assert_says(&named(12, 384), &["does not fit swin_base_patch4_window12_384: "]);
@@ -248,7 +245,7 @@ fn a_published_size_of_transformers_has_its_name() {
 
 #[test]
 fn labels_and_the_transform_are_those_of_the_configuration() {
-    let opened = opened(&Made::transformers_swin());
+    let opened = Fixture::transformers_swin().opened();
     assert_eq!(opened.labels, ["cat", "dog"]);
     assert_eq!(opened.transform.fit, Fit::Exact(16, 16));
 }
@@ -257,11 +254,11 @@ fn labels_and_the_transform_are_those_of_the_configuration() {
 
 #[test]
 fn queries_keys_and_values_that_are_missing_or_misshapen_are_named_one_by_one() {
-    let mut made = Made::transformers_swin();
+    let mut fixture = Fixture::transformers_swin();
     let name = |part: &str| format!("swin.encoder.layers.1.blocks.0.attention.self.{part}");
-    made.tensors.retain(|(stored, ..)| *stored != name("key.weight") && *stored != name("value.bias"));
-    made.tensor(&name("query.weight")).2 = vec![24, 8];
-    let message = made.error();
+    fixture.tensors.retain(|(stored, ..)| *stored != name("key.weight") && *stored != name("value.bias"));
+    fixture.tensor(&name("query.weight")).2 = vec![24, 8];
+    let message = fixture.error();
     assert_says(&message, &[&format!("2 missing: {}, {}", name("value.bias"), name("key.weight"))]);
     assert_says(&message, &[&format!("1 of another shape: {} [24, 8] instead of [8, 8]", name("query.weight"))]);
 }
@@ -269,43 +266,43 @@ fn queries_keys_and_values_that_are_missing_or_misshapen_are_named_one_by_one() 
 #[test]
 fn a_table_of_other_windows_is_misshapen() {
     // a table of windows of 7 where the configuration says 12
-    let mut made = timm_with("window_size", json!(12));
-    made.config["model_args"]["img_size"] = json!(96);
-    made.config["pretrained_cfg"]["input_size"] = json!([3, 96, 96]);
+    let mut fixture = timm_with("window_size", json!(12));
+    fixture.config["model_args"]["img_size"] = json!(96);
+    fixture.config["pretrained_cfg"]["input_size"] = json!([3, 96, 96]);
     for (stage, rows) in [(0, 169), (1, 529)] {
-        made.tensor(&format!("layers.{stage}.blocks.0.attn.relative_position_bias_table")).2 = vec![rows, stage + 1];
+        fixture.tensor(&format!("layers.{stage}.blocks.0.attn.relative_position_bias_table")).2 = vec![rows, stage + 1];
     }
     let table = "layers.0.blocks.0.attn.relative_position_bias_table";
-    assert_says(&made.error(), &[&format!("1 of another shape: {table} [169, 1] instead of [529, 1]")]);
+    assert_says(&fixture.error(), &[&format!("1 of another shape: {table} [169, 1] instead of [529, 1]")]);
 }
 
 #[test]
 fn buffers_that_the_libraries_compute_are_ignored_whatever_their_type() {
-    let mut made = Made::timm_swin();
-    made.tensors.push(("layers.0.blocks.0.attn.relative_position_index".into(), "I64", vec![4, 4]));
-    made.tensors.push(("layers.1.blocks.0.attn_mask".into(), "F32", vec![4, 4, 4]));
-    opened(&made);
-    let mut made = Made::transformers_swin();
+    let mut fixture = Fixture::timm_swin();
+    fixture.tensors.push(("layers.0.blocks.0.attn.relative_position_index".into(), "I64", vec![4, 4]));
+    fixture.tensors.push(("layers.1.blocks.0.attn_mask".into(), "F32", vec![4, 4, 4]));
+    fixture.opened();
+    let mut fixture = Fixture::transformers_swin();
     let index = "swin.encoder.layers.0.blocks.0.attention.self.relative_position_index";
-    made.tensors.push((index.into(), "I64", vec![4, 4]));
-    opened(&made);
-    made.tensors.push(("swin.embeddings.mask_token".into(), "F32", vec![1, 1, 4]));
-    assert_says(&made.error(), &["1 not expected: swin.embeddings.mask_token"]);
+    fixture.tensors.push((index.into(), "I64", vec![4, 4]));
+    fixture.opened();
+    fixture.tensors.push(("swin.embeddings.mask_token".into(), "F32", vec![1, 1, 4]));
+    assert_says(&fixture.error(), &["1 not expected: swin.embeddings.mask_token"]);
     // ConvNeXt has no such buffer
-    let mut made = Made::timm();
-    made.tensors.push(("relative_position_index".into(), "I64", vec![]));
-    assert_says(&made.error(), &["1 not expected: relative_position_index"]);
+    let mut fixture = Fixture::timm();
+    fixture.tensors.push(("relative_position_index".into(), "I64", vec![]));
+    assert_says(&fixture.error(), &["1 not expected: relative_position_index"]);
 }
 
 #[test]
 fn files_of_timm_from_when_stages_ended_with_a_merge_are_read() {
-    let mut made = Made::timm_swin();
-    for (name, ..) in &mut made.tensors {
+    let mut fixture = Fixture::timm_swin();
+    for (name, ..) in &mut fixture.tensors {
         *name = name.replace("layers.1.downsample", "layers.0.downsample").replace("head.fc", "head");
     }
-    assert_eq!(opened(&made).program, opened(&Made::timm_swin()).program);
-    made.tensors.retain(|(name, ..)| name != "layers.0.downsample.norm.bias" && name != "head.bias");
-    assert_says(&made.error(), &["2 missing: layers.0.downsample.norm.bias, head.bias"]);
+    assert_eq!(fixture.opened().program, Fixture::timm_swin().opened().program);
+    fixture.tensors.retain(|(name, ..)| name != "layers.0.downsample.norm.bias" && name != "head.bias");
+    assert_says(&fixture.error(), &["2 missing: layers.0.downsample.norm.bias, head.bias"]);
 }
 
 /// The paths of all numbers in a value.
@@ -332,13 +329,13 @@ proptest! {
             1..4,
         ),
     ) {
-        let mut made = if timm { Made::timm_swin() } else { Made::transformers_swin() };
-        let mut places = Vec::new();
-        numbers(&made.config, "", &mut places);
+        let mut fixture = if timm { Fixture::timm_swin() } else { Fixture::transformers_swin() };
+        let mut pointers = Vec::new();
+        numbers(&fixture.config, "", &mut pointers);
         for (index, number) in changes {
-            *made.config.pointer_mut(index.get::<String>(&places)).unwrap() = json!(number);
+            *fixture.config.pointer_mut(index.get::<String>(&pointers)).unwrap() = json!(number);
         }
-        let folder = made.write();
+        let folder = fixture.write();
         match checkpoint::open(folder.path()) {
             Ok(checkpoint) => {
                 let input = checkpoint.program.input;

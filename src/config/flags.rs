@@ -1,0 +1,301 @@
+//! The flags of `convnext serve`, each with the field of [`Config`] that it sets: the one list that clap, the TOML file, the
+//! defaults in `--help` and the merge of two sources are made of.
+//!
+//! Not here: the defaults themselves (`Default` of [`Config`]), ranges ([`Config::check`]).
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::units::{Amount, Span};
+use super::written::Written;
+use super::{Config, ConfigError, ModelTable};
+use crate::telemetry::LogFormat;
+
+/// Makes the struct that clap and serde read alike, the merge of two of them, and the way from them to a [`Config`].
+///
+/// A line is `flag: type => field of Config,`; the type becomes the field's by `From`. The field's default is told in `--help` as
+/// [`Written`] says, or in words where it is another on every machine: `=> field as "words",`.
+macro_rules! flags {
+    ($($(#[$meta:meta])* $flag:ident: $type:ty => $($field:ident).+ $(as $words:literal)?,)*) => {
+        /// What may be said of a server; None where nothing was said.
+        #[derive(Clone, Debug, Default, PartialEq, clap::Args, Deserialize)]
+        #[command(mut_args(with_default))]
+        #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+        pub struct Flags {
+            $($(#[$meta])* pub $flag: Option<$type>,)*
+        }
+
+        impl Flags {
+            /// What was said here, and where nothing was, what was said there.
+            #[must_use]
+            pub fn or(self, other: Self) -> Self {
+                Self { $($flag: self.$flag.or(other.$flag),)* }
+            }
+
+            /// The defaults, and over them what was said.
+            fn fill(self) -> Config {
+                let mut config = Config::default();
+                $(if let Some(value) = self.$flag {
+                    config.$($field).+ = value.into();
+                })*
+                config
+            }
+
+            /// The default of a flag, by its name in Rust, as it would be written; None where there is none.
+            fn default_of(flag: &str) -> Option<String> {
+                let default = Config::default();
+                match flag {
+                    $(stringify!($flag) => {
+                        let words: &[&str] = &[$($words)?];
+                        words.first().map(|words| (*words).to_owned()).or_else(|| default.$($field).+.written())
+                    })*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+flags! {
+    /// Models to serve, the first by default: a demo model's NAME, NAME=DIR, or a folder
+    #[arg(long, env = "CONVNEXT_MODELS", value_name = "MODEL,…", value_delimiter = ',')]
+    models: Vec<String> => models,
+    /// What models are measured against, where it is not the Swin of a ConvNeXt's size
+    #[arg(long, env = "CONVNEXT_BASELINE", value_name = "MODEL=BASELINE,…", value_delimiter = ',')]
+    baseline: Vec<String> => baselines,
+    /// Where the models run: auto, cpu, or cpu:avx2 for instructions
+    #[arg(long, env = "CONVNEXT_DEVICE", value_name = "DEVICE")]
+    device: String => device,
+    /// Address of HTTP; port 0 takes a free one
+    #[arg(long, env = "CONVNEXT_HTTP_ADDR", value_name = "ADDR:PORT")]
+    http_addr: SocketAddr => http_addr,
+    /// Address of the admin port: commands about models, log level, metrics; whoever reaches it may use it
+    #[arg(long, env = "CONVNEXT_ADMIN_ADDR", value_name = "ADDR:PORT")]
+    admin_addr: SocketAddr => admin_addr,
+    /// A folder with models to serve, as NAME/VERSION/config.json; changes in it are followed
+    #[arg(long, env = "CONVNEXT_MODEL_REPOSITORY", value_name = "DIR")]
+    model_repository: PathBuf => model_repository,
+    /// How long nothing must change in the repository before changes count
+    #[arg(long, env = "CONVNEXT_REPOSITORY_SETTLE", value_name = "DURATION")]
+    repository_settle: Span => repository_settle,
+    /// What holds for single models: a table [model.NAME] of the file
+    #[arg(skip)]
+    model: BTreeMap<String, ModelTable> => model_tables,
+    /// Largest batch; warm-up chooses the smallest that is as fast, or a larger one that is short
+    #[arg(long, env = "CONVNEXT_MAX_BATCH", value_name = "IMAGES")]
+    max_batch: usize => settings.model.max_batch,
+    /// How long an image waits for company while the device idles
+    #[arg(long, env = "CONVNEXT_MAX_DELAY", value_name = "DURATION")]
+    max_delay: Span => settings.model.max_delay,
+    /// Threads of the CPU engine
+    #[arg(long, env = "CONVNEXT_ENGINE_THREADS", value_name = "THREADS")]
+    engine_threads: usize => settings.engine_threads as "cores",
+    /// Threads that decode and resize
+    #[arg(long, env = "CONVNEXT_DECODE_THREADS", value_name = "THREADS")]
+    decode_threads: usize => settings.decode_threads as "cores",
+    /// Images of a model between admission and answer
+    #[arg(long, env = "CONVNEXT_QUEUE_IMAGES", value_name = "IMAGES")]
+    queue_images: usize => settings.model.queue_images,
+    /// Longest time from admission to answer
+    #[arg(long, env = "CONVNEXT_DEADLINE", value_name = "DURATION")]
+    deadline: Span => settings.model.deadline,
+    /// Largest body of a request
+    #[arg(long, env = "CONVNEXT_MAX_BODY", value_name = "BYTES")]
+    max_body: Amount => settings.limits.max_body_bytes,
+    /// Bytes of all bodies that are held
+    #[arg(long, env = "CONVNEXT_BODY_BUDGET", value_name = "BYTES")]
+    body_budget: Amount => settings.limits.body_bytes,
+    /// Pixels of the largest image
+    #[arg(long, env = "CONVNEXT_MAX_PIXELS", value_name = "PIXELS")]
+    max_pixels: Amount => settings.limits.max_image_pixels,
+    /// Decoded pixels of all images that are held
+    #[arg(long, env = "CONVNEXT_PIXEL_BUDGET", value_name = "PIXELS")]
+    pixel_budget: Amount => settings.limits.decoded_pixels,
+    /// Connections at a time
+    #[arg(long, env = "CONVNEXT_MAX_CONNECTIONS", value_name = "CONNECTIONS")]
+    max_connections: usize => max_connections,
+    /// For the head of a request to arrive
+    #[arg(long, env = "CONVNEXT_HEADER_TIMEOUT", value_name = "DURATION")]
+    header_timeout: Span => net.header_timeout,
+    /// For the body of a request to arrive
+    #[arg(long, env = "CONVNEXT_BODY_TIMEOUT", value_name = "DURATION")]
+    body_timeout: Span => http.body_timeout,
+    /// Between two requests of a connection
+    #[arg(long, env = "CONVNEXT_IDLE_TIMEOUT", value_name = "DURATION")]
+    idle_timeout: Span => net.idle_timeout,
+    /// After SIGTERM: not ready, yet serving, for this long
+    #[arg(long, env = "CONVNEXT_DRAIN_DELAY", value_name = "DURATION")]
+    drain_delay: Span => net.drain_delay,
+    /// The whole drain at most
+    #[arg(long, env = "CONVNEXT_DRAIN_TIMEOUT", value_name = "DURATION")]
+    drain_timeout: Span => net.drain_timeout,
+    /// Form of the logs
+    #[arg(long, env = "CONVNEXT_LOG_FORMAT", value_name = "FORMAT", value_enum)]
+    log_format: LogFormat => log_format,
+    /// Which logs, as error, warn, info, debug or a tracing filter
+    #[arg(long, env = "CONVNEXT_LOG", value_name = "FILTER")]
+    log: String => log,
+}
+
+/// Tells a flag's default behind its help.
+fn with_default(arg: clap::Arg) -> clap::Arg {
+    match (Flags::default_of(arg.get_id().as_str()), arg.get_help()) {
+        (Some(default), Some(help)) => {
+            let help = format!("{help} [default: {default}]");
+            arg.help(help)
+        }
+        _ => arg,
+    }
+}
+
+impl Flags {
+    /// Fills in the defaults and checks the ranges.
+    ///
+    /// # Errors
+    /// [`ConfigError::Range`], the first that is found.
+    pub fn resolve(self) -> Result<Config, ConfigError> {
+        let models_are_named = self.models.is_some();
+        let mut config = self.fill();
+        if config.model_repository.is_some() && !models_are_named {
+            // the demo models are for whoever has none
+            config.models.clear();
+        }
+        config.complete();
+        config.check()?;
+        Ok(config)
+    }
+
+    /// Reads a TOML file whose keys are the flags.
+    ///
+    /// # Errors
+    /// [`ConfigError::File`] for a file that cannot be read, unknown keys and wrong values.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let file = |why: String| ConfigError::File { path: path.to_owned(), why };
+        let text = std::fs::read_to_string(path).map_err(|e| file(e.to_string()))?;
+        toml::from_str(&text).map_err(|e| file(e.to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Args, Command, FromArgMatches};
+
+    use super::*;
+    use crate::service::Settings;
+
+    fn flags(args: &[&str]) -> Flags {
+        let matches = Flags::augment_args(Command::new("serve").no_binary_name(true)).get_matches_from(args);
+        Flags::from_arg_matches(&matches).unwrap()
+    }
+
+    /// What `--help` says, by flag.
+    fn helps() -> BTreeMap<String, String> {
+        let command = Flags::augment_args(Command::new("serve"));
+        let help = |arg: &clap::Arg| (arg.get_long().unwrap().to_owned(), arg.get_help().unwrap().to_string());
+        command.get_arguments().map(help).collect()
+    }
+
+    /// The cells of a table's row.
+    fn cells(row: &str) -> Vec<&str> {
+        row.trim_matches('|').split('|').map(str::trim).collect()
+    }
+
+    #[test]
+    fn help_tells_the_default_of_every_flag_that_has_one() {
+        let expected = [
+            ("models", "[default: convnext_atto,swin_atto]"),
+            ("http-addr", "[default: 127.0.0.1:8080]"),
+            ("max-batch", "[default: 32]"),
+            ("max-delay", "[default: 0s]"),
+            ("decode-threads", "[default: cores]"),
+            ("deadline", "[default: 30s]"),
+            ("max-body", "[default: 16MiB]"),
+            ("max-pixels", "[default: 64M]"),
+            ("log-format", "[default: pretty]"),
+        ];
+        let helps = helps();
+        for (flag, default) in expected {
+            assert!(helps[flag].ends_with(default), "--{flag}: {}", helps[flag]);
+        }
+        assert!(!helps["baseline"].contains("default"));
+        assert!(helps.values().all(|help| help.matches("[default").count() <= 1));
+    }
+
+    #[test]
+    fn the_readme_tells_the_defaults_that_help_tells() {
+        let readme = include_str!("../../README.md");
+        let (_, section) = readme.split_once("\n## Defaults\n").unwrap();
+        let table = section.lines().skip_while(|line| !line.starts_with('|')).take_while(|line| line.starts_with('|'));
+        let mut told = BTreeMap::new();
+        for row in table.skip(2) {
+            let [_, defaults, flags] = cells(row)[..] else { panic!("three cells are needed: {row}") };
+            let (defaults, flags): (Vec<_>, Vec<_>) = (defaults.split(", ").collect(), flags.split(", ").collect());
+            assert_eq!(defaults.len(), flags.len(), "a default for each flag is needed: {row}");
+            for (flag, default) in flags.into_iter().zip(defaults) {
+                let flag = flag.strip_prefix("`--").and_then(|flag| flag.strip_suffix('`'));
+                let before =
+                    told.insert(flag.unwrap_or_else(|| panic!("no flag: {row}")).to_owned(), default.to_owned());
+                assert_eq!(before, None, "{row}");
+            }
+        }
+        let default_of = |flag: String| Some((flag.clone(), Flags::default_of(&flag.replace('-', "_"))?));
+        let defaults: BTreeMap<String, String> = helps().into_keys().filter_map(default_of).collect();
+        assert_eq!(told, defaults, "README's table of defaults (left) and those of --help (right)");
+    }
+
+    #[test]
+    fn where_a_default_is_told_as_cores_it_is_their_number() {
+        let cores = std::thread::available_parallelism().unwrap().get();
+        let settings = Settings::default();
+        assert_eq!([settings.engine_threads, settings.decode_threads], [cores; 2]);
+    }
+
+    #[test]
+    fn without_a_word_the_defaults_hold() {
+        assert_eq!(Flags::default().resolve().unwrap(), Config::default());
+    }
+
+    #[test]
+    fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
+        let file: Flags = toml::from_str("max-batch = 8\ndeadline = \"2s\"\nmax-body = \"1MiB\"").unwrap();
+        let config = flags(&["--max-batch", "4"]).or(file).resolve().unwrap();
+        assert_eq!(config.settings.model.max_batch, 4);
+        assert_eq!(config.settings.model.deadline.as_secs(), 2);
+        assert_eq!(config.settings.limits.max_body_bytes, 1 << 20);
+        assert_eq!(config.settings.decode_threads, Settings::default().decode_threads);
+    }
+
+    #[test]
+    fn the_file_knows_every_flag_by_its_name() {
+        let command = Flags::augment_args(Command::new("serve"));
+        for arg in command.get_arguments() {
+            let name = arg.get_long().unwrap();
+            let text = format!("{name} = {{}}");
+            let error = toml::from_str::<Flags>(&text).unwrap_err().to_string();
+            assert!(!error.contains("unknown field"), "{name}: {error}");
+            let variable = format!("CONVNEXT_{}", name.to_uppercase().replace('-', "_"));
+            assert_eq!(arg.get_env().unwrap(), variable.as_str());
+        }
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused_by_name() {
+        let wrong = [
+            &["--max-batch", "0"][..],
+            &["--decode-threads", "0"],
+            &["--queue-images", "0"],
+            &["--deadline", "0s"],
+            &["--max-body", "512MiB"],
+            &["--max-pixels", "0"],
+            &["--drain-delay", "31s"],
+        ];
+        for args in wrong {
+            let error = flags(args).resolve().unwrap_err().to_string();
+            assert!(error.starts_with(&args[0][2..]), "{error}");
+        }
+        assert!(toml::from_str::<Flags>("max-bach = 8").unwrap_err().to_string().contains("max-bach"));
+    }
+}

@@ -1,0 +1,74 @@
+//! Values of a configuration as a user would write them, for the defaults in `--help`. Not here: reading them (`units`, clap).
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::ValueEnum as _;
+
+use super::units::{Amount, Span};
+use crate::telemetry::LogFormat;
+
+/// A value that can be told as a default.
+pub(super) trait Written {
+    /// As it would be written behind its flag; None for nothing, as an empty list.
+    fn written(&self) -> Option<String>;
+}
+
+impl Written for Duration {
+    fn written(&self) -> Option<String> {
+        Some(Span(*self).to_string())
+    }
+}
+
+/// Bytes or pixels.
+impl Written for u64 {
+    fn written(&self) -> Option<String> {
+        Some(Amount(*self).to_string())
+    }
+}
+
+/// A count.
+impl Written for usize {
+    fn written(&self) -> Option<String> {
+        Some(self.to_string())
+    }
+}
+
+impl Written for String {
+    fn written(&self) -> Option<String> {
+        Some(self.clone())
+    }
+}
+
+impl Written for Vec<String> {
+    fn written(&self) -> Option<String> {
+        (!self.is_empty()).then(|| self.join(","))
+    }
+}
+
+impl Written for SocketAddr {
+    fn written(&self) -> Option<String> {
+        Some(self.to_string())
+    }
+}
+
+impl Written for LogFormat {
+    fn written(&self) -> Option<String> {
+        self.to_possible_value().map(|value| value.get_name().to_owned())
+    }
+}
+
+impl Written for Option<PathBuf> {
+    fn written(&self) -> Option<String> {
+        self.as_ref().map(|path| path.display().to_string())
+    }
+}
+
+/// Tables stand in the file only.
+impl<V> Written for BTreeMap<String, V> {
+    fn written(&self) -> Option<String> {
+        None
+    }
+}

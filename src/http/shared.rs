@@ -1,0 +1,93 @@
+//! What the HTTP port and the admin port share: the models, the metrics, liveness and readiness, and the layer around all routes.
+
+use axum::extract::{Request, State};
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router, middleware};
+use serde_json::{Value, json};
+
+use super::error::Error;
+use super::outer_layer::outer_layer;
+use super::state::AppState;
+use crate::service::{ModelState, ModelStatus, ServiceError};
+
+/// A port's own routes with the shared ones, under the layer that every request goes through.
+pub(crate) fn with_shared(routes: Router<AppState>, state: AppState) -> Router {
+    routes
+        .route("/models", get(models))
+        .route("/metrics", get(metrics))
+        .route("/livez", get(live))
+        .route("/readyz", get(ready))
+        .route("/v2/health/live", get(live))
+        .route("/v2/health/ready", get(ready))
+        .fallback(no_route)
+        .method_not_allowed_fallback(no_method)
+        .layer(middleware::from_fn_with_state(state.clone(), outer_layer))
+        .with_state(state)
+}
+
+async fn models(State(state): State<AppState>) -> Json<Vec<Value>> {
+    Json(state.classifier.models().iter().map(model).collect())
+}
+
+/// A version of a model.
+pub(crate) fn model(status: &ModelStatus) -> Value {
+    let (height, width) = status.input;
+    json!({
+        "name": status.name,
+        "version": status.version,
+        "labels": status.labels,
+        "state": status.state.name(),
+        "ready": status.state == ModelState::Ready,
+        "error": status.error,
+        "required": status.required,
+        "default": status.default,
+        "architecture": status.architecture,
+        "family": status.family,
+        "baseline": status.baseline,
+        "devices": status.devices,
+        "precision": status.precision,
+        "input": { "height": height, "width": width },
+        "classes": status.classes,
+        "parameters": status.parameters,
+        "macs": status.macs,
+        "max_batch": status.max_batch,
+        "origin": status.origin,
+    })
+}
+
+async fn metrics(State(state): State<AppState>) -> Response {
+    match state.classifier.scrape() {
+        Ok((text, content_type)) => ([(header::CONTENT_TYPE, content_type)], text).into_response(),
+        Err(fault) => {
+            tracing::error!(%fault, "the metrics cannot be encoded");
+            Error::Internal.into_response()
+        }
+    }
+}
+
+async fn live() -> Json<Value> {
+    Json(json!({ "live": true }))
+}
+
+async fn ready(State(state): State<AppState>) -> Response {
+    let failed = state.classifier.failed_devices();
+    match state.classifier.ready() {
+        Ok(()) if failed.is_empty() => Json(json!({ "ready": true })).into_response(),
+        Ok(()) => {
+            let failed: serde_json::Map<String, Value> =
+                failed.into_iter().map(|(device, why)| (device.to_string(), why.into())).collect();
+            Json(json!({ "ready": true, "failed_devices": failed })).into_response()
+        }
+        Err(why) => Error::Service(ServiceError::NotReady(why)).into_response(),
+    }
+}
+
+async fn no_route(request: Request) -> Error {
+    Error::NoRoute { path: request.uri().path().to_owned() }
+}
+
+async fn no_method(request: Request) -> Error {
+    Error::NoMethod { path: request.uri().path().to_owned(), method: request.method().to_string() }
+}

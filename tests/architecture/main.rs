@@ -1,0 +1,80 @@
+//! What `ARCHITECTURE.md` promises and sources can show: which module imports which, who knows no runtime, where `unsafe` stands.
+//! Not here: how the sources are read (`sources`, `mentions`).
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod mentions;
+mod planted;
+mod sources;
+
+use mentions::{Mention, What};
+use sources::Source;
+
+/// Each module with all that it may import of ours; `cli` may import everything.
+const IMPORTS: &[(&str, &[&str])] = &[
+    ("program", &[]),
+    ("model", &["program"]),
+    ("checkpoint", &["model", "program", "pixels"]),
+    ("pixels", &[]),
+    ("engine", &["program"]),
+    ("metrics", &[]),
+    ("telemetry", &[]),
+    ("service", &["program", "model", "checkpoint", "pixels", "engine", "metrics"]),
+    ("net", &["metrics"]),
+    ("http", &["service", "metrics", "net", "pixels"]), // of pixels the errors, to which statuses belong
+    ("admin", &["service", "metrics", "net", "http"]),
+    ("config", &["service", "http", "net", "admin", "telemetry"]),
+];
+/// The module to which nothing is forbidden, and which nothing else may import.
+const OUTERMOST: &str = "cli";
+
+/// Modules that know no runtime and no protocol.
+const PURE: &[&str] = &["program", "model", "engine", "pixels"];
+/// The crates of runtimes and protocols.
+const RUNTIMES: &[&str] =
+    &["tokio", "axum", "hyper", "hyper_util", "http_body_util", "tower", "tonic", "prost", "prometheus"];
+
+/// The only files with `unsafe`, from `src`: cutting an output for several threads, and a prefetch.
+const UNSAFE: &[&str] = &["engine/cpu/tile.rs", "engine/cpu/vector.rs"];
+
+/// Everything in which these sources break the promises, one line for each.
+fn faults(sources: &[Source]) -> Vec<String> {
+    let mut faults: Vec<String> =
+        sources.iter().flat_map(|source| source.mentions.iter().filter_map(|mention| fault(source, mention))).collect();
+    faults.dedup();
+    faults
+}
+
+fn fault(source: &Source, Mention { line, what }: &Mention) -> Option<String> {
+    let module = source.module.first()?.as_str();
+    let why = match what {
+        What::Module(other) if module == OUTERMOST || module == other => return None,
+        What::Module(other) => match IMPORTS.iter().find(|(name, _)| *name == module) {
+            None => format!("module {module} is not in the table of imports"),
+            Some((_, allowed)) if allowed.contains(&other.as_str()) => return None,
+            Some(_) => format!("{module} may not import {other}"),
+        },
+        What::Crate(name) if PURE.contains(&module) && RUNTIMES.contains(&name.as_str()) => {
+            format!("{module} may not know {name}")
+        }
+        What::Crate(_) => return None,
+        What::Unsafe { .. } if !UNSAFE.contains(&source.path.as_str()) => "unsafe may not stand here".to_owned(),
+        What::Unsafe { explained: false } => "unsafe needs a line `// SAFETY:` above it".to_owned(),
+        What::Unsafe { explained: true } => return None,
+    };
+    Some(format!("{}:{line}: {why}", source.path))
+}
+
+#[test]
+fn the_sources_keep_what_the_architecture_promises() {
+    let sources = sources::ours();
+    let faults = faults(&sources);
+    assert!(faults.is_empty(), "\n{}", faults.join("\n"));
+    // that nothing was found must not mean that nothing was read
+    for (module, _) in IMPORTS.iter().filter(|(module, _)| !["net", "admin"].contains(module)) {
+        assert!(sources.iter().any(|source| source.module[..] == [*module]), "{module} was not read");
+    }
+    for path in UNSAFE {
+        let file = sources.iter().find(|source| source.path == *path).expect(path);
+        assert!(file.mentions.iter().any(|mention| matches!(mention.what, What::Unsafe { .. })), "{path}");
+    }
+}
