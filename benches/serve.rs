@@ -20,7 +20,7 @@ use convnext_server::model::Spec;
 use convnext_server::net::{self, Port};
 use convnext_server::pixels::{CropRounding, Filter, Fit, Transform};
 use convnext_server::program::{InputSpec, Program, RandomWeights};
-use convnext_server::service::{Classifier, NamedModel, Settings};
+use convnext_server::service::{Classifier, ModelOptions, ModelSource, NamedModel, Settings};
 use http_body_util::{BodyExt as _, Full};
 use hyper::{Request, Uri, header::CONTENT_TYPE};
 use hyper_util::client::legacy::{Client, connect::HttpConnector};
@@ -130,8 +130,12 @@ async fn serve(name: &str, program: Program, max_batch: usize) -> Uri {
     let transform =
         Transform { height: SIDE, width: SIDE, fit, rounding: CropRounding::HalfToEven, filter: Filter::Bicubic };
     let checkpoint = Checkpoint { program, weights, transform, labels, origin: "random weights".to_owned() };
-    let models = vec![NamedModel { name: name.to_owned(), checkpoint, baseline: None }];
-    let settings = Settings { max_batch, ..Settings::default() };
+    // it is opened once
+    let checkpoint = std::sync::Mutex::new(Some(checkpoint));
+    let source: ModelSource = Arc::new(move || Ok(checkpoint.lock().unwrap().take().unwrap()));
+    let models = vec![NamedModel { name: name.to_owned(), source, baseline: None }];
+    let model = ModelOptions { max_batch, ..ModelOptions::default() };
+    let settings = Settings { model, ..Settings::default() };
     let (classifier, loading) = Classifier::start(Arc::new(Cpu::default()), models, settings).unwrap();
     loading.done().await.unwrap();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -6,9 +6,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use convnext_server::checkpoint;
+use convnext_server::checkpoint::Source;
 use convnext_server::engine::cpu::Cpu;
-use convnext_server::service::{Classifier, NamedModel, Request, ScoreFunction, Settings};
+use convnext_server::service::{
+    Admission, Classifier, Images, NamedModel, Request, ScoreFunction, Settings, Wanted,
+};
 
 /// For formats that all decoders decode alike. Measured is 0.005 at most; a crop that is one pixel off shows as 0.007 to 0.5.
 const EXACT: f64 = 0.006;
@@ -41,10 +43,9 @@ fn file(case: &str, row: &serde_json::Value) -> String {
 #[tokio::test]
 async fn photos_get_the_scores_of_the_library_that_published_the_model() {
     let golden = tests_folder().join("golden");
-    let model = |case: &&str| NamedModel {
-        name: (*case).to_owned(),
-        checkpoint: checkpoint::open(&golden.join(case)).unwrap(),
-        baseline: None,
+    let model = |case: &&str| {
+        let source = Source::Folder(golden.join(case));
+        NamedModel { name: (*case).to_owned(), source: Arc::new(move || source.open()), baseline: None }
     };
     let models = CASES.iter().map(model).collect();
     let (classifier, loading) = Classifier::start(Arc::new(Cpu::default()), models, Settings::default()).unwrap();
@@ -59,16 +60,18 @@ async fn photos_get_the_scores_of_the_library_that_published_the_model() {
         };
         let images: Vec<Bytes> = expected.iter().map(photo).collect();
         assert_eq!(images.len(), 3);
-        let request = Request { images, top_k: 7, function: ScoreFunction::Softmax };
-        let answer = classifier.admit(Some(case), None, None).unwrap().classify(request).await.unwrap();
+        let wanted = Wanted::Labels { top_k: 7, function: ScoreFunction::Softmax };
+        let request = Request { images: Images::Files(images), wanted };
+        let ticket = classifier.admit(Admission { model: Some(case), ..Admission::default() }).unwrap();
+        let answer = ticket.classify(request).await.unwrap();
         for (row, image) in expected.iter().zip(&answer.images) {
             let predictions = row["predictions"].as_array().unwrap();
             let of = |p: &serde_json::Value| (p["label"].as_str().unwrap().to_owned(), p["score"].as_f64().unwrap());
             let scores: HashMap<String, f64> = predictions.iter().map(of).collect();
-            assert_eq!(scores.len(), image.predictions.len());
+            assert_eq!(scores.len(), image.predictions().len());
             let tolerance = if file(case, row).ends_with(".jpg") { JPEG } else { EXACT };
-            assert_eq!(predictions[0]["label"], *image.predictions[0].label, "{case}, {}", row["image"]);
-            for prediction in &image.predictions {
+            assert_eq!(predictions[0]["label"], *image.predictions()[0].label, "{case}, {}", row["image"]);
+            for prediction in image.predictions() {
                 let difference = (scores[&*prediction.label] - f64::from(prediction.score)).abs();
                 assert!(
                     difference <= tolerance,

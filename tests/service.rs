@@ -11,24 +11,34 @@ use bytes::Bytes;
 use convnext_server::metrics::Rejection;
 use convnext_server::pixels::ImageError;
 use convnext_server::service::{
-    Answer, Classifier, Counts, Limits, Request, ScoreFunction, ServiceError, Settings, Ticket,
+    Admission, Answer, Classifier, Images, Limits, ModelOptions, ModelState, Request, ScoreFunction, ServiceError, Settings, Wanted,
 };
-use support::mock::{CLASSES, Conductor, Fault, MockEngine, classifier, image, metric, model, until, waiting};
+use support::mock::{
+    CLASSES, Conductor, Fault, MockEngine, account, admit, classifier, image, metric, model, until, waiting,
+};
 use tokio::task::JoinHandle;
 
 type Outcome = Result<Answer, ServiceError>;
 
 fn settings(queue_images: usize, max_batch: usize) -> Settings {
-    let limits = Limits { queue_images, ..Limits::default() };
-    Settings { limits, max_batch, decode_threads: 2, ..Settings::default() }
+    let model = ModelOptions { queue_images, max_batch, ..ModelOptions::default() };
+    Settings { model, decode_threads: 2, ..Settings::default() }
 }
 
 fn request(classes: &[usize]) -> Request {
-    Request { images: classes.iter().map(|c| image(*c)).collect(), top_k: 1, function: ScoreFunction::Softmax }
+    files(classes.iter().map(|class| image(*class)).collect())
 }
 
-fn admit(classifier: &Classifier, model: &str) -> Result<Ticket, ServiceError> {
-    classifier.admit(Some(model), Some(10), None)
+fn files(images: Vec<Bytes>) -> Request {
+    Request { images: Images::Files(images), wanted: labels(1) }
+}
+
+fn labels(top_k: i64) -> Wanted {
+    Wanted::Labels { top_k, function: ScoreFunction::Softmax }
+}
+
+fn admit_within(classifier: &Classifier, deadline: Duration) -> Result<convnext_server::service::Ticket, ServiceError> {
+    classifier.admit(Admission { model: Some("m"), deadline: Some(deadline), ..Admission::default() })
 }
 
 /// A request that runs beside the test.
@@ -55,7 +65,7 @@ async fn busy(model: &str, settings: Settings) -> (Classifier, Conductor, JoinHa
 }
 
 fn classes(answer: &Answer) -> Vec<usize> {
-    answer.images.iter().map(|image| image.predictions[0].class).collect()
+    answer.images.iter().map(|image| image.predictions()[0].class).collect()
 }
 
 #[tokio::test]
@@ -63,14 +73,14 @@ async fn a_request_is_answered_in_the_order_of_its_images() {
     let (classifier, _) = classifier(&["m"], settings(8, 2)).await;
     let answer = admit(&classifier, "m").unwrap().classify(request(&[2, 0, 3, 1])).await.unwrap();
     assert_eq!(classes(&answer), [2, 0, 3, 1]);
-    assert_eq!((answer.model.as_str(), answer.device.as_str()), ("m", "mock"));
-    assert_eq!(&*answer.images[0].predictions[0].label, "class 2");
+    assert_eq!((answer.model.as_str(), &*answer.images[0].device), ("m", "mock"));
+    assert_eq!(&*answer.images[0].predictions()[0].label, "class 2");
 }
 
 #[tokio::test]
 async fn without_a_name_the_first_model_answers_and_an_unknown_name_lists_those_there_are() {
     let (classifier, _) = classifier(&["first", "second"], settings(8, 2)).await;
-    assert_eq!(classifier.admit(None, None, None).unwrap().model(), "first");
+    assert_eq!(classifier.admit(Admission::default()).unwrap().model(), "first");
     let error = admit(&classifier, "third").err().unwrap();
     assert_eq!(error.to_string(), "no model third; loaded are first, second");
 }
@@ -92,7 +102,7 @@ async fn the_one_over_the_limit_is_shed_at_once() {
 #[tokio::test(start_paused = true)]
 async fn a_deadline_fires_while_a_batch_runs() {
     let (classifier, conductor, first) = busy("m", settings(8, 1)).await;
-    let second = classifier.admit(Some("m"), None, Some(Duration::from_secs(2))).unwrap();
+    let second = admit_within(&classifier, Duration::from_secs(2)).unwrap();
     let began = tokio::time::Instant::now();
     let error = second.classify(request(&[1])).await.unwrap_err();
     assert_eq!(error, ServiceError::DeadlinePassed(Duration::from_secs(2)));
@@ -176,13 +186,12 @@ async fn no_model_starves_another() {
 #[tokio::test]
 async fn one_undecodable_image_fails_its_request_and_no_other() {
     let (classifier, _) = classifier(&["m"], settings(8, 4)).await;
-    let mut broken = request(&[0, 1, 2]);
-    broken.images[1] = broken.images[1].slice(..60);
+    let broken = files(vec![image(0), image(1).slice(..60), image(2)]);
     let other = send(&classifier, "m", &[3]);
     let error = admit(&classifier, "m").unwrap().classify(broken).await.unwrap_err();
     assert!(matches!(error, ServiceError::Image { index: 1, cause: ImageError::Undecodable { .. } }), "{error}");
     assert_eq!(classes(&other.await.unwrap().unwrap()), [3]);
-    let nothing = Request { images: vec![Bytes::from_static(b"hello")], ..request(&[]) };
+    let nothing = files(vec![Bytes::from_static(b"hello")]);
     let error = admit(&classifier, "m").unwrap().classify(nothing).await.unwrap_err();
     assert_eq!(error, ServiceError::Image { index: 0, cause: ImageError::UnknownFormat });
 }
@@ -190,13 +199,13 @@ async fn one_undecodable_image_fails_its_request_and_no_other() {
 #[tokio::test]
 async fn senseless_requests_are_refused() {
     let (classifier, _) = classifier(&["m"], settings(8, 4)).await;
-    for bad in [Request { top_k: 0, ..request(&[1]) }, Request { top_k: -5, ..request(&[1]) }, request(&[])] {
+    for bad in [Request { wanted: labels(0), ..request(&[1]) }, Request { wanted: labels(-5), ..request(&[1]) }, request(&[])] {
         let error = admit(&classifier, "m").unwrap().classify(bad).await.unwrap_err();
         assert!(matches!(error, ServiceError::Invalid(_)), "{error}");
     }
-    let most = Request { top_k: 1000, ..request(&[1]) };
+    let most = Request { wanted: labels(1000), ..request(&[1]) };
     let answer = admit(&classifier, "m").unwrap().classify(most).await.unwrap();
-    assert_eq!(answer.images[0].predictions.len(), CLASSES, "clamped to the classes");
+    assert_eq!(answer.images[0].predictions().len(), CLASSES, "clamped to the classes");
 }
 
 #[tokio::test]
@@ -221,7 +230,7 @@ async fn a_panicking_engine_fails_its_images_turns_readiness_off_and_the_process
         assert!(matches!(&error, ServiceError::Internal(text) if text.contains("planted")), "{error}");
         assert!(matches!(waits.await.unwrap(), Err(ServiceError::NotReady(_))), "nothing waits for ever");
         assert!(classifier.ready().is_err());
-        assert!(!classifier.models()[0].ready);
+        assert_eq!(classifier.models()[0].state, ModelState::Failed);
         assert!(matches!(admit(&classifier, "m"), Err(ServiceError::NotReady(_))));
         until("the metric says so", || metric(&classifier, "convnext_model_ready{model=\"m\"}") == 0.0);
     }
@@ -246,33 +255,36 @@ async fn a_wait_beyond_the_deadline_is_refused_with_the_time_to_try_again() {
     let (classifier, conductor, first) = busy("m", settings(64, 1)).await;
     let _held = send(&classifier, "m", &[1]);
     wait_for_queue(&classifier, "m", 1).await;
-    let error = classifier.admit(Some("m"), None, Some(Duration::ZERO)).err().unwrap();
+    let error = admit_within(&classifier, Duration::ZERO).err().unwrap();
     assert!(matches!(error, ServiceError::Overloaded { reason: Rejection::Wait, .. }), "{error}");
     conductor.release();
     first.await.unwrap().unwrap();
 }
 
 #[tokio::test]
-async fn bodies_are_held_within_their_budget() {
+async fn bodies_are_charged_as_they_come_within_their_budget() {
     let limits = Limits { body_bytes: 100, max_body_bytes: 80, ..Limits::default() };
     let (classifier, _) = classifier(&["m"], Settings { limits, ..settings(8, 1) }).await;
-    assert!(matches!(classifier.admit(None, Some(81), None), Err(ServiceError::TooLarge(_))));
-    let first = classifier.admit(None, Some(70), None).unwrap();
-    let shed = classifier.admit(None, Some(31), None).err().unwrap();
+    let admit = |body_bytes| classifier.admit(Admission { body_bytes, ..Admission::default() });
+    assert!(matches!(admit(Some(81)), Err(ServiceError::TooLarge(_))));
+    // what is declared holds nothing: any number of uploads may stall
+    let mut stalled: Vec<_> = (0..5).map(|_| admit(Some(80)).unwrap()).collect();
+    stalled[0].body_is(70).unwrap();
+    let shed = admit(Some(31)).err().unwrap();
     assert!(matches!(shed, ServiceError::Overloaded { reason: Rejection::Bodies, .. }), "{shed}");
-    let mut streamed = classifier.admit(None, None, None).unwrap();
+    let mut streamed = admit(None).unwrap();
     streamed.body_is(30).unwrap();
     let shed = streamed.body_is(31).unwrap_err();
     assert!(matches!(shed, ServiceError::Overloaded { reason: Rejection::Bodies, .. }), "{shed}");
-    drop((first, streamed));
-    let mut alone = classifier.admit(None, None, None).unwrap();
+    drop((stalled, streamed));
+    let mut alone = admit(None).unwrap();
     alone.body_is(80).unwrap();
     assert!(matches!(alone.body_is(81), Err(ServiceError::TooLarge(_))));
 }
 
 #[tokio::test]
 async fn decoded_pixels_are_held_within_their_budget() {
-    let limits = Limits { decoded_pixels: 40, queue_images: 8, ..Limits::default() };
+    let limits = Limits { decoded_pixels: 40, ..Limits::default() };
     let (classifier, _) = classifier(&["m"], Settings { limits, ..settings(8, 1) }).await;
     let error = admit(&classifier, "m").unwrap().classify(request(&[0, 1, 2])).await.unwrap_err();
     assert!(matches!(error, ServiceError::Overloaded { reason: Rejection::Pixels, .. }), "{error}");
@@ -289,22 +301,34 @@ async fn an_image_over_the_limit_of_pixels_is_refused_by_its_head() {
 }
 
 #[tokio::test]
-async fn models_that_do_not_load_are_never_ready_and_say_why() {
-    let engine = Arc::new(MockEngine(Conductor::default()));
+async fn a_model_that_does_not_load_says_why_and_the_others_serve() {
+    let engine = Arc::new(MockEngine::new(&Conductor::default()));
     let models = vec![model("good", "good"), model("bad", "unloadable")];
     let (classifier, loading) = Classifier::start(engine, models, settings(8, 1)).unwrap();
     assert!(classifier.ready().is_err());
-    let error = loading.done().await.err().unwrap();
-    assert!(error.to_string().contains("no room for unloadable"), "{error}");
-    assert!(classifier.ready().unwrap_err().contains("no room"));
-    assert!(matches!(admit(&classifier, "good"), Err(ServiceError::NotReady(_))));
+    loading.done().await.unwrap();
+    let why = classifier.ready().unwrap_err();
+    assert!(why.contains("bad: mock has no memory for weights: 7 MB are needed, 5 MB are free"), "{why}");
+    assert!(admit(&classifier, "good").unwrap().classify(request(&[1])).await.is_ok());
+    assert!(matches!(admit(&classifier, "bad"), Err(ServiceError::NotReady(why)) if why.contains("no memory")));
+    let status = classifier.models();
+    assert_eq!((status[0].state, status[1].state), (ModelState::Ready, ModelState::Failed));
+    assert!(status[1].error.as_ref().unwrap().contains("no memory"));
+}
+
+#[tokio::test]
+async fn when_no_model_loads_nothing_starts() {
+    let engine = Arc::new(MockEngine::new(&Conductor::default()));
+    let (_classifier, loading) = Classifier::start(engine, vec![model("bad", "unloadable")], settings(8, 1)).unwrap();
+    let error = loading.done().await.err().unwrap().to_string();
+    assert!(error.contains("bad: mock has no memory"), "{error}");
 }
 
 #[tokio::test]
 async fn names_are_given_once_and_fit_into_urls() {
     for names in [vec![], vec!["a", "a"], vec![""], vec!["a/b"], vec!["ä"]] {
         let models = names.iter().map(|name| model(name, "m")).collect();
-        let engine = Arc::new(MockEngine(Conductor::default()));
+        let engine = Arc::new(MockEngine::new(&Conductor::default()));
         assert!(Classifier::start(engine, models, settings(8, 1)).is_err(), "{names:?}");
     }
 }
@@ -322,8 +346,7 @@ async fn a_refused_body_is_a_failure_and_no_cancellation() {
     let (classifier, _) = classifier(&["m"], settings(8, 1)).await;
     admit(&classifier, "m").unwrap().refuse();
     drop(admit(&classifier, "m").unwrap());
-    let expected = Counts { received: 2, failed: 1, cancelled: 1, ..Counts::default() };
-    assert_eq!(classifier.counts(), expected);
+    assert_eq!(account(&classifier), [2, 0, 1, 0, 1]);
 }
 
 mod random_schedule {
@@ -372,19 +395,20 @@ mod random_schedule {
                     received += 1;
                     let name = ["a", "b"][model];
                     let allowed = Some(Duration::from_secs(1));
-                    let Ok(ticket) = classifier.admit(Some(name), Some(1), allowed) else { continue };
-                    let mut request = request(&vec![model; images]);
+                    let admission = Admission { model: Some(name), deadline: allowed, ..Admission::default() };
+                    let Ok(ticket) = classifier.admit(admission) else { continue };
+                    let mut images = vec![image(model); images];
                     if broken {
-                        request.images[images - 1] = Bytes::from_static(b"BM no image");
+                        images[0] = Bytes::from_static(b"BM no image");
                     }
-                    running.push(tokio::spawn(ticket.classify(request)));
+                    running.push(tokio::spawn(ticket.classify(files(images))));
                     tokio::task::yield_now().await;
                 }
                 Step::Leave(nth) if nth < running.len() => running.swap_remove(nth).abort(),
                 Step::Leave(_) => {}
                 Step::NoBody => {
                     received += 1;
-                    drop(classifier.admit(None, None, None));
+                    drop(classifier.admit(Admission::default()));
                 }
                 Step::Permit(count) => conductor.permit(count),
                 Step::Fail => conductor.fault(Fault::Batch),
@@ -401,9 +425,9 @@ mod random_schedule {
         for _ in 0..64 {
             tokio::task::yield_now().await;
         }
-        let Counts { succeeded, failed, rejected, cancelled, .. } = classifier.counts();
-        assert_eq!(classifier.counts().received, received);
-        assert_eq!(received, succeeded + failed + rejected + cancelled, "{:?}", classifier.counts());
+        let account = account(&classifier);
+        assert_eq!(account[0], received);
+        assert_eq!(received, account[1..].iter().sum::<u64>(), "{account:?}");
         assert!(conductor.batches().iter().all(|(_, images)| images.len() <= 3), "a batch is over the maximum");
         for name in ["a", "b"] {
             assert_eq!(waiting(&classifier, name), 0);

@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer, de};
 
 use super::units::Span;
-use crate::engine::Precision;
-use crate::service::{ModelOptions, VersionPolicy};
+use crate::service::{ModelOptions, Precision, VersionPolicy};
 
 /// A model's table; None where it says nothing.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]

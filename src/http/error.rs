@@ -40,6 +40,12 @@ pub(crate) enum Error {
     /// The body came too slowly.
     #[error("the body did not arrive within {} ms", .0.as_millis())]
     BodyTimeout(Duration),
+    /// Not for whoever asks.
+    #[error("{0}")]
+    Forbidden(String),
+    /// A command about a model was not carried out.
+    #[error(transparent)]
+    Model(#[from] ModelError),
     /// The service refused the request, or failed.
     #[error(transparent)]
     Service(#[from] ServiceError),
@@ -61,6 +67,7 @@ impl Error {
             Self::Model(error) => match error {
                 ModelError::Unknown(_) => StatusCode::NOT_FOUND,
                 ModelError::Failed { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+                ModelError::Busy => StatusCode::TOO_MANY_REQUESTS,
                 ModelError::Stopping => StatusCode::SERVICE_UNAVAILABLE,
             },
             Self::Service(error) => match error {

@@ -5,15 +5,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use tokio::sync::oneshot;
-
 use super::admission::{self, Admission};
 use super::budget::Budget;
 use super::core::Core;
 use super::decoder::Decoder;
 use super::device::{Device, SystemClock};
 use super::dispatcher::Dispatcher;
-use super::lifecycle::{Command, Lifecycle, ModelError, Repository};
+use super::lifecycle::{Command, Done, Lifecycle, ModelError, Repository};
 use super::loader::Loader;
 use super::names::check_names;
 use super::options::ModelOptions;
@@ -103,7 +101,7 @@ pub enum StartError {
 /// Models on their way into the devices.
 #[must_use = "the models may fail to load"]
 pub struct Loading {
-    models: Vec<oneshot::Receiver<Result<(), ModelError>>>,
+    models: Vec<Done>,
     /// There may be others than those.
     more: bool,
 }

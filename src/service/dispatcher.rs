@@ -157,11 +157,6 @@ impl<J: Job> Dispatcher<J> {
         self.lock().scheduler.estimated_wait(model, images)
     }
 
-    /// As [`Scheduler::preferred_batch`].
-    pub(super) fn preferred_batch(&self, model: ModelId) -> usize {
-        self.lock().scheduler.preferred_batch(model)
-    }
-
     /// Images of a model that wait for a device.
     pub(super) fn waiting(&self, model: ModelId) -> usize {
         self.lock().scheduler.len(model)

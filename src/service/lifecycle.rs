@@ -6,8 +6,8 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
@@ -34,6 +34,9 @@ pub enum ModelError {
         /// What each of its versions said.
         why: String,
     },
+    /// More commands wait than are held.
+    #[error("{WAITING_COMMANDS} commands about models wait already")]
+    Busy,
     /// The service is about to end.
     #[error("the server is stopping")]
     Stopping,
@@ -52,10 +55,19 @@ pub(super) enum Command {
 
 enum Message {
     Command(Command, oneshot::Sender<Result<(), ModelError>>),
-    /// Something in the repository has changed.
+    /// Look at the repository's [`Changes`].
     Changed,
     End,
 }
+
+/// Where what becomes of a command will be told.
+pub(super) type Done = oneshot::Receiver<Result<(), ModelError>>;
+
+/// When the repository changed last, where that was not followed yet.
+type Changes = Arc<Mutex<Option<Instant>>>;
+
+/// Commands that may wait; they are an operator's.
+const WAITING_COMMANDS: usize = 64;
 
 /// A repository of models that is watched.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,7 +81,7 @@ pub struct Repository {
 /// The thread's handle. Dropping it ends the thread.
 #[derive(Debug)]
 pub(super) struct Lifecycle {
-    messages: Sender<Message>,
+    messages: SyncSender<Message>,
 }
 
 impl Lifecycle {
@@ -81,8 +93,8 @@ impl Lifecycle {
         repository: Option<Repository>,
         overrides: BTreeMap<String, ModelOptions>,
         defaults: ModelOptions,
-    ) -> std::io::Result<(Self, Vec<oneshot::Receiver<Result<(), ModelError>>>)> {
-        let (messages, inbox) = channel();
+    ) -> std::io::Result<(Self, Vec<Done>)> {
+        let (messages, inbox) = sync_channel(configured.len() + WAITING_COMMANDS);
         let mut loading = Vec::new();
         for NamedModel { name, .. } in &configured {
             let (reply, done) = oneshot::channel();
@@ -108,6 +120,7 @@ impl Lifecycle {
                 defaults,
                 unloaded: HashSet::new(),
                 tried: HashMap::new(),
+                changes: Changes::default(),
             };
             let watcher = keeper.watch(sender);
             keeper.run(&inbox);
@@ -119,14 +132,18 @@ impl Lifecycle {
     /// Carries a command out, after those that came before it.
     pub(super) async fn command(&self, command: Command) -> Result<(), ModelError> {
         let (reply, done) = oneshot::channel();
-        self.messages.send(Message::Command(command, reply)).map_err(|_| ModelError::Stopping)?;
+        self.messages.try_send(Message::Command(command, reply)).map_err(|error| match error {
+            TrySendError::Full(_) => ModelError::Busy,
+            TrySendError::Disconnected(_) => ModelError::Stopping,
+        })?;
         done.await.unwrap_or(Err(ModelError::Stopping))
     }
 }
 
 impl Drop for Lifecycle {
     fn drop(&mut self) {
-        let _ = self.messages.send(Message::End);
+        // where there is no room, the thread ends when the last sender has gone
+        let _ = self.messages.try_send(Message::End);
     }
 }
 
@@ -143,16 +160,20 @@ struct Keeper {
     unloaded: HashSet<String>,
     /// What of the repository was tried, loaded or not: it is tried again when it has changed.
     tried: HashMap<(String, u64), Fingerprint>,
+    changes: Changes,
 }
 
 impl Keeper {
     /// Watches the repository, if there is one.
-    fn watch(&self, messages: Sender<Message>) -> Option<RecommendedWatcher> {
+    fn watch(&self, messages: SyncSender<Message>) -> Option<RecommendedWatcher> {
         let folder = &self.repository.as_ref()?.folder;
+        let changes = Arc::clone(&self.changes);
         let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
             // reading a model makes events too
             if !event.is_ok_and(|event| event.kind.is_access()) {
-                let _ = messages.send(Message::Changed);
+                changes.lock().unwrap_or_else(PoisonError::into_inner).replace(Instant::now());
+                // where there is no room, the thread wakes up anyway
+                let _ = messages.try_send(Message::Changed);
             }
         });
         let watching = watcher.and_then(|mut watcher| {
@@ -167,10 +188,10 @@ impl Keeper {
     }
 
     fn run(&mut self, inbox: &Receiver<Message>) {
-        // the repository as it is now, before any command: it has no default of its own
-        let mut settled_at = self.repository.as_ref().map(|_| Instant::now());
+        // the repository as it is now, after the commands that wait already
+        let mut follow_at = self.repository.as_ref().map(|_| Instant::now());
         loop {
-            let message = match settled_at {
+            let message = match follow_at {
                 None => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
                 Some(at) => inbox.recv_timeout(at.saturating_duration_since(Instant::now())),
             };
@@ -178,14 +199,16 @@ impl Keeper {
                 Ok(Message::Command(command, reply)) => {
                     let _ = reply.send(self.carry_out(command));
                 }
-                Ok(Message::Changed) => {
-                    settled_at = self.repository.as_ref().map(|repository| Instant::now() + repository.settle);
-                }
+                Ok(Message::Changed) => {}
                 Err(RecvTimeoutError::Timeout) => {
-                    settled_at = None;
+                    follow_at = None;
                     self.follow_repository();
                 }
                 Ok(Message::End) | Err(RecvTimeoutError::Disconnected) => return,
+            }
+            let changed = self.changes.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some((changed, repository)) = changed.zip(self.repository.as_ref()) {
+                follow_at = Some(changed + repository.settle);
             }
         }
     }

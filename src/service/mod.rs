@@ -43,3 +43,6 @@ pub use options::{ModelOptions, VersionPolicy};
 pub use request::{Images, Request, Tensor, TensorType, Wanted};
 pub use status::{ModelState, ModelStatus};
 pub use ticket::Ticket;
+
+// what a configuration of a model names
+pub use crate::engine::Precision;

@@ -202,12 +202,6 @@ impl<T> Scheduler<T> {
         Duration::try_from_secs_f64(images as f64 / rate).unwrap_or(Duration::ZERO)
     }
 
-    /// The size of a model's largest batch on any of its devices.
-    #[must_use]
-    pub fn preferred_batch(&self, model: ModelId) -> usize {
-        self.lanes.get(&model).map_or(1, Lane::largest)
-    }
-
     /// What a device that has room is to do.
     pub fn next(&mut self, device: DeviceIndex, now: Instant) -> Next<T> {
         let mut ripe_at: Option<Instant> = None;

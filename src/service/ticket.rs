@@ -78,13 +78,13 @@ impl Ticket {
     /// # Errors
     /// Any [`ServiceError`].
     pub async fn classify(mut self, request: Request) -> Result<Answer, ServiceError> {
+        let (deadline, late) = (self.deadline, ServiceError::DeadlinePassed(self.allowed));
         // a timer of its own, so that the deadline fires whatever the device is doing
         let work = async {
             let outputs = try_join_all(self.begin(&request)?.into_iter().map(Pending::output)).await?;
             answer::of(&self.model, request.wanted, outputs)
         };
-        let late = ServiceError::DeadlinePassed(self.allowed);
-        let result = tokio::time::timeout_at(self.deadline, work).await.unwrap_or(Err(late));
+        let result = tokio::time::timeout_at(deadline, work).await.unwrap_or(Err(late));
         match &result {
             Ok(_) => self.account.succeed(),
             Err(error) => self.account.end(error),

@@ -7,7 +7,7 @@ use tokio::net::TcpStream;
 
 use super::POST;
 use super::support::http::{Options, Server, bounded, label, request};
-use super::support::mock::{CLASSES, image};
+use super::support::mock::{CLASSES, account, image};
 
 const CANCELLED: &str = r#"convnext_requests_total{code="cancelled",model="first",protocol="http"}"#;
 
@@ -98,8 +98,7 @@ async fn a_client_that_sends_it_all_before_it_reads_sees_its_refusal() {
 #[tokio::test]
 async fn a_client_that_leaves_while_the_device_works_is_cancelled_and_leaves_the_queue() {
     bounded(async {
-        let limits = Limits { queue_images: 1, ..Limits::default() };
-        let server = Server::with_limits(limits).await;
+        let server = Server::with_queue(1, Limits::default()).await;
         server.engine.hold();
         let mut client = server.connect().await;
         client.send(request(POST, image(1))).await;
@@ -141,7 +140,7 @@ async fn a_client_that_leaves_within_its_body_is_cancelled_and_gives_its_bytes_b
         while server.classify("", &body).await.status != 429 {}
         drop(client);
         server.metric_becomes(CANCELLED, 1.0).await;
-        assert_eq!(server.classifier.counts().cancelled, 1);
+        assert_eq!(account(&server.classifier)[4], 1);
         server.classify("", &body).await.ok();
     })
     .await;

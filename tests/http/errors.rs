@@ -99,8 +99,8 @@ async fn a_body_over_the_limit_is_413_by_its_head_or_as_it_comes() {
 #[tokio::test]
 async fn too_many_pixels_or_images_are_413() {
     bounded(async {
-        let limits = Limits { max_image_pixels: 15, queue_images: 2, ..Limits::default() };
-        let server = Server::with_limits(limits).await;
+        let limits = Limits { max_image_pixels: 15, ..Limits::default() };
+        let server = Server::with_queue(2, limits).await;
         assert!(server.classify("", image(1)).await.error(413).contains("4×4"));
         let three = json!({"inputs": ["aGk", "aGk", "aGk"]}).to_string();
         assert!(server.classify("", three).await.error(413).contains('2'));
@@ -125,8 +125,7 @@ async fn what_is_no_image_is_415_and_what_does_not_decode_422() {
 #[tokio::test]
 async fn a_full_queue_is_429_with_retry_after() {
     bounded(async {
-        let limits = Limits { queue_images: 1, ..Limits::default() };
-        let server = Server::with_limits(limits).await;
+        let server = Server::with_queue(1, Limits::default()).await;
         server.engine.hold();
         let mut first = server.connect().await;
         first.send(request(POST, image(1))).await;

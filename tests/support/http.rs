@@ -6,7 +6,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use convnext_server::http;
 use convnext_server::net::{self, Drained, Port};
-use convnext_server::service::{Classifier, Limits, Settings};
+use convnext_server::service::{Classifier, Limits, ModelOptions, Settings};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -30,9 +30,10 @@ pub fn base64(bytes: &[u8]) -> String {
 }
 
 /// What a test sets of its server; the rest is as by default.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct Options {
     pub limits: Limits,
+    pub model: ModelOptions,
     pub http: http::Options,
     pub net: net::Options,
     pub max_connections: usize,
@@ -41,7 +42,8 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         let (limits, http, net) = (Limits::default(), http::Options::default(), net::Options::default());
-        Self { limits, http, net, max_connections: Port::DEFAULT_MAX_CONNECTIONS }
+        let model = ModelOptions { max_batch: 4, ..ModelOptions::default() };
+        Self { limits, model, http, net, max_connections: Port::DEFAULT_MAX_CONNECTIONS }
     }
 }
 
@@ -63,13 +65,20 @@ impl Server {
         Self::start_with(Options { limits, ..Options::default() }).await
     }
 
+    /// With room for so many images of each model.
+    pub async fn with_queue(queue_images: usize, limits: Limits) -> Self {
+        let options = Options::default();
+        let model = ModelOptions { queue_images, ..options.model.clone() };
+        Self::start_with(Options { limits, model, ..options }).await
+    }
+
     pub async fn with_net(net: net::Options) -> Self {
         Self::start_with(Options { net, ..Options::default() }).await
     }
 
     pub async fn start_with(options: Options) -> Self {
-        let Options { limits, http, net, max_connections } = options;
-        let settings = Settings { limits, max_batch: 4, decode_threads: 2, ..Settings::default() };
+        let Options { limits, model, http, net, max_connections } = options;
+        let settings = Settings { limits, model, decode_threads: 2, ..Settings::default() };
         let (classifier, engine) = mock::classifier(&["first", "second"], settings).await;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
