@@ -2,53 +2,30 @@
 //!
 //! A batch of n equals n singles bit for bit, whatever the number of threads. Not here: queues (`service`).
 
-mod aligned;
-mod arena;
-mod attention;
-mod block;
-mod depthwise;
-mod draft;
-mod epilogue;
-mod exp;
-mod gelu;
-mod grn;
-mod instructions;
-mod linear;
-mod maps;
-mod matrix;
-mod norm;
-mod pack;
-mod peak;
-mod plan;
-mod pool;
-mod processor;
-mod product;
-mod projection;
-mod run;
-mod source;
-mod strips;
-mod threads;
-mod tile;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]
-mod twins;
-mod vector;
+mod against_reference;
+mod error;
+mod executable;
+mod fused;
+mod operations;
+mod parallel;
+mod peak;
+mod plan;
+mod product;
+mod simd;
 
-pub use instructions::Instructions;
+pub use simd::instructions::Instructions;
 
 use std::sync::Arc;
 
-use draft::DraftError;
-use processor::{Model, Packed};
+use error::DEVICE;
+use executable::{Model, Packed};
+use plan::fuse::{self, DraftError};
 
 use super::host::Ingest;
 use super::{DeviceId, DeviceInfo, DeviceKind, Engine, LoadError, Loaded, Options, Peak, Precision};
 use crate::program::{Program, WeightSource, fold};
-
-/// Images that are computed side by side, whatever the batch.
-///
-/// Each weight is read once for so many images, and buffers are as many times an image's: 10 MB of ConvNeXt-T at 224.
-const IMAGES_IN_FLIGHT: usize = 4;
 
 /// Runs programs on the processor's cores.
 #[derive(Clone, Debug)]
@@ -57,14 +34,12 @@ pub struct Cpu {
     devices: [DeviceInfo; 1],
 }
 
-const NAME: &str = "cpu";
-
 impl Cpu {
     /// With these instructions, which the machine has.
     #[must_use]
     pub fn new(instructions: Instructions) -> Self {
         let model = instructions.to_string();
-        Self { instructions, devices: [DeviceInfo { model, ..DeviceInfo::named(NAME, DeviceKind::Cpu) }] }
+        Self { instructions, devices: [DeviceInfo { model, ..DeviceInfo::named(DEVICE, DeviceKind::Cpu) }] }
     }
 }
 
@@ -96,12 +71,12 @@ impl Engine for Cpu {
         program.check().map_err(broken)?;
         let operations = self.unsupported(program, options.precision);
         if !operations.is_empty() {
-            return Err(LoadError::Unsupported { device: NAME.to_owned(), precision: options.precision, operations });
+            return Err(LoadError::Unsupported { device: DEVICE.to_owned(), precision: options.precision, operations });
         }
-        let ingest = Ingest::new(NAME, program.input, options)?;
-        let plan = draft::plan(self.instructions, &fold(program), weights).map_err(|error| match error {
+        let ingest = Ingest::new(DEVICE, program.input, options)?;
+        let plan = fuse::plan(self.instructions, &fold(program), weights).map_err(|error| match error {
             DraftError::Weights(error) => LoadError::Weights(error),
-            DraftError::Memory(error) => error.of("packed weights"),
+            DraftError::Memory(error) => error.loading("packed weights"),
         })?;
         let weights = program.weights.iter().map(|weight| 4 * weight.shape.iter().product::<usize>() as u64).sum();
         let model = Model { plan, ingest, weights, options: *options };

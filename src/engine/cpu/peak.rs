@@ -5,14 +5,14 @@ use std::time::{Duration, Instant};
 
 use pulp::{Simd, WithSimd};
 
-use super::epilogue::Epilogue;
-use super::instructions::Instructions;
-use super::linear::Linear;
-use super::matrix::Matrix;
-use super::product::Rows;
-use super::threads::Threads;
-use super::tile::Tile;
 use crate::engine::Peak;
+use crate::engine::cpu::operations::linear::Linear;
+use crate::engine::cpu::parallel::threads::Threads;
+use crate::engine::cpu::parallel::tile::Tile;
+use crate::engine::cpu::product::epilogue::Epilogue;
+use crate::engine::cpu::product::packed::Matrix;
+use crate::engine::cpu::product::rows::Rows;
+use crate::engine::cpu::simd::instructions::Instructions;
 
 /// Rows, depth and columns of the products, of which the fastest counts: which one that is depends on caches and vectors.
 /// None has more than a block of depth, or more operands than an L2 cache.
@@ -27,7 +27,7 @@ const ROUNDS: usize = 5;
 const ROUND: Duration = Duration::from_millis(15);
 
 /// Measures with so many threads; None where there is no memory to do it in.
-pub(super) fn measure(instructions: Instructions, threads: usize) -> Option<Peak> {
+pub(crate) fn measure(instructions: Instructions, threads: usize) -> Option<Peak> {
     let flops = SHAPES.iter().map(|shape| product(instructions, threads, *shape));
     let flops = flops.collect::<Option<Vec<f64>>>()?.into_iter().fold(0.0, f64::max);
     Some(Peak { flops, bytes: copy(threads)? })
