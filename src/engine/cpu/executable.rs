@@ -1,15 +1,17 @@
 //! A loaded model and its executables. A batch runs on the executable's own threads while the caller does something else.
+//!
 //! Not here: the steps of a run (`plan`).
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::Instant;
 
 use crate::engine::cpu::error::DEVICE;
-use crate::engine::cpu::parallel::context::Busy;
+use crate::engine::cpu::parallel::clock::BusyTime;
 use crate::engine::cpu::parallel::threads::Threads;
-use crate::engine::cpu::plan::IMAGES_IN_FLIGHT;
-use crate::engine::cpu::plan::{Memory, Plan};
+use crate::engine::cpu::plan::GROUP_IMAGES;
+use crate::engine::cpu::plan::{Plan, Workspace};
 use crate::engine::cpu::simd::aligned::Aligned;
 use crate::engine::host::{self, Ingest};
 use crate::engine::{
@@ -17,106 +19,110 @@ use crate::engine::{
 };
 use crate::program::Cost;
 
-/// Batches whose images may wait in leased memory: one that runs, and those that gather behind it.
+/// Batches whose images may wait in leased memory: the one that runs, and the one that gathers behind it.
 const LEASED_BATCHES: usize = 2;
 
-/// A plan with its packed weights.
+/// A plan with its packed weights, and how images become its input.
 pub(crate) struct Model {
     pub(crate) plan: Plan,
     pub(crate) ingest: Ingest,
-    /// Bytes of all weights.
+    /// Bytes of all weights, unpacked.
     pub(crate) weights: u64,
     pub(crate) options: Options,
 }
 
-/// A loaded model, shared by its executables.
-pub(crate) struct Packed(pub(crate) Arc<Model>);
+/// A loaded model. Its executables share it.
+pub(crate) struct CpuLoaded(pub(crate) Arc<Model>);
 
-impl Loaded for Packed {
+impl Loaded for CpuLoaded {
     fn memory(&self) -> MemoryUse {
         let Model { plan, ingest, options, .. } = &*self.0;
-        let images = options.max_batch.min(IMAGES_IN_FLIGHT);
+        let images = options.max_batch.min(GROUP_IMAGES);
         let threads = options.threads.max(1);
         let per_image = plan.buffers.iter().sum::<usize>() + ingest.len();
-        let numbers = per_image * images + plan.shared(threads) + plan.thread_memory() * threads;
-        MemoryUse { weights: self.0.weights, executable: (numbers * size_of::<f32>()) as u64 }
+        let floats = per_image * images + plan.shared_memory(threads) + plan.thread_memory() * threads;
+        MemoryUse { weights: self.0.weights, executable: (floats * size_of::<f32>()) as u64 }
     }
 
     fn instantiate(&self) -> Result<Box<dyn Executable>, LoadError> {
         let Model { plan, ingest, options, .. } = &*self.0;
         let threads = Threads::new(options.threads, plan.thread_memory())?;
-        let images = options.max_batch.min(IMAGES_IN_FLIGHT);
-        let zeros = |numbers: usize| Aligned::zeros(numbers).map_err(|error| error.loading("activations"));
-        let work = Work {
+        let images = options.max_batch.min(GROUP_IMAGES);
+        let zeros = |floats: usize| Aligned::zeros(floats).map_err(|error| error.loading("activations"));
+        let run = BatchRun {
             input: zeros(images * ingest.len())?,
-            memory: Memory {
+            workspace: Workspace {
                 buffers: plan.buffers.iter().map(|len| zeros(len * images)).collect::<Result<_, _>>()?,
-                shared: zeros(plan.shared(threads.count()))?,
+                shared: zeros(plan.shared_memory(threads.count()))?,
             },
             logits: vec![0.0; options.max_batch * plan.classes()],
-            clocks: options.profile.then(|| Clocks { input: Busy::default(), steps: plan.clocks(), images: 0 }),
+            profile: options.profile.then(|| Profile {
+                input: BusyTime::default(),
+                steps: plan.busy_times(),
+                images: 0,
+            }),
             batch: Batch::default(),
-            ran: Ok(()),
+            result: Ok(()),
         };
-        let (report, done) = sync_channel(1);
-        Ok(Box::new(Processor {
+        let (finished, finished_runs) = sync_channel(1);
+        Ok(Box::new(CpuExecutable {
             model: Arc::clone(&self.0),
             threads: Arc::new(threads),
             buckets: Buckets::Any(options.max_batch),
             leases: LeasePool::plain(ingest.len(), LEASED_BATCHES * options.max_batch),
-            state: State::Idle(Box::new(work)),
-            report,
-            done,
+            state: State::Idle(Box::new(run)),
+            finished,
+            finished_runs,
             batches: 0,
         }))
     }
 }
 
-/// What a run works in. It travels to the threads and back.
-struct Work {
-    /// Normalised images of a group, `[IMAGES_IN_FLIGHT, h, w, 3]`.
+/// A batch and all that its run writes to. It goes to the threads and comes back.
+struct BatchRun {
+    /// Normalised images of a group, `[GROUP_IMAGES, h, w, 3]`.
     input: Aligned,
-    memory: Memory,
+    workspace: Workspace,
     /// `[max_batch, classes]`
     logits: Vec<f32>,
-    clocks: Option<Clocks>,
-    /// The images that run.
+    profile: Option<Profile>,
     batch: Batch,
     /// How the last run ended.
-    ran: Result<(), RunError>,
+    result: Result<(), RunError>,
 }
 
-/// What a profile keeps.
-struct Clocks {
-    input: Busy,
-    /// By step and part of it.
-    steps: Vec<Vec<Busy>>,
+/// Times since instantiation.
+struct Profile {
+    /// Of normalising images.
+    input: BusyTime,
+    /// By step, and by timed operation of it.
+    steps: Vec<Vec<BusyTime>>,
     images: u64,
 }
 
 /// A model with buffers and threads.
-struct Processor {
+struct CpuExecutable {
     model: Arc<Model>,
     threads: Arc<Threads>,
     buckets: Buckets,
     leases: Arc<LeasePool>,
     state: State,
-    /// Where the threads bring the work back.
-    report: SyncSender<Box<Work>>,
-    done: Receiver<Box<Work>>,
+    /// How the threads give a run back.
+    finished: SyncSender<Box<BatchRun>>,
+    finished_runs: Receiver<Box<BatchRun>>,
     batches: u64,
 }
 
 enum State {
     /// Nothing is in flight.
-    Idle(Box<Work>),
-    /// A batch of so many images is.
+    Idle(Box<BatchRun>),
+    /// This batch is in flight. It has this number of images.
     Running(BatchId, usize),
-    /// A run never came back.
+    /// A run did not come back.
     Lost,
 }
 
-impl Executable for Processor {
+impl Executable for CpuExecutable {
     fn buckets(&self) -> &Buckets {
         &self.buckets
     }
@@ -138,18 +144,18 @@ impl Executable for Processor {
         self.model.ingest.check(&batch)?;
         self.batches += 1;
         let (id, images) = (BatchId(self.batches), batch.len());
-        let State::Idle(mut work) = std::mem::replace(&mut self.state, State::Lost) else { return Err(lost()) };
+        let State::Idle(mut run) = std::mem::replace(&mut self.state, State::Lost) else { return Err(lost()) };
         self.state = State::Running(id, images);
-        work.batch = batch;
-        let (model, threads, report) = (Arc::clone(&self.model), Arc::clone(&self.threads), self.report.clone());
+        run.batch = batch;
+        let (model, threads, finished) = (Arc::clone(&self.model), Arc::clone(&self.threads), self.finished.clone());
         self.threads.spawn(move || {
-            let ran = catch_unwind(AssertUnwindSafe(|| work.run(&model, &threads)));
-            // buffers may be anywhere after a panic
-            work.ran = ran.map_err(|panic| RunError::DeviceLost(host::panic_text(&*panic)));
-            work.batch = Batch::default();
-            // before the work is back, so that an executable that is dropped then ends its threads itself
+            let result = catch_unwind(AssertUnwindSafe(|| run.compute(&model, &threads)));
+            // after a panic a buffer may be missing
+            run.result = result.map_err(|panic| RunError::DeviceLost(host::panic_text(&*panic)));
+            run.batch = Batch::default();
+            // dropped before the run is back: whoever then drops the executable ends its threads, not one of these threads
             drop((model, threads));
-            let _ = report.send(work);
+            let _ = finished.send(run);
         });
         Ok(id)
     }
@@ -161,19 +167,19 @@ impl Executable for Processor {
         };
         host::may_finish(batch, launched, logits.len())?;
         self.state = State::Lost;
-        let work = self.done.recv().map_err(|_| lost())?;
-        work.ran.clone()?;
-        logits.copy_from_slice(&work.logits[..logits.len()]);
-        self.state = State::Idle(work);
+        let run = self.finished_runs.recv().map_err(|_| lost())?;
+        run.result.clone()?;
+        logits.copy_from_slice(&run.logits[..logits.len()]);
+        self.state = State::Idle(run);
         Ok(())
     }
 
     fn profile(&self) -> Vec<OpTime> {
-        let State::Idle(work) = &self.state else { return Vec::new() };
-        let Some(Clocks { input, steps, images }) = &work.clocks else { return Vec::new() };
+        let State::Idle(run) = &self.state else { return Vec::new() };
+        let Some(Profile { input, steps, images }) = &run.profile else { return Vec::new() };
         let cost = Cost { activations: 2 * self.model.ingest.len() as u64, ..Cost::default() };
-        let ingest = OpTime { name: "input".to_owned(), kind: "normalise", cost, images: *images, busy: input.time() };
-        [ingest].into_iter().chain(self.model.plan.times(steps, *images)).collect()
+        let ingest = OpTime { name: "input".to_owned(), kind: "normalise", cost, images: *images, busy: input.get() };
+        [ingest].into_iter().chain(self.model.plan.op_times(steps, *images)).collect()
     }
 }
 
@@ -181,27 +187,27 @@ fn lost() -> RunError {
     RunError::DeviceLost(format!("the threads of {DEVICE} have ended"))
 }
 
-impl Work {
-    /// Computes the logits of the batch, in groups of [`IMAGES_IN_FLIGHT`].
-    fn run(&mut self, model: &Model, threads: &Threads) {
-        let Self { input, memory, logits, clocks, batch, .. } = self;
+impl BatchRun {
+    /// Computes the logits of the batch, in groups of [`GROUP_IMAGES`].
+    fn compute(&mut self, model: &Model, threads: &Threads) {
+        let Self { input, workspace, logits, profile, batch, .. } = self;
         let Model { plan, ingest, .. } = model;
-        let groups = batch.images().chunks(IMAGES_IN_FLIGHT);
-        for (group, logits) in groups.zip(logits.chunks_mut(IMAGES_IN_FLIGHT * plan.classes())) {
+        let groups = batch.images().chunks(GROUP_IMAGES);
+        for (group, logits) in groups.zip(logits.chunks_mut(GROUP_IMAGES * plan.classes())) {
             let input = &mut input[..group.len() * ingest.len()];
-            let clock = clocks.as_ref().map(|clocks| &clocks.input);
+            let time = profile.as_ref().map(|profile| &profile.input);
             threads.each_chunk(input, ingest.len(), |index, into| {
-                let began = clock.map(|_| std::time::Instant::now());
+                let started = time.map(|_| Instant::now());
                 ingest.normalise(&group[index], into);
-                if let Some((clock, began)) = clock.zip(began) {
-                    clock.add(began.elapsed());
+                if let Some((time, started)) = time.zip(started) {
+                    time.add(started.elapsed());
                 }
             });
-            let steps = clocks.as_ref().map(|clocks| &clocks.steps[..]);
-            plan.run((threads, steps), input, memory, &mut logits[..group.len() * plan.classes()]);
+            let times = profile.as_ref().map(|profile| &profile.steps[..]);
+            plan.run((threads, times), input, workspace, &mut logits[..group.len() * plan.classes()]);
         }
-        if let Some(clocks) = clocks {
-            clocks.images += batch.len() as u64;
+        if let Some(profile) = profile {
+            profile.images += batch.len() as u64;
         }
     }
 }

@@ -1,10 +1,9 @@
-//! The CPU engine: f32, folded, threaded, on any machine. `draft` says what is fused, `tile` how work is cut.
+//! The CPU engine: f32, folded, threaded, for vectors of any length.
 //!
-//! A batch of n equals n singles bit for bit, whatever the number of threads. Not here: queues (`service`).
+//! `plan/fuse` says what is fused, `parallel/tile` how an output is cut for threads, and `product` is where the time goes. A folder imports
+//! only those after it: `plan`, `fused`, `operations`, `product`, `parallel`, `simd`. A batch of n equals n singles bit for bit, whatever
+//! the number of threads. Not here: queues (`service`).
 
-#[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
-mod against_reference;
 mod error;
 mod executable;
 mod fused;
@@ -20,8 +19,8 @@ pub use simd::instructions::Instructions;
 use std::sync::Arc;
 
 use error::DEVICE;
-use executable::{Model, Packed};
-use plan::fuse::{self, DraftError};
+use executable::{CpuLoaded, Model};
+use plan::{PackError, Plan};
 
 use super::host::Ingest;
 use super::{DeviceId, DeviceInfo, DeviceKind, Engine, LoadError, Loaded, Options, Peak, Precision};
@@ -35,7 +34,7 @@ pub struct Cpu {
 }
 
 impl Cpu {
-    /// With these instructions, which the machine has.
+    /// An engine with this instruction set.
     #[must_use]
     pub fn new(instructions: Instructions) -> Self {
         let model = instructions.to_string();
@@ -44,7 +43,7 @@ impl Cpu {
 }
 
 impl Default for Cpu {
-    /// With the best instructions of the machine.
+    /// An engine with the fastest instruction set of the machine.
     fn default() -> Self {
         Self::new(Instructions::best())
     }
@@ -55,7 +54,7 @@ impl Engine for Cpu {
         &self.devices
     }
 
-    /// Every operation, in f32.
+    /// Nothing in f32: the engine has every operation.
     fn unsupported(&self, _program: &Program, precision: Precision) -> Vec<String> {
         if precision == Precision::F32 { Vec::new() } else { vec!["the CPU engine computes in f32 only".to_owned()] }
     }
@@ -74,16 +73,20 @@ impl Engine for Cpu {
             return Err(LoadError::Unsupported { device: DEVICE.to_owned(), precision: options.precision, operations });
         }
         let ingest = Ingest::new(DEVICE, program.input, options)?;
-        let plan = fuse::plan(self.instructions, &fold(program), weights).map_err(|error| match error {
-            DraftError::Weights(error) => LoadError::Weights(error),
-            DraftError::Memory(error) => error.loading("packed weights"),
+        let plan = Plan::new(self.instructions, &fold(program), weights).map_err(|error| match error {
+            PackError::Weights(error) => LoadError::Weights(error),
+            PackError::Memory(error) => error.loading("packed weights"),
         })?;
         let weights = program.weights.iter().map(|weight| 4 * weight.shape.iter().product::<usize>() as u64).sum();
         let model = Model { plan, ingest, weights, options: *options };
-        Ok(Arc::new(Packed(Arc::new(model))))
+        Ok(Arc::new(CpuLoaded(Arc::new(model))))
     }
 
     fn peak(&self, threads: usize) -> Option<Peak> {
         peak::measure(self.instructions, threads)
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod against_reference;

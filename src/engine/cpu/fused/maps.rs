@@ -1,15 +1,15 @@
-//! What a step reads: a map of each image of the group. Not here: where it lies (`arena`).
+//! What a step reads: one map per image. Not here: which buffer holds them (`plan`).
 
-/// One map for each image that is computed, one after another.
+/// Maps of the same length, one per image, one after another.
 #[derive(Clone, Copy)]
 pub(crate) struct Maps<'a> {
     values: &'a [f32],
-    /// Numbers of a map.
+    /// Elements of a map.
     len: usize,
 }
 
 impl<'a> Maps<'a> {
-    /// Maps of this length.
+    /// Maps of `len` elements.
     pub(crate) fn new(values: &'a [f32], len: usize) -> Self {
         Self { values, len }
     }

@@ -1,42 +1,43 @@
-//! Where the rows of a strip come from, before a matrix product takes them: a convolution, a norm, patches of a map. Each row is
-//! made by itself, so that strips can be cut anywhere.
+//! Sources: what makes the rows that a matrix product reads. A source is a convolution, a norm, the patches of a map or a merge.
+//!
+//! Each row is made by itself, so that strips can be cut anywhere. Not here: the product.
 
 use pulp::{Simd, WithSimd};
 
 use crate::engine::cpu::fused::maps::Maps;
 use crate::engine::cpu::operations::depthwise::Depthwise;
 use crate::engine::cpu::operations::norm::Norm;
-use crate::engine::cpu::parallel::context::Run;
+use crate::engine::cpu::parallel::context::Context;
 use crate::engine::cpu::parallel::tile::{Grid, Tile};
 use crate::engine::cpu::product::rows::Rows;
 use crate::program::Shape;
 
-/// Rows of a task that does nothing else.
+/// Rows of a task that only makes rows.
 const TASK_ROWS: usize = 56;
 
-/// Makes the rows of all maps.
+/// Makes rows of maps. Rows count through the maps of all images.
 pub(crate) enum Source {
-    /// A row a place, convolved, and normed if a norm follows.
+    /// One row per pixel: convolved, and normed if a norm follows.
     Depthwise(Depthwise),
-    /// A row a place, normed; with its channels.
+    /// One row per pixel: normed. With the number of channels.
     Norm(Norm, usize),
-    /// A row a patch.
+    /// One row per patch.
     Patches(Patches),
-    /// A row a square of places.
+    /// One row per square of 2×2 pixels.
     Merge(Merge),
 }
 
-/// The patches of a map, of which what is left over at the right and below belongs to none.
+/// The patches of a map. Pixels at the right and the bottom that fill no whole patch are left out.
 pub(crate) struct Patches {
     /// Shape of a map.
     pub(crate) input: Shape,
     /// Side of a patch.
     pub(crate) size: usize,
-    /// Of each place.
+    /// Of each pixel.
     pub(crate) norm: Option<Norm>,
 }
 
-/// Squares of 2×2 places, column by column; what lies outside of the map is zero.
+/// Squares of 2×2 pixels, column by column. Pixels outside of the map are zero.
 pub(crate) struct Merge {
     /// Shape of a map.
     pub(crate) input: Shape,
@@ -45,7 +46,7 @@ pub(crate) struct Merge {
 }
 
 impl Source {
-    /// Numbers of a row.
+    /// Elements of a row.
     pub(crate) fn columns(&self) -> usize {
         match self {
             Self::Depthwise(depthwise) => depthwise.shape().channels,
@@ -55,22 +56,22 @@ impl Source {
         }
     }
 
-    /// Makes all rows, and nothing else.
-    pub(crate) fn run(&self, run: Run<'_>, input: Maps<'_>, output: &mut [f32]) {
+    /// Makes all rows, as a step of its own.
+    pub(crate) fn run(&self, context: Context<'_>, input: Maps<'_>, output: &mut [f32]) {
         let columns = self.columns();
         let rows = output.len() / columns;
-        let tile_rows = TASK_ROWS.min(rows.div_ceil(run.threads.count())).max(1);
-        Grid { rows, columns, tile_rows, tile_columns: columns }.each(run.threads, output, |mut tile, _| {
-            let lap = run.clock.lap();
-            run.instructions.run(Fill { source: self, input, tile: &mut tile });
-            lap.end(0);
+        let tile_rows = TASK_ROWS.min(rows.div_ceil(context.threads.count())).max(1);
+        Grid { rows, columns, tile_rows, tile_columns: columns }.each(context.threads, output, |mut tile, _| {
+            let stopwatch = context.clock.start();
+            context.instructions.run(Fill { source: self, input, tile: &mut tile });
+            stopwatch.stop(0);
         });
     }
 
-    /// Makes the rows of a tile, counted through all maps.
+    /// Makes the rows of a tile, within another kernel.
     #[inline(always)]
     pub(crate) fn fill<S: Simd>(&self, simd: S, input: Maps<'_>, tile: &mut Tile<'_>) {
-        // a function of its own, whose registers are its own
+        // a function of its own, so that it does not share registers with the caller
         simd.vectorize(Fill { source: self, input, tile });
     }
 }
@@ -88,15 +89,15 @@ impl WithSimd for Fill<'_, '_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { source, input, tile } = self;
-        let first = tile.range().start;
+        let first = tile.row_range().start;
         match source {
-            Source::Depthwise(depthwise) => depthwise.places(simd, input.all(), tile),
+            Source::Depthwise(depthwise) => depthwise.tile(simd, input.all(), tile),
             Source::Norm(norm, channels) => {
                 let input = Rows::new(input.all(), *channels).from(first);
                 for row in 0..tile.height() {
                     let out = tile.row(row);
                     out.copy_from_slice(&input.row(row)[..*channels]);
-                    norm.place(simd, out);
+                    norm.apply(simd, out);
                 }
             }
             Source::Patches(patches) => {
@@ -114,7 +115,7 @@ impl WithSimd for Fill<'_, '_> {
 }
 
 impl Patches {
-    /// Copies a patch, counted through all maps, into a row.
+    /// Copies a patch into a row. Patches count through the maps of all images.
     #[inline(always)]
     fn gather<S: Simd>(&self, simd: S, input: Maps<'_>, patch: usize, row: &mut [f32]) {
         let (Shape { height, width, channels }, size) = (self.input, self.size);
@@ -124,8 +125,8 @@ impl Patches {
         for (dy, line) in row.chunks_exact_mut(size * channels).enumerate() {
             line.copy_from_slice(&image[((y + dy) * width + x) * channels..][..size * channels]);
             if let Some(norm) = &self.norm {
-                for place in line.chunks_exact_mut(channels) {
-                    norm.place(simd, place);
+                for pixel in line.chunks_exact_mut(channels) {
+                    norm.apply(simd, pixel);
                 }
             }
         }
@@ -133,23 +134,23 @@ impl Patches {
 }
 
 impl Merge {
-    /// Copies a square, counted through all maps, into a row.
+    /// Copies a square into a row. Squares count through the maps of all images.
     #[inline(always)]
     fn gather<S: Simd>(&self, simd: S, input: Maps<'_>, square: usize, row: &mut [f32]) {
         let Shape { height, width, channels } = self.input;
         let (down, across) = (height.div_ceil(2), width.div_ceil(2));
         let image = input.image(square / (down * across));
         let (y, x) = (square / across % down * 2, square % across * 2);
-        for (index, place) in row.chunks_exact_mut(channels).enumerate() {
+        for (index, pixel) in row.chunks_exact_mut(channels).enumerate() {
             let (y, x) = (y + index % 2, x + index / 2);
             if y < height && x < width {
-                place.copy_from_slice(&image[(y * width + x) * channels..][..channels]);
+                pixel.copy_from_slice(&image[(y * width + x) * channels..][..channels]);
             } else {
-                place.fill(0.0);
+                pixel.fill(0.0);
             }
         }
         if let Some(norm) = &self.norm {
-            norm.place(simd, row);
+            norm.apply(simd, row);
         }
     }
 }

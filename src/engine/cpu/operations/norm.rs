@@ -1,13 +1,13 @@
-//! Layer norm in two passes: the mean first, then the variance about it, which is exact where a mean of squares is not.
+//! Layer norm in two passes: the mean, then the variance about it. A mean of squares would lose digits far from zero.
 
 use pulp::Simd;
 
 use crate::engine::cpu::simd::vector::multiply_add;
 
-/// Vectors of partial sums, so that one addition does not wait for another.
+/// Vectors of partial sums, so that an addition does not wait for the one before.
 const SUMS: usize = 4;
 
-/// A norm of each place's channels.
+/// A norm over the channels of each row.
 pub(crate) struct Norm {
     eps: f32,
     /// Scale and shift, each `[c]`, where they were not folded.
@@ -15,14 +15,14 @@ pub(crate) struct Norm {
 }
 
 impl Norm {
-    /// A norm with its scale and shift, if it keeps them.
+    /// A norm, with its scale and shift where they were not folded.
     pub(crate) fn new(eps: f32, affine: Option<(Vec<f32>, Vec<f32>)>) -> Self {
         Self { eps, affine }
     }
 
-    /// Norms the channels of one place where they stand.
+    /// Norms one row, in place.
     #[inline(always)]
-    pub(crate) fn place<S: Simd>(&self, simd: S, channels: &mut [f32]) {
+    pub(crate) fn apply<S: Simd>(&self, simd: S, channels: &mut [f32]) {
         let count = channels.len() as f32;
         let mean = sum::<S, false>(simd, channels, 0.0) / count;
         let variance = sum::<S, true>(simd, channels, mean) / count;
@@ -48,7 +48,7 @@ impl Norm {
     }
 }
 
-/// The sum of all values less their mean, or of the squares of that.
+/// `Σ (x − mean)`, or `Σ (x − mean)²`.
 #[inline(always)]
 fn sum<S: Simd, const SQUARES: bool>(simd: S, values: &[f32], mean: f32) -> f32 {
     let (vectors, rest) = S::as_simd_f32s(values);

@@ -1,19 +1,19 @@
-//! The mean over all places, and the sums over places that it shares with GRN.
+//! The mean over all pixels, and the sums over pixels that GRN uses too.
 
-use crate::engine::cpu::parallel::context::Run;
+use crate::engine::cpu::parallel::context::Context;
 use crate::engine::cpu::parallel::tile::Grid;
 
-/// Channels of a tile: as many sums in f64 as the first cache holds without noticing.
+/// Channels of a tile: their sums in f64 take a small part of the L1 cache.
 const TILE_CHANNELS: usize = 64;
 
 /// The mean of maps `[images, rows, channels]` over their rows.
-pub(crate) fn mean(run: Run<'_>, (rows, channels): (usize, usize), input: &[f32], output: &mut [f32]) {
-    column_sums(run, (rows, channels), input, output, |x| x, |sum| sum / rows as f64);
+pub(crate) fn mean(context: Context<'_>, (rows, channels): (usize, usize), input: &[f32], output: &mut [f32]) {
+    column_sums(context, (rows, channels), input, output, |x| x, |sum| sum / rows as f64);
 }
 
-/// `finish(Σ term(x))` over all places of each channel: `[images, channels]`. In f64, for a map has thousands of places.
+/// `finish(Σ term(x))` over all pixels, per channel: `[images, channels]`. Summed in f64, for a map has thousands of pixels.
 pub(crate) fn column_sums(
-    run: Run<'_>,
+    context: Context<'_>,
     (rows, channels): (usize, usize),
     input: &[f32],
     output: &mut [f32],
@@ -22,13 +22,13 @@ pub(crate) fn column_sums(
 ) {
     let images = output.len() / channels;
     let grid = Grid { rows: images, columns: channels, tile_rows: 1, tile_columns: TILE_CHANNELS.min(channels) };
-    grid.each(run.threads, output, |mut tile, _| {
-        let lap = run.clock.lap();
+    grid.each(context.threads, output, |mut tile, _| {
+        let stopwatch = context.clock.start();
         let mut sums = [0.0; TILE_CHANNELS];
-        for place in input[tile.range().start * rows * channels..][..rows * channels].chunks_exact(channels) {
-            sums.iter_mut().zip(&place[tile.columns()]).for_each(|(sum, x)| *sum += term(f64::from(*x)));
+        for pixel in input[tile.row_range().start * rows * channels..][..rows * channels].chunks_exact(channels) {
+            sums.iter_mut().zip(&pixel[tile.column_range()]).for_each(|(sum, x)| *sum += term(f64::from(*x)));
         }
         tile.row(0).iter_mut().zip(&sums).for_each(|(out, sum)| *out = finish(*sum) as f32);
-        lap.end(0);
+        stopwatch.stop(0);
     });
 }

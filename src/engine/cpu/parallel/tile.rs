@@ -1,14 +1,14 @@
-//! Tiles: the part of a matrix that one task writes, and the cut of an output into such parts. All `unsafe` of memory in this
-//! engine stands here. Not here: what is written.
+//! Tiles: the part of an output that one task writes, and the cut of an output into such parts. Not here: what is written.
 //!
-//! An element's value must not depend on the tile that it lies in: the cut follows the batch and the number of threads.
+//! Apart from a prefetch, all `unsafe` of this engine stands here. The cut depends on the batch and on the number of threads. The value
+//! of an element must not depend on the tile that it lies in.
 
 #![allow(unsafe_code, reason = "safe slices cannot be cut by columns for several threads")]
 
 use std::marker::PhantomData;
 use std::ops::Range;
 
-use crate::engine::cpu::parallel::threads::{Threads, Worker};
+use super::threads::{ThreadMemory, Threads};
 
 /// An output `[rows, columns]` and the sides of its tiles.
 #[derive(Clone, Copy, Debug)]
@@ -23,9 +23,9 @@ pub(crate) struct Grid {
     pub(crate) tile_columns: usize,
 }
 
-/// Some rows and columns of a matrix, to be written by one task.
+/// Rows and columns of a matrix, written by one task.
 pub(crate) struct Tile<'a> {
-    /// Rows and columns of the matrix.
+    /// Which rows and columns of the matrix.
     rows: Range<usize>,
     columns: Range<usize>,
     /// The element at the first row and column.
@@ -36,14 +36,14 @@ pub(crate) struct Tile<'a> {
 }
 
 impl Grid {
-    /// Runs `task` on each tile of `output`. Tiles of the same columns follow each other: what belongs to these columns, a
-    /// panel of a weight, stays in the cache.
-    pub(crate) fn each(self, threads: &Threads, output: &mut [f32], task: impl Fn(Tile<'_>, Worker<'_>) + Sync) {
+    /// Runs `task` on each tile of `output`. Tiles of the same columns follow each other, so that a panel of a weight for these
+    /// columns stays in the cache.
+    pub(crate) fn each(self, threads: &Threads, output: &mut [f32], task: impl Fn(Tile<'_>, ThreadMemory<'_>) + Sync) {
         let Self { rows, columns, tile_rows, tile_columns } = self;
         assert_eq!(Some(output.len()), rows.checked_mul(columns), "an output of {self:?}");
         let (down, across) = (rows.div_ceil(tile_rows), columns.div_ceil(tile_columns));
         let output = Shared(output.as_mut_ptr());
-        threads.each(down * across, |index, worker| {
+        threads.each(down * across, |index, memory| {
             let (top, left) = (index % down * tile_rows, index / down * tile_columns);
             // SAFETY: top < rows and left < columns, so that the element lies in the slice, whose length was checked.
             let first = unsafe { output.get().add(top * columns + left) };
@@ -54,73 +54,81 @@ impl Grid {
                 stride: columns,
                 output: PhantomData,
             };
-            task(tile, worker);
+            task(tile, memory);
         });
     }
 }
 
-/// How the places of an output of maps are dealt out: each to the owner of its row and its column, as windows own theirs, and its channels in
-/// equal parts.
+/// Output maps `[n, h, w, c]`, cut into windows and into parts of their channels.
+///
+/// A window need not be a rectangle of the map: shifted windows wrap around its borders.
 #[derive(Clone, Copy)]
-pub(crate) struct Deal<'a> {
-    /// Of each row of a map, which of the owners down it belongs to; of each column, which of those across.
-    pub(crate) owners: [&'a [usize]; 2],
-    /// Owners down and across.
+pub(crate) struct WindowGrid<'a> {
+    /// For each row of a map the index of its window, counted down; for each column the same, counted across.
+    pub(crate) windows: [&'a [usize]; 2],
+    /// Windows down and across.
     pub(crate) count: [usize; 2],
     pub(crate) channels: usize,
-    /// Channels of a part; the last may have fewer.
-    pub(crate) part_channels: usize,
+    /// Channels of a tile; the last may have fewer.
+    pub(crate) tile_channels: usize,
 }
 
-/// The places of one owner in one map, and some of their channels, to be written by one task.
-pub(crate) struct Hand<'a> {
+/// The pixels of one window in one map, and some of their channels, written by one task.
+pub(crate) struct WindowTile<'a> {
     image: usize,
     /// Down and across.
-    owner: [usize; 2],
+    window: [usize; 2],
     channels: Range<usize>,
-    owners: [&'a [usize]; 2],
-    /// The element at the map's first place and the first channel.
+    /// As [`WindowGrid::windows`].
+    windows: [&'a [usize]; 2],
+    /// The first of the channels of the map's first pixel.
     first: *mut f32,
+    /// Elements from a pixel to the next.
     stride: usize,
     output: PhantomData<&'a mut [f32]>,
 }
 
-impl Deal<'_> {
-    /// Runs `task` for each map, owner and part.
-    pub(crate) fn each(self, threads: &Threads, output: &mut [f32], task: impl Fn(Hand<'_>, Worker<'_>) + Sync) {
-        let [rows, columns] = self.owners;
+impl WindowGrid<'_> {
+    /// Runs `task` on each tile: for each map, window and part of the channels.
+    pub(crate) fn each(
+        self,
+        threads: &Threads,
+        output: &mut [f32],
+        task: impl Fn(WindowTile<'_>, ThreadMemory<'_>) + Sync,
+    ) {
+        let [rows, columns] = self.windows;
         let map = rows.len() * columns.len() * self.channels;
-        assert!(map > 0 && output.len().is_multiple_of(map), "maps of {} × {} places", rows.len(), columns.len());
-        let (images, parts) = (output.len() / map, self.channels.div_ceil(self.part_channels));
+        assert!(map > 0 && output.len().is_multiple_of(map), "maps of {} × {} pixels", rows.len(), columns.len());
+        let (images, parts) = (output.len() / map, self.channels.div_ceil(self.tile_channels));
         let [down, across] = self.count;
         let output = Shared(output.as_mut_ptr());
-        threads.each(images * down * across * parts, |index, worker| {
-            let (owner, left) = (index / parts % (down * across), index % parts * self.part_channels);
+        threads.each(images * down * across * parts, |index, memory| {
+            let (window, left) = (index / parts % (down * across), index % parts * self.tile_channels);
             let image = index / parts / (down * across);
-            let hand = Hand {
+            let tile = WindowTile {
                 image,
-                owner: [owner / across, owner % across],
-                channels: left..self.channels.min(left + self.part_channels),
-                owners: self.owners,
-                // SAFETY: there are so many images and left < channels, so that the element lies in the slice.
+                window: [window / across, window % across],
+                channels: left..self.channels.min(left + self.tile_channels),
+                windows: self.windows,
+                // SAFETY: image < images and left < channels, so that the element lies in the slice.
                 first: unsafe { output.get().add(image * map + left) },
                 stride: self.channels,
                 output: PhantomData,
             };
-            task(hand, worker);
+            task(tile, memory);
         });
     }
 }
 
-impl Hand<'_> {
-    /// Which map.
+impl WindowTile<'_> {
+    /// Index of the map.
     pub(crate) fn image(&self) -> usize {
         self.image
     }
 
-    /// Whose places, down and across.
-    pub(crate) fn owner(&self) -> [usize; 2] {
-        self.owner
+    /// Index of the window, down and across.
+    pub(crate) fn window(&self) -> [usize; 2] {
+        self.window
     }
 
     /// Which channels.
@@ -128,14 +136,17 @@ impl Hand<'_> {
         self.channels.clone()
     }
 
-    /// The channels of a place of the map, which must be the owner's.
+    /// The tile's channels of a pixel of the map.
+    ///
+    /// # Panics
+    /// If the pixel lies in another window.
     #[inline(always)]
-    pub(crate) fn place(&mut self, y: usize, x: usize) -> &mut [f32] {
-        let [rows, columns] = self.owners;
-        let owner = [rows[y], columns[x]];
-        assert!(owner == self.owner, "({y}, {x}) belongs to {owner:?}, not to {:?}", self.owner);
-        // SAFETY: the place lies in its map, for it has an owner; it is of this owner, and of no other task that has the same channels,
-        // since `Deal::each` runs one for each map, owner and part. `&mut self` keeps a second slice of it away.
+    pub(crate) fn pixel(&mut self, y: usize, x: usize) -> &mut [f32] {
+        let [rows, columns] = self.windows;
+        let window = [rows[y], columns[x]];
+        assert!(window == self.window, "pixel ({y}, {x}) lies in window {window:?}, not in {:?}", self.window);
+        // SAFETY: the pixel lies in its map, for its row and its column have a window. No other task has this window and these channels
+        // of this map: `WindowGrid::each` runs one task for each. `&mut self` keeps a second slice of it away.
         unsafe {
             let first = self.first.add((y * columns.len() + x) * self.stride);
             std::slice::from_raw_parts_mut(first, self.channels.len())
@@ -144,7 +155,7 @@ impl Hand<'_> {
 }
 
 impl<'a> Tile<'a> {
-    /// A tile that is a whole piece of memory, in which a row starts `stride` elements after the one before.
+    /// A tile that is all of `values`, in which a row starts `stride` elements after the one before.
     pub(crate) fn over(values: &'a mut [f32], rows: Range<usize>, columns: Range<usize>, stride: usize) -> Self {
         assert!(
             columns.len() <= stride && rows.len().checked_mul(stride).is_some_and(|needed| needed <= values.len()),
@@ -156,11 +167,11 @@ impl<'a> Tile<'a> {
 
     /// Which rows of the matrix.
     #[inline(always)]
-    pub(crate) fn range(&self) -> Range<usize> {
+    pub(crate) fn row_range(&self) -> Range<usize> {
         self.rows.clone()
     }
 
-    /// How many they are.
+    /// Number of rows.
     #[inline(always)]
     pub(crate) fn height(&self) -> usize {
         self.rows.len()
@@ -168,7 +179,7 @@ impl<'a> Tile<'a> {
 
     /// Which columns of the matrix.
     #[inline(always)]
-    pub(crate) fn columns(&self) -> Range<usize> {
+    pub(crate) fn column_range(&self) -> Range<usize> {
         self.columns.clone()
     }
 
@@ -183,7 +194,7 @@ impl<'a> Tile<'a> {
 }
 
 impl Tile<'_> {
-    /// The same columns, counted from the tile's left, of `R` rows.
+    /// Columns of `R` rows from `row` on, all counted from the tile's top left.
     #[inline(always)]
     pub(crate) fn rows<const R: usize>(&mut self, row: usize, columns: Range<usize>) -> [&mut [f32]; R] {
         let inside = row + R <= self.rows.len() && columns.start <= columns.end && columns.end <= self.columns.len();
@@ -198,10 +209,10 @@ impl Tile<'_> {
     }
 }
 
-/// The output's address for tasks on other threads.
+/// The output's address, for tasks on other threads.
 struct Shared(*mut f32);
 
-// SAFETY: the pointer is only used to make tiles that do not overlap, while `Grid::each` holds the only borrow.
+// SAFETY: the pointer is only used to make tiles that do not overlap, while `each` holds the only borrow.
 unsafe impl Sync for Shared {}
 
 impl Shared {
@@ -216,13 +227,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tiles_cover_an_output_once_and_name_their_place_in_it() {
+    fn tiles_cover_an_output_once_and_know_their_rows_and_columns() {
         for count in [1, 3] {
             let threads = Threads::new(count, 0).unwrap();
             let grid = Grid { rows: 21, columns: 10, tile_rows: 4, tile_columns: 4 };
             let mut output = vec![0.0; 21 * 10];
             grid.each(&threads, &mut output, |mut tile, _| {
-                let (rows, columns) = (tile.range(), tile.columns());
+                let (rows, columns) = (tile.row_range(), tile.column_range());
                 assert!(rows.len() <= 4 && columns.len() <= 4);
                 for (row, y) in rows.enumerate() {
                     for (value, x) in tile.row(row).iter_mut().zip(columns.clone()) {
@@ -236,17 +247,17 @@ mod tests {
     }
 
     #[test]
-    fn places_are_dealt_out_once() {
+    fn windows_cover_their_maps_once() {
         let (rows, columns) = ([0, 1, 0], [1, 0, 1, 2]);
         for count in [1, 3] {
             let threads = Threads::new(count, 0).unwrap();
-            let deal = Deal { owners: [&rows, &columns], count: [2, 3], channels: 7, part_channels: 3 };
+            let grid = WindowGrid { windows: [&rows, &columns], count: [2, 3], channels: 7, tile_channels: 3 };
             let mut output = vec![0.0; 2 * 12 * 7];
-            deal.each(&threads, &mut output, |mut hand, _| {
-                let (image, owner, left) = (hand.image(), hand.owner(), hand.channels().start);
-                let places = (0..12).map(|place| (place / 4, place % 4));
-                for (y, x) in places.filter(|(y, x)| [rows[*y], columns[*x]] == owner) {
-                    for (channel, value) in hand.place(y, x).iter_mut().enumerate() {
+            grid.each(&threads, &mut output, |mut tile, _| {
+                let (image, window, left) = (tile.image(), tile.window(), tile.channels().start);
+                let pixels = (0..12).map(|pixel| (pixel / 4, pixel % 4));
+                for (y, x) in pixels.filter(|(y, x)| [rows[*y], columns[*x]] == window) {
+                    for (channel, value) in tile.pixel(y, x).iter_mut().enumerate() {
                         *value += (((image * 3 + y) * 4 + x) * 7 + left + channel) as f32;
                     }
                 }
@@ -257,10 +268,10 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "(0, 1) belongs to [0, 1], not to [0, 0]")]
-    fn a_place_of_another_is_refused() {
-        let deal = Deal { owners: [&[0], &[0, 1]], count: [1, 1], channels: 1, part_channels: 1 };
-        deal.each(&Threads::new(1, 0).unwrap(), &mut [0.0; 2], |mut hand, _| hand.place(0, 1).fill(0.0));
+    #[should_panic(expected = "pixel (0, 1) lies in window [0, 1], not in [0, 0]")]
+    fn a_pixel_of_another_window_is_refused() {
+        let grid = WindowGrid { windows: [&[0], &[0, 1]], count: [1, 1], channels: 1, tile_channels: 1 };
+        grid.each(&Threads::new(1, 0).unwrap(), &mut [0.0; 2], |mut tile, _| tile.pixel(0, 1).fill(0.0));
     }
 
     #[test]

@@ -1,37 +1,41 @@
-//! Which values share memory: a value's buffer is free again after the last step that reads it.
-//! Not here: the buffers themselves, and what a value is (`plan`).
+//! Which buffer holds each value. A buffer is free again after the last step that reads its value.
+//!
+//! Not here: the memory itself, and what a value is (`fuse`).
 
-/// What a step does with values, by their indices.
+/// The values that a step reads and writes, by their indices.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Access {
-    /// Values that are read.
+    /// One value, or two of which the second is a residual.
     pub(crate) reads: Vec<usize>,
-    /// The value that is written.
+    /// The output.
     pub(crate) writes: usize,
-    /// A value that lives only during the step.
+    /// A value that no other step uses.
     pub(crate) scratch: Option<usize>,
 }
 
 impl Access {
+    /// All values of the step.
     fn values(&self) -> impl Iterator<Item = usize> {
         self.reads.iter().copied().chain(self.scratch).chain([self.writes])
     }
 }
 
-/// The buffers of a plan.
+/// Buffers, and the values that they hold.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Arena {
-    /// Elements of each buffer, an image.
-    pub(crate) buffers: Vec<usize>,
-    /// The buffer of each value; None for one that no step writes: the input.
-    pub(crate) places: Vec<Option<usize>>,
+pub(crate) struct Buffers {
+    /// Elements of each buffer, per image.
+    pub(crate) sizes: Vec<usize>,
+    /// The buffer of each value; None for the input, which no step writes.
+    pub(crate) of_value: Vec<Option<usize>>,
 }
 
-impl Arena {
-    /// Places values of these sizes. No value shares a buffer with one that is alive at the same time, nor a step's output
-    /// with what the step reads: kernels need not work in place.
-    pub(crate) fn new(steps: &[Access], sizes: &[usize], output: usize) -> Self {
-        let mut arena = Self { buffers: Vec::new(), places: vec![None; sizes.len()] };
+impl Buffers {
+    /// Assigns a buffer to each value; `sizes` are elements per image, and `output` is needed after the last step.
+    ///
+    /// Values that are needed at the same time have different buffers. So do the input and the output of a step: kernels need not
+    /// work in place.
+    pub(crate) fn assign(steps: &[Access], sizes: &[usize], output: usize) -> Self {
+        let mut assigned = Self { sizes: Vec::new(), of_value: vec![None; sizes.len()] };
         let mut last_use = vec![0; sizes.len()];
         for (index, step) in steps.iter().enumerate() {
             step.values().for_each(|value| last_use[value] = index);
@@ -40,27 +44,27 @@ impl Arena {
         let mut free = Vec::new();
         for (index, step) in steps.iter().enumerate() {
             for value in step.scratch.into_iter().chain([step.writes]) {
-                arena.places[value] = Some(arena.take(&mut free, sizes[value]));
+                assigned.of_value[value] = Some(assigned.take(&mut free, sizes[value]));
             }
             for value in step.values().filter(|value| last_use[*value] == index) {
-                // a value that is read twice by its last step is freed once
-                free.extend(arena.places[value].filter(|buffer| !free.contains(buffer)));
+                // a step may read the same value twice; its buffer is freed once
+                free.extend(assigned.of_value[value].filter(|buffer| !free.contains(buffer)));
             }
         }
-        arena
+        assigned
     }
 
-    /// The smallest free buffer that is large enough; or the largest, grown; or a new one.
+    /// Takes the smallest free buffer that is large enough, or grows the largest, or adds one.
     fn take(&mut self, free: &mut Vec<usize>, size: usize) -> usize {
         let fits =
-            free.iter().enumerate().filter(|(_, b)| self.buffers[**b] >= size).min_by_key(|(_, b)| self.buffers[**b]);
-        let largest = || free.iter().enumerate().max_by_key(|(_, b)| self.buffers[**b]);
-        let Some(at) = fits.or_else(largest).map(|(at, _)| at) else {
-            self.buffers.push(size);
-            return self.buffers.len() - 1;
+            free.iter().enumerate().filter(|(_, b)| self.sizes[**b] >= size).min_by_key(|(_, b)| self.sizes[**b]);
+        let largest = || free.iter().enumerate().max_by_key(|(_, b)| self.sizes[**b]);
+        let Some(index) = fits.or_else(largest).map(|(index, _)| index) else {
+            self.sizes.push(size);
+            return self.sizes.len() - 1;
         };
-        let buffer = free.swap_remove(at);
-        self.buffers[buffer] = self.buffers[buffer].max(size);
+        let buffer = free.swap_remove(index);
+        self.sizes[buffer] = self.sizes[buffer].max(size);
         buffer
     }
 }
@@ -72,7 +76,7 @@ mod tests {
 
     use super::*;
 
-    /// Steps that each read one or two of the values before them, some with a scratch; value 0 is the input.
+    /// Steps that each read one or two of the values before them, some with a scratch value. Value 0 is the input.
     fn accesses() -> impl Strategy<Value = (Vec<Access>, Vec<usize>)> {
         let step =
             (any::<prop::sample::Index>(), any::<prop::sample::Index>(), any::<bool>(), 1usize..100, 1usize..100);
@@ -96,21 +100,21 @@ mod tests {
         #[test]
         fn no_step_writes_over_a_value_that_is_still_needed((steps, sizes) in accesses()) {
             let output = steps.last().unwrap().writes;
-            let arena = Arena::new(&steps, &sizes, output);
-            // what each buffer holds while the steps run
-            let mut holds: Vec<Option<usize>> = vec![None; arena.buffers.len()];
+            let assigned = Buffers::assign(&steps, &sizes, output);
+            // the value in each buffer while the steps run
+            let mut holds: Vec<Option<usize>> = vec![None; assigned.sizes.len()];
             for step in &steps {
                 for value in step.scratch.into_iter().chain([step.writes]) {
-                    let buffer = arena.places[value].unwrap();
-                    prop_assert!(arena.buffers[buffer] >= sizes[value]);
+                    let buffer = assigned.of_value[value].unwrap();
+                    prop_assert!(assigned.sizes[buffer] >= sizes[value]);
                     holds[buffer] = Some(value);
                 }
                 for value in step.values().filter(|value| *value != 0) {
-                    prop_assert_eq!(holds[arena.places[value].unwrap()], Some(value));
+                    prop_assert_eq!(holds[assigned.of_value[value].unwrap()], Some(value));
                 }
             }
-            prop_assert_eq!(holds[arena.places[output].unwrap()], Some(output));
-            prop_assert_eq!(arena.places[0], None);
+            prop_assert_eq!(holds[assigned.of_value[output].unwrap()], Some(output));
+            prop_assert_eq!(assigned.of_value[0], None);
         }
     }
 
@@ -118,6 +122,6 @@ mod tests {
     fn a_chain_of_any_length_needs_two_buffers() {
         let steps: Vec<Access> = (0..20).map(|i| Access { reads: vec![i], writes: i + 1, scratch: None }).collect();
         let sizes: Vec<usize> = (0..=20).map(|i| 100 - i).collect();
-        assert_eq!(Arena::new(&steps, &sizes, 20).buffers, [99, 98]);
+        assert_eq!(Buffers::assign(&steps, &sizes, 20).sizes, [99, 98]);
     }
 }

@@ -1,201 +1,228 @@
-//! The plan: steps over buffers, ready to run. Not here: which operations became one step (`draft`), how a step is computed.
+//! The plan of a program: steps in running order, and the buffers that they read and write.
+//!
+//! It is made in two stages: `fuse` decides which operations become one step, `buffers` which values share a buffer. Not here: how a
+//! step is computed (`fused`, `operations`).
 
-pub(crate) mod buffers;
-pub(crate) mod fuse;
+mod buffers;
+mod fuse;
+mod step;
 mod weights;
 
-use crate::engine::OpTime;
-use crate::engine::cpu::fused::block::Block;
-use crate::engine::cpu::fused::maps::Maps;
-use crate::engine::cpu::fused::projection::Projection;
-use crate::engine::cpu::fused::source::Source;
-use crate::engine::cpu::operations::attention::Attention;
-use crate::engine::cpu::operations::grn::Grn;
-use crate::engine::cpu::operations::linear::Linear;
-use crate::engine::cpu::operations::pool;
-use crate::engine::cpu::parallel::context::{Busy, Clock, Run};
-use crate::engine::cpu::parallel::threads::Threads;
-use crate::engine::cpu::plan::buffers::{Access, Arena};
-use crate::engine::cpu::simd::instructions::Instructions;
-use crate::program::{Cost, Shape};
+use buffers::{Access, Buffers};
+use step::{Kernel, Step, TimedOp};
+pub(crate) use weights::PackError;
 
-/// Images that are computed side by side, whatever the batch.
+use super::fused::maps::Maps;
+use super::parallel::clock::{BusyTime, Clock};
+use super::parallel::context::Context;
+use super::parallel::threads::Threads;
+use super::simd::aligned::Aligned;
+use super::simd::instructions::Instructions;
+use crate::engine::OpTime;
+use crate::program::{Program, WeightSource};
+
+/// Images that are computed together, whatever the size of the batch.
 ///
-/// Each weight is read once for so many images, and buffers are as many times an image's: 10 MB of ConvNeXt-T at 224.
-pub(crate) const IMAGES_IN_FLIGHT: usize = 4;
+/// Each weight is read once per group of this size. Buffers hold a whole group: 10 MB for ConvNeXt-T at 224.
+pub(crate) const GROUP_IMAGES: usize = 4;
 
 /// Steps in running order.
 pub(crate) struct Plan {
-    pub(crate) instructions: Instructions,
-    pub(crate) steps: Vec<Step>,
-    /// Elements of each buffer, an image.
+    instructions: Instructions,
+    steps: Vec<PlannedStep>,
+    /// Elements of each buffer, per image.
     pub(crate) buffers: Vec<usize>,
-    /// The logits' buffer.
+    /// The buffer of the logits.
     output: usize,
     classes: usize,
 }
 
-/// A kernel and where its values lie.
-pub(crate) struct Step {
-    pub(crate) kernel: Kernel,
-    parts: Vec<Part>,
-    input: Place,
-    residual: Option<Place>,
-    /// A buffer to work in and the elements needed of it, an image.
-    scratch: Option<(usize, usize)>,
-    /// The buffer that is written and the elements of it, an image.
-    output: (usize, usize),
+/// A step and the buffers of its values.
+struct PlannedStep {
+    kernel: Kernel,
+    ops: Vec<TimedOp>,
+    input: Input,
+    residual: Option<Input>,
+    scratch: Option<Span>,
+    output: Span,
 }
 
-pub(crate) enum Kernel {
-    Rows(Source),
-    Projection(Projection),
-    Block(Block),
-    Linear(Linear),
-    Attention(Attention),
-    /// With the places of its map.
-    Grn(Grn, usize),
-    /// With the shape of its input.
-    Pool(Shape),
-}
-
-/// A part of a step whose time can be told: one operation of the program or several that are computed together.
-pub(crate) struct Part {
-    pub(crate) name: String,
-    pub(crate) kind: &'static str,
-    pub(crate) cost: Cost,
-}
-
-/// Where a step reads.
+/// What a step reads.
 #[derive(Clone, Copy)]
-enum Place {
+enum Input {
     /// The normalised images.
-    Input,
-    /// A buffer and the elements of it, an image.
-    Buffer(usize, usize),
+    Images,
+    Buffer(Span),
 }
 
-/// What a run works in.
-pub(crate) struct Memory {
-    /// As [`Plan::buffers`], each for the images that are computed side by side.
-    pub(crate) buffers: Vec<crate::engine::cpu::simd::aligned::Aligned>,
-    /// [`Plan::shared`] numbers.
-    pub(crate) shared: crate::engine::cpu::simd::aligned::Aligned,
+/// The first elements of a buffer.
+#[derive(Clone, Copy)]
+struct Span {
+    /// Index of the buffer.
+    buffer: usize,
+    /// Elements per image.
+    len: usize,
+}
+
+/// Memory that a run writes to.
+pub(crate) struct Workspace {
+    /// As [`Plan::buffers`], each for a group of images.
+    pub(crate) buffers: Vec<Aligned>,
+    /// As long as [`Plan::shared_memory`] says.
+    pub(crate) shared: Aligned,
 }
 
 impl Plan {
-    /// Gives each value its buffer. `sizes` are the elements of the values, of which `output` is the logits.
-    pub(crate) fn place(
+    /// Plans a program that passed its check, and packs its weights one by one.
+    pub(crate) fn new(
         instructions: Instructions,
-        steps: Vec<(Kernel, Vec<Part>, Access)>,
-        sizes: &[usize],
-        output: usize,
-    ) -> Self {
-        let accesses: Vec<Access> = steps.iter().map(|(_, _, access)| access.clone()).collect();
-        let arena = Arena::new(&accesses, sizes, output);
-        let written = |value: usize| (arena.places[value].unwrap_or_default(), sizes[value]);
-        let read = |value: usize| match arena.places[value] {
-            Some(buffer) => Place::Buffer(buffer, sizes[value]),
-            None => Place::Input,
+        program: &Program,
+        weights: &dyn WeightSource,
+    ) -> Result<Self, PackError> {
+        let (steps, sizes) = fuse::fuse(instructions, program, weights)?;
+        let accesses: Vec<Access> = steps.iter().map(|step| step.access.clone()).collect();
+        let buffers = Buffers::assign(&accesses, &sizes, program.output.0);
+        let span = |value: usize| Span { buffer: buffers.of_value[value].unwrap_or_default(), len: sizes[value] };
+        let input = |value: usize| match buffers.of_value[value] {
+            Some(_) => Input::Buffer(span(value)),
+            None => Input::Images,
         };
-        let steps = steps.into_iter().map(|(kernel, parts, access)| Step {
+        let steps = steps.into_iter().map(|Step { kernel, ops, access }| PlannedStep {
             kernel,
-            parts,
-            input: read(access.reads[0]),
-            residual: access.reads.get(1).map(|value| read(*value)),
-            scratch: access.scratch.map(written),
-            output: written(access.writes),
+            ops,
+            input: input(access.reads[0]),
+            residual: access.reads.get(1).map(|value| input(*value)),
+            scratch: access.scratch.map(span),
+            output: span(access.writes),
         });
-        let (steps, (output, classes)) = (steps.collect(), written(output));
-        Self { instructions, steps, buffers: arena.buffers, output, classes }
+        let (steps, logits) = (steps.collect(), span(program.output.0));
+        Ok(Self { instructions, steps, buffers: buffers.sizes, output: logits.buffer, classes: logits.len })
     }
 
-    /// The length of an image's logits.
+    /// Number of logits per image.
     pub(crate) fn classes(&self) -> usize {
         self.classes
     }
 
-    /// Numbers that each thread needs of its own.
+    /// Floats of memory that each thread needs of its own.
     pub(crate) fn thread_memory(&self) -> usize {
-        let memory = self.steps.iter().map(|step| match &step.kernel {
-            Kernel::Projection(projection) => projection.memory(),
-            Kernel::Block(block) => block.memory(),
-            Kernel::Attention(attention) => attention.memory(),
-            _ => 0,
-        });
-        memory.max().unwrap_or(0)
+        self.steps.iter().map(|step| step.kernel.thread_memory()).max().unwrap_or(0)
     }
 
-    /// Numbers that so many threads need together.
-    pub(crate) fn shared(&self, threads: usize) -> usize {
-        let shared = self.steps.iter().map(|step| match &step.kernel {
-            Kernel::Projection(projection) => projection.shared(threads),
-            Kernel::Block(block) => block.shared(threads),
-            _ => 0,
-        });
-        shared.max().unwrap_or(0)
+    /// Floats of memory that `threads` threads share.
+    pub(crate) fn shared_memory(&self, threads: usize) -> usize {
+        self.steps.iter().map(|step| step.kernel.shared_memory(threads)).max().unwrap_or(0)
     }
 
-    /// A clock for each part of each step.
-    pub(crate) fn clocks(&self) -> Vec<Vec<Busy>> {
-        self.steps.iter().map(|step| step.parts.iter().map(|_| Busy::default()).collect()).collect()
+    /// A busy time for each timed operation of each step.
+    pub(crate) fn busy_times(&self) -> Vec<Vec<BusyTime>> {
+        self.steps.iter().map(|step| step.ops.iter().map(|_| BusyTime::default()).collect()).collect()
     }
 
-    /// Computes the logits `[n, classes]` of normalised images `[n, h, w, 3]`, in buffers that hold as many.
+    /// Computes the logits `[n, classes]` of normalised images `[n, h, w, 3]`. The workspace must hold at least n images.
     pub(crate) fn run(
         &self,
-        (threads, clocks): (&Threads, Option<&[Vec<Busy>]>),
+        (threads, times): (&Threads, Option<&[Vec<BusyTime>]>),
         images: &[f32],
-        Memory { buffers, shared }: &mut Memory,
+        Workspace { buffers, shared }: &mut Workspace,
         logits: &mut [f32],
     ) {
         let count = logits.len() / self.classes;
         for (index, step) in self.steps.iter().enumerate() {
-            let clock = Clock(clocks.map(|clocks| &clocks[index][..]));
-            let run = Run { instructions: self.instructions, threads, clock };
+            let clock = Clock(times.map(|times| &times[index][..]));
+            let context = Context { instructions: self.instructions, threads, clock };
             // taken out, so that a step may write one buffer while it reads others
-            let mut output = std::mem::take(&mut buffers[step.output.0]);
-            let mut scratch = step.scratch.map(|(buffer, _)| std::mem::take(&mut buffers[buffer]));
-            let maps = |place: Place| match place {
-                Place::Input => Maps::new(images, images.len() / count),
-                Place::Buffer(buffer, len) => Maps::new(&buffers[buffer][..count * len], len),
+            let mut output = std::mem::take(&mut buffers[step.output.buffer]);
+            let mut scratch = step.scratch.map(|span| std::mem::take(&mut buffers[span.buffer]));
+            let maps = |input: Input| match input {
+                Input::Images => Maps::new(images, images.len() / count),
+                Input::Buffer(Span { buffer, len }) => Maps::new(&buffers[buffer][..count * len], len),
             };
-            let work = scratch.as_mut().zip(step.scratch).map(|(values, (_, len))| &mut values[..count * len]);
+            let work = scratch.as_mut().zip(step.scratch).map(|(values, span)| &mut values[..count * span.len]);
             let work = work.unwrap_or(shared);
             let (input, residual) = (maps(step.input), step.residual.map(maps));
-            step.kernel.run(run, (input, residual), work, &mut output[..count * step.output.1]);
-            buffers[step.output.0] = output;
-            if let Some(((buffer, _), scratch)) = step.scratch.zip(scratch) {
-                buffers[buffer] = scratch;
+            step.kernel.run(context, (input, residual), work, &mut output[..count * step.output.len]);
+            buffers[step.output.buffer] = output;
+            if let Some((span, scratch)) = step.scratch.zip(scratch) {
+                buffers[span.buffer] = scratch;
             }
         }
         logits.copy_from_slice(&buffers[self.output][..logits.len()]);
     }
 
-    /// What each part of each step took, for so many images in all.
-    pub(crate) fn times(&self, clocks: &[Vec<Busy>], images: u64) -> Vec<OpTime> {
-        let parts = self.steps.iter().zip(clocks).flat_map(|(step, clocks)| step.parts.iter().zip(clocks));
-        let time = |(part, busy): (&Part, &Busy)| OpTime {
-            name: part.name.clone(),
-            kind: part.kind,
-            cost: part.cost,
+    /// The time of each timed operation of each step, over `images` images in all.
+    pub(crate) fn op_times(&self, times: &[Vec<BusyTime>], images: u64) -> Vec<OpTime> {
+        let ops = self.steps.iter().zip(times).flat_map(|(step, times)| step.ops.iter().zip(times));
+        let time = |(op, busy): (&TimedOp, &BusyTime)| OpTime {
+            name: op.name.clone(),
+            kind: op.kind,
+            cost: op.cost,
             images,
-            busy: busy.time(),
+            busy: busy.get(),
         };
-        parts.map(time).collect()
+        ops.map(time).collect()
     }
 }
 
-impl Kernel {
-    fn run(&self, run: Run<'_>, (input, residual): (Maps<'_>, Option<Maps<'_>>), work: &mut [f32], output: &mut [f32]) {
-        match self {
-            Self::Rows(source) => source.run(run, input, output),
-            Self::Projection(projection) => projection.run(run, input, work, output),
-            Self::Block(block) => block.run(run, input, work, output),
-            Self::Attention(attention) => attention.run(run, input.all(), output),
-            Self::Linear(linear) => linear.run(run, 0, input.all(), residual.map(Maps::all), output),
-            Self::Grn(grn, rows) => grn.run(run, *rows, input.all(), work, output),
-            Self::Pool(shape) => pool::mean(run, (shape.rows(), shape.channels), input.all(), output),
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::model::Spec;
+    use crate::program::{InputSpec, WeightError, fold};
+
+    /// Weights whose values do not matter.
+    struct Zeros;
+
+    impl WeightSource for Zeros {
+        fn read(&self, _name: &str, _into: &mut [f32]) -> Result<(), WeightError> {
+            Ok(())
         }
+    }
+
+    fn planned(name: &str, side: usize) -> Plan {
+        let program = Spec::published(name).unwrap().program(InputSpec::imagenet(side)).unwrap();
+        Plan::new(Instructions::best(), &fold(&program), &Zeros).unwrap()
+    }
+
+    #[test]
+    fn a_block_is_one_step_and_every_other_norm_is_fused_with_its_neighbour() {
+        let plan = planned("convnext_atto", 64);
+        let count = |of: fn(&Kernel) -> bool| plan.steps.iter().filter(|step| of(&step.kernel)).count();
+        // 12 blocks, the stem, three downsamplings, the head's pool, and its norm with its linear layer
+        assert_eq!(count(|kernel| matches!(kernel, Kernel::Block(_))), 12);
+        assert_eq!(count(|kernel| matches!(kernel, Kernel::Projection(_))), 4 + 1);
+        assert_eq!(plan.steps.len(), 12 + 4 + 2);
+    }
+
+    #[test]
+    fn a_block_with_grn_needs_its_whole_hidden_layer() {
+        let plan = planned("convnextv2_atto", 64);
+        let count = |of: fn(&Kernel) -> bool| plan.steps.iter().filter(|step| of(&step.kernel)).count();
+        assert_eq!(count(|kernel| matches!(kernel, Kernel::Projection(_))), 12 + 4 + 1);
+        assert_eq!(count(|kernel| matches!(kernel, Kernel::Linear(_))), 12);
+        assert_eq!(count(|kernel| matches!(kernel, Kernel::Grn(..))), 12);
+    }
+
+    #[test]
+    fn a_swin_block_is_four_steps() {
+        let plan = planned("swin_tiny", 224);
+        let count = |of: fn(&Kernel) -> bool| plan.steps.iter().filter(|step| of(&step.kernel)).count();
+        // each of 12 blocks: norm with queries, keys and values; attention; projection; second norm with both linear layers.
+        // Beside them the stem, three merges, and the head's norm, pool and linear layer
+        assert_eq!(count(|kernel| matches!(kernel, Kernel::Projection(_))), 12 + 1 + 3);
+        assert_eq!(count(|kernel| matches!(kernel, Kernel::Attention(_))), 12);
+        assert_eq!(count(|kernel| matches!(kernel, Kernel::Linear(_))), 12 + 1);
+        assert_eq!(count(|kernel| matches!(kernel, Kernel::Block(_))), 12);
+        assert_eq!(plan.steps.len(), 4 * 12 + 4 + 3);
+    }
+
+    #[test]
+    fn a_group_of_convnext_tiny_needs_the_buffers_of_one_block() {
+        let plan = planned("convnext_tiny", 224);
+        // a block's input and its output in the first stage
+        let floats: usize = plan.buffers.iter().sum();
+        assert_eq!(floats, 56 * 56 * 96 * 2);
+        assert!(floats * 4 * GROUP_IMAGES <= 10_000_000);
     }
 }

@@ -1,4 +1,6 @@
-//! What becomes of a product's sums: `act(sum + bias) · scale + residual`, in place, while they are in the cache.
+//! What becomes of a product's sums: `act(sum + bias) · scale + residual`, written over the sums while they are in the cache.
+//!
+//! Not here: the sums (`multiply`).
 
 use std::ops::Range;
 
@@ -11,18 +13,19 @@ use crate::engine::cpu::simd::gelu::gelu;
 use crate::engine::cpu::simd::vector::{load, multiply_add, store};
 use crate::program::Activation;
 
-/// A linear operation without its product.
+/// A linear layer without its product.
 pub(crate) struct Epilogue {
     /// `[out]`
     pub(crate) bias: Vec<f32>,
-    /// After the bias.
+    /// Of the sum with its bias.
     pub(crate) activation: Option<Activation>,
     /// `[out]`
     pub(crate) scale: Option<Vec<f32>>,
 }
 
 impl Epilogue {
-    /// Finishes a panel's columns, counted in the matrix, of a tile; `residual` has the tile's rows and the matrix's columns.
+    /// Runs on the columns of one panel of a tile. `columns` are counted in the matrix; `residual` has the rows of the tile and the
+    /// columns of the matrix.
     #[inline(always)]
     pub(crate) fn apply<S: Simd>(
         &self,
@@ -31,21 +34,21 @@ impl Epilogue {
         columns: Range<usize>,
         residual: Option<Rows<'_>>,
     ) {
-        let inside = columns.start - tile.columns().start..columns.end - tile.columns().start;
+        let of_tile = columns.start - tile.column_range().start..columns.end - tile.column_range().start;
         let residual = residual.map(|rows| rows.skip(columns.start));
         let scale = self.scale.as_ref().map(|scale| &scale[columns.clone()]);
-        let panel = Panel { bias: &self.bias[columns], scale, residual, columns: inside };
+        let panel = Panel { bias: &self.bias[columns], scale, residual, columns: of_tile };
         let whole = panel.columns.len() == PANEL_VECTORS * S::F32_LANES;
         match (self.activation, whole) {
             (Some(Activation::Gelu), true) => panel.whole::<S, true>(simd, tile),
-            (Some(Activation::Gelu), false) => panel.ragged::<S, true>(simd, tile),
+            (Some(Activation::Gelu), false) => panel.partial::<S, true>(simd, tile),
             (None, true) => panel.whole::<S, false>(simd, tile),
-            (None, false) => panel.ragged::<S, false>(simd, tile),
+            (None, false) => panel.partial::<S, false>(simd, tile),
         }
     }
 }
 
-/// Columns of a tile that are finished together, and what belongs to them.
+/// The columns of one panel, and what is added to and multiplied with them.
 struct Panel<'a> {
     bias: &'a [f32],
     scale: Option<&'a [f32]>,
@@ -56,7 +59,7 @@ struct Panel<'a> {
 }
 
 impl Panel<'_> {
-    /// A panel of whole vectors: what belongs to its columns stays in registers.
+    /// A panel of whole vectors: its bias and scale stay in registers.
     #[inline(always)]
     fn whole<S: Simd, const GELU: bool>(self, simd: S, tile: &mut Tile<'_>) {
         let vectors = |of: &[f32]| -> [S::f32s; PANEL_VECTORS] {
@@ -115,22 +118,22 @@ impl Panel<'_> {
         }
     }
 
-    /// A last panel of any width.
+    /// A last panel, of any width.
     #[inline(always)]
-    fn ragged<S: Simd, const GELU: bool>(self, simd: S, tile: &mut Tile<'_>) {
+    fn partial<S: Simd, const GELU: bool>(self, simd: S, tile: &mut Tile<'_>) {
         for row in 0..tile.height() {
             let values = &mut tile.row(row)[self.columns.clone()];
             let residual = self.residual.map(|rows| &rows.row(row)[..values.len()]);
             for (index, values) in values.chunks_mut(S::F32_LANES).enumerate() {
-                let at = |of: &[f32]| load(simd, &of[index * S::F32_LANES..]);
-                let mut x = simd.add_f32s(load(simd, values), at(self.bias));
+                let vector = |of: &[f32]| load(simd, &of[index * S::F32_LANES..]);
+                let mut x = simd.add_f32s(load(simd, values), vector(self.bias));
                 if GELU {
                     [x] = gelu(simd, [x]);
                 }
                 x = match (self.scale, residual) {
-                    (Some(scale), Some(residual)) => multiply_add(simd, x, at(scale), at(residual)),
-                    (Some(scale), None) => simd.mul_f32s(x, at(scale)),
-                    (None, Some(residual)) => simd.add_f32s(x, at(residual)),
+                    (Some(scale), Some(residual)) => multiply_add(simd, x, vector(scale), vector(residual)),
+                    (Some(scale), None) => simd.mul_f32s(x, vector(scale)),
+                    (None, Some(residual)) => simd.add_f32s(x, vector(residual)),
                     (None, None) => x,
                 };
                 store(simd, values, x);

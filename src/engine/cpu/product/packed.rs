@@ -1,4 +1,4 @@
-//! A weight, packed once for the product's kernel. Not here: the product (`product`).
+//! A matrix, packed for the product's kernel. Not here: the product (`multiply`).
 
 use std::ops::Range;
 
@@ -6,45 +6,47 @@ use crate::engine::cpu::error::NoMemory;
 use crate::engine::cpu::simd::aligned::Aligned;
 use crate::engine::cpu::simd::instructions::Instructions;
 
-/// Vectors of a panel's row.
+/// Vectors of a row of a panel.
 pub(crate) const PANEL_VECTORS: usize = 2;
 
-/// How a matrix `[depth, columns]` lies in memory: in blocks of its depth, each in panels of its columns,
-/// `[blocks][panels][depth of the block][columns of the panel]`, the last panel's columns filled up to a multiple of a vector's. A panel,
-/// 24 KiB at most with vectors of eight, stays in the L1 cache while many rows are multiplied by it.
+/// How a matrix `[depth, columns]` is packed: in blocks of its depth, and each block in panels of its columns.
+///
+/// In memory it is `[blocks][panels][depth of the block][columns of the panel]`. The last panel's columns are padded to whole vectors.
+/// A panel takes at most 24 KiB with vectors of eight. It stays in the L1 cache while many rows are multiplied by it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Layout {
-    /// Rows of the matrix: columns of what is multiplied by it.
+    /// Rows of the matrix, and columns of what is multiplied by it.
     pub(crate) depth: usize,
-    /// Columns of the matrix: of what a product with it writes.
+    /// Columns of the matrix, and of the product.
     pub(crate) columns: usize,
+    /// Floats of a vector.
     pub(crate) lanes: usize,
     /// Depth of a block; the last may have less.
     pub(crate) block: usize,
 }
 
-/// A packed matrix.
+/// A packed matrix in borrowed memory.
 #[derive(Clone, Copy)]
-pub(crate) struct Panels<'a> {
+pub(crate) struct PackedMatrix<'a> {
     pub(crate) layout: Layout,
     pub(crate) values: &'a [f32],
 }
 
-/// A packed weight.
-pub(crate) struct Matrix {
+/// A packed weight, in memory of its own.
+pub(crate) struct PackedWeight {
     pub(crate) layout: Layout,
     values: Aligned,
 }
 
-/// Depth of the blocks into which `depth` is cut: nearly equal, whole panels of the layer that writes this depth, and at most
-/// what the L1 cache holds a panel of.
+/// Depth of a block. Blocks are nearly equal, and of a depth at which the L1 cache holds a panel. They are whole panels of the layer
+/// before, whose columns this depth is.
 pub(crate) fn block_depth(depth: usize, lanes: usize) -> usize {
     let most = if lanes > 8 { 256 } else { 384 };
     let blocks = depth.div_ceil(most);
     depth.div_ceil(blocks).next_multiple_of(PANEL_VECTORS * lanes).min(depth)
 }
 
-impl Matrix {
+impl PackedWeight {
     /// Packs a weight `[columns, depth]`, as programs declare it.
     pub(crate) fn pack(instructions: Instructions, weight: &[f32], depth: usize) -> Result<Self, NoMemory> {
         let (columns, lanes) = (weight.len() / depth, instructions.lanes());
@@ -64,21 +66,21 @@ impl Matrix {
         Ok(Self { layout, values })
     }
 
-    /// The matrix.
-    pub(crate) fn panels(&self) -> Panels<'_> {
-        Panels { layout: self.layout, values: &self.values }
+    /// The matrix, borrowed.
+    pub(crate) fn panels(&self) -> PackedMatrix<'_> {
+        PackedMatrix { layout: self.layout, values: &self.values }
     }
 }
 
-impl<'a> Panels<'a> {
-    /// A panel `[depth of the block][columns]`, its columns filled up to a multiple of a vector's.
+impl<'a> PackedMatrix<'a> {
+    /// A panel `[depth of the block][columns]`, its columns padded to whole vectors.
     pub(crate) fn panel(self, block: usize, panel: usize) -> &'a [f32] {
         &self.values[self.layout.panel_range(block, panel)]
     }
 }
 
 impl Layout {
-    /// Numbers that the matrix takes.
+    /// Floats of the packed matrix.
     pub(crate) fn len(self) -> usize {
         self.depth * self.columns.next_multiple_of(self.lanes)
     }
@@ -108,12 +110,12 @@ impl Layout {
         panel * self.panel()..self.columns.min((panel + 1) * self.panel())
     }
 
-    /// Columns of a panel in memory.
+    /// Columns of a panel in memory, with its padding.
     pub(crate) fn panel_width(self, panel: usize) -> usize {
         self.panel_columns(panel).len().next_multiple_of(self.lanes)
     }
 
-    /// Where a panel lies.
+    /// The elements of a panel.
     pub(crate) fn panel_range(self, block: usize, panel: usize) -> Range<usize> {
         let depths = self.depths(block);
         let start = depths.start * self.columns.next_multiple_of(self.lanes) + depths.len() * panel * self.panel();
@@ -135,7 +137,7 @@ mod tests {
         let plain = Instructions::available().pop().unwrap(); // vectors of 4, panels of 8
         for (depth, columns) in [(1, 1), (5, 19), (800, 13), (769, 8)] {
             let weight: Vec<f32> = (0..depth * columns).map(|i| i as f32 + 1.0).collect();
-            let matrix = Matrix::pack(plain, &weight, depth).unwrap();
+            let matrix = PackedWeight::pack(plain, &weight, depth).unwrap();
             let (mut seen, layout) = (0, matrix.layout);
             for block in 0..layout.blocks() {
                 for panel in layout.panels_of(0..columns) {

@@ -1,6 +1,6 @@
 //! Rows of a matrix that are read. Not here: rows that are written (`parallel/tile`).
 
-/// Rows of a matrix in memory, each so many elements after the one before.
+/// Rows of a matrix in memory, each `stride` elements after the one before.
 #[derive(Clone, Copy)]
 pub(crate) struct Rows<'a> {
     values: &'a [f32],

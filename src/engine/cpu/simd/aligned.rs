@@ -1,4 +1,4 @@
-//! Numbers that start at a cache line, so that vectors of them lie inside one.
+//! Floats that start at a cache line, so that no vector of them crosses one. Not here: which buffers there are (`plan`).
 
 use crate::engine::cpu::error::NoMemory;
 use crate::engine::host::zeros;

@@ -1,4 +1,4 @@
-//! The exponential of numbers that are not positive, in f32 and without a branch: what softmax needs.
+//! The exponential of numbers up to zero, in f32 and without a branch. Not here: softmax (`operations/attention`).
 
 use pulp::Simd;
 
@@ -6,28 +6,28 @@ use crate::engine::cpu::simd::vector::multiply_add;
 
 /// log₂ e.
 const LOG2_E: f32 = std::f32::consts::LOG2_E;
-/// ln 2 in two parts, of which the first has few digits: a whole number times it is exact.
+/// ln 2 in two parts. The first has few digits, so that its product with a whole number is exact.
 const LN_2: [f32; 2] = [0.693_359_4, -2.121_944_4e-4];
-/// Added and taken off again, it rounds to whole numbers, which meanwhile stand in the lowest bits.
+/// Added and subtracted again, it rounds to whole numbers. In between, the whole number stands in the lowest bits.
 const ROUND: f32 = 12_582_912.0;
 /// Taylor's coefficients 1/7! to 1/0!: on ±ln 2 / 2 the rest is below 1e-8 of the value.
 const TAYLOR: [f32; 8] = [1.0 / 5040.0, 1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0];
-/// From here on the result is as good as zero, and its exponent still a number's.
-const LEAST: f32 = -87.0;
+/// Below this the result counts as zero. At this, its exponent is still that of a normal number.
+const LOWEST: f32 = -87.0;
 /// Exponent of 1 in an f32.
 const BIAS: u32 = 127;
 /// Bits of a fraction in an f32.
 const FRACTION: u32 = 23;
 
-/// `eˣ` for x ≤ 0, within 2e-7 of the value; 2e-38 for whatever is smaller, minus infinity included.
+/// `eˣ` for x ≤ 0, within 2e-7 of the value; below 2e-38 where x is below −87, minus infinity included.
 ///
-/// `N` vectors go side by side, for each operation waits for the one before.
+/// `N` vectors are computed side by side, for each operation of one vector waits for the one before.
 #[inline(always)]
 pub(crate) fn exp<S: Simd, const N: usize>(simd: S, x: [S::f32s; N]) -> [S::f32s; N] {
     let splat = |value: f32| simd.splat_f32s(value);
     let (mut rest, mut whole, mut sum) = (x, x, [splat(TAYLOR[0]); N]);
     for i in 0..N {
-        rest[i] = simd.max_f32s(x[i], splat(LEAST));
+        rest[i] = simd.max_f32s(x[i], splat(LOWEST));
         whole[i] = multiply_add(simd, rest[i], splat(LOG2_E), splat(ROUND));
         let rounded = simd.sub_f32s(whole[i], splat(ROUND));
         for part in LN_2 {

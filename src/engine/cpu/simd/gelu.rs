@@ -1,4 +1,4 @@
-//! GELU by the error function, in f32 and without a branch.
+//! GELU by the error function, in f32 and without a branch. Not here: which layers have one.
 
 use pulp::Simd;
 
@@ -6,8 +6,9 @@ use crate::engine::cpu::simd::vector::multiply_add;
 
 /// Coefficients, lowest power first, of a polynomial Q with `Q(z)¹⁶ ≈ erfc(z/√2) / 2` for z ≥ 0.
 ///
-/// The root of an exponential is nearly straight: so few coefficients do, and no division is needed. Fitted by least squares on
-/// Chebyshev nodes of [0, 5], the weights moved until the largest error of `z · Q(z)¹⁶` was smallest: 2.4e-7, in f32 4.2e-7.
+/// The 16th root of an exponential is nearly straight, so that few coefficients are enough and no division is needed. They were fitted
+/// by least squares on Chebyshev nodes of [0, 5], reweighted until the largest error of `z · Q(z)¹⁶` was smallest: 2.4e-7, and 4.2e-7
+/// in f32.
 const Q: [f32; 7] = [
     0.957_604_4,
     -0.047_767_296,
@@ -18,14 +19,14 @@ const Q: [f32; 7] = [
     -0.000_001_175_903_2,
 ];
 
-/// Where Q, which falls all the way, comes to zero: from there on its power is exactly zero in f32.
+/// Where Q, which falls everywhere, reaches zero. From here on its 16th power is exactly zero in f32.
 const END: f32 = 7.9067;
 
 /// `x · Φ(x) = max(x, 0) − |x| · erfc(|x|/√2) / 2`, within 1e-6.
 ///
 /// In this form the approximated term vanishes where x is large of either sign: no error grows with x.
 ///
-/// `N` vectors go side by side, for each operation waits for the one before.
+/// `N` vectors are computed side by side, for each operation of one vector waits for the one before.
 #[inline(always)]
 pub(crate) fn gelu<S: Simd, const N: usize>(simd: S, x: [S::f32s; N]) -> [S::f32s; N] {
     let mut absolute = x;

@@ -1,4 +1,5 @@
-//! Instruction sets: which of them the kernels are compiled for, which this machine has, and the choice between them.
+//! Instruction sets: those that kernels are compiled for, those that this machine has, and the choice between them.
+//!
 //! Not here: the kernels, which are written once for vectors of any length.
 
 use std::fmt;
@@ -6,7 +7,7 @@ use std::str::FromStr;
 
 use pulp::{Simd, WithSimd};
 
-/// Vectors that kernels are compiled for.
+/// An instruction set that this machine has and that kernels are compiled for.
 #[derive(Clone, Copy, Debug)]
 pub struct Instructions(Set);
 
@@ -18,12 +19,12 @@ enum Set {
     Avx2(pulp::x86::V3),
     #[cfg(target_arch = "aarch64")]
     Neon(pulp::aarch64::Neon),
-    /// Four lanes and no fused multiply-add: what every machine has.
+    /// Four lanes and no fused multiply-add, which every machine has.
     Plain(pulp::Scalar128b),
 }
 
 impl Instructions {
-    /// All that this machine can run, the fastest first.
+    /// All that this machine has, the fastest first.
     #[must_use]
     pub fn available() -> Vec<Self> {
         let sets = [
@@ -38,7 +39,7 @@ impl Instructions {
         sets.into_iter().flatten().map(Self).collect()
     }
 
-    /// The fastest that this machine can run.
+    /// The fastest that this machine has.
     #[must_use]
     pub fn best() -> Self {
         Self::available().first().copied().unwrap_or(Self(Set::Plain(pulp::Scalar128b)))
@@ -58,7 +59,7 @@ impl Instructions {
         }
     }
 
-    /// Runs a kernel in code that was compiled for these instructions.
+    /// Runs a kernel, compiled for these instructions.
     pub(crate) fn run<K: WithSimd>(self, kernel: K) -> K::Output {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
@@ -71,7 +72,7 @@ impl Instructions {
         }
     }
 
-    /// Numbers of a vector.
+    /// Floats of a vector.
     pub(crate) fn lanes(self) -> usize {
         struct Lanes;
         impl WithSimd for Lanes {

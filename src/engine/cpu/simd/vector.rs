@@ -1,4 +1,4 @@
-//! What the kernels do with vectors, beside what `pulp` offers. Not here: the kernels.
+//! Operations on vectors that `pulp` does not have as the kernels need them. Not here: the kernels.
 
 use std::any::TypeId;
 
@@ -6,7 +6,7 @@ use pulp::Simd;
 
 /// `a · b + c`, fused where the instructions can.
 ///
-/// Where they cannot, `pulp` would call a function an element to round once; here it is rounded twice.
+/// Where they cannot, `pulp` would call a function per element to round once. Here it is rounded twice.
 #[inline(always)]
 pub(crate) fn multiply_add<S: Simd>(simd: S, a: S::f32s, b: S::f32s, c: S::f32s) -> S::f32s {
     if TypeId::of::<S>() == TypeId::of::<pulp::Scalar128b>() {
@@ -16,7 +16,7 @@ pub(crate) fn multiply_add<S: Simd>(simd: S, a: S::f32s, b: S::f32s, c: S::f32s)
     }
 }
 
-/// The vector at the start of a slice; zeros fill it where the slice is shorter.
+/// The vector at the start of a slice, padded with zeros where the slice is shorter.
 #[inline(always)]
 pub(crate) fn load<S: Simd>(simd: S, values: &[f32]) -> S::f32s {
     match S::as_simd_f32s(values) {
@@ -25,7 +25,7 @@ pub(crate) fn load<S: Simd>(simd: S, values: &[f32]) -> S::f32s {
     }
 }
 
-/// Writes a vector at the start of a slice, as much of it as the slice has room for.
+/// Writes a vector to the start of a slice, or the part of it that the slice has room for.
 #[inline(always)]
 pub(crate) fn store<S: Simd>(simd: S, values: &mut [f32], vector: S::f32s) {
     match S::as_mut_simd_f32s(values) {
@@ -34,7 +34,7 @@ pub(crate) fn store<S: Simd>(simd: S, values: &mut [f32], vector: S::f32s) {
     }
 }
 
-/// Asks for the cache line at an address, which need not exist, ahead of its use.
+/// Prefetches the cache line at an address. The address may be invalid.
 #[inline(always)]
 pub(crate) fn prefetch(address: *const f32) {
     #[cfg(target_arch = "x86_64")]
