@@ -10,8 +10,7 @@ use std::time::Instant;
 use crate::engine::cpu::error::DEVICE;
 use crate::engine::cpu::parallel::clock::BusyTime;
 use crate::engine::cpu::parallel::threads::Threads;
-use crate::engine::cpu::plan::GROUP_IMAGES;
-use crate::engine::cpu::plan::{Plan, Workspace};
+use crate::engine::cpu::plan::{GROUP_IMAGES, Plan, Workspace};
 use crate::engine::cpu::simd::aligned::Aligned;
 use crate::engine::host::{self, Ingest};
 use crate::engine::{
@@ -118,7 +117,7 @@ enum State {
     Idle(Box<BatchRun>),
     /// This batch is in flight. It has this number of images.
     Running(BatchId, usize),
-    /// A run did not come back.
+    /// A run did not come back from the threads.
     Lost,
 }
 

@@ -1,4 +1,6 @@
 //! Depthwise convolution: a vector of channels at a time, with the sums of several neighbouring pixels in registers.
+//!
+//! Not here: the cut into tiles (`fused/source`).
 
 use std::ops::Range;
 

@@ -1,4 +1,6 @@
 //! Global response normalisation in two passes: each channel's norm over the whole map, then one multiply-add per element.
+//!
+//! Not here: the sums (`pool`).
 
 use crate::engine::cpu::operations::pool::column_sums;
 use crate::engine::cpu::parallel::context::Context;

@@ -1,4 +1,6 @@
 //! A linear layer: a matrix product whose epilogue runs while the sums are in the cache.
+//!
+//! Not here: the kernel of the product (`product/multiply`).
 
 use pulp::{Simd, WithSimd};
 

@@ -1,4 +1,6 @@
 //! Layer norm in two passes: the mean, then the variance about it. A mean of squares would lose digits far from zero.
+//!
+//! Not here: which rows are normed (`fused/source`).
 
 use pulp::Simd;
 

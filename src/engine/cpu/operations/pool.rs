@@ -1,4 +1,4 @@
-//! The mean over all pixels, and the sums over pixels that GRN uses too.
+//! The mean over all pixels, and the sums over pixels that GRN uses too. Not here: pooling of any other kind.
 
 use crate::engine::cpu::parallel::context::Context;
 use crate::engine::cpu::parallel::tile::Grid;

@@ -1,4 +1,6 @@
 //! The time that threads spend in each operation of a step. It is measured only for a profile.
+//!
+//! Not here: which operations are timed (`plan/fuse`).
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};

@@ -1,4 +1,6 @@
 //! How many rows a task takes when it does several things to them: few enough for the L2 cache, many enough for each weight that is read.
+//!
+//! Not here: the cut itself (`tile`).
 
 /// Floats that a strip may work on. They fill half of an L2 cache of 512 KiB; weights pass through the other half.
 const STRIP_FLOATS: usize = 256 * 1024 / size_of::<f32>();

@@ -15,7 +15,7 @@ pub(crate) struct Aligned {
 }
 
 impl Aligned {
-    /// `len` zeros, or an error where a plain vector would abort the process.
+    /// `len` zeros, or an error where `vec!` would abort the process.
     pub(crate) fn zeros(len: usize) -> Result<Self, NoMemory> {
         let values = zeros(len.saturating_add(LINE / size_of::<f32>()));
         let values = values.map_err(|()| NoMemory(len.saturating_mul(size_of::<f32>())))?;
