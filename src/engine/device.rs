@@ -13,7 +13,7 @@ pub struct DeviceInfo {
     pub name: String,
     /// What kind of device it is.
     pub kind: DeviceKind,
-    /// Its model, as `NVIDIA H100 80GB HBM3`; the instruction set of a CPU.
+    /// Its model, such as `NVIDIA H100 80GB HBM3`, or the instruction set of a CPU.
     pub model: String,
     /// Bytes of its memory; None where it computes in the machine's memory.
     pub memory: Option<u64>,

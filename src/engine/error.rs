@@ -32,7 +32,7 @@ pub enum LoadError {
     OutOfMemory {
         /// The device's name.
         device: String,
-        /// What it was for, as `weights`.
+        /// What it was for, such as `weights`.
         what: &'static str,
         /// Bytes that were asked for.
         needed: u64,

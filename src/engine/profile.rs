@@ -16,9 +16,9 @@ pub struct Peak {
 /// The time of one operation, or of several that the engine computes as one.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OpTime {
-    /// Its name in the network, as `stages.2.blocks.0.fc1`.
+    /// Its name in the network, such as `stages.2.blocks.0.fc1`.
     pub name: String,
-    /// What is computed, as `linear + gelu`.
+    /// What is computed, such as `linear + gelu`.
     pub kind: &'static str,
     /// What it costs per image.
     pub cost: Cost,
