@@ -2,8 +2,8 @@
 //!
 //!     cargo bench --bench product -- --model convnext_tiny
 //!
-//! Ours is measured where it is used, in the network, by the engine's profile: with bias, GELU or scale and residual, and with rows that
-//! other operations have just written. gemm gets operands that no one touches, and no epilogue. Both take turns in one run.
+//! Ours is measured in the network, by the engine's profile: with its epilogue (bias, GELU, scale, residual), and with rows that other
+//! operations have just written. gemm gets operands that nothing else touches, and no epilogue. Both take turns in one run.
 #![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a program for whoever builds the engine")]
 
 use std::collections::BTreeMap;
@@ -26,7 +26,7 @@ struct Args {
     batch: usize,
     #[arg(long, default_value_t = 7)]
     rounds: usize,
-    /// Cargo says so
+    /// Cargo passes it
     #[arg(long, hide = true)]
     bench: bool,
 }
@@ -91,7 +91,7 @@ fn shapes(program: &Program, batch: usize) -> BTreeMap<String, Shape> {
     linear.collect()
 }
 
-/// Operations a second of `gemm`, of row-major matrices, the weight `[columns, depth]` as programs declare it.
+/// Floating-point operations per second of `gemm`, with row-major matrices. The weight is `[columns, depth]`, as programs declare it.
 fn gemm([rows, depth, columns]: Shape) -> f64 {
     let (input, weight) = (vec![0.5_f32; rows * depth], vec![0.25_f32; columns * depth]);
     let mut output = vec![0.0_f32; rows * columns];

@@ -1,4 +1,4 @@
-//! Devices as they are named in flags, answers, logs and metrics. Not here: what runs on them.
+//! Devices, as flags, answers, logs and metrics name them. Not here: what runs on them.
 
 use std::fmt;
 
@@ -13,11 +13,11 @@ pub struct DeviceInfo {
     pub name: String,
     /// What kind of device it is.
     pub kind: DeviceKind,
-    /// What the machine calls it, as `NVIDIA H100 80GB HBM3`, or the instructions of a CPU.
+    /// Its model, such as `NVIDIA H100 80GB HBM3`, or the instruction set of a CPU.
     pub model: String,
-    /// Bytes of its memory; None where it is the machine's own.
+    /// Bytes of its memory; None where it computes in the machine's memory.
     pub memory: Option<u64>,
-    /// It is computed by an emulator: right, and no measure of speed.
+    /// Whether it is emulated. Its results are right; its speed says nothing.
     pub emulated: bool,
 }
 
@@ -42,14 +42,14 @@ pub struct MemoryUse {
 }
 
 impl DeviceInfo {
-    /// A device without memory of its own, known by its name alone.
+    /// A device of which only the name and the kind are known.
     #[must_use]
     pub fn named(name: &str, kind: DeviceKind) -> Self {
         Self { name: name.to_owned(), kind, model: String::new(), memory: None, emulated: false }
     }
 }
 
-/// The name, and whether an emulator stands behind it.
+/// The name, and whether it is emulated.
 impl fmt::Display for DeviceInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.name)?;

@@ -1,4 +1,4 @@
-//! What can go wrong with a model on a device, before it serves and while it does.
+//! Errors of a model on a device: of loading and of running. Not here: which status they become (`http`).
 
 use super::Precision;
 use crate::program::WeightError;
@@ -6,7 +6,7 @@ use crate::program::WeightError;
 /// A program could not be made ready to run.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
-    /// Weights could not be had.
+    /// Weights could not be read.
     #[error(transparent)]
     Weights(#[from] WeightError),
     /// The program breaks its own invariants.
@@ -17,12 +17,12 @@ pub enum LoadError {
         /// The operation and its reason.
         why: String,
     },
-    /// The engine has no way to run some of it.
+    /// The engine cannot run all of its operations.
     #[error("{device} cannot run this model in {precision}: {}", .operations.join("; "))]
     Unsupported {
         /// The device's name.
         device: String,
-        /// In what it was to run.
+        /// The precision that was asked for.
         precision: Precision,
         /// As [`Engine::unsupported`](super::Engine::unsupported).
         operations: Vec<String>,
@@ -32,14 +32,14 @@ pub enum LoadError {
     OutOfMemory {
         /// The device's name.
         device: String,
-        /// What was to be allocated, as `weights`.
+        /// What it was for, such as `weights`.
         what: &'static str,
         /// Bytes that were asked for.
         needed: u64,
-        /// Bytes that the device had left, where it says so.
+        /// Bytes that the device had left; None where it does not say.
         free: Option<u64>,
     },
-    /// The device computes something else than the program means.
+    /// The device computes something other than the program means.
     #[error("{device} failed its self-check: {why}")]
     SelfCheck {
         /// The device's name.
@@ -47,12 +47,12 @@ pub enum LoadError {
         /// What was computed, and what was expected.
         why: String,
     },
-    /// The device cannot do it.
+    /// The device cannot be used as it was asked to.
     #[error("{device}: {why}")]
     Device {
         /// The device's name.
         device: String,
-        /// What was found, what is needed, what helps.
+        /// What was found, what is needed and what helps.
         why: String,
     },
 }
@@ -68,10 +68,10 @@ fn free_text(free: Option<u64>) -> String {
 /// A run failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RunError {
-    /// What was handed in does not fit the program; the executable is as before.
+    /// The input does not fit the program. Nothing has changed.
     #[error("input: {0}")]
     Input(String),
-    /// This batch failed; the next may not.
+    /// This batch failed; the next may succeed.
     #[error("the batch failed: {0}")]
     Batch(String),
     /// No later run can succeed.

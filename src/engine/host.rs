@@ -1,5 +1,6 @@
-//! What engines on the host share: the checks of a batch, and images to normalised `[h, w, 3]` maps of f32.
-//! Not here: what is computed of them.
+//! What engines on the host share: the checks of a batch, and how images become normalised maps `[h, w, 3]` of f32.
+//!
+//! Not here: what is computed from the maps.
 
 use std::any::Any;
 
@@ -21,10 +22,10 @@ impl Ingest {
     /// For images of this input, in batches of at most `max_batch`.
     pub(super) fn new(device: &str, input: InputSpec, options: &Options) -> Result<Self, LoadError> {
         if options.max_batch == 0 {
-            let why = "a largest batch of 0 images; at least 1 is needed".to_owned();
+            let why = "the largest batch has 0 images; at least 1 is needed".to_owned();
             return Err(LoadError::Device { device: device.to_owned(), why });
         }
-        // in f64 and rounded once: no byte is off by more than half a unit in the last place
+        // in f64 and rounded once, so that the error is at most half a unit of the last digit
         let normalise = |channel: usize, byte: usize| {
             let (mean, std) = (f64::from(input.mean[channel]), f64::from(input.std[channel]));
             ((byte as f64 / 255.0 - mean) / std) as f32
@@ -38,7 +39,7 @@ impl Ingest {
         self.max_batch
     }
 
-    /// Numbers of a normalised image, and bytes of one in RGB.
+    /// Floats of a normalised image, and bytes of an RGB image.
     pub(super) fn len(&self) -> usize {
         self.input.height * self.input.width * 3
     }
@@ -46,7 +47,7 @@ impl Ingest {
     /// Refuses a batch that cannot run.
     pub(super) fn check(&self, batch: &Batch) -> Result<(), RunError> {
         if batch.is_empty() || batch.len() > self.max_batch {
-            let why = format!("a batch of {} images; 1 to {} are possible", batch.len(), self.max_batch);
+            let why = format!("a batch of {} images; it must have 1 to {}", batch.len(), self.max_batch);
             return Err(RunError::Input(why));
         }
         let InputSpec { height, width, .. } = self.input;
@@ -54,7 +55,7 @@ impl Ingest {
             let (found, needed) = (image.bytes().len(), self.len() * image.format().bytes());
             if found != needed {
                 return Err(RunError::Input(format!(
-                    "an image of {found} bytes; {:?} of {height}×{width}×3 has {needed}",
+                    "an image of {found} bytes; {:?} pixels of {height}×{width}×3 take {needed}",
                     image.format()
                 )));
             }
@@ -62,7 +63,7 @@ impl Ingest {
         Ok(())
     }
 
-    /// Writes an image that was checked as `[h, w, 3]`, normalised.
+    /// Writes an image, which passed the check, as `[h, w, 3]`, normalised.
     pub(super) fn normalise(&self, image: &Image, into: &mut [f32]) {
         let bytes = image.bytes();
         match image.format() {
@@ -86,12 +87,12 @@ impl Ingest {
     }
 }
 
-/// Refuses a launch where one batch may be in flight and one is.
+/// Refuses a second batch where only one may be in flight.
 pub(super) fn may_launch(launched: bool) -> Result<(), RunError> {
-    if launched { Err(RunError::Input("a batch is in flight, and one at a time may be".to_owned())) } else { Ok(()) }
+    if launched { Err(RunError::Input("a batch is in flight already; only one may be".to_owned())) } else { Ok(()) }
 }
 
-/// Refuses to finish a batch that is not the one `launched`, or into a slice that does not fit its logits.
+/// Refuses to finish a batch that is not the `launched` one, or into `room` floats that are not the number of its logits.
 pub(super) fn may_finish(batch: BatchId, launched: Option<(BatchId, usize)>, room: usize) -> Result<(), RunError> {
     match launched {
         Some((id, logits)) if id == batch && logits == room => Ok(()),
@@ -102,14 +103,14 @@ pub(super) fn may_finish(batch: BatchId, launched: Option<(BatchId, usize)>, roo
     }
 }
 
-/// What a panic said.
+/// The message of a panic.
 pub(super) fn panic_text(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
     format!("panicked: {}", text.unwrap_or_else(|| "without a message".to_owned()))
 }
 
-/// Zeros, or an error where a plain vector would abort the process.
+/// A vector of zeros, or an error where `vec!` would abort the process.
 pub(super) fn zeros(elements: usize) -> Result<Vec<f32>, ()> {
     let mut values = Vec::new();
     values.try_reserve_exact(elements).map_err(|_| ())?;

@@ -1,17 +1,17 @@
-//! Images and batches as an executable takes them: bytes in some memory, and what the bytes mean.
+//! Images and batches, as an executable takes them: bytes in some memory, and the format of the bytes.
 //!
 //! Not here: the memory of a device (`lease`), decoding (`pixels`).
 
 use std::fmt;
 
-/// What the bytes of an [`Image`] are. Numbers are little-endian.
+/// The format of the bytes of an [`Image`]. Numbers are little-endian.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PixelFormat {
     /// Pixels `[h, w, 3]` of 0 to 255, which the engine normalises by the program's [`InputSpec`](crate::program::InputSpec).
     Rgb8,
-    /// A normalised image `[3, h, w]`, as tensor protocols send it.
+    /// A normalised image `[3, h, w]` in f32, as tensor protocols send it.
     F32,
-    /// The same in half precision.
+    /// A normalised image `[3, h, w]` in half precision.
     F16,
 }
 
@@ -27,20 +27,20 @@ impl PixelFormat {
     }
 }
 
-/// One image, in whatever memory it waits in: a [`Lease`](super::Lease), where the device reads it, or any other.
+/// One image, in a [`Lease`](super::Lease), where the device reads it, or in any other memory.
 pub struct Image {
     format: PixelFormat,
     memory: Box<dyn AsRef<[u8]> + Send + Sync>,
 }
 
 impl Image {
-    /// An image in this memory, which is held until the image is dropped.
+    /// An image in `memory`, which is held until the image is dropped.
     #[must_use]
     pub fn new(format: PixelFormat, memory: impl AsRef<[u8]> + Send + Sync + 'static) -> Self {
         Self { format, memory: Box::new(memory) }
     }
 
-    /// What its bytes are.
+    /// The format of its bytes.
     #[must_use]
     pub fn format(&self) -> PixelFormat {
         self.format
@@ -59,7 +59,7 @@ impl fmt::Debug for Image {
     }
 }
 
-/// Images that run together. Its order is that of the logits.
+/// Images that run together. Logits come in the same order.
 #[derive(Debug, Default)]
 pub struct Batch {
     images: Vec<Image>,
@@ -78,13 +78,13 @@ impl Batch {
         &self.images
     }
 
-    /// How many there are.
+    /// Number of images.
     #[must_use]
     pub fn len(&self) -> usize {
         self.images.len()
     }
 
-    /// Whether there is none.
+    /// Whether it has no image.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.images.is_empty()

@@ -1,7 +1,7 @@
-//! Memory of a device that images wait in, lent piece by piece: who decodes writes pixels where the device reads them.
+//! Memory of a device for images that wait, lent piece by piece. Decoders write pixels there, and the device reads them there.
 //!
-//! A pool is bounded. When nothing is left to lend, the image waits in plain memory and costs one more copy; nobody waits for a
-//! lease. Not here: what is written into it (`image`).
+//! A pool is bounded, and nobody waits for a lease: when all pieces are lent, the image waits in plain memory and costs one more copy.
+//! Not here: what is written into it (`image`).
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -13,7 +13,7 @@ impl<M: AsRef<[u8]> + AsMut<[u8]> + Send + Sync> Memory for M {}
 /// Allocates memory for one image; None when there is none.
 type Allocate = Box<dyn Fn() -> Option<Box<dyn Memory>> + Send + Sync>;
 
-/// Pieces of memory of one size, at most so many. They are allocated when they are first needed, and kept.
+/// A bounded number of pieces of memory of one size. A piece is allocated when it is first needed, and then kept.
 pub struct LeasePool {
     piece: usize,
     limit: usize,
@@ -38,7 +38,7 @@ impl LeasePool {
         Arc::new(Self { piece, limit, allocate: Box::new(allocate), pieces: Mutex::default() })
     }
 
-    /// A pool of the machine's own memory.
+    /// A pool of plain memory.
     #[must_use]
     pub fn plain(piece: usize, limit: usize) -> Arc<Self> {
         Self::new(piece, limit, move || {
@@ -62,7 +62,7 @@ impl LeasePool {
         pieces.allocated - pieces.free.len()
     }
 
-    /// Lends a piece, whatever is left in it; None when all are lent or the device has no memory for another.
+    /// Lends a piece, which may hold old bytes. None when all are lent, or when the device has no memory for another.
     #[must_use]
     pub fn lease(self: &Arc<Self>) -> Option<Lease> {
         let mut pieces = self.lock();
@@ -79,7 +79,7 @@ impl LeasePool {
     }
 
     fn lock(&self) -> MutexGuard<'_, Pieces> {
-        // two numbers and a list that no panic leaves half changed
+        // a panic cannot leave the list and the count half changed
         self.pieces.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -91,7 +91,7 @@ impl std::fmt::Debug for LeasePool {
     }
 }
 
-/// A piece of a pool's memory, given back when it is dropped.
+/// A piece of a pool's memory. It goes back to the pool when it is dropped.
 pub struct Lease {
     /// Some until it is dropped.
     memory: Option<Box<dyn Memory>>,

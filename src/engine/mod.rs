@@ -28,14 +28,14 @@ pub trait Engine: Send + Sync {
     /// Its devices, at least one; a [`DeviceId`] is an index of this list.
     fn devices(&self) -> &[DeviceInfo];
 
-    /// What of this program the engine cannot run in this precision: an operation's name and the reason, one entry each.
-    /// Empty when it can run all of it.
+    /// What the engine cannot run of this program in this precision. Each entry names an operation and the reason. Empty when it can
+    /// run all of it.
     fn unsupported(&self, program: &Program, precision: Precision) -> Vec<String>;
 
     /// Puts the weights of a program on a device. May be called on any thread, while other models run there.
     ///
     /// # Errors
-    /// [`LoadError`]; nothing stays on the device then.
+    /// [`LoadError`]. Nothing stays on the device then.
     fn load(
         &self,
         device: DeviceId,
@@ -44,7 +44,7 @@ pub trait Engine: Send + Sync {
         options: &Options,
     ) -> Result<Arc<dyn Loaded>, LoadError>;
 
-    /// The fastest that this device goes with so many threads, measured now; None where nobody asks for speed.
+    /// The peak of this device with this number of threads, measured now; None where nobody measures against it.
     fn peak(&self, _threads: usize) -> Option<Peak> {
         None
     }
@@ -52,17 +52,17 @@ pub trait Engine: Send + Sync {
 
 /// A program whose weights are on a device. Executables made of it share them.
 pub trait Loaded: Send + Sync {
-    /// What it takes of the device's memory.
+    /// Bytes of the device's memory that it takes.
     fn memory(&self) -> MemoryUse;
 
-    /// Makes buffers and all else that a run needs. The calling thread then owns the executable.
+    /// Allocates buffers and all else that a run needs. The executable stays on the calling thread.
     ///
     /// # Errors
-    /// [`LoadError::OutOfMemory`] or [`LoadError::Device`]; nothing stays on the device then.
+    /// [`LoadError::OutOfMemory`] or [`LoadError::Device`]. Nothing stays on the device then.
     fn instantiate(&self) -> Result<Box<dyn Executable>, LoadError>;
 }
 
-/// A program ready to run. Not `Send`: a GPU's graphs stay on the thread that made them.
+/// A program ready to run. Not `Send`: the graphs of a GPU stay on the thread that made them.
 pub trait Executable {
     /// The batch sizes that run without padding.
     fn buckets(&self) -> &Buckets;
@@ -73,11 +73,11 @@ pub trait Executable {
     /// Number of logits per image.
     fn classes(&self) -> usize;
 
-    /// Memory of this device for images that wait. An image in any other memory runs as well, after one more copy.
+    /// Memory for images that wait for this device. An image in other memory runs too, after one more copy.
     fn leases(&self) -> &Arc<LeasePool>;
 
-    /// Compares what the device computes with what the program means, after instantiation and before anything is served.
-    /// Engines whose results cannot depend on the machine's state have nothing to do.
+    /// Compares what the device computes with what the program means. Call it after instantiation, before anything is served.
+    /// Engines whose results cannot depend on the state of the machine have nothing to check.
     ///
     /// # Errors
     /// [`LoadError::SelfCheck`] when the device computes something else.
@@ -85,16 +85,16 @@ pub trait Executable {
         Ok(())
     }
 
-    /// Starts a batch and returns before it is through, where the device works by itself. The images are held until it is
+    /// Starts a batch. Where the device works by itself, this returns before the batch has run. The images are held until it is
     /// finished. A batch smaller than its bucket is padded.
     ///
     /// # Errors
-    /// [`RunError::Input`] for no image, too many, one of the wrong size, and more batches than [`in_flight`](Self::in_flight):
-    /// all is as before then. [`RunError::Batch`] or [`RunError::DeviceLost`] from the device.
+    /// [`RunError::Input`] for no images, too many images, an image of the wrong size, and more batches than
+    /// [`in_flight`](Self::in_flight): then nothing has changed. [`RunError::Batch`] or [`RunError::DeviceLost`] from the device.
     fn launch(&mut self, batch: Batch) -> Result<BatchId, RunError>;
 
     /// Waits for a launched batch and writes its logits `[n, classes]`, in the order of its images. Batches may be finished in
-    /// any order; whatever this returns but `Input`, the batch is over.
+    /// any order. After any result but [`RunError::Input`] the batch is no longer in flight.
     ///
     /// # Errors
     /// [`RunError::Input`] for a batch that is not in flight and for a slice of the wrong length; [`RunError::Batch`] or
@@ -112,30 +112,31 @@ pub trait Executable {
         Ok(logits)
     }
 
-    /// What each operation took since instantiation, in running order; empty where [`Options::profile`] is off or unknown.
+    /// The time of each operation since instantiation, in running order. Empty where [`Options::profile`] is off, and on engines
+    /// that keep none.
     fn profile(&self) -> Vec<OpTime> {
         Vec::new()
     }
 }
 
-/// Names a launched batch. An executable never gives the same name twice.
+/// The id of a launched batch. An executable never gives the same id twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BatchId(pub u64);
 
-/// What the one who loads may choose.
+/// How a program is loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// In what the weights are stored and multiplied.
+    /// The number format in which weights are stored and multiplied.
     pub precision: Precision,
-    /// Images of the largest batch that will be launched.
+    /// The largest batch that will be launched, in images.
     pub max_batch: usize,
-    /// Threads that compute; on engines without threads of their own this says nothing.
+    /// Threads that compute. Engines without threads of their own ignore it.
     pub threads: usize,
-    /// Whether [`Executable::profile`] is kept, which costs a clock reading per operation and thread.
+    /// Whether [`Executable::profile`] is kept. It costs a clock reading per operation and thread.
     pub profile: bool,
 }
 
-/// In what weights and activations are stored and multiplied. Sums, norms and softmax are f32 in each.
+/// The number format in which weights and activations are stored and multiplied. Sums, norms and softmax are f32 in each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Precision {
     /// 32-bit floating point.
@@ -180,12 +181,12 @@ impl std::str::FromStr for Precision {
     }
 }
 
-/// Batch sizes of an executable.
+/// The batch sizes of an executable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Buckets {
     /// Any size up to this one.
     Any(usize),
-    /// These sizes, rising; smaller batches are padded to the next.
+    /// These sizes, in rising order. Other batches are padded to the next size.
     Fixed(Vec<usize>),
 }
 

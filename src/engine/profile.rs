@@ -1,10 +1,10 @@
-//! What an engine says of its own speed. Not here: who asks and what is made of it (`cli/bench`).
+//! What an engine measures of its own speed. Not here: reports of it (`cli/bench`).
 
 use std::time::Duration;
 
 use crate::program::Cost;
 
-/// The fastest that a device can go: what its operations are measured against.
+/// The fastest that a device can compute and copy. Operations are measured against it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Peak {
     /// Floating-point operations per second (two per multiply-accumulate), of a matrix product whose operands are in the cache.
@@ -13,12 +13,12 @@ pub struct Peak {
     pub bytes: f64,
 }
 
-/// What an operation took, or several that the engine computes as one.
+/// The time of one operation, or of several that the engine computes as one.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OpTime {
-    /// Its name in the network, as `stages.2.blocks.0.fc1`.
+    /// Its name in the network, such as `stages.2.blocks.0.fc1`.
     pub name: String,
-    /// What is computed, as `linear + gelu`.
+    /// What is computed, such as `linear + gelu`.
     pub kind: &'static str,
     /// What it costs per image.
     pub cost: Cost,

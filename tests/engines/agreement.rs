@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use crate::{Subject, engines, pixels, program, relative_error, run, small_spec, small_swin, swin_program};
 
-/// The relative error of an engine's logits on a program against the reference's on another, the same network.
+/// The relative error of an engine's logits of one program against the reference's of another program of the same network.
 fn error(engine: &Subject, found: &Program, expected: &Program, seed: u64) -> f64 {
     let weights = RandomWeights::new(expected, seed);
     let logits = |engine: &Subject, program: &Program| {
@@ -18,7 +18,7 @@ fn error(engine: &Subject, found: &Program, expected: &Program, seed: u64) -> f6
     relative_error(&logits(engine, found), &logits(&Subject::new(Reference::default(), 0.0), expected))
 }
 
-/// Holds every engine to the reference.
+/// Compares every engine with the reference.
 fn agrees(what: &str, spec: &Spec, height: usize, width: usize) {
     let program = program(spec, height, width);
     for engine in engines() {
@@ -42,7 +42,7 @@ fn a_folded_program_gives_the_logits_of_the_unfolded() {
 }
 
 #[test]
-fn maps_of_one_place() {
+fn maps_of_one_pixel() {
     agrees("8×8", &small_spec(), 8, 8);
 }
 
@@ -69,7 +69,7 @@ fn rows_and_columns_beyond_a_multiple_of_the_patch_are_not_read() {
 }
 
 #[test]
-fn widths_that_are_no_multiple_of_any_vector() {
+fn widths_that_are_not_a_multiple_of_any_vector() {
     agrees("widths 5, 19", &Spec { widths: vec![5, 19], ..small_spec() }, 36, 36);
     agrees("widths 1, 2", &Spec { widths: vec![1, 3], ..small_spec() }, 36, 36);
 }
@@ -124,8 +124,8 @@ prop_compose! {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
 
-    // Widths start at 3, for a norm over two channels is a sign and magnifies without bound what was lost before it; classes
-    // start at 4, for two logits may both be next to nothing. Of thousands of such networks the worst was at 2e-5.
+    // Widths start at 3: a norm over two channels gives a sign, and magnifies earlier errors without bound. Classes start at 4:
+    // two logits may both be nearly zero. Of thousands of such networks the worst had an error of 2e-5.
     #[test]
     fn any_network_on_any_input(spec in specs(), height in 16usize..48, width in 16usize..48, seed in any::<u64>()) {
         let spec = Spec { widths: spec.widths.iter().map(|w| w + 2).collect(), ..spec };
@@ -137,7 +137,7 @@ proptest! {
     }
 }
 
-/// Holds every engine to the reference.
+/// Compares every engine with the reference.
 fn swin_agrees(what: &str, spec: &swin::Spec, height: usize, width: usize) {
     let program = swin_program(spec, height, width);
     for engine in engines() {
@@ -150,7 +150,7 @@ fn swin_agrees(what: &str, spec: &swin::Spec, height: usize, width: usize) {
 fn swins_of_either_library_on_maps_that_windows_do_not_divide() {
     swin_agrees("timm, 44×40", &small_swin(), 44, 40);
     swin_agrees("timm, a side of one window", &small_swin(), 12, 60);
-    swin_agrees("timm, one place", &small_swin(), 4, 4);
+    swin_agrees("timm, one pixel", &small_swin(), 4, 4);
     let transformers = swin::Spec { dialect: swin::Dialect::Transformers, ..small_swin() };
     swin_agrees("transformers, 44×40", &transformers, 44, 40);
     swin_agrees("transformers, 24×60", &transformers, 24, 60);

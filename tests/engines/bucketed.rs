@@ -1,5 +1,5 @@
-//! An engine with a GPU's manners over the reference's arithmetic: fixed buckets, two batches in flight that run when somebody
-//! waits for them, bits that depend on the bucket, and image memory of its own.
+//! An engine that behaves like one on a GPU, and computes with the reference: fixed buckets, two batches in flight, bits that depend on
+//! the bucket, and image memory of its own. A batch runs when somebody waits for it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -103,7 +103,7 @@ impl Executable for Stream {
         if self.launched.len() == IN_FLIGHT {
             return Err(RunError::Input("two batches are in flight".to_owned()));
         }
-        // checked as the reference does it, which runs it to that end
+        // the reference checks a batch only by running it
         let copy: Batch = batch.images().iter().map(copied).collect();
         self.inner.run(copy)?;
         self.batches += 1;
@@ -117,7 +117,7 @@ impl Executable for Stream {
             return Err(RunError::Input("the logits do not fit".to_owned()));
         }
         let batch = self.launched.remove(&id).unwrap();
-        // read only now, as a copy to the device would
+        // the images are read only now, as a copy to a device would
         let padding = (batch.len()..self.buckets.of(batch.len())).map(|_| &batch.images()[0]);
         let padded: Batch = batch.images().iter().chain(padding).map(copied).collect();
         let scale = 1.0 + 1e-6 * padded.len() as f32;

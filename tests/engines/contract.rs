@@ -1,4 +1,4 @@
-//! What an executable promises, whatever the network: batches, buckets, image memory, errors.
+//! What an executable promises for every network: batches, buckets, image memory, errors.
 
 use std::thread;
 
@@ -41,7 +41,7 @@ fn within_a_bucket_an_image_has_the_same_bits_in_every_batch_and_across_buckets_
                 assert!(error <= subject.across_buckets, "{name}: {n} and {m} images: {error:.1e}");
             }
         }
-        // its index in the batch says nothing either
+        // nor does the index in the batch matter
         let single = run(executable.as_mut(), &images[4..]);
         let error = relative_error(&batches[4][4 * classes..], &single);
         assert!(error <= subject.across_buckets, "{name}: {error:.1e}");
@@ -52,7 +52,7 @@ fn within_a_bucket_an_image_has_the_same_bits_in_every_batch_and_across_buckets_
 fn neither_the_batch_nor_the_threads_move_a_bit_of_the_cpus_logits() {
     let v2 = Spec { grn: true, layer_scale: false, ..small_spec() };
     let convnexts = [small_spec(), v2].map(|spec| program(&spec, 44, 40));
-    // maps of 11 by 10 pixels: of windows some are padded, shifted, and at the last stage few
+    // maps of 11 by 10 pixels: some windows are padded, some are shifted, and the last stage has few
     let swins = [swin_program(&small_swin(), 44, 40), swin_program(&small_swin(), 12, 24)];
     let programs: Vec<Program> = convnexts.into_iter().chain(swins).collect();
     let sets = Instructions::available();
@@ -128,7 +128,7 @@ fn leased_memory_is_bounded_comes_back_and_gives_the_same_bits_as_any_other() {
         let expected = [&first, &second].map(|image| run(executable.as_mut(), std::slice::from_ref(image)));
         let pool = executable.leases().clone();
         assert_eq!(pool.piece(), first.len(), "{name}");
-        // the same memory again and again: what is in it when it is launched counts
+        // the same memory again and again: the bytes at launch count
         for (image, expected) in [(&first, &expected[0]), (&second, &expected[1]), (&first, &expected[0])] {
             let mut lease = pool.lease().unwrap();
             lease.as_mut().copy_from_slice(image);
@@ -255,7 +255,7 @@ fn a_missing_weight_is_an_error_of_loading_that_names_it() {
         }
     }
     let (program, weights) = small();
-    // each by another way: a packed matrix, a norm that folds, one that does not, a vector of the epilogue, the last
+    // each is read in another way: a packed matrix, a norm that folds, one that does not, a vector of the epilogue, the last weight
     for name in [
         "stages.0.blocks.0.fc1.weight",
         "stages.1.blocks.1.norm.shift",

@@ -7,16 +7,16 @@ use safetensors::SafeTensors;
 
 use crate::{engines, relative_error};
 
-/// The golden networks magnify a disturbance of 1e-6 about tenfold; this leaves as much again for the order of sums.
+/// The golden networks magnify an error of 1e-6 about tenfold. This leaves another factor of ten for the order of sums.
 const BOUND: f64 = 1e-4;
 
-/// Runs the pixels of a case on every engine and holds the logits against the library's.
+/// Runs the pixels of a case on every engine and compares the logits with the library's.
 fn agrees_with_its_library(case: &str) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(case);
     let checkpoint = checkpoint::open(&folder).expect("opens");
     let bytes = std::fs::read(folder.join("expected.safetensors")).expect("expected.safetensors");
     let expected = SafeTensors::deserialize(&bytes).expect("safetensors");
-    let numbers = |name: String| -> Vec<f32> {
+    let tensor = |name: String| -> Vec<f32> {
         let data = expected.tensor(&name).expect("a tensor").data();
         data.chunks_exact(4).map(|bytes| f32::from_le_bytes(bytes.try_into().expect("four bytes"))).collect()
     };
@@ -25,14 +25,14 @@ fn agrees_with_its_library(case: &str) {
     for engine in engines() {
         let (name, mut worst) = (engine.name(), 0.0_f64);
         let mut executable = engine.executable(&checkpoint.program, checkpoint.weights.as_ref(), images);
-        let batch = (0..images).map(|image| crate::tensor(&numbers(format!("pixels.{image}")))).collect();
+        let batch = (0..images).map(|image| crate::tensor(&tensor(format!("pixels.{image}")))).collect();
         let logits = executable.run(batch).expect("runs");
         for (image, found) in logits.chunks_exact(checkpoint.program.classes()).enumerate() {
-            let error = relative_error(found, &numbers(format!("logits.{image}")));
+            let error = relative_error(found, &tensor(format!("logits.{image}")));
             assert!(error <= BOUND, "{case} on {name}, image {image}: relative error {error:.1e}");
             worst = worst.max(error);
         }
-        // seen with --nocapture
+        // shown with --nocapture
         eprintln!("{case} on {name}: worst relative error {worst:.1e}");
     }
 }

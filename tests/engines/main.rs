@@ -25,7 +25,7 @@ struct Subject {
     engine: Box<dyn Engine>,
     /// Largest relative error between the logits of an image in batches of two buckets; 0 means that no bit differs.
     across_buckets: f64,
-    /// What it computes in, each with the largest relative error against the reference.
+    /// The precisions that it supports, each with the largest relative error against the reference.
     precisions: Vec<(Precision, f64)>,
 }
 
@@ -62,7 +62,7 @@ fn engines() -> Vec<Subject> {
     std::iter::once(Subject::new(Reference::default(), 0.0)).chain(cpus).collect()
 }
 
-/// Those, and one that is like a GPU's: fixed buckets whose bits differ, two batches in flight, memory of its own.
+/// Those, and one that behaves like an engine on a GPU: fixed buckets, two batches in flight, memory of its own.
 fn engines_and_the_bucketed() -> Vec<Subject> {
     engines().into_iter().chain([Subject::new(Bucketed::default(), 1e-5)]).collect()
 }
@@ -83,13 +83,13 @@ fn run(executable: &mut dyn Executable, images: &[Vec<u8>]) -> Vec<f32> {
 
 /// `‖found − expected‖ / ‖expected‖`
 fn relative_error(found: &[f32], expected: &[f32]) -> f64 {
-    assert_eq!(found.len(), expected.len(), "as many logits");
+    assert_eq!(found.len(), expected.len(), "the same number of logits");
     let norm = |values: &mut dyn Iterator<Item = f64>| values.map(|v| v * v).sum::<f64>().sqrt();
     let difference = norm(&mut found.iter().zip(expected).map(|(a, b)| f64::from(*a) - f64::from(*b)));
     difference / norm(&mut expected.iter().map(|v| f64::from(*v)))
 }
 
-/// A ConvNeXt of two stages, small enough for the reference and with maps and layers of more than one tile.
+/// A ConvNeXt of two stages: small enough for the reference, with maps and layers of more than one tile.
 fn small_spec() -> Spec {
     Spec {
         name: "small".to_owned(),
@@ -107,7 +107,7 @@ fn small_spec() -> Spec {
     }
 }
 
-/// A Swin of two stages with shifted windows, several heads, and channels of a head that are no whole vector.
+/// A Swin of two stages with shifted windows and several heads. The 12 channels of a head fill no whole number of vectors of 8.
 fn small_swin() -> swin::Spec {
     swin::Spec {
         name: "small".to_owned(),
@@ -146,7 +146,7 @@ fn small() -> (Program, RandomWeights) {
     (program, weights)
 }
 
-/// Pixels that differ from place to place and by seed.
+/// Pixels that differ within an image and by seed.
 fn pixels(program: &Program, seed: usize) -> Vec<u8> {
     let len = program.input.height * program.input.width * 3;
     (0..len).map(|i| ((i * (7 + 2 * seed) + i / 31 * 13 + seed * 101) % 256) as u8).collect()

@@ -1,54 +1,30 @@
-//! The CPU engine: f32, folded, threaded, on any machine. `draft` says what is fused, `tile` how work is cut.
+//! The CPU engine: f32, folded, threaded, for vectors of any length.
 //!
-//! A batch of n equals n singles bit for bit, whatever the number of threads. Not here: queues (`service`).
+//! `plan/fuse` says what is fused, `parallel/tile` how an output is cut for threads, and `product` is where the time goes. A folder imports
+//! only those after it: `plan`, `fused`, `operations`, `product`, `parallel`, `simd`. A batch of n equals n singles bit for bit, whatever
+//! the number of threads. Not here: queues (`service`).
 
-mod aligned;
-mod arena;
-mod attention;
-mod block;
-mod depthwise;
-mod draft;
-mod epilogue;
-mod exp;
-mod gelu;
-mod grn;
-mod instructions;
-mod linear;
-mod maps;
-mod matrix;
-mod norm;
-mod pack;
+mod error;
+mod executable;
+mod fused;
+mod operations;
+mod parallel;
 mod peak;
 mod plan;
-mod pool;
-mod processor;
 mod product;
-mod projection;
-mod run;
-mod source;
-mod strips;
-mod threads;
-mod tile;
-#[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
-mod twins;
-mod vector;
+mod simd;
 
-pub use instructions::Instructions;
+pub use simd::instructions::Instructions;
 
 use std::sync::Arc;
 
-use draft::DraftError;
-use processor::{Model, Packed};
+use error::DEVICE;
+use executable::{CpuLoaded, Model};
+use plan::{PackError, Plan};
 
 use super::host::Ingest;
 use super::{DeviceId, DeviceInfo, DeviceKind, Engine, LoadError, Loaded, Options, Peak, Precision};
 use crate::program::{Program, WeightSource, fold};
-
-/// Images that are computed side by side, whatever the batch.
-///
-/// Each weight is read once for so many images, and buffers are as many times an image's: 10 MB of ConvNeXt-T at 224.
-const IMAGES_IN_FLIGHT: usize = 4;
 
 /// Runs programs on the processor's cores.
 #[derive(Clone, Debug)]
@@ -57,19 +33,17 @@ pub struct Cpu {
     devices: [DeviceInfo; 1],
 }
 
-const NAME: &str = "cpu";
-
 impl Cpu {
-    /// With these instructions, which the machine has.
+    /// An engine with this instruction set.
     #[must_use]
     pub fn new(instructions: Instructions) -> Self {
         let model = instructions.to_string();
-        Self { instructions, devices: [DeviceInfo { model, ..DeviceInfo::named(NAME, DeviceKind::Cpu) }] }
+        Self { instructions, devices: [DeviceInfo { model, ..DeviceInfo::named(DEVICE, DeviceKind::Cpu) }] }
     }
 }
 
 impl Default for Cpu {
-    /// With the best instructions of the machine.
+    /// An engine with the fastest instruction set of the machine.
     fn default() -> Self {
         Self::new(Instructions::best())
     }
@@ -80,7 +54,7 @@ impl Engine for Cpu {
         &self.devices
     }
 
-    /// Every operation, in f32.
+    /// Nothing in f32: the engine has every operation.
     fn unsupported(&self, _program: &Program, precision: Precision) -> Vec<String> {
         if precision == Precision::F32 { Vec::new() } else { vec!["the CPU engine computes in f32 only".to_owned()] }
     }
@@ -96,19 +70,23 @@ impl Engine for Cpu {
         program.check().map_err(broken)?;
         let operations = self.unsupported(program, options.precision);
         if !operations.is_empty() {
-            return Err(LoadError::Unsupported { device: NAME.to_owned(), precision: options.precision, operations });
+            return Err(LoadError::Unsupported { device: DEVICE.to_owned(), precision: options.precision, operations });
         }
-        let ingest = Ingest::new(NAME, program.input, options)?;
-        let plan = draft::plan(self.instructions, &fold(program), weights).map_err(|error| match error {
-            DraftError::Weights(error) => LoadError::Weights(error),
-            DraftError::Memory(error) => error.of("packed weights"),
+        let ingest = Ingest::new(DEVICE, program.input, options)?;
+        let plan = Plan::new(self.instructions, &fold(program), weights).map_err(|error| match error {
+            PackError::Weights(error) => LoadError::Weights(error),
+            PackError::Memory(error) => error.loading("packed weights"),
         })?;
         let weights = program.weights.iter().map(|weight| 4 * weight.shape.iter().product::<usize>() as u64).sum();
         let model = Model { plan, ingest, weights, options: *options };
-        Ok(Arc::new(Packed(Arc::new(model))))
+        Ok(Arc::new(CpuLoaded(Arc::new(model))))
     }
 
     fn peak(&self, threads: usize) -> Option<Peak> {
         peak::measure(self.instructions, threads)
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod against_reference;

@@ -1,42 +1,44 @@
-//! The machine's peak: the engine's own product on operands that stay in the cache, and a copy of memory that does not.
+//! The machine's peak: the engine's own product with operands that stay in the cache, and a copy of memory that does not.
+//!
+//! Not here: what a network reaches of it (`cli/bench`).
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use pulp::{Simd, WithSimd};
 
-use super::epilogue::Epilogue;
-use super::instructions::Instructions;
-use super::linear::Linear;
-use super::matrix::Matrix;
-use super::product::Rows;
-use super::threads::Threads;
-use super::tile::Tile;
 use crate::engine::Peak;
+use crate::engine::cpu::operations::linear::Linear;
+use crate::engine::cpu::parallel::threads::Threads;
+use crate::engine::cpu::parallel::tile::Tile;
+use crate::engine::cpu::product::epilogue::Epilogue;
+use crate::engine::cpu::product::packed::PackedWeight;
+use crate::engine::cpu::product::rows::Rows;
+use crate::engine::cpu::simd::instructions::Instructions;
 
-/// Rows, depth and columns of the products, of which the fastest counts: which one that is depends on caches and vectors.
-/// None has more than a block of depth, or more operands than an L2 cache.
+/// Rows, depth and columns of the products. The fastest counts; which one that is depends on caches and vectors.
+/// Each has one block of depth, and operands that fit the L2 cache.
 const SHAPES: [[usize; 3]; 4] = [[96, 256, 384], [48, 256, 128], [96, 384, 192], [108, 192, 96]];
-/// Numbers that all threads together copy: more than any cache keeps.
-const COPY: usize = 32 << 20;
-/// Numbers that a thread copies at least: more than a cache of its own keeps.
-const LEAST_COPY: usize = 2 << 20;
-/// How often each is measured; the best counts, for a peak is what nothing disturbed.
+/// Floats that all threads together copy: more than any cache holds.
+const COPY_FLOATS: usize = 32 << 20;
+/// Floats that each thread copies at least: more than its own caches hold.
+const MIN_COPY_FLOATS: usize = 2 << 20;
+/// Measurements of each. The best counts, for a peak is what nothing disturbed.
 const ROUNDS: usize = 5;
 /// Time of a round.
 const ROUND: Duration = Duration::from_millis(15);
 
-/// Measures with so many threads; None where there is no memory to do it in.
-pub(super) fn measure(instructions: Instructions, threads: usize) -> Option<Peak> {
+/// Measures with this number of threads; None where the machine has no memory for it.
+pub(crate) fn measure(instructions: Instructions, threads: usize) -> Option<Peak> {
     let flops = SHAPES.iter().map(|shape| product(instructions, threads, *shape));
     let flops = flops.collect::<Option<Vec<f64>>>()?.into_iter().fold(0.0, f64::max);
     Some(Peak { flops, bytes: copy(threads)? })
 }
 
-/// Operations a second of a product.
+/// Floating-point operations per second of a product.
 fn product(instructions: Instructions, threads: usize, [rows, depth, columns]: [usize; 3]) -> Option<f64> {
     let threads = Threads::new(threads, rows * (depth + columns)).ok()?;
-    let weight = Matrix::pack(instructions, &vec![0.5; columns * depth], depth).ok()?;
+    let weight = PackedWeight::pack(instructions, &vec![0.5; columns * depth], depth).ok()?;
     let linear = Linear { weight, epilogue: Epilogue { bias: vec![0.0; columns], activation: None, scale: None } };
     let speed = best(&threads, (2 * rows * depth * columns) as f64, |memory| {
         let (input, output) = memory.split_at_mut(rows * depth);
@@ -49,35 +51,35 @@ fn product(instructions: Instructions, threads: usize, [rows, depth, columns]: [
     Some(speed)
 }
 
-/// Bytes a second, read and written, of a copy.
+/// Bytes per second, read and written, of a copy.
 fn copy(threads: usize) -> Option<f64> {
-    let numbers = (COPY / threads.max(1)).max(LEAST_COPY);
-    let threads = Threads::new(threads, numbers).ok()?;
-    let speed = best(&threads, (numbers * size_of::<f32>()) as f64, |memory| {
-        let (from, to) = memory.split_at_mut(numbers / 2);
+    let floats = (COPY_FLOATS / threads.max(1)).max(MIN_COPY_FLOATS);
+    let threads = Threads::new(threads, floats).ok()?;
+    let speed = best(&threads, (floats * size_of::<f32>()) as f64, |memory| {
+        let (from, to) = memory.split_at_mut(floats / 2);
         to.copy_from_slice(&from[..to.len()]);
     });
     Some(speed)
 }
 
-/// The best rate of some work, of which all threads do so much at a time.
+/// The best rate of `work`, per second. Each call does `amount` of it, on each thread.
 fn best(threads: &Threads, amount: f64, work: impl Fn(&mut [f32]) + Sync) -> f64 {
-    // a thread works many times before it waits for the others: with many threads, a wait takes longer than a product
+    // each thread works many times before it waits for the others: with many threads, a wait takes longer than a product
     let round = |times: u32| {
-        let began = Instant::now();
-        threads.broadcast(|worker| {
-            worker.with_memory(|memory| {
+        let started = Instant::now();
+        threads.broadcast(|memory| {
+            memory.with(|memory| {
                 for _ in 0..times {
                     work(black_box(&mut *memory));
                 }
             });
         });
-        began.elapsed().as_secs_f64().max(f64::MIN_POSITIVE)
+        started.elapsed().as_secs_f64().max(f64::MIN_POSITIVE)
     };
     round(1); // touches the memory
     let times = (ROUND.as_secs_f64() / round(1)).clamp(1.0, 1e6) as u32;
-    let all = f64::from(times) * amount * threads.count() as f64;
-    (0..ROUNDS).map(|_| all / round(times)).fold(0.0, f64::max)
+    let total = f64::from(times) * amount * threads.count() as f64;
+    (0..ROUNDS).map(|_| total / round(times)).fold(0.0, f64::max)
 }
 
 /// The product alone.

@@ -1,17 +1,17 @@
-//! Window attention by its definition: the map is rolled, padded, cut into windows and put together again, as the libraries do it.
+//! Window attention by its definition, as the libraries do it: the map is rolled, padded, cut into windows and put together again.
 
 use super::map::Map;
 use crate::program::{Shape, Windows};
 
-/// Between places that the roll brought together, as in both libraries.
-const APART: f64 = -100.0;
+/// Added to scores between pixels that only the roll made neighbours, as in timm and transformers.
+const MASKED: f64 = -100.0;
 
-/// `[h, w, 3c] → [h, w, c]`. `table` is `[differences, heads]`, `padding` what padding has for q, k and v.
+/// `[h, w, 3c] → [h, w, c]`. `table` is `[differences, heads]`, `padding` is `[3c]`: q, k and v of padded pixels.
 pub(crate) fn attention(input: &Map, heads: usize, windows: &Windows, table: &[f32], padding: Option<&[f32]>) -> Map {
     let Shape { height, width, channels } = input.shape;
     let [window_height, window_width] = windows.size;
     let padded = [height.next_multiple_of(window_height), width.next_multiple_of(window_width)];
-    // the place of the map that stands at each place of the rolled and padded one
+    // for each row or column of the rolled and padded map, the one of the input; None for padding
     let line = |side: usize, padded: usize, shift: usize| -> Vec<Option<usize>> {
         let mut line: Vec<Option<usize>> = (0..side).map(Some).collect();
         if windows.pads_first {
@@ -24,11 +24,11 @@ pub(crate) fn attention(input: &Map, heads: usize, windows: &Windows, table: &[f
         line
     };
     let (rows, columns) = (line(height, padded[0], windows.shift[0]), line(width, padded[1], windows.shift[1]));
-    // three bands a side, of which the last two share the last windows: nothing of one may see another
-    let band = |at: usize, side: usize, window: usize, shift: usize| match shift {
+    // three bands per side. The last two share the last windows, where pixels of one band must not see the other
+    let band = |position: usize, side: usize, window: usize, shift: usize| match shift {
         0 => 0,
-        _ if at < side - window => 0,
-        _ if at < side - shift => 1,
+        _ if position < side - window => 0,
+        _ if position < side - shift => 1,
         _ => 2,
     };
     let dim = channels / 3 / heads;
@@ -38,35 +38,35 @@ pub(crate) fn attention(input: &Map, heads: usize, windows: &Windows, table: &[f
         .flat_map(|top| (0..padded[1]).step_by(window_width).map(move |left| (top, left)))
     {
         let inside = (0..window_height).flat_map(|y| (0..window_width).map(move |x| (top + y, left + x)));
-        let places: Vec<(usize, usize)> = inside.collect();
+        let pixels: Vec<(usize, usize)> = inside.collect();
         let value = |(y, x): (usize, usize), channel: usize| match (rows[y], columns[x]) {
             (Some(y), Some(x)) => input.at(y, x, channel),
             _ => padding.map_or(0.0, |padding| f64::from(padding[channel])),
         };
-        let of = |&(y, x): &(usize, usize)| {
+        let bands = |&(y, x): &(usize, usize)| {
             let down = band(y, padded[0], window_height, windows.shift[0]);
             (down, band(x, padded[1], window_width, windows.shift[1]))
         };
         for head in 0..heads {
-            // of each place, the head's part
+            // the head's channels of each pixel
             let [q, k, v] = [0, 1, 2].map(|part| -> Vec<Vec<f64>> {
                 let first = part * channels / 3 + head * dim;
-                places
+                pixels
                     .iter()
-                    .map(|place| (first..first + dim).map(|channel| value(*place, channel)).collect())
+                    .map(|pixel| (first..first + dim).map(|channel| value(*pixel, channel)).collect())
                     .collect()
             });
-            for (query, place) in places.iter().enumerate() {
-                let (Some(y), Some(x)) = (rows[place.0], columns[place.1]) else { continue };
+            for (query, pixel) in pixels.iter().enumerate() {
+                let (Some(y), Some(x)) = (rows[pixel.0], columns[pixel.1]) else { continue };
                 let score = |(key, other): (usize, &(usize, usize))| {
                     let product: f64 = q[query].iter().zip(&k[key]).map(|(q, k)| q * k).sum();
-                    let down = place.0 + window_height - 1 - other.0;
-                    let across = place.1 + window_width - 1 - other.1;
+                    let down = pixel.0 + window_height - 1 - other.0;
+                    let across = pixel.1 + window_width - 1 - other.1;
                     let bias = table[(down * (2 * window_width - 1) + across) * heads + head];
-                    let mask = if of(place) == of(other) { 0.0 } else { APART };
+                    let mask = if bands(pixel) == bands(other) { 0.0 } else { MASKED };
                     product / (dim as f64).sqrt() + f64::from(bias) + mask
                 };
-                let scores: Vec<f64> = places.iter().enumerate().map(score).collect();
+                let scores: Vec<f64> = pixels.iter().enumerate().map(score).collect();
                 let most = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
                 let powers: Vec<f64> = scores.iter().map(|score| (score - most).exp()).collect();
                 let sum: f64 = powers.iter().sum();
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_takes_values_by_its_scores_and_biases() {
+    fn a_pixel_takes_values_by_its_scores_and_biases() {
         let windows = Windows { size: [1, 2], shift: [0, 0], pads_first: false };
         let ln = |x: f32| x.ln();
         let input = map(2, &[[1.0, 0.0, 8.0], [2.0, ln(3.0), 4.0]]);

@@ -1,4 +1,4 @@
-//! Depthwise convolution by its definition, over a map that is zero outside.
+//! Depthwise convolution by its definition, with zero padding. Not here: speed.
 
 use super::map::Map;
 use crate::program::Shape;
@@ -13,7 +13,7 @@ pub(crate) fn depthwise(input: &Map, kernel: usize, weight: &[f32], bias: &[f32]
                 let mut sum = f64::from(bias[c]);
                 for dy in 0..kernel {
                     for dx in 0..kernel {
-                        // in coordinates of the padded map, whose first row and column is the input's −kernel/2
+                        // coordinates of the padded map: its first row and column are row and column −kernel/2 of the input
                         let (py, px) = (y + dy, x + dx);
                         let inside = |p: usize, side: usize| (kernel / 2..kernel / 2 + side).contains(&p);
                         if inside(py, height) && inside(px, width) {
@@ -38,7 +38,7 @@ mod tests {
         // two channels: the numbers 1 to 6, and their negatives
         let values: Vec<f32> = (1..=6).flat_map(|i| [i as f32, -(i as f32)]).collect();
         let input = Map::new(Shape::map(2, 3, 2), &values);
-        // the first kernel takes the place to the right and ten times the one below, the second its own place
+        // the first kernel takes the pixel to the right and ten times the one below; the second takes the pixel itself
         let mut weight = [0.0; 18];
         weight[5 * 2] = 1.0;
         weight[7 * 2] = 10.0;

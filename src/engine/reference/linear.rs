@@ -1,4 +1,4 @@
-//! Matrix product with its epilogue, by their definitions.
+//! A linear layer by its definition: matrix product, bias, activation, scale and residual. Not here: what is fused with it.
 
 use super::map::Map;
 use crate::program::{Activation, Shape};
@@ -14,9 +14,9 @@ pub(crate) fn linear(
 ) -> Map {
     let Shape { height, width, channels } = input.shape;
     let mut values = Vec::with_capacity(input.shape.rows() * bias.len());
-    for place in input.places() {
-        for (out, row) in weight.chunks_exact(channels).enumerate() {
-            let product: f64 = place.iter().zip(row).map(|(x, w)| x * f64::from(*w)).sum();
+    for row in input.pixels() {
+        for (out, weights) in weight.chunks_exact(channels).enumerate() {
+            let product: f64 = row.iter().zip(weights).map(|(x, w)| x * f64::from(*w)).sum();
             let mut value = product + f64::from(bias[out]);
             if let Some(Activation::Gelu) = activation {
                 value = gelu(value);
@@ -33,7 +33,7 @@ pub(crate) fn linear(
     Map { shape: Shape::map(height, width, bias.len()), values }
 }
 
-/// `x · Φ(x)`, with `Φ(x) = erfc(−x/√2) / 2`, which unlike `(1 + erf(x/√2)) / 2` loses nothing where x is far below zero.
+/// `x · Φ(x)` with `Φ(x) = erfc(−x/√2) / 2`. The other form, `(1 + erf(x/√2)) / 2`, loses digits far below zero.
 pub(crate) fn gelu(x: f64) -> f64 {
     x * 0.5 * libm::erfc(-x * std::f64::consts::FRAC_1_SQRT_2)
 }

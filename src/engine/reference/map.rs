@@ -1,8 +1,8 @@
-//! A tensor of one image in f64, read by its indices.
+//! A tensor of one image in f64. Not here: operations on it.
 
 use crate::program::Shape;
 
-/// A map `[h, w, c]`.
+/// A map `[h, w, c]`, or a vector `[c]` as a map of one pixel.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Map {
     /// `[h, w, c]`
@@ -33,8 +33,8 @@ impl Map {
         self.values[index] = value;
     }
 
-    /// The channels of each place, `[c]`, from the first row to the last.
-    pub(crate) fn places(&self) -> impl Iterator<Item = &[f64]> {
+    /// The channels `[c]` of each pixel, row by row.
+    pub(crate) fn pixels(&self) -> impl Iterator<Item = &[f64]> {
         self.values.chunks_exact(self.shape.channels)
     }
 

@@ -1,9 +1,9 @@
-//! Merging of 2×2 places by its definition.
+//! Patch merging by its definition: 2×2 pixels become one. Not here: speed.
 
 use super::map::Map;
 use crate::program::Shape;
 
-/// `[h, w, c] → [⌈h/2⌉, ⌈w/2⌉, 4c]`, the places of a square column by column.
+/// `[h, w, c] → [⌈h/2⌉, ⌈w/2⌉, 4c]`, the pixels of a square column by column. Pixels outside of the map are zero.
 pub(crate) fn merge(input: &Map) -> Map {
     let Shape { height, width, channels } = input.shape;
     let mut output = Map::zeros(Shape::map(height.div_ceil(2), width.div_ceil(2), 4 * channels));

@@ -1,5 +1,5 @@
 //! The reference engine: the judge of all others. It runs a program as it is given, operation by operation, in plain loops
-//! over f64. It fuses nothing, folds nothing and is slow; nobody serves with it.
+//! over f64. It fuses nothing and folds nothing. Not here: speed; nobody serves with it.
 
 mod attention;
 mod depthwise;
@@ -47,7 +47,7 @@ impl Engine for Reference {
         &self.devices
     }
 
-    /// Every operation, in f64: weights are taken in f32, whatever else is asked for is another computation.
+    /// Nothing in f32: weights are read in f32 and computed with in f64.
     fn unsupported(&self, _program: &Program, precision: Precision) -> Vec<String> {
         if precision == Precision::F32 {
             Vec::new()
@@ -71,7 +71,7 @@ impl Engine for Reference {
         }
         let ingest = Ingest::new(NAME, program.input, options)?;
         let weights = program.weights.iter().map(|weight| weight.materialise(weights)).collect::<Result<_, _>>()?;
-        Ok(Arc::new(Whole(Arc::new(Model { program: program.clone(), weights, ingest }))))
+        Ok(Arc::new(LoadedReference(Arc::new(Model { program: program.clone(), weights, ingest }))))
     }
 }
 
@@ -83,10 +83,10 @@ struct Model {
     ingest: Ingest,
 }
 
-/// A loaded program, shared by its interpreters.
-struct Whole(Arc<Model>);
+/// A loaded program. Its executables share it.
+struct LoadedReference(Arc<Model>);
 
-impl Loaded for Whole {
+impl Loaded for LoadedReference {
     fn memory(&self) -> MemoryUse {
         let weights: usize = self.0.weights.iter().map(|weight| size_of_val(&weight[..])).sum();
         MemoryUse { weights: weights as u64, executable: 0 }
@@ -104,12 +104,12 @@ impl Loaded for Whole {
     }
 }
 
-/// Runs a batch when it is launched; nobody is in a hurry here.
+/// Runs a batch as soon as it is launched.
 struct Interpreter {
     model: Arc<Model>,
     buckets: Buckets,
     leases: Arc<LeasePool>,
-    /// The batch that waits to be finished, and its logits.
+    /// The batch in flight and its logits.
     launched: Option<(BatchId, Vec<f32>)>,
     batches: u64,
 }
@@ -135,11 +135,11 @@ impl Executable for Interpreter {
         host::may_launch(self.launched.is_some())?;
         let Model { ingest, .. } = &*self.model;
         ingest.check(&batch)?;
-        let mut image = vec![0.0; ingest.len()];
+        let mut normalised = vec![0.0; ingest.len()];
         let mut logits = Vec::with_capacity(batch.len() * self.classes());
-        for pixels in batch.images() {
-            ingest.normalise(pixels, &mut image);
-            logits.extend(self.model.logits(&image));
+        for image in batch.images() {
+            ingest.normalise(image, &mut normalised);
+            logits.extend(self.model.logits(&normalised));
         }
         self.batches += 1;
         self.launched = Some((BatchId(self.batches), logits));
@@ -157,7 +157,7 @@ impl Executable for Interpreter {
 }
 
 impl Model {
-    /// The logits of one image.
+    /// The logits of one normalised image.
     fn logits(&self, image: &[f32]) -> Vec<f32> {
         let program = &self.program;
         let readers = program.readers();

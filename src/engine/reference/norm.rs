@@ -1,16 +1,16 @@
-//! Layer norm by its definition.
+//! Layer norm by its definition. Not here: speed.
 
 use super::map::Map;
 
-/// `(x − mean) / sqrt(var + eps) · scale + shift` over the channels of each place; without an affine part where it was folded.
+/// `(x − mean) / sqrt(var + eps) · scale + shift` over the channels of each pixel; without scale and shift where they were folded.
 pub(crate) fn norm(input: &Map, affine: Option<(&[f32], &[f32])>, eps: f32) -> Map {
     let mut values = Vec::with_capacity(input.values.len());
-    for place in input.places() {
-        let channels = place.len() as f64;
-        let mean = place.iter().sum::<f64>() / channels;
-        let variance = place.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / channels;
+    for pixel in input.pixels() {
+        let channels = pixel.len() as f64;
+        let mean = pixel.iter().sum::<f64>() / channels;
+        let variance = pixel.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / channels;
         let deviation = (variance + f64::from(eps)).sqrt();
-        for (c, x) in place.iter().enumerate() {
+        for (c, x) in pixel.iter().enumerate() {
             let normed = (x - mean) / deviation;
             values.push(match affine {
                 Some((scale, shift)) => normed * f64::from(scale[c]) + f64::from(shift[c]),
@@ -27,11 +27,11 @@ mod tests {
     use crate::program::Shape;
 
     #[test]
-    fn divides_by_the_biased_deviation_of_each_place() {
+    fn divides_by_the_biased_deviation_of_each_pixel() {
         let input = Map::new(Shape::map(1, 2, 2), &[1.0, 5.0, 7.0, 7.0]);
         // mean 3, variance ((−2)² + 2²) / 2 = 4
         assert_eq!(norm(&input, None, 0.0).values[..2], [-1.0, 1.0]);
-        // eps 5 makes the deviation sqrt(4 + 5) = 3; a place of equals has none
+        // eps 5 makes the deviation sqrt(4 + 5) = 3; a pixel of equal channels has none
         let affine = norm(&input, Some((&[3.0, 30.0], &[0.5, 0.25])), 5.0);
         assert_eq!(affine.values, [-1.5, 20.25, 0.5, 0.25]);
     }

@@ -1,4 +1,4 @@
-//! Patchify by its definition: each output is a sum over its patch.
+//! Patchify by its definition: each output is a sum over its patch. Not here: speed.
 
 use super::map::Map;
 use crate::program::Shape;
@@ -31,7 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sums_each_patch_and_leaves_out_what_fills_none() {
+    fn sums_each_patch_and_leaves_out_pixels_that_fill_none() {
         // rows of 5: the last column and the last row fill no patch
         let rows = [[1.0, 2.0, 3.0, 4.0, 9.0], [5.0, 6.0, 7.0, 8.0, 9.0], [9.0; 5]].concat();
         let input = Map::new(Shape::map(3, 5, 1), &rows);
@@ -42,7 +42,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_the_channels_of_a_place_together() {
+    fn reads_the_channels_of_a_pixel_together() {
         let input = Map::new(Shape::map(1, 2, 3), &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
         let output = patchify(&input, 1, &[1.0, 10.0, 100.0], &[0.0]);
         assert_eq!(output.values, [321.0, 654.0]);

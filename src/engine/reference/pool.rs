@@ -1,4 +1,4 @@
-//! The mean over all places.
+//! The mean over all pixels. Not here: speed.
 
 use super::map::Map;
 use crate::program::Shape;
@@ -6,7 +6,7 @@ use crate::program::Shape;
 /// `[h, w, c] → [c]`.
 pub(crate) fn pool(input: &Map) -> Map {
     let Shape { channels, .. } = input.shape;
-    let mean = |c: usize| input.places().map(|place| place[c]).sum::<f64>() / input.shape.rows() as f64;
+    let mean = |c: usize| input.pixels().map(|pixel| pixel[c]).sum::<f64>() / input.shape.rows() as f64;
     Map { shape: Shape::vector(channels), values: (0..channels).map(mean).collect() }
 }
 

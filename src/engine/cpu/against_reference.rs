@@ -1,0 +1,397 @@
+//! Each fast kernel against its naive twin in `engine/reference`: with every instruction set of this machine, and on shapes that end
+//! inside vectors, panels, tiles and maps. Not here: whole networks (`tests/engines`).
+
+use std::sync::Arc;
+
+use proptest::prelude::*;
+
+use crate::engine::cpu::fused::block::Block;
+use crate::engine::cpu::fused::maps::Maps;
+use crate::engine::cpu::fused::projection::Projection;
+use crate::engine::cpu::fused::source::{Merge, Patches, Source};
+use crate::engine::cpu::operations::attention::{Attention, Geometry};
+use crate::engine::cpu::operations::depthwise::Depthwise;
+use crate::engine::cpu::operations::grn::Grn;
+use crate::engine::cpu::operations::linear::Linear;
+use crate::engine::cpu::operations::norm::Norm;
+use crate::engine::cpu::operations::pool;
+use crate::engine::cpu::parallel::clock::Clock;
+use crate::engine::cpu::parallel::context::Context;
+use crate::engine::cpu::parallel::threads::Threads;
+use crate::engine::cpu::product::epilogue::Epilogue;
+use crate::engine::cpu::product::packed::PackedWeight;
+use crate::engine::cpu::simd::aligned::Aligned;
+use crate::engine::cpu::simd::instructions::Instructions;
+use crate::engine::reference::{self, Map};
+use crate::program::{Activation, Shape, Windows};
+
+/// Floats of memory per thread: enough for a strip of any kernel of these tests.
+const THREAD_MEMORY: usize = 1 << 20;
+
+/// Numbers from −1 to 1, the same for the same seed.
+fn numbers(count: usize, seed: u64) -> Vec<f32> {
+    let mut random = fastrand::Rng::with_seed(seed);
+    (0..count).map(|_| random.f32() * 2.0 - 1.0).collect()
+}
+
+/// Compares a kernel with its twin on `images` images: each element must be within `bound` of the twin's.
+fn compare(
+    what: &str,
+    (images, input): (usize, Shape),
+    bound: f64,
+    kernel: impl Fn(Context<'_>, &[f32], &mut [f32]),
+    twin: impl Fn(usize, &Map) -> Map,
+) {
+    let values = numbers(images * input.len(), 1);
+    let image = |image: usize| Map::new(input, &values[image * input.len()..][..input.len()]);
+    let expected: Vec<f64> = (0..images).flat_map(|i| twin(i, &image(i)).values).collect();
+    for instructions in Instructions::available() {
+        for count in [1, 2] {
+            let threads = Threads::new(count, THREAD_MEMORY).unwrap();
+            let mut output = vec![f32::NAN; expected.len()];
+            kernel(Context { instructions, threads: &threads, clock: Clock(None) }, &values, &mut output);
+            for (index, (found, expected)) in output.iter().zip(&expected).enumerate() {
+                let error = (f64::from(*found) - expected).abs();
+                assert!(
+                    error <= bound,
+                    "{what}, {instructions}, {count} threads: element {index} is {found} where its twin gives {expected}"
+                );
+            }
+        }
+    }
+}
+
+fn linear_of(
+    instructions: Instructions,
+    weight: &[f32],
+    bias: &[f32],
+    activation: Option<Activation>,
+    scale: Option<&[f32]>,
+) -> Linear {
+    let depth = weight.len() / bias.len();
+    let scale = scale.map(<[f32]>::to_vec);
+    let epilogue = Epilogue { bias: bias.to_vec(), activation, scale };
+    Linear { weight: PackedWeight::pack(instructions, weight, depth).unwrap(), epilogue }
+}
+
+/// Compares a depthwise convolution, alone and with its norm, with its twin.
+fn check_depthwise(images: usize, shape: Shape, kernel: usize, normed_bound: f64) {
+    let channels = shape.channels;
+    let (weight, bias) = (numbers(kernel * kernel * channels, 2), numbers(channels, 3));
+    let what = format!("{kernel}×{kernel} on {images} of {shape}");
+    let twin = |input: &Map| reference::depthwise(input, kernel, &weight, &bias);
+    let fast = |context: Context<'_>, norm, input: &[f32], out: &mut [f32]| {
+        let depthwise = Depthwise::new(context.instructions, (shape, kernel), &weight, &bias, norm).unwrap();
+        Source::Depthwise(depthwise).run(context, Maps::new(input, shape.len()), out);
+    };
+    compare(
+        &what,
+        (images, shape),
+        1e-5,
+        |context, input, out| fast(context, None, input, out),
+        |_, input| twin(input),
+    );
+    if channels > 2 {
+        let norm = || Some(Norm::new(1e-6, None));
+        let normed = |input: &Map| reference::norm(&twin(input), None, 1e-6);
+        compare(
+            &what,
+            (images, shape),
+            normed_bound,
+            |context, input, out| fast(context, norm(), input, out),
+            |_, input| normed(input),
+        );
+    }
+}
+
+/// Compares a whole block with its twins.
+fn check_block(images: usize, shape: Shape, hidden: usize) {
+    let channels = shape.channels;
+    let (taps, taps_bias) = (numbers(49 * channels, 2), numbers(channels, 3));
+    let (first, first_bias) = (numbers(hidden * channels, 4), numbers(hidden, 5));
+    let (second, second_bias, scale) = (numbers(hidden * channels, 6), numbers(channels, 7), numbers(channels, 8));
+    let gelu = Some(Activation::Gelu);
+    let fast = |context: Context<'_>, input: &[f32], out: &mut [f32]| {
+        let norm = Some(Norm::new(1e-6, None));
+        let block = Block {
+            source: Source::Depthwise(
+                Depthwise::new(context.instructions, (shape, 7), &taps, &taps_bias, norm).unwrap(),
+            ),
+            expand: linear_of(context.instructions, &first, &first_bias, gelu, None),
+            project: linear_of(context.instructions, &second, &second_bias, None, Some(&scale)),
+        };
+        let mut shared = Aligned::zeros(block.shared_memory(context.threads.count())).unwrap();
+        block.run(context, Maps::new(input, shape.len()), &mut shared, out);
+    };
+    let twin = |_, input: &Map| {
+        let normed = reference::norm(&reference::depthwise(input, 7, &taps, &taps_bias), None, 1e-6);
+        let expanded = reference::linear(&normed, &first, &first_bias, gelu, None, None);
+        reference::linear(&expanded, &second, &second_bias, None, Some(&scale), Some(input))
+    };
+    // sums of `hidden` products of about one, whose errors the norm may have magnified
+    let bound = 2e-5 * (hidden as f64 * channels as f64).sqrt().max(10.0);
+    compare(&format!("block of {hidden} on {images} of {shape}"), (images, shape), bound, fast, twin);
+}
+
+#[test]
+fn depthwise() {
+    for (shape, kernel) in [
+        (Shape::map(9, 8, 40), 7),
+        (Shape::map(14, 14, 33), 7),
+        (Shape::map(5, 40, 31), 3),
+        (Shape::map(3, 2, 5), 7),
+        (Shape::map(1, 1, 17), 5),
+        (Shape::map(4, 3, 1), 1),
+    ] {
+        check_depthwise(2, shape, kernel, 2e-5);
+    }
+}
+
+#[test]
+fn block() {
+    for (images, shape, hidden) in [
+        (1, Shape::map(1, 1, 8), 32),
+        (2, Shape::map(7, 7, 48), 192),
+        (1, Shape::map(16, 16, 40), 160),
+        (3, Shape::map(5, 9, 33), 70),
+        (1, Shape::map(6, 7, 24), 800),
+        (1, Shape::map(6, 7, 800), 24),
+    ] {
+        check_block(images, shape, hidden);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn depthwise_of_any_size(
+        (images, height, width, channels, half) in (1usize..=9, 1usize..=9, 1usize..=17, 1usize..=70, 0usize..=4),
+    ) {
+        // a norm of few, nearly equal channels magnifies the convolution's rounding
+        check_depthwise(images, Shape::map(height, width, channels), 2 * half + 1, 1e-4);
+    }
+
+    #[test]
+    fn linear_of_any_size(
+        (rows, depth, out, gelu) in (1usize..=150, 1usize..=1000, 1usize..=80, any::<bool>()),
+    ) {
+        let input = Shape::map(1, rows, depth);
+        let (weight, bias) = (numbers(out * depth, 2), numbers(out, 3));
+        let activation = gelu.then_some(Activation::Gelu);
+        let fast = |context: Context<'_>, input: &[f32], out: &mut [f32]| {
+            linear_of(context.instructions, &weight, &bias, activation, None).run(context, 0, input, None, out);
+        };
+        let twin = |_, input: &Map| reference::linear(input, &weight, &bias, activation, None, None);
+        // a sum of k products of numbers from -1 to 1 is about sqrt(k) / 3, and here at most three times that. Each addition
+        // rounds by 2⁻²⁴ of the sum
+        let rounding = 2f64.powi(-24) * 2.0 / 3.0 * (depth as f64).powf(1.5);
+        compare(&format!("{rows} rows of {depth} to {out}"), (1, input), 2e-6 + rounding, fast, twin);
+    }
+
+    #[test]
+    fn block_of_any_size(
+        (images, height, width, channels, hidden) in (1usize..=9, 1usize..=9, 1usize..=9, 3usize..=70, 1usize..=200),
+    ) {
+        check_block(images, Shape::map(height, width, channels), hidden);
+    }
+}
+
+#[test]
+fn norm() {
+    for shape in [Shape::map(13, 11, 40), Shape::map(2, 3, 7), Shape::vector(768), Shape::map(1, 2, 2816)] {
+        let channels = shape.channels;
+        let (scale, shift) = (numbers(channels, 2), numbers(channels, 3));
+        for affine in [false, true] {
+            let kernel = Source::Norm(Norm::new(1e-6, affine.then(|| (scale.clone(), shift.clone()))), channels);
+            let twin = |_, input: &Map| reference::norm(input, affine.then_some((&scale[..], &shift[..])), 1e-6);
+            let fast = |context: Context<'_>, input: &[f32], out: &mut [f32]| {
+                kernel.run(context, Maps::new(input, shape.len()), out);
+            };
+            compare(&format!("norm of {shape}"), (2, shape), 5e-6, fast, twin);
+        }
+    }
+}
+
+#[test]
+fn a_norm_of_values_far_from_zero_keeps_their_differences() {
+    // the mean of squares minus the square of the mean would lose a deviation of 1 from 4096 entirely
+    let channels: Vec<f32> = (0..96).map(|i| 4096.0 + if i % 2 == 0 { 1.0 } else { -1.0 }).collect();
+    for instructions in Instructions::available() {
+        let (threads, mut out) = (Threads::new(1, 0).unwrap(), vec![0.0; 96]);
+        let context = Context { instructions, threads: &threads, clock: Clock(None) };
+        Source::Norm(Norm::new(1e-6, None), 96).run(context, Maps::new(&channels, 96), &mut out);
+        let worst = out.iter().map(|x| (x.abs() - 1.0).abs()).fold(0.0, f32::max);
+        assert!(worst < 1e-5, "{instructions}: {worst}");
+    }
+}
+
+#[test]
+fn linear() {
+    for (height, width, depth, out) in [(7, 7, 48, 200), (13, 11, 40, 33), (1, 1, 96, 1000), (2, 2, 3, 1), (1, 1, 1, 5)]
+    {
+        let (input, output) = (Shape::map(height, width, depth), Shape::map(height, width, out));
+        let (weight, bias, scale) = (numbers(out * depth, 2), numbers(out, 3), numbers(out, 4));
+        let residuals = numbers(2 * output.len(), 5);
+        for (gelu, scaled, added) in
+            [(false, false, false), (true, false, false), (false, true, true), (true, true, true)]
+        {
+            let activation = gelu.then_some(Activation::Gelu);
+            let scale = scaled.then_some(&scale[..]);
+            let fast = |context: Context<'_>, input: &[f32], out: &mut [f32]| {
+                let linear = linear_of(context.instructions, &weight, &bias, activation, scale);
+                linear.run(context, 0, input, added.then_some(&residuals[..]), out);
+            };
+            let twin = |image: usize, input: &Map| {
+                let residual = Map::new(output, &residuals[image * output.len()..][..output.len()]);
+                reference::linear(input, &weight, &bias, activation, scale, added.then_some(&residual))
+            };
+            compare(&format!("{input} to {out}, gelu {gelu}, scaled {scaled}"), (2, input), 1e-5, fast, twin);
+        }
+    }
+}
+
+#[test]
+fn patchify() {
+    for (shape, size, out) in
+        [(Shape::map(33, 38, 3), 4, 40), (Shape::map(7, 5, 24), 2, 50), (Shape::map(3, 3, 2), 1, 3)]
+    {
+        let (weight, bias) = (numbers(out * size * size * shape.channels, 2), numbers(out, 3));
+        for (first, last) in [(false, false), (true, false), (false, true)] {
+            if first && shape.channels < 3 {
+                continue; // a norm of two channels magnifies errors without bound
+            }
+            let bound = if first || last { 5e-5 } else { 1e-5 };
+            let norm = |there: bool| there.then(|| Norm::new(1e-6, None));
+            let fast = |context: Context<'_>, input: &[f32], output: &mut [f32]| {
+                let linear = linear_of(context.instructions, &weight, &bias, None, None);
+                let source = Source::Patches(Patches { input: shape, size, norm: norm(first) });
+                let projection = Projection { source, linear, after: norm(last) };
+                let mut shared = Aligned::zeros(projection.shared_memory(context.threads.count())).unwrap();
+                projection.run(context, Maps::new(input, shape.len()), &mut shared, output);
+            };
+            let normed = |there: bool, map: Map| if there { reference::norm(&map, None, 1e-6) } else { map };
+            let twin = |_, input: &Map| {
+                let input = if first { reference::norm(input, None, 1e-6) } else { input.clone() };
+                normed(last, reference::patchify(&input, size, &weight, &bias))
+            };
+            compare(&format!("patches of {size} on {shape}, norms {first} {last}"), (2, shape), bound, fast, twin);
+        }
+    }
+}
+
+#[test]
+fn grn() {
+    for shape in [Shape::map(13, 11, 160), Shape::map(1, 1, 5), Shape::map(2, 3, 65)] {
+        let (scale, shift) = (numbers(shape.channels, 2), numbers(shape.channels, 3));
+        let kernel = Grn::new(1e-6, scale.clone(), shift.clone());
+        let fast = |context: Context<'_>, input: &[f32], out: &mut [f32]| {
+            let mut factors = vec![f32::NAN; 2 * shape.channels];
+            kernel.run(context, shape.rows(), input, &mut factors, out);
+        };
+        let twin = |_, input: &Map| reference::grn(input, &scale, &shift, 1e-6);
+        compare(&format!("grn of {shape}"), (2, shape), 2e-6, fast, twin);
+    }
+}
+
+#[test]
+fn mean() {
+    for shape in [Shape::map(7, 7, 768), Shape::map(1, 1, 3), Shape::map(5, 2, 65)] {
+        let (rows, channels) = (shape.rows(), shape.channels);
+        let fast =
+            |context: Context<'_>, input: &[f32], out: &mut [f32]| pool::mean(context, (rows, channels), input, out);
+        compare(&format!("mean of {shape}"), (2, shape), 1e-6, fast, |_, input| reference::pool(input));
+    }
+}
+
+#[test]
+fn merge() {
+    for shape in [Shape::map(8, 6, 24), Shape::map(7, 5, 9), Shape::map(1, 1, 3)] {
+        let (out, depth) = (shape.channels + 3, 4 * shape.channels);
+        let (weight, bias) = (numbers(out * depth, 2), numbers(out, 3));
+        let fast = |context: Context<'_>, input: &[f32], output: &mut [f32]| {
+            let source = Source::Merge(Merge { input: shape, norm: Some(Norm::new(1e-5, None)) });
+            let projection =
+                Projection { source, linear: linear_of(context.instructions, &weight, &bias, None, None), after: None };
+            let mut shared = Aligned::zeros(projection.shared_memory(context.threads.count())).unwrap();
+            projection.run(context, Maps::new(input, shape.len()), &mut shared, output);
+        };
+        let twin = |_, input: &Map| {
+            let normed = reference::norm(&reference::merge(input), None, 1e-5);
+            reference::linear(&normed, &weight, &bias, None, None, None)
+        };
+        compare(&format!("merge of {shape}"), (2, shape), 2e-5, fast, twin);
+    }
+}
+
+/// Compares attention with its twin. Outputs are averages of values of at most one, so that errors come from the rounding of scores.
+fn check_attention(images: usize, (height, width): (usize, usize), (heads, dim): (usize, usize), windows: Windows) {
+    let map = Shape::map(height, width, heads * dim);
+    let table = numbers(windows.differences() * heads, 2);
+    let padding = if windows.pads(map) { numbers(3 * map.channels, 3) } else { Vec::new() };
+    let fast = |context: Context<'_>, input: &[f32], out: &mut [f32]| {
+        let geometry = Arc::new(Geometry::new(context.instructions, map, &windows).unwrap());
+        let of = (map.channels, heads);
+        Attention::new(context.instructions, geometry, of, &table, padding.clone()).unwrap().run(context, input, out);
+    };
+    let twin = |_, input: &Map| {
+        reference::attention(input, heads, &windows, &table, Some(&padding[..]).filter(|padding| !padding.is_empty()))
+    };
+    let input = Shape { channels: 3 * map.channels, ..map };
+    compare(&format!("{windows:?} on {images} of {map}, {heads} heads"), (images, input), 5e-6, fast, twin);
+}
+
+#[test]
+fn attention() {
+    let square = |size: usize, shift: usize, pads_first| Windows { size: [size; 2], shift: [shift; 2], pads_first };
+    check_attention(2, (14, 14), (3, 32), square(7, 3, false));
+    check_attention(1, (7, 7), (5, 32), square(7, 0, false));
+    check_attention(1, (10, 9), (2, 16), square(4, 2, true));
+    check_attention(1, (10, 9), (2, 16), square(4, 2, false));
+    check_attention(1, (12, 24), (1, 24), square(12, 6, false));
+    check_attention(3, (5, 3), (2, 5), Windows { size: [5, 2], shift: [0, 1], pads_first: false });
+    check_attention(1, (1, 1), (1, 1), square(1, 0, false));
+}
+
+#[test]
+fn attention_hides_nothing_that_is_not_finite() {
+    let (map, windows) = (Shape::map(4, 4, 8), Windows { size: [4, 4], shift: [0, 0], pads_first: false });
+    let output = |instructions: Instructions, values: &[f32], table: &[f32]| {
+        let (threads, mut out) = (Threads::new(1, THREAD_MEMORY).unwrap(), vec![0.0; map.len()]);
+        let geometry = Arc::new(Geometry::new(instructions, map, &windows).unwrap());
+        let context = Context { instructions, threads: &threads, clock: Clock(None) };
+        Attention::new(instructions, geometry, (8, 2), table, Vec::new()).unwrap().run(context, values, &mut out);
+        out
+    };
+    let (values, table) = (numbers(3 * map.len(), 1), numbers(49 * 2, 2));
+    for instructions in Instructions::available() {
+        assert!(output(instructions, &values, &table).iter().all(|x| x.is_finite()), "{instructions}");
+        // a query, a key and a value of the first pixel and head; a product that overflows; below, a bias
+        for (index, wrong) in [(0, f32::NAN), (8, f32::NAN), (16, f32::NAN), (0, f32::INFINITY), (8, 1e38)] {
+            let mut values = values.clone();
+            values[index] = wrong;
+            if wrong == 1e38 {
+                values[0] = 1e38;
+            }
+            let out = output(instructions, &values, &table);
+            assert!(!out[0].is_finite(), "{instructions}, {wrong} at {index}: {out:?}");
+        }
+        let mut table = table.clone();
+        table[24 * 2] = f32::NAN; // of a pixel and itself
+        assert!(output(instructions, &values, &table)[0].is_nan(), "{instructions}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn attention_of_any_size(
+        (images, height, width, heads, dim) in (1usize..=3, 1usize..=12, 1usize..=12, 1usize..=3, 1usize..=40),
+        (down, across, shift_down, shift_across, pads_first) in (1usize..=8, 1usize..=8, 0usize..8, 0usize..8, any::<bool>()),
+    ) {
+        let size = [down.min(height), across.min(width)];
+        let shift = [shift_down % size[0], shift_across % size[1]];
+        check_attention(images, (height, width), (heads, dim), Windows { size, shift, pads_first });
+    }
+}

@@ -1,0 +1,313 @@
+//! Attention in shifted windows. A task takes one window and some of its heads, and finds their pixels by index arithmetic: nothing is
+//! rolled. Scores stay in the thread's cache; both products use the kernel of `product`. Not here: the arithmetic (`Windows`).
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use pulp::{Simd, WithSimd};
+
+use crate::engine::cpu::error::NoMemory;
+use crate::engine::cpu::parallel::context::Context;
+use crate::engine::cpu::parallel::tile::{Tile, WindowGrid, WindowTile};
+use crate::engine::cpu::product::multiply::multiply;
+use crate::engine::cpu::product::packed::{Layout, PackedMatrix};
+use crate::engine::cpu::product::rows::Rows;
+use crate::engine::cpu::simd::aligned::Aligned;
+use crate::engine::cpu::simd::exp::exp;
+use crate::engine::cpu::simd::instructions::Instructions;
+use crate::program::{Shape, Windows};
+
+/// Added to scores between pixels that only the roll made neighbours, as in timm and transformers.
+const MASKED: f32 = -100.0;
+/// Added to scores of keys that only pad a row to whole vectors.
+const NO_KEY: f32 = -1e30;
+/// Tasks per thread, where windows are few.
+const TASKS_PER_THREAD: usize = 2;
+/// Vectors whose exponentials are computed side by side.
+const EXP_VECTORS: usize = 4;
+
+/// The windows of a map, as attention needs them. Blocks with the same windows share it.
+pub(crate) struct Geometry {
+    windows: Windows,
+    /// Rows and columns of a map.
+    sides: [usize; 2],
+    /// Windows down and across.
+    count: [usize; 2],
+    /// As [`Windows::lines`].
+    lines: [Vec<Option<usize>>; 2],
+    /// For each row of the map the index of its window, counted down; for each column the same, counted across.
+    windows_of: [Vec<usize>; 2],
+    /// Keys of a row of scores: the pixels of a window, padded to whole vectors.
+    keys: usize,
+    /// Masks `[area, keys]`. The first index is 1 for the last windows down, the second for the last across. None where all is zero.
+    masks: [[Option<Aligned>; 2]; 2],
+}
+
+impl Geometry {
+    /// Windows on a map.
+    pub(crate) fn new(instructions: Instructions, map: Shape, windows: &Windows) -> Result<Self, NoMemory> {
+        let (sides, lines) = ([map.height, map.width], windows.lines(map));
+        let windows_of = [0, 1].map(|axis: usize| {
+            let mut window_of = vec![0; sides[axis]];
+            for (position, source) in lines[axis].iter().enumerate() {
+                if let Some(source) = source {
+                    window_of[*source] = position / windows.size[axis];
+                }
+            }
+            window_of
+        });
+        let (count, area) = (windows.count(map), windows.area());
+        let keys = area.next_multiple_of(instructions.lanes());
+        let mask = |last: [bool; 2]| -> Result<Option<Aligned>, NoMemory> {
+            if !(0..2).any(|axis| last[axis] && windows.shift[axis] > 0) {
+                return Ok(None);
+            }
+            let region = |index: usize| {
+                let of_window = [index / windows.size[1], index % windows.size[1]];
+                [0, 1].map(|axis: usize| {
+                    let first = if last[axis] { (count[axis] - 1) * windows.size[axis] } else { 0 };
+                    if last[axis] { windows.region(map, axis, first + of_window[axis]) } else { 0 }
+                })
+            };
+            let regions: Vec<[usize; 2]> = (0..area).map(region).collect();
+            let mut mask = Aligned::zeros(area * keys)?;
+            for (row, query) in mask.chunks_exact_mut(keys).zip(&regions) {
+                for (value, key) in row.iter_mut().zip(&regions) {
+                    *value = if key == query { 0.0 } else { MASKED };
+                }
+            }
+            Ok(Some(mask))
+        };
+        let masks = [[mask([false, false])?, mask([false, true])?], [mask([true, false])?, mask([true, true])?]];
+        Ok(Self { windows: *windows, sides, count, lines, windows_of, keys, masks })
+    }
+
+    /// Whether it is for these windows on a map of this size.
+    pub(crate) fn fits(&self, map: Shape, windows: &Windows) -> bool {
+        self.windows == *windows && self.sides == [map.height, map.width]
+    }
+
+    /// The pixel of the map at a row and column of a window; None for padding.
+    #[inline(always)]
+    fn pixel(&self, [down, across]: [usize; 2], y: usize, x: usize) -> Option<(usize, usize)> {
+        let [height, width] = self.windows.size;
+        Some((self.lines[0][down * height + y]?, self.lines[1][across * width + x]?))
+    }
+
+    /// What is added to the scores of a window.
+    fn mask(&self, [down, across]: [usize; 2]) -> Option<&Aligned> {
+        let last = [down + 1 == self.count[0], across + 1 == self.count[1]].map(usize::from);
+        self.masks[last[0]][last[1]].as_ref()
+    }
+}
+
+/// `softmax(q·kᵀ / sqrt(d) + bias + mask) · v` in each window and head.
+pub(crate) struct Attention {
+    geometry: Arc<Geometry>,
+    /// Channels of the output.
+    channels: usize,
+    heads: usize,
+    /// `[heads, area, keys]`
+    bias: Aligned,
+    /// `[3c]`, of padding; empty where there is none.
+    padding: Vec<f32>,
+    /// How the keys and the values of a head are packed for the product.
+    keys: Layout,
+    values: Layout,
+}
+
+impl Attention {
+    /// Attention on maps `[h, w, 3c]`; `table` is `[differences, heads]`, `padding` `[3c]`.
+    pub(crate) fn new(
+        instructions: Instructions,
+        geometry: Arc<Geometry>,
+        (channels, heads): (usize, usize),
+        table: &[f32],
+        padding: Vec<f32>,
+    ) -> Result<Self, NoMemory> {
+        let (area, lanes, dim) = (geometry.windows.area(), instructions.lanes(), channels / heads);
+        let mut bias = Aligned::zeros(heads * area * geometry.keys)?;
+        for (row, biases) in bias.chunks_exact_mut(geometry.keys).enumerate() {
+            let (head, query) = (row / area, row % area);
+            for (key, bias) in biases.iter_mut().enumerate() {
+                let difference = || geometry.windows.difference(query, key);
+                *bias = if key < area { table[difference() * heads + head] } else { NO_KEY };
+            }
+        }
+        let keys = Layout { depth: dim, columns: geometry.keys, lanes, block: dim };
+        let values = Layout { depth: area, columns: dim.next_multiple_of(lanes), lanes, block: area };
+        Ok(Self { geometry, channels, heads, bias, padding, keys, values })
+    }
+
+    /// Floats of memory that each thread needs of its own.
+    pub(crate) fn thread_memory(&self) -> usize {
+        self.part_lens().iter().sum()
+    }
+
+    /// Floats of the queries, keys, values, scores, results and factors of a head. Each part starts at a cache line.
+    fn part_lens(&self) -> [usize; 6] {
+        let (area, dim) = (self.values.depth, self.keys.depth);
+        let (scores, results) = (area * self.keys.columns, area * self.values.columns);
+        let lens = [area * dim, self.keys.len(), self.values.len(), scores, results, area];
+        lens.map(|len| len.next_multiple_of(16))
+    }
+
+    /// Computes maps `[h, w, c]` of maps `[h, w, 3c]`.
+    pub(crate) fn run(&self, context: Context<'_>, input: &[f32], output: &mut [f32]) {
+        let Geometry { sides: [height, width], count: [down, across], windows_of: [rows, columns], .. } =
+            &*self.geometry;
+        let map = height * width * self.channels;
+        // where windows are few, a task takes some of the heads
+        let tasks = (output.len() / map * down * across).max(1);
+        let heads = self.heads.div_ceil((TASKS_PER_THREAD * context.threads.count()).div_ceil(tasks).min(self.heads));
+        let grid = WindowGrid {
+            windows: [rows, columns],
+            count: [*down, *across],
+            channels: self.channels,
+            tile_channels: heads * self.keys.depth,
+        };
+        grid.each(context.threads, output, |tile, memory| {
+            let stopwatch = context.clock.start();
+            let input = &input[tile.image() * 3 * map..][..3 * map];
+            memory.with(|memory| context.instructions.run(Kernel { attention: self, input, memory, tile }));
+            stopwatch.stop(0);
+        });
+    }
+
+    /// Copies a head's queries, keys and values out of the map: queries as rows, keys and values packed.
+    #[inline(always)]
+    fn gather(&self, input: &[f32], window: [usize; 2], head: Range<usize>, [q, k, v]: [&mut [f32]; 3]) {
+        let (dim, channels, geometry) = (self.keys.depth, self.channels, &*self.geometry);
+        let [height, width] = geometry.windows.size;
+        let scale = 1.0 / (dim as f32).sqrt();
+        for y in 0..height {
+            for x in 0..width {
+                let index = y * width + x;
+                let pixel = match geometry.pixel(window, y, x) {
+                    Some((y, x)) => &input[(y * geometry.sides[1] + x) * 3 * channels..][..3 * channels],
+                    None => &self.padding,
+                };
+                for (to, from) in q[index * dim..][..dim].iter_mut().zip(&pixel[head.clone()]) {
+                    *to = from * scale;
+                }
+                let panel = index / self.keys.panel();
+                let (range, panel_width) = (self.keys.panel_range(0, panel), self.keys.panel_width(panel));
+                let key = &pixel[channels + head.start..][..dim];
+                let column = k[range][index % self.keys.panel()..].iter_mut().step_by(panel_width);
+                for (to, from) in column.zip(key) {
+                    *to = *from;
+                }
+                let value = &pixel[2 * channels + head.start..][..dim];
+                for panel in self.values.panels_of(0..dim) {
+                    let (range, columns) = (self.values.panel_range(0, panel), self.values.panel_columns(panel));
+                    let row = &mut v[range][index * self.values.panel_width(panel)..];
+                    let value = &value[columns.start..dim.min(columns.end)];
+                    row[..value.len()].copy_from_slice(value);
+                }
+            }
+        }
+    }
+
+    /// Turns a row of scores into exponentials and returns their sum, by which they are not yet divided.
+    ///
+    /// The sum is NaN where a score is not finite: neither the largest score nor the exponentials would show it.
+    #[inline(always)]
+    fn exponentials<S: Simd>(&self, simd: S, scores: &mut [f32], bias: &[f32], mask: Option<&[f32]>) -> f32 {
+        let (scores, _) = S::as_mut_simd_f32s(scores);
+        let (bias, _) = S::as_simd_f32s(bias);
+        let (mut largest, mut total) = (simd.splat_f32s(f32::MIN), simd.splat_f32s(0.0));
+        match mask.map(|mask| S::as_simd_f32s(mask).0) {
+            Some(mask) => {
+                for ((score, bias), mask) in scores.iter_mut().zip(bias).zip(mask) {
+                    *score = simd.add_f32s(simd.add_f32s(*score, *bias), *mask);
+                    largest = simd.max_f32s(largest, *score);
+                    total = simd.add_f32s(total, *score);
+                }
+            }
+            None => {
+                for (score, bias) in scores.iter_mut().zip(bias) {
+                    *score = simd.add_f32s(*score, *bias);
+                    largest = simd.max_f32s(largest, *score);
+                    total = simd.add_f32s(total, *score);
+                }
+            }
+        }
+        if !simd.reduce_sum_f32s(total).is_finite() {
+            return f32::NAN;
+        }
+        let largest = simd.splat_f32s(simd.reduce_max_f32s(largest));
+        let mut sum = simd.splat_f32s(0.0);
+        let (many, rest) = scores.as_chunks_mut::<EXP_VECTORS>();
+        for scores in many {
+            let mut differences = *scores;
+            for score in &mut differences {
+                *score = simd.sub_f32s(*score, largest);
+            }
+            *scores = exp(simd, differences);
+            for power in *scores {
+                sum = simd.add_f32s(sum, power);
+            }
+        }
+        for score in rest {
+            [*score] = exp(simd, [simd.sub_f32s(*score, largest)]);
+            sum = simd.add_f32s(sum, *score);
+        }
+        simd.reduce_sum_f32s(sum)
+    }
+}
+
+/// Computes some heads of a window.
+struct Kernel<'a> {
+    attention: &'a Attention,
+    /// The map, `[h, w, 3c]`.
+    input: &'a [f32],
+    memory: &'a mut [f32],
+    tile: WindowTile<'a>,
+}
+
+impl WithSimd for Kernel<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { attention, input, mut memory, tile: mut output } = self;
+        let Attention { geometry, keys, values, .. } = attention;
+        let (keys, values, area, dim) = (*keys, *values, values.depth, keys.depth);
+        let lens = attention.part_lens();
+        let [q, k, v, scores, results, factors]: [&mut [f32]; 6] = std::array::from_fn(|part| {
+            let (first, rest) = std::mem::take(&mut memory).split_at_mut(lens[part]);
+            memory = rest;
+            first
+        });
+        // the padding of keys and values is multiplied too, and must not be NaN
+        k.fill(0.0);
+        v.fill(0.0);
+        let (window, channels) = (output.window(), output.channels());
+        let mask = geometry.mask(window);
+        for head in channels.clone().step_by(dim) {
+            attention.gather(input, window, head..head + dim, [&mut *q, &mut *k, &mut *v]);
+            let keys_of = PackedMatrix { layout: keys, values: &k[..keys.len()] };
+            let values_of = PackedMatrix { layout: values, values: &v[..values.len()] };
+            let mut tile = Tile::over(scores, 0..area, 0..keys.columns, keys.columns);
+            multiply(simd, Rows::new(q, dim), (keys_of, 0), &mut tile, None, None);
+            let bias = &attention.bias[head / dim * area * keys.columns..][..area * keys.columns];
+            for (query, factor) in factors[..area].iter_mut().enumerate() {
+                let row = query * keys.columns..(query + 1) * keys.columns;
+                let mask = mask.map(|mask| &mask[row.clone()]);
+                *factor = 1.0 / attention.exponentials(simd, &mut scores[row.clone()], &bias[row], mask);
+            }
+            let mut tile = Tile::over(results, 0..area, 0..values.columns, values.columns);
+            multiply(simd, Rows::new(scores, keys.columns), (values_of, 0), &mut tile, None, None);
+            let [height, width] = geometry.windows.size;
+            for (y, x) in (0..height).flat_map(|y| (0..width).map(move |x| (y, x))) {
+                if let Some((row, column)) = geometry.pixel(window, y, x) {
+                    let index = y * width + x;
+                    let out = &mut output.pixel(row, column)[head - channels.start..][..dim];
+                    for (out, result) in out.iter_mut().zip(&results[index * values.columns..]) {
+                        *out = result * factors[index];
+                    }
+                }
+            }
+        }
+    }
+}

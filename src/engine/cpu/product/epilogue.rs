@@ -1,0 +1,143 @@
+//! What becomes of a product's sums: `act(sum + bias) · scale + residual`, written over the sums while they are in the cache.
+//!
+//! Not here: the sums (`multiply`).
+
+use std::ops::Range;
+
+use pulp::Simd;
+
+use crate::engine::cpu::parallel::tile::Tile;
+use crate::engine::cpu::product::packed::PANEL_VECTORS;
+use crate::engine::cpu::product::rows::Rows;
+use crate::engine::cpu::simd::gelu::gelu;
+use crate::engine::cpu::simd::vector::{load, multiply_add, store};
+use crate::program::Activation;
+
+/// A linear layer without its product.
+pub(crate) struct Epilogue {
+    /// `[out]`
+    pub(crate) bias: Vec<f32>,
+    /// Of the sum with its bias.
+    pub(crate) activation: Option<Activation>,
+    /// `[out]`
+    pub(crate) scale: Option<Vec<f32>>,
+}
+
+impl Epilogue {
+    /// Runs on the columns of one panel of a tile. `columns` are counted in the matrix; `residual` has the rows of the tile and the
+    /// columns of the matrix.
+    #[inline(always)]
+    pub(crate) fn apply<S: Simd>(
+        &self,
+        simd: S,
+        tile: &mut Tile<'_>,
+        columns: Range<usize>,
+        residual: Option<Rows<'_>>,
+    ) {
+        let of_tile = columns.start - tile.column_range().start..columns.end - tile.column_range().start;
+        let residual = residual.map(|rows| rows.skip(columns.start));
+        let scale = self.scale.as_ref().map(|scale| &scale[columns.clone()]);
+        let panel = Panel { bias: &self.bias[columns], scale, residual, columns: of_tile };
+        let whole = panel.columns.len() == PANEL_VECTORS * S::F32_LANES;
+        match (self.activation, whole) {
+            (Some(Activation::Gelu), true) => panel.whole::<S, true>(simd, tile),
+            (Some(Activation::Gelu), false) => panel.partial::<S, true>(simd, tile),
+            (None, true) => panel.whole::<S, false>(simd, tile),
+            (None, false) => panel.partial::<S, false>(simd, tile),
+        }
+    }
+}
+
+/// The columns of one panel, and what is added to and multiplied with them.
+struct Panel<'a> {
+    bias: &'a [f32],
+    scale: Option<&'a [f32]>,
+    /// Starts with the panel's columns.
+    residual: Option<Rows<'a>>,
+    /// Counted from the tile's left.
+    columns: Range<usize>,
+}
+
+impl Panel<'_> {
+    /// A panel of whole vectors: its bias and scale stay in registers.
+    #[inline(always)]
+    fn whole<S: Simd, const GELU: bool>(self, simd: S, tile: &mut Tile<'_>) {
+        let vectors = |of: &[f32]| -> [S::f32s; PANEL_VECTORS] {
+            std::array::from_fn(|vector| load(simd, &of[vector * S::F32_LANES..]))
+        };
+        let (bias, scale) = (vectors(self.bias), self.scale.map(vectors));
+        let rows = tile.height();
+        for pair in 0..rows / 2 {
+            self.rows::<S, GELU, 2>(simd, tile, 2 * pair, (&bias, &scale));
+        }
+        if rows % 2 == 1 {
+            self.rows::<S, GELU, 1>(simd, tile, rows - 1, (&bias, &scale));
+        }
+    }
+
+    /// `R` rows of a panel of whole vectors.
+    #[inline(always)]
+    fn rows<S: Simd, const GELU: bool, const R: usize>(
+        &self,
+        simd: S,
+        tile: &mut Tile<'_>,
+        row: usize,
+        (bias, scale): (&[S::f32s; PANEL_VECTORS], &Option<[S::f32s; PANEL_VECTORS]>),
+    ) {
+        let out = tile.rows::<R>(row, self.columns.clone());
+        let mut x = [*bias; R];
+        for row in 0..R {
+            let out = &S::as_simd_f32s(out[row]).0[..PANEL_VECTORS];
+            for vector in 0..PANEL_VECTORS {
+                x[row][vector] = simd.add_f32s(out[vector], x[row][vector]);
+            }
+        }
+        if GELU {
+            let flat: &mut [S::f32s] = x.as_flattened_mut();
+            let (quads, rest) = flat.as_chunks_mut::<4>();
+            for quad in quads {
+                *quad = gelu(simd, *quad);
+            }
+            let (pairs, _) = rest.as_chunks_mut::<2>();
+            for pair in pairs {
+                *pair = gelu(simd, *pair);
+            }
+        }
+        for index in 0..R {
+            let residual = self.residual.map(|rows| &S::as_simd_f32s(rows.row(row + index)).0[..PANEL_VECTORS]);
+            let out = S::as_mut_simd_f32s(&mut *out[index]).0;
+            for vector in 0..PANEL_VECTORS {
+                let x = x[index][vector];
+                out[vector] = match (scale, residual) {
+                    (Some(scale), Some(residual)) => multiply_add(simd, x, scale[vector], residual[vector]),
+                    (Some(scale), None) => simd.mul_f32s(x, scale[vector]),
+                    (None, Some(residual)) => simd.add_f32s(x, residual[vector]),
+                    (None, None) => x,
+                };
+            }
+        }
+    }
+
+    /// A last panel, of any width.
+    #[inline(always)]
+    fn partial<S: Simd, const GELU: bool>(self, simd: S, tile: &mut Tile<'_>) {
+        for row in 0..tile.height() {
+            let values = &mut tile.row(row)[self.columns.clone()];
+            let residual = self.residual.map(|rows| &rows.row(row)[..values.len()]);
+            for (index, values) in values.chunks_mut(S::F32_LANES).enumerate() {
+                let vector = |of: &[f32]| load(simd, &of[index * S::F32_LANES..]);
+                let mut x = simd.add_f32s(load(simd, values), vector(self.bias));
+                if GELU {
+                    [x] = gelu(simd, [x]);
+                }
+                x = match (self.scale, residual) {
+                    (Some(scale), Some(residual)) => multiply_add(simd, x, vector(scale), vector(residual)),
+                    (Some(scale), None) => simd.mul_f32s(x, vector(scale)),
+                    (None, Some(residual)) => simd.add_f32s(x, vector(residual)),
+                    (None, None) => x,
+                };
+                store(simd, values, x);
+            }
+        }
+    }
+}

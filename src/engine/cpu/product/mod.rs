@@ -1,0 +1,8 @@
+//! The matrix product: a packed weight, the kernel that multiplies by it, and what becomes of the sums.
+//!
+//! Not here: how a product is cut into tasks for threads (`operations/linear`, `fused`).
+
+pub(crate) mod epilogue;
+pub(crate) mod multiply;
+pub(crate) mod packed;
+pub(crate) mod rows;

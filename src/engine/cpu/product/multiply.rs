@@ -1,0 +1,270 @@
+//! The matrix product: rows by a packed weight into a tile. Most of the engine's time is spent here.
+//!
+//! A kernel multiplies a few rows by one panel and keeps the sums in registers: 6×2 vectors of 16 registers, 12×2 of 32. Each element
+//! is summed in the order of the depth, block by block, whatever rows share its kernel. That is why a batch of n equals n singles bit
+//! for bit. Not here: what becomes of the sums (`epilogue`).
+
+use std::ops::Range;
+
+use pulp::Simd;
+
+use crate::engine::cpu::parallel::tile::Tile;
+use crate::engine::cpu::product::epilogue::Epilogue;
+use crate::engine::cpu::product::packed::{PANEL_VECTORS, PackedMatrix};
+use crate::engine::cpu::product::rows::Rows;
+use crate::engine::cpu::simd::vector::{multiply_add, prefetch};
+
+/// Multiplies the tile's rows by one block of a weight's depth. The first block writes the tile, the others add to it.
+///
+/// After the last block the epilogue runs on each panel's columns, while they are in the cache. `rows` and `residual` start with the
+/// tile's first row. The columns of `rows` are the block's depths; those of `residual` are all columns of the weight.
+#[inline(always)]
+pub(crate) fn multiply<S: Simd>(
+    simd: S,
+    rows: Rows<'_>,
+    (weight, block): (PackedMatrix<'_>, usize),
+    tile: &mut Tile<'_>,
+    epilogue: Option<&Epilogue>,
+    residual: Option<Rows<'_>>,
+) {
+    let layout = weight.layout;
+    let epilogue = epilogue.filter(|_| block + 1 == layout.blocks());
+    let depth = layout.depths(block).len();
+    let panels = layout.panels_of(tile.column_range());
+    let row_groups = RowGroups::of(tile.height(), kernel_rows::<S>());
+    let steps = (row_groups[0].count + row_groups[1].count) * (depth / STEP).max(1);
+    for panel in panels.clone() {
+        let (values, columns) = (weight.panel(block, panel), layout.panel_columns(panel));
+        // each step prefetches a little of the next panel
+        let next = if panel + 1 < panels.end { weight.panel(block, panel + 1) } else { values };
+        let mut ahead = Prefetch { next: next.as_ptr(), step: next.len().div_ceil(steps.max(1)) };
+        let of_tile = columns.start - tile.column_range().start..columns.end - tile.column_range().start;
+        for groups in row_groups.iter().filter(|groups| groups.count > 0) {
+            let operands = Operands { rows, depth, panel: values };
+            let target = Target { groups: *groups, columns: of_tile.clone(), first: block == 0 };
+            if columns.len() > S::F32_LANES {
+                panel_kernel::<S, PANEL_VECTORS>(simd, operands, &mut ahead, tile, target);
+            } else {
+                panel_kernel::<S, 1>(simd, operands, &mut ahead, tile, target);
+            }
+        }
+        if let Some(epilogue) = epilogue {
+            epilogue.apply(simd, tile, columns, residual);
+        }
+    }
+}
+
+/// Rows of the largest kernel.
+const MAX_ROWS: usize = 12;
+/// Floats of the longest vector.
+const MAX_LANES: usize = 16;
+
+/// The most rows of a kernel.
+const fn kernel_rows<S: Simd>() -> usize {
+    if S::REGISTER_COUNT >= 32 { MAX_ROWS } else { 6 }
+}
+
+/// RowGroups of rows of the same size. A kernel computes one group.
+#[derive(Clone, Copy)]
+struct RowGroups {
+    /// The first group's first row.
+    first: usize,
+    count: usize,
+    /// Rows of a group.
+    rows: usize,
+}
+
+impl RowGroups {
+    /// Cuts rows into groups that are nearly equal: a last one of a single row would cost as much as one of four.
+    fn of(rows: usize, most: usize) -> [Self; 2] {
+        let count = rows.div_ceil(most).max(1);
+        let (small, larger) = (rows / count, rows % count);
+        [
+            Self { first: 0, count: larger, rows: small + 1 },
+            Self { first: larger * (small + 1), count: count - larger, rows: small },
+        ]
+    }
+}
+
+/// Depths that a kernel takes at a time, so that the addresses of its rows are computed once for all of them.
+const STEP: usize = 4;
+
+/// What a kernel reads.
+#[derive(Clone, Copy)]
+struct Operands<'a> {
+    /// From the tile's first row on.
+    rows: Rows<'a>,
+    depth: usize,
+    panel: &'a [f32],
+}
+
+/// What is prefetched into the L2 cache.
+struct Prefetch {
+    next: *const f32,
+    /// Elements per step.
+    step: usize,
+}
+
+/// Where kernels write in a tile.
+struct Target {
+    groups: RowGroups,
+    /// Counted from the tile's left.
+    columns: Range<usize>,
+    /// Whether the sums are written; otherwise they are added.
+    first: bool,
+}
+
+/// Multiplies groups of rows by a panel of at most `V` vectors.
+#[inline(always)]
+fn panel_kernel<S: Simd, const V: usize>(
+    simd: S,
+    operands: Operands<'_>,
+    ahead: &mut Prefetch,
+    tile: &mut Tile<'_>,
+    target: Target,
+) {
+    if target.columns.len() < V * S::F32_LANES {
+        partial_kernel::<S, V>(simd, operands, ahead, tile, target);
+    } else {
+        whole_kernel::<S, V>(simd, operands, ahead, tile, target);
+    }
+}
+
+/// Multiplies groups of rows by a panel of whole vectors.
+#[inline(always)]
+fn whole_kernel<S: Simd, const V: usize>(
+    simd: S,
+    operands: Operands<'_>,
+    ahead: &mut Prefetch,
+    tile: &mut Tile<'_>,
+    target: Target,
+) {
+    macro_rules! kernels {
+        ($($count:literal)*) => {
+            match target.groups.rows {
+                0 => (),
+                $($count => simd.vectorize(Kernel::<'_, '_, $count, V> { operands, ahead, tile, target }),)*
+                _ => unreachable!("groups of at most 12 rows"),
+            }
+        };
+    }
+    if kernel_rows::<S>() == MAX_ROWS {
+        kernels!(1 2 3 4 5 6 7 8 9 10 11 12);
+    } else {
+        kernels!(1 2 3 4 5 6);
+    }
+}
+
+/// Multiplies groups of rows by a last panel that ends inside a vector: into a tile of whole vectors, of which the columns are copied.
+#[inline(never)]
+fn partial_kernel<S: Simd, const V: usize>(
+    simd: S,
+    operands: Operands<'_>,
+    ahead: &mut Prefetch,
+    tile: &mut Tile<'_>,
+    Target { groups, columns, first }: Target,
+) {
+    let width = V * S::F32_LANES;
+    for group in 0..groups.count {
+        let top = groups.first + group * groups.rows;
+        let mut values = [0.0; MAX_ROWS * PANEL_VECTORS * MAX_LANES];
+        let mut whole_tile = Tile::over(&mut values, 0..groups.rows, 0..width, width);
+        let operands = Operands { rows: operands.rows.from(top), ..operands };
+        let group = RowGroups { first: 0, count: 1, rows: groups.rows };
+        let target = Target { groups: group, columns: 0..width, first: true };
+        whole_kernel::<S, V>(simd, operands, ahead, &mut whole_tile, target);
+        for row in 0..groups.rows {
+            let out = &mut tile.row(top + row)[columns.clone()];
+            for (out, sum) in out.iter_mut().zip(whole_tile.row(row)) {
+                *out = if first { *sum } else { *out + *sum };
+            }
+        }
+    }
+}
+
+/// RowGroups of `R` rows by a panel of `V` vectors.
+struct Kernel<'a, 'b, const R: usize, const V: usize> {
+    operands: Operands<'a>,
+    ahead: &'a mut Prefetch,
+    tile: &'a mut Tile<'b>,
+    target: Target,
+}
+
+impl<const R: usize, const V: usize> pulp::WithSimd for Kernel<'_, '_, R, V> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { operands: Operands { rows, depth, panel }, ahead, tile, target } = self;
+        let (panel, _) = S::as_simd_f32s(panel);
+        let (panel, _) = panel.as_chunks::<V>();
+        let (steps, last) = panel[..depth].as_chunks::<STEP>();
+        for group in 0..target.groups.count {
+            let top = target.groups.first + group * R;
+            let rows: [&[f32]; R] = std::array::from_fn(|row| &rows.row(top + row)[..depth]);
+            let mut sums = [[simd.splat_f32s(0.0); V]; R];
+            let of_steps: [&[[f32; STEP]]; R] = std::array::from_fn(|row| &rows[row].as_chunks().0[..steps.len()]);
+            for (step, weights) in steps.iter().enumerate() {
+                prefetch(ahead.next.wrapping_add(step * ahead.step));
+                let xs: [&[f32; STEP]; R] = std::array::from_fn(|row| &of_steps[row][step]);
+                for k in 0..STEP {
+                    sums = accumulate(simd, sums, weights[k], std::array::from_fn(|row| xs[row][k]));
+                }
+            }
+            ahead.next = ahead.next.wrapping_add(steps.len() * ahead.step);
+            for (k, weights) in last.iter().enumerate() {
+                let k = depth - last.len() + k;
+                sums = accumulate(simd, sums, *weights, std::array::from_fn(|row| rows[row][k]));
+            }
+            // by index, not by iterator: sums whose address is taken would be kept in memory
+            let out = tile.rows::<R>(top, target.columns.clone());
+            for row in 0..R {
+                let (vectors, _) = S::as_mut_simd_f32s(out[row]);
+                let (vectors, _) = vectors.as_chunks_mut::<V>();
+                let vectors = &mut vectors[0];
+                for vector in 0..V {
+                    vectors[vector] = if target.first {
+                        sums[row][vector]
+                    } else {
+                        simd.add_f32s(vectors[vector], sums[row][vector])
+                    };
+                }
+            }
+        }
+    }
+}
+
+/// Adds the products of one depth.
+#[inline(always)]
+fn accumulate<S: Simd, const R: usize, const V: usize>(
+    simd: S,
+    mut sums: [[S::f32s; V]; R],
+    weights: [S::f32s; V],
+    xs: [f32; R],
+) -> [[S::f32s; V]; R] {
+    for row in 0..R {
+        let x = simd.splat_f32s(xs[row]);
+        for vector in 0..V {
+            sums[row][vector] = multiply_add(simd, x, weights[vector], sums[row][vector]);
+        }
+    }
+    sums
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_are_nearly_equal_and_cover_all_rows() {
+        for most in [6, 12] {
+            for rows in 1..200 {
+                let [larger, smaller] = RowGroups::of(rows, most);
+                assert_eq!((larger.first, smaller.first), (0, larger.count * larger.rows));
+                assert_eq!(smaller.first + smaller.count * smaller.rows, rows);
+                assert!(smaller.rows + 1 == larger.rows && smaller.count > 0 && smaller.rows > 0);
+                assert!(larger.rows <= most || larger.count == 0 && smaller.rows <= most);
+            }
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! A matrix, packed for the product's kernel. Not here: the product (`multiply`).
+
+use std::ops::Range;
+
+use crate::engine::cpu::error::NoMemory;
+use crate::engine::cpu::simd::aligned::Aligned;
+use crate::engine::cpu::simd::instructions::Instructions;
+
+/// Vectors of a row of a panel.
+pub(crate) const PANEL_VECTORS: usize = 2;
+
+/// How a matrix `[depth, columns]` is packed: in blocks of its depth, and each block in panels of its columns.
+///
+/// In memory it is `[blocks][panels][depth of the block][columns of the panel]`. The last panel's columns are padded to whole vectors.
+/// A panel takes at most 24 KiB with vectors of eight. It stays in the L1 cache while many rows are multiplied by it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Layout {
+    /// Rows of the matrix, and columns of what is multiplied by it.
+    pub(crate) depth: usize,
+    /// Columns of the matrix, and of the product.
+    pub(crate) columns: usize,
+    /// Floats of a vector.
+    pub(crate) lanes: usize,
+    /// Depth of a block; the last may have less.
+    pub(crate) block: usize,
+}
+
+/// A packed matrix in borrowed memory.
+#[derive(Clone, Copy)]
+pub(crate) struct PackedMatrix<'a> {
+    pub(crate) layout: Layout,
+    pub(crate) values: &'a [f32],
+}
+
+/// A packed weight, in memory of its own.
+pub(crate) struct PackedWeight {
+    pub(crate) layout: Layout,
+    values: Aligned,
+}
+
+/// Depth of a block. Blocks are nearly equal, and of a depth at which the L1 cache holds a panel. They are whole panels of the layer
+/// before, whose columns this depth is.
+pub(crate) fn block_depth(depth: usize, lanes: usize) -> usize {
+    let most = if lanes > 8 { 256 } else { 384 };
+    let blocks = depth.div_ceil(most);
+    depth.div_ceil(blocks).next_multiple_of(PANEL_VECTORS * lanes).min(depth)
+}
+
+impl PackedWeight {
+    /// Packs a weight `[columns, depth]`, as programs declare it.
+    pub(crate) fn pack(instructions: Instructions, weight: &[f32], depth: usize) -> Result<Self, NoMemory> {
+        let (columns, lanes) = (weight.len() / depth, instructions.lanes());
+        let layout = Layout { depth, columns, lanes, block: block_depth(depth, lanes) };
+        let mut values = Aligned::zeros(layout.len())?;
+        for block in 0..layout.blocks() {
+            let depths = layout.depths(block);
+            for panel in 0..layout.panels() {
+                let (columns, width) = (layout.panel_columns(panel), layout.panel_width(panel));
+                let packed = &mut values[layout.panel_range(block, panel)];
+                for (column, row) in columns.enumerate() {
+                    let row = &weight[row * depth..][depths.clone()];
+                    packed[column..].iter_mut().step_by(width).zip(row).for_each(|(to, from)| *to = *from);
+                }
+            }
+        }
+        Ok(Self { layout, values })
+    }
+
+    /// The matrix, borrowed.
+    pub(crate) fn panels(&self) -> PackedMatrix<'_> {
+        PackedMatrix { layout: self.layout, values: &self.values }
+    }
+}
+
+impl<'a> PackedMatrix<'a> {
+    /// A panel `[depth of the block][columns]`, its columns padded to whole vectors.
+    pub(crate) fn panel(self, block: usize, panel: usize) -> &'a [f32] {
+        &self.values[self.layout.panel_range(block, panel)]
+    }
+}
+
+impl Layout {
+    /// Floats of the packed matrix.
+    pub(crate) fn len(self) -> usize {
+        self.depth * self.columns.next_multiple_of(self.lanes)
+    }
+
+    /// Blocks of its depth.
+    pub(crate) fn blocks(self) -> usize {
+        self.depth.div_ceil(self.block)
+    }
+
+    /// The depths of a block.
+    pub(crate) fn depths(self, block: usize) -> Range<usize> {
+        block * self.block..self.depth.min((block + 1) * self.block)
+    }
+
+    /// Columns of a whole panel.
+    pub(crate) fn panel(self) -> usize {
+        PANEL_VECTORS * self.lanes
+    }
+
+    /// The panels that hold these columns, which start with a panel.
+    pub(crate) fn panels_of(self, columns: Range<usize>) -> Range<usize> {
+        columns.start / self.panel()..columns.end.div_ceil(self.panel())
+    }
+
+    /// The columns of a panel.
+    pub(crate) fn panel_columns(self, panel: usize) -> Range<usize> {
+        panel * self.panel()..self.columns.min((panel + 1) * self.panel())
+    }
+
+    /// Columns of a panel in memory, with its padding.
+    pub(crate) fn panel_width(self, panel: usize) -> usize {
+        self.panel_columns(panel).len().next_multiple_of(self.lanes)
+    }
+
+    /// The elements of a panel.
+    pub(crate) fn panel_range(self, block: usize, panel: usize) -> Range<usize> {
+        let depths = self.depths(block);
+        let start = depths.start * self.columns.next_multiple_of(self.lanes) + depths.len() * panel * self.panel();
+        start..start + depths.len() * self.panel_width(panel)
+    }
+
+    fn panels(self) -> usize {
+        self.columns.div_ceil(self.panel())
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_element_is_where_its_panel_says() {
+        let plain = Instructions::available().pop().unwrap(); // vectors of 4, panels of 8
+        for (depth, columns) in [(1, 1), (5, 19), (800, 13), (769, 8)] {
+            let weight: Vec<f32> = (0..depth * columns).map(|i| i as f32 + 1.0).collect();
+            let matrix = PackedWeight::pack(plain, &weight, depth).unwrap();
+            let (mut seen, layout) = (0, matrix.layout);
+            for block in 0..layout.blocks() {
+                for panel in layout.panels_of(0..columns) {
+                    let (values, columns) = (matrix.panels().panel(block, panel), layout.panel_columns(panel));
+                    let width = columns.len().next_multiple_of(4);
+                    for (row, depth_index) in values.chunks_exact(width).zip(layout.depths(block)) {
+                        for (value, column) in row.iter().zip(columns.clone()) {
+                            assert_eq!(*value, weight[column * depth + depth_index]);
+                            seen += 1;
+                        }
+                        assert!(row[columns.len()..].iter().all(|value| *value == 0.0));
+                    }
+                }
+            }
+            assert_eq!(seen, weight.len());
+        }
+    }
+
+    #[test]
+    fn blocks_are_nearly_equal_and_whole_panels() {
+        assert_eq!(
+            [48, 96, 384, 640, 768, 3072, 400].map(|depth| block_depth(depth, 8)),
+            [48, 96, 384, 320, 384, 384, 208]
+        );
+        assert_eq!([40, 1280].map(|depth| block_depth(depth, 16)), [40, 256]);
+    }
+}
