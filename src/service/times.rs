@@ -94,9 +94,11 @@ impl BatchTimes {
     /// Larger sizes that could have run, and did not because they seem to take longer than `per_image` seconds per image, are not
     /// measured any more: what is known of them fades.
     fn forget(&mut self, waiting: usize, chosen: usize, per_image: f64) {
+        let bucket_of = |images: usize| self.table.iter().map(|(size, _)| *size).find(|size| *size >= images);
+        let runs_as = if self.any_size { chosen } else { bucket_of(chosen).unwrap_or(chosen) };
         // the one that would have been padded, too
-        let most = self.table.iter().map(|(size, _)| *size).find(|size| *size >= waiting).unwrap_or(usize::MAX);
-        for (size, seconds) in self.table.iter_mut().filter(|(size, _)| chosen < *size && *size <= most) {
+        let most = bucket_of(waiting).unwrap_or(usize::MAX);
+        for (size, seconds) in self.table.iter_mut().filter(|(size, _)| runs_as < *size && *size <= most) {
             // a little less than the other way, or it would never be preferred
             let other_way = per_image * (*size).min(waiting) as f64;
             *seconds += FORGET * (other_way * TRIED_BELOW - *seconds).min(0.0);
