@@ -75,7 +75,8 @@ struct Server {
 impl Server {
     fn start() -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_convnext"));
-        command.args(["serve", "--http-addr", "127.0.0.1:0", "--drain-delay", "0s"]);
+        let ports = ["--http-addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0"];
+        command.arg("serve").args(ports).args(["--drain-delay", "0s"]);
         // The configuration of whoever runs the tests is not the test's.
         env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CONVNEXT_")).for_each(|(name, _)| {
             command.env_remove(name);

@@ -8,9 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use convnext_server::checkpoint::Source;
 use convnext_server::engine::cpu::Cpu;
-use convnext_server::service::{
-    Admission, Classifier, Images, NamedModel, Request, ScoreFunction, Settings, Wanted,
-};
+use convnext_server::service::{Admission, Classifier, Images, NamedModel, Request, ScoreFunction, Settings, Wanted};
 
 /// For formats that all decoders decode alike. Measured is 0.005 at most; a crop that is one pixel off shows as 0.007 to 0.5.
 const EXACT: f64 = 0.006;

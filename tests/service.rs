@@ -11,7 +11,8 @@ use bytes::Bytes;
 use convnext_server::metrics::Rejection;
 use convnext_server::pixels::ImageError;
 use convnext_server::service::{
-    Admission, Answer, Classifier, Images, Limits, ModelOptions, ModelState, Request, ScoreFunction, ServiceError, Settings, Wanted,
+    Admission, Answer, Classifier, Images, Limits, ModelOptions, ModelState, Request, ScoreFunction, ServiceError,
+    Settings, Wanted,
 };
 use support::mock::{
     CLASSES, Conductor, Fault, MockEngine, account, admit, classifier, image, metric, model, until, waiting,
@@ -199,7 +200,9 @@ async fn one_undecodable_image_fails_its_request_and_no_other() {
 #[tokio::test]
 async fn senseless_requests_are_refused() {
     let (classifier, _) = classifier(&["m"], settings(8, 4)).await;
-    for bad in [Request { wanted: labels(0), ..request(&[1]) }, Request { wanted: labels(-5), ..request(&[1]) }, request(&[])] {
+    for bad in
+        [Request { wanted: labels(0), ..request(&[1]) }, Request { wanted: labels(-5), ..request(&[1]) }, request(&[])]
+    {
         let error = admit(&classifier, "m").unwrap().classify(bad).await.unwrap_err();
         assert!(matches!(error, ServiceError::Invalid(_)), "{error}");
     }

@@ -39,9 +39,19 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     let engine = device::engine(&config.device).map_err(Failure::Usage)?;
     let mut models: Vec<NamedModel> =
         config.models.iter().map(|text| model_ref::named(text)).collect::<Result<_, _>>().map_err(Failure::Usage)?;
-    model_ref::give_baselines(&mut models, &config.baselines, config.model_repository.is_some()).map_err(Failure::Usage)?;
+    model_ref::give_baselines(&mut models, &config.baselines, config.model_repository.is_some())
+        .map_err(Failure::Usage)?;
     if let Some(folder) = config.model_repository.as_deref().filter(|folder| !folder.is_dir()) {
         return Err(Failure::Usage(anyhow!("model-repository {}: there is no such folder", folder.display())));
+    }
+    if let Some(name) = config.model_tables.keys().find(|name| models.iter().all(|model| model.name != **name))
+        && config.model_repository.is_none()
+    {
+        let served: Vec<&str> = models.iter().map(|model| model.name.as_str()).collect();
+        return Err(Failure::Usage(anyhow!(
+            "table model.{name}: no such model is served; there are {}",
+            served.join(", ")
+        )));
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting tokio")?;
     runtime.block_on(serve(config, engine, models, log_level))
@@ -72,7 +82,8 @@ async fn serve(
     tracing::info!(%address, "the configured models are loaded, or said why not");
     let mut stdout = std::io::stdout();
     // a supervisor may have closed standard output: serving goes on
-    let _ = writeln!(stdout, "listening on http://{address}\nadmin on http://{admin_address}").and_then(|()| stdout.flush());
+    let _ = writeln!(stdout, "listening on http://{address}\nadmin on http://{admin_address}")
+        .and_then(|()| stdout.flush());
     let drained = server.await.context("the server has failed")?;
     tracing::info!(?drained, "stopped");
     if drained.is_clean() { Ok(()) } else { Err(anyhow!("the drain was cut off with requests in flight").into()) }

@@ -117,7 +117,12 @@ mod tests {
             model: "atto".into(),
             version: "1".into(),
             images: vec![
-                Classified { scores: Scores::Labels(predictions), batch_size: 4, device: "cpu".into(), timings };
+                Classified {
+                    scores: Scores::Labels(predictions),
+                    batch_size: 4,
+                    device: "cpu".into(),
+                    timings
+                };
                 images
             ],
         }

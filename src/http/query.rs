@@ -79,7 +79,9 @@ mod tests {
 
     #[test]
     fn every_parameter_is_read() {
-        let query = read("model=convnext%20atto&version=stable&top_k=3&function_to_apply=sigmoid&detail=1&deadline_ms=250").unwrap();
+        let query =
+            read("model=convnext%20atto&version=stable&top_k=3&function_to_apply=sigmoid&detail=1&deadline_ms=250")
+                .unwrap();
         assert_eq!(query.model.as_deref(), Some("convnext atto"));
         assert_eq!(query.version.as_deref(), Some("stable"));
         assert_eq!(query.options, AnswerOptions { top_k: Some(3), function: Some(ScoreFunction::Sigmoid) });

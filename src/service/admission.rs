@@ -62,7 +62,11 @@ fn check(core: &Core, admission: Admission<'_>) -> Result<(Arc<Model>, Share, Du
             wait.as_secs_f64(),
             allowed.as_secs_f64()
         );
-        return Err(ServiceError::Overloaded { what, reason: Rejection::Wait, retry_after: (wait - allowed).max(SOON) });
+        return Err(ServiceError::Overloaded {
+            what,
+            reason: Rejection::Wait,
+            retry_after: (wait - allowed).max(SOON),
+        });
     }
     let body = admission.body_bytes.unwrap_or(0);
     body_within_limit(core, body)?;

@@ -268,7 +268,8 @@ impl Keeper {
             return Err(unknown());
         }
         let versions = repository::versions(&folder);
-        let versions = versions.map_err(|error| ModelError::Failed { model: name.to_owned(), why: error.to_string() })?;
+        let versions =
+            versions.map_err(|error| ModelError::Failed { model: name.to_owned(), why: error.to_string() })?;
         Ok(versions.into_iter().map(|(number, stored)| (number, Available::Stored(stored))).collect())
     }
 
@@ -316,7 +317,11 @@ impl Keeper {
                 .map(|number| {
                     // what is configured or was unloaded by a command stays known
                     let keep = configured || wanted.is_empty();
-                    if keep { known.versions.insert(number, Version::default()) } else { known.versions.remove(&number) }
+                    if keep {
+                        known.versions.insert(number, Version::default())
+                    } else {
+                        known.versions.remove(&number)
+                    }
                 })
                 .collect::<Vec<_>>()
         });
@@ -355,7 +360,11 @@ impl Keeper {
                 self.retain(name, &wanted);
             }
         }
-        let gone = self.registry.names().into_iter().filter(|name| !found.contains_key(name) && !self.sources.contains_key(name));
+        let gone = self
+            .registry
+            .names()
+            .into_iter()
+            .filter(|name| !found.contains_key(name) && !self.sources.contains_key(name));
         for name in gone.collect::<Vec<_>>() {
             tracing::info!(model = name, "the model has gone from the repository");
             self.tried.retain(|(model, _), _| *model != name);

@@ -9,7 +9,9 @@ pub(super) fn check_name(name: &str) -> Result<(), String> {
     let fits = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     // a lone dot or two are no path of a URL
     if name.is_empty() || name.len() > 128 || !name.chars().all(fits) || name.chars().all(|c| c == '.') {
-        return Err(format!("model name {name:?}: 1 to 128 letters, digits, dots, dashes and underscores are possible"));
+        return Err(format!(
+            "model name {name:?}: 1 to 128 letters, digits, dots, dashes and underscores are possible"
+        ));
     }
     Ok(())
 }

@@ -71,7 +71,12 @@ impl Registry {
 
     /// The versions of a model that serve, rising.
     pub(super) fn serving(&self, name: &str) -> Vec<u64> {
-        self.read().iter().filter(|known| known.name == name).flat_map(Name::serving).map(|(number, _)| number).collect()
+        self.read()
+            .iter()
+            .filter(|known| known.name == name)
+            .flat_map(Name::serving)
+            .map(|(number, _)| number)
+            .collect()
     }
 
     /// The names that are known.
@@ -96,11 +101,17 @@ impl Registry {
         };
         let unknown = || ServiceError::UnknownModel {
             name: name.unwrap_or("by default").to_owned(),
-            known: names.iter().filter(|known| known.serving().next().is_some()).map(|known| known.name.clone()).collect(),
+            known: names
+                .iter()
+                .filter(|known| known.serving().next().is_some())
+                .map(|known| known.name.clone())
+                .collect(),
         };
         let known = found.ok_or_else(unknown)?;
         if known.serving().next().is_none() {
-            return Err(known.why_not().map_or_else(unknown, |why| ServiceError::NotReady(format!("{}: {why}", known.name))));
+            return Err(known
+                .why_not()
+                .map_or_else(unknown, |why| ServiceError::NotReady(format!("{}: {why}", known.name))));
         }
         let model = known.choose(version).ok_or_else(|| ServiceError::UnknownVersion {
             model: known.name.clone(),

@@ -91,12 +91,7 @@ impl<T> Scheduler<T> {
     /// For so many devices.
     #[must_use]
     pub fn new(devices: usize) -> Self {
-        Self {
-            lanes: BTreeMap::new(),
-            devices: vec![Device::default(); devices],
-            last: ModelId(0),
-            next_model: 0,
-        }
+        Self { lanes: BTreeMap::new(), devices: vec![Device::default(); devices], last: ModelId(0), next_model: 0 }
     }
 
     /// Adds a model, which is ready nowhere yet.
@@ -148,14 +143,7 @@ impl<T> Scheduler<T> {
     ///
     /// # Errors
     /// Gives the payload back when no device will run it.
-    pub fn push(
-        &mut self,
-        model: ModelId,
-        id: EntryId,
-        now: Instant,
-        deadline: Instant,
-        payload: T,
-    ) -> Result<(), T> {
+    pub fn push(&mut self, model: ModelId, id: EntryId, now: Instant, deadline: Instant, payload: T) -> Result<(), T> {
         let devices = &self.devices;
         let Some(lane) = self.lanes.get_mut(&model).filter(|lane| !lane.devices.is_empty()) else {
             return Err(payload);

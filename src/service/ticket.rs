@@ -9,6 +9,7 @@ use std::time::Duration;
 use futures_util::future::try_join_all;
 use tokio::time::Instant;
 
+use super::ServiceError;
 use super::account::Account;
 use super::admission::{body_within_limit, no_bytes, no_permits, no_pixels};
 use super::answer::{self, Answer};
@@ -17,7 +18,6 @@ use super::core::Core;
 use super::job::{self, Pending, Position};
 use super::model::Model;
 use super::request::{Images, Request, Tensor, TensorType, Wanted};
-use super::ServiceError;
 use crate::engine::{Image, PixelFormat};
 use crate::metrics::ModelMetrics;
 use crate::pixels;
@@ -62,9 +62,8 @@ impl Ticket {
     /// # Errors
     /// `TooLarge` over the limit of one body, `Overloaded` when the budget is spent. The request is over then.
     pub fn body_is(&mut self, total: u64) -> Result<(), ServiceError> {
-        let result = body_within_limit(&self.core, total).and_then(|()| {
-            if self.body.resize(total) { Ok(()) } else { Err(no_bytes(&self.core)) }
-        });
+        let result = body_within_limit(&self.core, total)
+            .and_then(|()| if self.body.resize(total) { Ok(()) } else { Err(no_bytes(&self.core)) });
         result.inspect_err(|error| self.account.end(error))
     }
 

@@ -34,7 +34,7 @@ const RUNTIMES: &[&str] =
     &["tokio", "axum", "hyper", "hyper_util", "http_body_util", "tower", "tonic", "prost", "prometheus"];
 
 /// The only files with `unsafe`, from `src`: cutting an output for several threads, and a prefetch.
-const UNSAFE: &[&str] = &["engine/cpu/tile.rs", "engine/cpu/vector.rs"];
+const UNSAFE: &[&str] = &["engine/cpu/parallel/tile.rs", "engine/cpu/simd/vector.rs"];
 
 /// Everything in which these sources break the promises, one line for each.
 fn faults(sources: &[Source]) -> Vec<String> {

@@ -11,7 +11,8 @@ async fn models_are_listed_with_the_default_first() {
         let first = models[0].as_object().unwrap();
         assert_eq!((&first["name"], &first["default"], &first["ready"]), (&"first".into(), &true.into(), &true.into()));
         assert_eq!((&first["input"]["height"], &first["input"]["width"]), (&4.into(), &4.into()));
-        assert_eq!((&first["classes"], &first["device"]), (&CLASSES.into(), &"mock".into()));
+        assert_eq!((&first["classes"], &first["devices"]), (&CLASSES.into(), &serde_json::json!(["mock"])));
+        assert_eq!((&first["state"], &first["precision"]), (&"ready".into(), &"f32".into()));
         assert_eq!((&first["family"], &first["origin"]), (&"convnext".into(), &"mock".into()));
         assert!(first["baseline"].is_null());
         for field in ["version", "architecture", "parameters", "macs", "max_batch"] {

@@ -176,7 +176,12 @@ impl Engine for MockEngine {
     ) -> Result<Arc<dyn Loaded>, LoadError> {
         let name = self.devices[device.0].name.clone();
         if program.architecture == "unloadable" {
-            return Err(LoadError::OutOfMemory { device: name, what: "weights", needed: 7_000_000, free: Some(5_000_000) });
+            return Err(LoadError::OutOfMemory {
+                device: name,
+                what: "weights",
+                needed: 7_000_000,
+                free: Some(5_000_000),
+            });
         }
         let operations = self.unsupported(program, options.precision);
         if !operations.is_empty() {
