@@ -32,6 +32,14 @@ struct State<J> {
     version: u64,
 }
 
+impl<J> State<J> {
+    fn command(&mut self, device: DeviceIndex, command: ModelCommand) {
+        if self.failures[device.0].is_none() {
+            self.commands[device.0].push_back(command);
+        }
+    }
+}
+
 /// What a device finds when it looks for work.
 pub(super) enum Work<J> {
     /// Models to add or to remove, first of all.
@@ -85,15 +93,15 @@ impl<J: Job> Dispatcher<J> {
         self.change(|state| state.scheduler.add(Queue::new(max_delay)))
     }
 
-    /// Hands a command to a device's thread.
+    /// Hands a command to a device's thread. Of a device that has failed nobody takes it, and it is dropped.
     pub(super) fn command(&self, device: DeviceIndex, command: ModelCommand) {
-        self.change(|state| state.commands[device.0].push_back(command));
+        self.change(|state| state.command(device, command));
     }
 
     /// Removes a model everywhere. Nothing may wait for it any more; what does is answered that the model has gone.
     pub(super) fn remove(&self, model: ModelId) {
         let waiting = self.change(|state| {
-            state.commands.iter_mut().for_each(|commands| commands.push_back(ModelCommand::Remove(model)));
+            (0..state.commands.len()).for_each(|index| state.command(DeviceIndex(index), ModelCommand::Remove(model)));
             state.scheduler.remove(model)
         });
         answer_all(waiting, &ServiceError::NotReady("the model was unloaded".to_owned()));

@@ -122,11 +122,16 @@ fn unsafe_of_any_kind_is_found() {
 #[test]
 fn unsafe_where_it_may_stand_needs_its_reason() {
     let faults = |code: &str| {
-        let up = [("lib.rs", "mod engine;"), ("engine.rs", "mod cpu;"), ("engine/cpu.rs", "mod tile;")];
-        faults_of(&[&up[..], &[("engine/cpu/tile.rs", code)]].concat())
+        let up = [
+            ("lib.rs", "mod engine;"),
+            ("engine.rs", "mod cpu;"),
+            ("engine/cpu.rs", "mod parallel;"),
+            ("engine/cpu/parallel.rs", "mod tile;"),
+        ];
+        faults_of(&[&up[..], &[("engine/cpu/parallel/tile.rs", code)]].concat())
     };
     assert_eq!(faults("// SAFETY: the element lies in\n// the slice.\n#[inline]\nunsafe fn f() {}"), [""; 0]);
-    let without = ["engine/cpu/tile.rs:2: unsafe needs a line `// SAFETY:` above it"];
+    let without = ["engine/cpu/parallel/tile.rs:2: unsafe needs a line `// SAFETY:` above it"];
     assert_eq!(faults("// it is fine\nunsafe fn f() {}"), without);
     assert_eq!(faults("\nfn f() { unsafe { g() } }"), without);
 }
