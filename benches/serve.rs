@@ -1,4 +1,4 @@
-//! Served against benched: images a second of `POST /classify` with JPEGs beside what the engine does alone, and the latency of one
+//! Served against benched: images per second of `POST /classify` with JPEGs beside what the engine does alone, and the latency of one
 //! client beside the time of the model. Server, clients and engine take turns in one process, so that a machine that changes its speed
 //! changes it for all; the clients' own work is on the server's account. Weights are random.
 //!

@@ -11,6 +11,7 @@ pub mod http;
 pub mod metrics;
 pub mod model;
 pub mod net;
+mod panics;
 pub mod pixels;
 pub mod program;
 pub mod service;

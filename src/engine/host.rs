@@ -2,8 +2,6 @@
 //!
 //! Not here: what is computed from the maps.
 
-use std::any::Any;
-
 use half::f16;
 
 use super::{Batch, BatchId, Image, LoadError, Options, PixelFormat, RunError};
@@ -101,13 +99,6 @@ pub(super) fn may_finish(batch: BatchId, launched: Option<(BatchId, usize)>, roo
         }
         _ => Err(RunError::Input(format!("batch {} is not in flight", batch.0))),
     }
-}
-
-/// The message of a panic.
-pub(super) fn panic_text(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-    format!("panicked: {}", text.unwrap_or_else(|| "without a message".to_owned()))
 }
 
 /// A vector of zeros, or an error where `vec!` would abort the process.

@@ -1,23 +1,18 @@
 //! A panic while a request is answered: it becomes an error of that request alone.
 
-use std::any::Any;
 use std::panic::AssertUnwindSafe;
 
 use futures_util::FutureExt as _;
 
 use super::error::Error;
+use crate::panics;
 
 /// The output of `work`, or [`Error::Internal`] for a panic, which is logged. The process and the connection live on.
 pub(super) async fn catch_panic<T>(work: impl Future<Output = T>) -> Result<T, Error> {
     AssertUnwindSafe(work).catch_unwind().await.map_err(|panic| {
-        tracing::error!(panic = message(&*panic), "a request panicked");
+        tracing::error!(panic = panics::text(&*panic), "a request panicked");
         Error::Internal
     })
-}
-
-fn message(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a message")
 }
 
 #[cfg(test)]

@@ -11,9 +11,9 @@ use super::account::Account;
 use super::budget::Share;
 use super::core::Core;
 use super::model::Model;
+use super::refusal::{SOON, body_within_limit, no_bytes, no_permits};
 use super::ticket::Ticket;
 use crate::metrics::Rejection;
-use crate::pixels;
 
 /// What is known of a request when its head is here.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,9 +27,6 @@ pub struct Admission<'a> {
     /// From now to the answer; None, and more than the model's own, is the model's.
     pub deadline: Option<Duration>,
 }
-
-/// The first guess of when it is worth trying again, where no estimate is at hand.
-const SOON: Duration = Duration::from_secs(1);
 
 /// Takes a permit for one image, or says why not.
 pub(super) fn admit(core: &Arc<Core>, admission: Admission<'_>) -> Result<Ticket, ServiceError> {
@@ -76,35 +73,4 @@ fn check(core: &Core, admission: Admission<'_>) -> Result<(Arc<Model>, Share, Du
     }
     let permits = model.queue.take(1).ok_or_else(|| no_permits(&model))?;
     Ok((model, permits, allowed))
-}
-
-/// Refuses a body that is over the limit of one body.
-pub(super) fn body_within_limit(core: &Core, bytes: u64) -> Result<(), ServiceError> {
-    let limit = core.limits.max_body_bytes;
-    if bytes > limit {
-        return Err(ServiceError::TooLarge(format!("a body of {bytes} bytes is over the limit of {limit}")));
-    }
-    Ok(())
-}
-
-pub(super) fn no_permits(model: &Model) -> ServiceError {
-    let what = format!("{} holds {} images of at most {}", model.name(), model.queue.used(), model.queue.limit());
-    ServiceError::Overloaded { what, reason: Rejection::Queue, retry_after: model.estimated_wait().max(SOON) }
-}
-
-pub(super) fn no_bytes(core: &Core) -> ServiceError {
-    let what = format!("{} of {} bytes of bodies are held", core.bodies.used(), core.bodies.limit());
-    ServiceError::Overloaded { what, reason: Rejection::Bodies, retry_after: SOON }
-}
-
-pub(super) fn no_pixels(core: &Core, header: &pixels::Header) -> ServiceError {
-    let limit = core.pixels.limit();
-    if header.pixels() > limit {
-        return ServiceError::TooLarge(format!(
-            "{}×{} pixels are more than the {limit} that all images together may have",
-            header.width, header.height
-        ));
-    }
-    let what = format!("{} of {limit} pixels are being decoded", core.pixels.used());
-    ServiceError::Overloaded { what, reason: Rejection::Pixels, retry_after: SOON }
 }

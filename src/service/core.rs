@@ -7,7 +7,7 @@ use super::Limits;
 use super::budget::Budget;
 use super::decoder::Decoder;
 use super::dispatcher::Dispatcher;
-use super::job::ImageJob;
+use super::image::ImageJob;
 use super::lifecycle::Lifecycle;
 use super::queue::EntryId;
 use super::registry::Registry;

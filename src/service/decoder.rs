@@ -6,10 +6,10 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::ServiceError;
-use super::answer::Timings;
-use super::device::panic_text;
+use super::job::Timings;
 use super::model::Model;
 use crate::engine::{Image, PixelFormat};
+use crate::panics;
 use crate::pixels::{self, Header, ImageError, WrongLength};
 
 /// Threads that decode and resize.
@@ -62,6 +62,6 @@ pub(super) fn decode(index: usize, bytes: &Bytes, header: &Header, model: &Model
     };
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(result) => result,
-        Err(panic) => Err(ServiceError::Internal(format!("image {index}: the decoder {}", panic_text(&*panic)))),
+        Err(panic) => Err(ServiceError::Internal(format!("image {index}: the decoder {}", panics::text(&*panic)))),
     }
 }

@@ -4,7 +4,6 @@
 //! It waits for the oldest batch by blocking: what comes meanwhile can still join the next one. A batch that fails costs its
 //! images their answer; a panic or a lost device ends the thread, and what waits goes to the other devices.
 
-use std::any::Any;
 use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -13,78 +12,15 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::ServiceError;
+use super::command::{Added, Addition, ModelCommand};
 use super::dispatcher::{Dispatcher, Rest, Work, answer_all};
+use super::job::{Computed, Job};
 use super::queue::Entry;
 use super::scheduler::{Charge, DeviceIndex, ModelId};
 use super::warmup::WarmUp;
-use crate::engine::{Batch, BatchId, Executable, Image, LeasePool, LoadError, Loaded, PixelFormat, RunError};
+use crate::engine::{Batch, BatchId, Executable, Image, LoadError, PixelFormat, RunError};
 use crate::metrics::{ModelMetrics, Stage};
-use crate::program::{Program, WeightSource};
-
-/// An image on its way through a device.
-pub(super) trait Job: Send + 'static {
-    /// Gives the image, once.
-    fn image(&mut self) -> Image;
-
-    /// Whether nobody waits for the answer any more.
-    fn is_abandoned(&self) -> bool;
-
-    /// Tells the owner.
-    fn answer(self, result: Result<Computed, ServiceError>);
-}
-
-/// What a device says of an image.
-#[derive(Debug)]
-pub(super) struct Computed {
-    /// One per class.
-    pub(super) logits: Vec<f32>,
-    /// Images in its batch.
-    pub(super) batch_size: usize,
-    /// The device's name.
-    pub(super) device: Arc<str>,
-    /// From the queue to the device.
-    pub(super) queue: Duration,
-    /// The batch on the device.
-    pub(super) compute: Duration,
-}
-
-/// A model comes or goes.
-pub(super) enum ModelCommand {
-    /// Make an executable, warm it, serve with it.
-    Add(Box<Addition>),
-    /// Drop the executable.
-    Remove(ModelId),
-}
-
-/// A model that a device is to serve.
-pub(super) struct Addition {
-    pub(super) model: ModelId,
-    pub(super) loaded: Arc<dyn Loaded>,
-    pub(super) program: Arc<Program>,
-    /// For the self-check; None where it is switched off.
-    pub(super) weights: Option<Arc<dyn WeightSource + Send + Sync>>,
-    pub(super) metrics: Arc<ModelMetrics>,
-    /// Told when the model is warm, or why it never will be.
-    pub(super) added: oneshot::Sender<Result<Added, LoadError>>,
-}
-
-/// A model serves on a device.
-#[derive(Debug)]
-pub(super) struct Added {
-    pub(super) leases: Arc<LeasePool>,
-    /// What was found, for the log.
-    pub(super) preferred_batch: usize,
-    pub(super) image_seconds: f64,
-}
-
-impl std::fmt::Debug for ModelCommand {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Add(addition) => f.debug_tuple("Add").field(&addition.model).finish(),
-            Self::Remove(model) => f.debug_tuple("Remove").field(model).finish(),
-        }
-    }
-}
+use crate::panics;
 
 /// Where the time comes from: the system's clock, or a simulation's.
 pub(super) trait Clock {
@@ -183,7 +119,7 @@ impl<J: Job, C: Clock> Device<J, C> {
     pub(super) fn run(mut self) {
         loop {
             let turn = catch_unwind(AssertUnwindSafe(|| self.turn()));
-            match turn.unwrap_or_else(|panic| self.lost(panic_text(&*panic), Vec::new())) {
+            match turn.unwrap_or_else(|panic| self.lost(panics::text(&*panic), Vec::new())) {
                 Turn::More => {}
                 Turn::Rest(rest) => self.dispatcher.rest(rest),
                 Turn::End => return,
@@ -362,7 +298,7 @@ impl<J: Job, C: Clock> Device<J, C> {
         };
         let device = || self.name.to_string();
         let made = catch_unwind(AssertUnwindSafe(make))
-            .unwrap_or_else(|panic| Err(LoadError::Device { device: device(), why: panic_text(&*panic) }));
+            .unwrap_or_else(|panic| Err(LoadError::Device { device: device(), why: panics::text(&*panic) }));
         match made {
             Ok(executable) => self.warming.push_back(Warming {
                 warm_up: WarmUp::new(executable.buckets()),
@@ -419,14 +355,7 @@ impl<J: Job, C: Clock> Device<J, C> {
 
 /// A panic of an engine is a device that nobody knows any more.
 fn caught<T>(run: impl FnOnce() -> Result<T, RunError>) -> Result<T, RunError> {
-    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| Err(RunError::DeviceLost(panic_text(&*panic))))
-}
-
-/// What a panic said.
-pub(super) fn panic_text(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-    format!("panicked: {}", text.unwrap_or_else(|| "without a message".to_owned()))
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| Err(RunError::DeviceLost(panics::text(&*panic))))
 }
 
 #[cfg(test)]

@@ -6,7 +6,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::ServiceError;
-use super::device::{Job, ModelCommand};
+use super::command::ModelCommand;
+use super::job::Job;
 use super::queue::{Entry, EntryId, Queue};
 use super::scheduler::{Charge, DeviceIndex, ModelId, Next, Scheduler};
 use super::times::BatchTimes;

@@ -8,15 +8,16 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 
 use super::budget::Budget;
-use super::device::{Added, Addition, ModelCommand, panic_text};
+use super::command::{Added, Addition, ModelCommand};
 use super::dispatcher::Dispatcher;
-use super::job::ImageJob;
+use super::image::ImageJob;
 use super::model::Model;
 use super::options::ModelOptions;
 use super::scheduler::{DeviceIndex, ModelId};
 use crate::checkpoint::{Checkpoint, CheckpointError};
 use crate::engine::{DeviceId, DeviceInfo, Engine, Options};
 use crate::metrics::Metrics;
+use crate::panics;
 use crate::program::{Program, WeightSource};
 
 /// What loading needs.
@@ -58,7 +59,7 @@ impl Loader {
     ) -> Result<Model, String> {
         // whatever a file makes a parser do, the other models serve on
         let loading = AssertUnwindSafe(|| self.load_checkpoint(name, version, open, options));
-        catch_unwind(loading).unwrap_or_else(|panic| Err(format!("loading {}", panic_text(&*panic))))
+        catch_unwind(loading).unwrap_or_else(|panic| Err(format!("loading {}", panics::text(&*panic))))
     }
 
     fn load_checkpoint(

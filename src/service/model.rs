@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::budget::Budget;
 use super::dispatcher::Dispatcher;
-use super::job::ImageJob;
+use super::image::ImageJob;
 use super::scheduler::ModelId;
 use crate::engine::{Lease, LeasePool, Precision};
 use crate::metrics::ModelMetrics;

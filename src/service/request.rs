@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::answer::ScoreFunction;
+use super::score::ScoreFunction;
 
 /// The images of a request, and what is asked of them.
 #[derive(Clone, Debug)]

@@ -1,7 +1,7 @@
 //! A ticket: an admitted request, from before its body is read until its answer or until it is dropped.
 //!
 //! It only holds together what others do: permits and bytes (`budget`), the count of its end (`account`), the way of its images
-//! (`job`), the answer (`answer`).
+//! (`pipeline`), the answer (`answer`).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,12 +11,12 @@ use tokio::time::Instant;
 
 use super::ServiceError;
 use super::account::Account;
-use super::admission::{body_within_limit, no_bytes, no_permits, no_pixels};
 use super::answer::{self, Answer};
 use super::budget::Share;
 use super::core::Core;
-use super::job::{self, Pending, Position};
 use super::model::Model;
+use super::pipeline::{self, Pending, Position};
+use super::refusal::{body_within_limit, no_bytes, no_permits, no_pixels};
 use super::request::{Images, Request, Tensor, TensorType, Wanted};
 use crate::engine::{Image, PixelFormat};
 use crate::metrics::ModelMetrics;
@@ -129,7 +129,7 @@ impl Ticket {
         }
         let send = |(index, file)| {
             let position = Position { index, deadline: self.deadline.into_std() };
-            job::send_file(&self.core, &self.model, position, file)
+            pipeline::send_file(&self.core, &self.model, position, file)
         };
         Ok(heads.into_iter().enumerate().map(send).collect())
     }
@@ -140,7 +140,9 @@ impl Ticket {
         let length = tensor.data.len() / tensor.shape[0];
         let image = |index: usize| Image::new(format, tensor.data.slice(index * length..(index + 1) * length));
         let deadline = self.deadline.into_std();
-        (0..tensor.shape[0]).map(|index| job::send_image(&self.core, &self.model, deadline, image(index))).collect()
+        (0..tensor.shape[0])
+            .map(|index| pipeline::send_image(&self.core, &self.model, deadline, image(index)))
+            .collect()
     }
 
     /// Refuses a tensor of another shape than the model's input, or whose bytes are not those of its shape.

@@ -11,16 +11,17 @@ use sources::Source;
 
 /// Each module with all that it may import of ours; `cli` may import everything.
 const IMPORTS: &[(&str, &[&str])] = &[
+    ("panics", &[]),
     ("program", &[]),
     ("model", &["program"]),
     ("checkpoint", &["model", "program", "pixels"]),
     ("pixels", &[]),
-    ("engine", &["program"]),
+    ("engine", &["program", "panics"]),
     ("metrics", &[]),
     ("telemetry", &[]),
-    ("service", &["program", "model", "checkpoint", "pixels", "engine", "metrics"]),
+    ("service", &["program", "model", "checkpoint", "pixels", "engine", "metrics", "panics"]),
     ("net", &["metrics"]),
-    ("http", &["service", "metrics", "pixels"]), // of pixels the errors, to which statuses belong
+    ("http", &["service", "metrics", "pixels", "panics"]), // of pixels the errors, to which statuses belong
     ("admin", &["service", "http", "telemetry"]),
     ("config", &["service", "http", "net", "telemetry"]),
 ];

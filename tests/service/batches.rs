@@ -19,7 +19,7 @@ async fn a_deadline_fires_while_a_batch_runs() {
     let error = second.classify(request(&[1])).await.unwrap_err();
     assert_eq!(error, ServiceError::DeadlinePassed(Duration::from_secs(2)));
     assert_eq!(began.elapsed().as_secs(), 2, "by its own timer, and the first still runs");
-    assert_eq!(waiting(&classifier, "m"), 0, "its place in the queue is free");
+    assert_eq!(waiting(&classifier, "m"), 0, "it waits no more");
     conductor.release();
     // the paused clock has run past the first one's deadline or not: either way it has one answer
     let _ = first.await.unwrap();
@@ -76,8 +76,8 @@ async fn no_model_starves_another() {
     for request in std::iter::once(first).chain(many) {
         request.await.unwrap().unwrap();
     }
-    let place = conductor.batches().iter().position(|(model, _)| model == "b").unwrap();
-    assert!(place <= 5, "b ran as batch {place} of 21");
+    let index = conductor.batches().iter().position(|(model, _)| model == "b").unwrap();
+    assert!(index <= 5, "b ran as batch {index} of 21");
 }
 
 #[tokio::test]

@@ -16,6 +16,7 @@ use crate::engine::host::{self, Ingest};
 use crate::engine::{
     Batch, BatchId, Buckets, Executable, LeasePool, LoadError, Loaded, MemoryUse, OpTime, Options, RunError,
 };
+use crate::panics;
 use crate::program::Cost;
 
 /// Batches whose images may wait in leased memory: the one that runs, and the one that gathers behind it.
@@ -150,7 +151,7 @@ impl Executable for CpuExecutable {
         self.threads.spawn(move || {
             let result = catch_unwind(AssertUnwindSafe(|| run.compute(&model, &threads)));
             // after a panic a buffer may be missing
-            run.result = result.map_err(|panic| RunError::DeviceLost(host::panic_text(&*panic)));
+            run.result = result.map_err(|panic| RunError::DeviceLost(panics::text(&*panic)));
             run.batch = Batch::default();
             // dropped before the run is back: whoever then drops the executable ends its threads, not one of these threads
             drop((model, threads));

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Mutex;
 
 use super::*;
-use crate::engine::Buckets;
+use crate::engine::{Buckets, LeasePool, Loaded};
 use crate::metrics::Metrics;
 use crate::model::Spec;
 use crate::program::InputSpec;

@@ -1,0 +1,48 @@
+//! What a device's thread is told of models: one comes, one goes. Not here: how it follows (`device`).
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use super::scheduler::ModelId;
+use crate::engine::{LeasePool, LoadError, Loaded};
+use crate::metrics::ModelMetrics;
+use crate::program::{Program, WeightSource};
+
+/// A model comes or goes.
+pub(super) enum ModelCommand {
+    /// Make an executable, warm it, serve with it.
+    Add(Box<Addition>),
+    /// Drop the executable.
+    Remove(ModelId),
+}
+
+/// A model that a device is to serve.
+pub(super) struct Addition {
+    pub(super) model: ModelId,
+    pub(super) loaded: Arc<dyn Loaded>,
+    pub(super) program: Arc<Program>,
+    /// For the self-check; None where it is switched off.
+    pub(super) weights: Option<Arc<dyn WeightSource + Send + Sync>>,
+    pub(super) metrics: Arc<ModelMetrics>,
+    /// Told when the model is warm, or why it never will be.
+    pub(super) added: oneshot::Sender<Result<Added, LoadError>>,
+}
+
+/// A model serves on a device.
+#[derive(Debug)]
+pub(super) struct Added {
+    pub(super) leases: Arc<LeasePool>,
+    /// What was found, for the log.
+    pub(super) preferred_batch: usize,
+    pub(super) image_seconds: f64,
+}
+
+impl std::fmt::Debug for ModelCommand {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Add(addition) => f.debug_tuple("Add").field(&addition.model).finish(),
+            Self::Remove(model) => f.debug_tuple("Remove").field(model).finish(),
+        }
+    }
+}
