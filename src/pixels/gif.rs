@@ -4,7 +4,7 @@ use std::num::NonZeroU64;
 
 use ::gif::{ColorOutput, DecodeOptions, Decoder, MemoryLimit};
 
-use super::decode::{Header, SIDE_BYTES, expect_size};
+use super::header::{Header, SIDE_BYTES, expect_size};
 use super::rgb::{Rgb, rgb};
 use super::samples::palette_to_rgb;
 

@@ -8,7 +8,7 @@ use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
-use super::decode::{Header, expect_size};
+use super::header::{Header, expect_size};
 use super::orientation;
 use super::rgb::{Rgb, rgb};
 

@@ -4,6 +4,7 @@
 
 mod decode;
 mod gif;
+mod header;
 mod input;
 mod jpeg;
 mod orientation;
@@ -14,7 +15,8 @@ mod samples;
 mod tiff;
 mod transform;
 
-pub use decode::{Header, ImageError, decode, probe};
+pub use decode::{ImageError, decode, probe};
+pub use header::Header;
 pub use input::Pixels;
 pub use resize::Filter;
 pub use rgb::Rgb;

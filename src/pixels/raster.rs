@@ -8,7 +8,7 @@ use image::codecs::webp::WebPDecoder;
 use image::error::ImageError as DecoderError;
 use image::{ColorType, ImageDecoder, ImageFormat, ImageResult, Limits};
 
-use super::decode::{Header, SIDE_BYTES, expect_size};
+use super::header::{Header, SIDE_BYTES, expect_size};
 use super::orientation;
 use super::rgb::{Rgb, rgb};
 use super::samples::{clip_16, drop_alpha, grey_to_rgb, high_byte};

@@ -10,7 +10,7 @@ use ::tiff::tags::{PhotometricInterpretation, Tag};
 use ::tiff::{ColorType, TiffError};
 use image::metadata::Orientation;
 
-use super::decode::{Header, SIDE_BYTES, expect_size};
+use super::header::{Header, SIDE_BYTES, expect_size};
 use super::orientation;
 use super::rgb::{Rgb, rgb};
 use super::samples::{clip_16, cmyk_to_rgb, grey_to_rgb, high_byte, palette_to_rgb};
