@@ -69,9 +69,16 @@ impl LeasePool {
         let memory = match pieces.free.pop() {
             Some(memory) => memory,
             None if pieces.allocated < self.limit => {
-                let memory = (self.allocate)()?;
+                // pinned memory takes its time: others give theirs back meanwhile
                 pieces.allocated += 1;
-                memory
+                drop(pieces);
+                match (self.allocate)() {
+                    Some(memory) => memory,
+                    None => {
+                        self.lock().allocated -= 1;
+                        return None;
+                    }
+                }
             }
             None => return None,
         };

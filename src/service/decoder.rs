@@ -3,8 +3,6 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
-use bytes::Bytes;
-
 use super::ServiceError;
 use super::job::Timings;
 use super::model::Model;
@@ -39,7 +37,7 @@ impl Decoder {
 
 /// Decodes and transforms a file of its request into memory of a device of the model, or plain memory where none is left.
 /// `index` is its index in the request. A decoder that panics costs this image only.
-pub(super) fn decode(index: usize, bytes: &Bytes, header: &Header, model: &Model) -> Result<Decoded, ServiceError> {
+pub(super) fn decode(index: usize, bytes: &[u8], header: &Header, model: &Model) -> Result<Decoded, ServiceError> {
     let of_image = |cause: ImageError| ServiceError::Image { index, cause };
     let of_ours = |error: WrongLength| ServiceError::Internal(format!("image {index}: {error}"));
     let work = || -> Result<Decoded, ServiceError> {

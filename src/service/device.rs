@@ -137,9 +137,7 @@ impl<J: Job, C: Clock> Device<J, C> {
             Ok(rest) => rest,
             Err(turn) => return turn,
         };
-        if let Some(finished) = self.finished.take() {
-            self.answer(finished);
-        }
+        self.answer_finished();
         match (self.running.pop_front(), rest) {
             (Some(oldest), _) => self.finish(oldest),
             (None, Some(rest)) => Turn::Rest(rest),
@@ -152,12 +150,21 @@ impl<J: Job, C: Clock> Device<J, C> {
         loop {
             if !self.warming.is_empty() && !self.warmed {
                 // alone on the device, for its time is what is wanted
-                return if self.running.is_empty() { self.warm().map(|()| None) } else { Ok(None) };
+                if !self.running.is_empty() {
+                    return Ok(None);
+                }
+                self.answer_finished();
+                return self.warm().map(|()| None);
             }
             let room = self.models.values().map(|serving| serving.executable.in_flight()).min().unwrap_or(0);
             let has_room = self.running.len() < room;
             match self.dispatcher.work(self.index, self.clock.now(), has_room) {
-                Work::Commands(commands) => commands.into_iter().try_for_each(|command| self.obey(command))?,
+                Work::Commands(commands) => {
+                    // models are made for seconds: nobody waits for that with an answer that is known
+                    self.settle()?;
+                    commands.into_iter().for_each(|command| self.follow(command));
+                    self.free_since = self.clock.now();
+                }
                 Work::Expired(entries) => {
                     for entry in entries {
                         let limit = entry.deadline.saturating_duration_since(entry.enqueued);
@@ -251,9 +258,7 @@ impl<J: Job, C: Clock> Device<J, C> {
 
     /// Ends the device: what ran on it fails, what waits goes to others or is told that there are none.
     fn lost(&mut self, why: String, failed: Vec<Entry<J>>) -> Turn {
-        if let Some(finished) = self.finished.take() {
-            self.answer(finished);
-        }
+        self.answer_finished();
         // before anybody hears of it, so that who sees the failure sees readiness off
         let stranded = self.dispatcher.fail(self.index, &why);
         let error = ServiceError::Internal(format!("{} is lost: {why}", self.name));
@@ -266,26 +271,33 @@ impl<J: Job, C: Clock> Device<J, C> {
         Turn::Lost(why)
     }
 
-    fn obey(&mut self, command: ModelCommand) -> Result<(), Turn> {
-        match command {
-            ModelCommand::Add(addition) => self.add(*addition),
-            ModelCommand::Remove(model) => {
-                // its images have all gone; the batches that they were in may still run
-                while self.running.iter().any(|running| running.charge.model == model) {
-                    if let Some(finished) = self.finished.take() {
-                        self.answer(finished);
-                    }
-                    let Some(oldest) = self.running.pop_front() else { break };
-                    match self.finish(oldest) {
-                        Turn::More => {}
-                        lost => return Err(lost),
-                    }
-                }
-                self.models.remove(&model);
-                self.warming.retain(|warming| warming.model != model);
+    /// Waits for all that runs, and answers it.
+    fn settle(&mut self) -> Result<(), Turn> {
+        self.answer_finished();
+        while let Some(oldest) = self.running.pop_front() {
+            match self.finish(oldest) {
+                Turn::More => self.answer_finished(),
+                lost => return Err(lost),
             }
         }
         Ok(())
+    }
+
+    fn answer_finished(&mut self) {
+        if let Some(finished) = self.finished.take() {
+            self.answer(finished);
+        }
+    }
+
+    fn follow(&mut self, command: ModelCommand) {
+        match command {
+            ModelCommand::Add(addition) => self.add(*addition),
+            ModelCommand::Remove(model) => {
+                self.models.remove(&model);
+                self.warming.retain(|warming| warming.model != model);
+            }
+            ModelCommand::Report(done) => drop(done.send(())),
+        }
     }
 
     fn add(&mut self, Addition { model, loaded, program, weights, metrics, added }: Addition) {

@@ -16,8 +16,8 @@ use super::times::BatchTimes;
 #[derive(Debug)]
 pub(super) struct Dispatcher<J> {
     state: Mutex<State<J>>,
-    /// Rung when there may be something new for a device.
-    bell: Condvar,
+    /// Notified when there may be something new for a device.
+    news: Condvar,
 }
 
 #[derive(Debug)]
@@ -35,7 +35,8 @@ struct State<J> {
 
 impl<J> State<J> {
     fn command(&mut self, device: DeviceIndex, command: ModelCommand) {
-        if self.failures[device.0].is_none() {
+        // nobody takes those of a device that has failed, or of one that ends
+        if self.failures[device.0].is_none() && !self.ending {
             self.commands[device.0].push_back(command);
         }
     }
@@ -71,7 +72,7 @@ impl<J: Job> Dispatcher<J> {
             ending: false,
             version: 0,
         };
-        Arc::new(Self { state: Mutex::new(state), bell: Condvar::new() })
+        Arc::new(Self { state: Mutex::new(state), news: Condvar::new() })
     }
 
     /// The state, whatever a panicking thread left of it: it is consistent between any two statements that can panic.
@@ -79,13 +80,13 @@ impl<J: Job> Dispatcher<J> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes the state and rings the bell.
+    /// Changes the state and wakes the devices.
     fn change<R>(&self, change: impl FnOnce(&mut State<J>) -> R) -> R {
         let mut state = self.lock();
         state.version += 1;
         let result = change(&mut state);
         drop(state);
-        self.bell.notify_all();
+        self.news.notify_all();
         result
     }
 
@@ -130,7 +131,11 @@ impl<J: Job> Dispatcher<J> {
 
     /// Devices are to end once nothing waits.
     pub(super) fn end(&self) {
-        self.change(|state| state.ending = true);
+        self.change(|state| {
+            state.ending = true;
+            // whoever waits for one hears that its channel is gone
+            state.commands.iter_mut().for_each(VecDeque::clear);
+        });
     }
 
     /// Whether a model is ready on a device that runs.
@@ -149,7 +154,7 @@ impl<J: Job> Dispatcher<J> {
             state.version += 1;
             state.scheduler.push(model, id, now, deadline, job).err()
         };
-        self.bell.notify_all();
+        self.news.notify_all();
         if let Some(job) = refused {
             job.answer(Err(ServiceError::NotReady("no device runs this model any more".to_owned())));
         }
@@ -200,8 +205,8 @@ impl<J: Job> Dispatcher<J> {
             let left = rest.until.map(|until| until.saturating_duration_since(Instant::now()));
             state = match left {
                 Some(Duration::ZERO) => return,
-                Some(left) => self.bell.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0,
-                None => self.bell.wait(state).unwrap_or_else(PoisonError::into_inner),
+                Some(left) => self.news.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0,
+                None => self.news.wait(state).unwrap_or_else(PoisonError::into_inner),
             };
         }
     }

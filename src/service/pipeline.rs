@@ -49,13 +49,34 @@ pub(super) struct Position {
     pub(super) deadline: Instant,
 }
 
-/// Sends a file to the decode pool, and from there to the queue. `held` are its pixels' share of the budget, while it decodes.
-pub(super) fn send_file(
-    core: &Arc<Core>,
-    model: &Arc<Model>,
-    position: Position,
-    (bytes, header, held): (Bytes, Header, Share),
-) -> Pending {
+/// Bytes of a request's body, and the share of the byte budget that they hold until they are dropped.
+pub(super) struct Held {
+    bytes: Bytes,
+    _share: Arc<Share>,
+}
+
+impl Held {
+    pub(super) fn new(bytes: Bytes, share: &Arc<Share>) -> Self {
+        Self { bytes, _share: Arc::clone(share) }
+    }
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// A file to decode.
+pub(super) struct Encoded {
+    pub(super) bytes: Held,
+    pub(super) header: Header,
+    /// Its pixels' share of their budget, while it decodes.
+    pub(super) _pixels: Share,
+}
+
+/// Sends a file to the decode pool, and from there to the queue.
+pub(super) fn send_file(core: &Arc<Core>, model: &Arc<Model>, position: Position, file: Encoded) -> Pending {
     let (reply, receiver) = oneshot::channel();
     let id = core.entry_id();
     let target = Arc::clone(model);
@@ -63,8 +84,8 @@ pub(super) fn send_file(
         if reply.is_closed() {
             return; // cancelled before its turn
         }
-        let decoded = decoder::decode(position.index, &bytes, &header, &target);
-        drop((bytes, held));
+        let decoded = decoder::decode(position.index, file.bytes.as_ref(), &file.header, &target);
+        drop(file);
         match decoded {
             Ok(Decoded { image, timings }) => {
                 target.metrics.stage(Stage::Decode, timings.decode);

@@ -56,10 +56,11 @@ struct Lane<T> {
 }
 
 impl<T> Lane<T> {
-    /// Seconds of the longest batch that it runs: no more credit is kept than that.
-    fn longest(&self) -> f64 {
-        let longest = self.devices.values().map(|times| times.seconds(times.preferred()));
-        longest.fold(0.0, f64::max)
+    /// Keeps credit and debt within the longest batch that it runs. More credit could be saved up where devices are slow, and then
+    /// be taken from others; more debt would make a model starve for one batch that was held up.
+    fn bound_credit(&mut self) {
+        let longest = self.devices.values().map(BatchTimes::longest).fold(0.0, f64::max);
+        self.credit = self.credit.clamp(-longest, longest);
     }
 
     /// The size of its largest batch anywhere.
@@ -131,12 +132,6 @@ impl<T> Scheduler<T> {
     #[must_use]
     pub fn is_open(&self, model: ModelId) -> bool {
         self.lanes.get(&model).is_some_and(|lane| !lane.devices.is_empty())
-    }
-
-    /// Whether a device has failed.
-    #[must_use]
-    pub fn has_failed(&self, device: DeviceIndex) -> bool {
-        self.devices[device.0].failed
     }
 
     /// Adds an entry to a model's queue.
@@ -212,25 +207,30 @@ impl<T> Scheduler<T> {
             earners.push(id);
             // devices that idle share what waits: one with all of it would leave the others without work
             let idle = lane.devices.keys().filter(|other| **other != device && devices[other.0].out == 0).count();
-            let Some(times) = lane.devices.get_mut(&device) else { continue };
-            let (images, estimate) = times.choose(waiting.div_ceil(1 + idle));
+            let Some(times) = lane.devices.get(&device) else { continue };
+            let share = waiting.div_ceil(1 + idle);
+            let (images, estimate) = times.choose(share);
             let missing = (estimate - lane.credit).max(0.0);
-            runnable.push((id, images, estimate, missing));
+            runnable.push((id, share, images, estimate, missing));
         }
         // All earn at the same rate, so the one that misses least comes first; of equals, the first in turn.
-        let Some(&(model, images, estimate, missing)) = runnable.iter().min_by(|a, b| a.3.total_cmp(&b.3)) else {
+        let Some(&(model, share, images, estimate, missing)) = runnable.iter().min_by(|a, b| a.4.total_cmp(&b.4))
+        else {
             return ripe_at.map_or(Next::Idle, Next::WaitUntil);
         };
         for id in earners {
             if let Some(lane) = self.lanes.get_mut(&id) {
-                // one whose devices are slow must not save up what it then takes from others
-                lane.credit = (lane.credit + missing).min(lane.longest().max(lane.credit));
+                lane.credit += missing;
+                lane.bound_credit();
             }
         }
         self.last = model;
         self.devices[device.0].out += 1;
         let Some(lane) = self.lanes.get_mut(&model) else { return Next::Idle };
         lane.credit -= estimate;
+        if let Some(times) = lane.devices.get_mut(&device) {
+            times.passed_over(share, images);
+        }
         Next::Run(Charge { model, device, images, estimate }, lane.queue.take(images))
     }
 
@@ -246,6 +246,7 @@ impl<T> Scheduler<T> {
         if let Some(times) = lane.devices.get_mut(&charge.device) {
             times.ran(charge.images, took);
         }
+        lane.bound_credit();
     }
 
     /// A batch is over that says nothing of its time, as one that failed.

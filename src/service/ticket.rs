@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::future::try_join_all;
 use tokio::time::Instant;
 
@@ -15,7 +16,7 @@ use super::answer::{self, Answer};
 use super::budget::Share;
 use super::core::Core;
 use super::model::Model;
-use super::pipeline::{self, Pending, Position};
+use super::pipeline::{self, Encoded, Held, Pending, Position};
 use super::refusal::{body_within_limit, no_bytes, no_permits, no_pixels};
 use super::request::{Images, Request, Tensor, TensorType, Wanted};
 use crate::engine::{Image, PixelFormat};
@@ -113,19 +114,21 @@ impl Ticket {
         if !self.permits.resize(count as u64) {
             return Err(no_permits(&self.model));
         }
+        // from here on the bytes belong to the images: they are held as long as one of them is, whoever still waits
+        let body = Arc::new(std::mem::replace(&mut self.body, self.core.bodies.nothing()));
         match &request.images {
-            Images::Files(files) => self.send_files(files),
-            Images::Tensor(tensor) => Ok(self.send_tensor(tensor)),
+            Images::Files(files) => self.send_files(files, &body),
+            Images::Tensor(tensor) => Ok(self.send_tensor(tensor, &body)),
         }
     }
 
-    fn send_files(&self, files: &[bytes::Bytes]) -> Result<Vec<Pending>, ServiceError> {
+    fn send_files(&self, files: &[Bytes], body: &Arc<Share>) -> Result<Vec<Pending>, ServiceError> {
         let mut heads = Vec::with_capacity(files.len());
         for (index, bytes) in files.iter().enumerate() {
             let header = pixels::probe(bytes, self.core.limits.max_image_pixels)
                 .map_err(|cause| ServiceError::Image { index, cause })?;
             let share = self.core.pixels.take(header.pixels()).ok_or_else(|| no_pixels(&self.core, &header))?;
-            heads.push((bytes.clone(), header, share));
+            heads.push(Encoded { bytes: Held::new(bytes.clone(), body), header, _pixels: share });
         }
         let send = |(index, file)| {
             let position = Position { index, deadline: self.deadline.into_std() };
@@ -135,10 +138,13 @@ impl Ticket {
     }
 
     /// The images of a tensor wait where they came: in the request's body.
-    fn send_tensor(&self, tensor: &Tensor) -> Vec<Pending> {
+    fn send_tensor(&self, tensor: &Tensor, body: &Arc<Share>) -> Vec<Pending> {
         let format = format(tensor.number);
         let length = tensor.data.len() / tensor.shape[0];
-        let image = |index: usize| Image::new(format, tensor.data.slice(index * length..(index + 1) * length));
+        let image = |index: usize| {
+            let data = tensor.data.slice(index * length..(index + 1) * length);
+            Image::new(format, Held::new(data, body))
+        };
         let deadline = self.deadline.into_std();
         (0..tensor.shape[0])
             .map(|index| pipeline::send_image(&self.core, &self.model, deadline, image(index)))

@@ -16,27 +16,53 @@ const NEWEST: f64 = 0.2;
 const MOST: f64 = 2.0;
 /// What is passed over comes this much nearer to what is chosen each time, so that it is tried again one day.
 const FORGET: f64 = 0.002;
-/// Of the time of the other way, where what is known fades to.
+/// Of the time of the chosen way, where what is known fades to: a little less, or it would never be preferred.
 const TRIED_BELOW: f64 = 0.9;
+/// Longer batches are not tried for the sake of knowledge, for somebody waits for them.
+const LONGEST_TRIAL: f64 = 0.25;
 
 /// Times of batches by their size.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BatchTimes {
     /// Whether sizes between those of the table run without padding.
     any_size: bool,
-    /// Size and seconds, by rising size; never empty.
-    table: Vec<(usize, f64)>,
+    /// By rising size; never empty.
+    table: Vec<Entry>,
     /// Index of the size that runs when enough images wait.
     preferred: usize,
 }
 
+/// A size of batch.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Entry {
+    size: usize,
+    seconds: f64,
+    /// The time is a guess or has faded: the next batch of this size replaces it.
+    stale: bool,
+}
+
+impl Entry {
+    fn per_image(self) -> f64 {
+        self.seconds / self.size.max(1) as f64
+    }
+}
+
 impl BatchTimes {
-    /// A table of sizes of these buckets, each with its seconds. Without any, batches have one image and take no time.
+    /// A table of sizes of these buckets, each with its seconds. Larger sizes that may run and were not measured are guessed from
+    /// the largest that was. Without any, batches have one image and take no time.
     #[must_use]
-    pub fn new(buckets: &Buckets, mut table: Vec<(usize, f64)>) -> Self {
-        table.sort_by_key(|(size, _)| *size);
+    pub fn new(buckets: &Buckets, measured: Vec<(usize, f64)>) -> Self {
+        let entry = |(size, seconds)| Entry { size, seconds, stale: false };
+        let mut table: Vec<Entry> = measured.into_iter().map(entry).collect();
+        table.sort_by_key(|entry| entry.size);
         if table.is_empty() {
-            table.push((1, 0.0));
+            table.push(Entry { size: 1, seconds: 0.0, stale: true });
+        }
+        if let (Buckets::Any(max), Some(last)) = (buckets, table.last().copied()) {
+            let sizes =
+                std::iter::successors(Some(last.size * 2), |size| Some(size * 2)).take_while(|size| size <= max);
+            let guess = |size| Entry { size, seconds: last.per_image() * size as f64, stale: true };
+            table.extend(sizes.map(guess).take_while(|guess| guess.seconds <= LONGEST_TRIAL));
         }
         let mut times = Self { any_size: matches!(buckets, Buckets::Any(_)), table, preferred: 0 };
         times.preferred = times.prefer();
@@ -47,98 +73,113 @@ impl BatchTimes {
     /// larger one of those that is over within 30 ms.
     #[must_use]
     pub fn preferred(&self) -> usize {
-        self.table[self.preferred].0
+        self.table[self.preferred].size
     }
 
     /// Seconds per image in the preferred batch.
     #[must_use]
     pub fn image_seconds(&self) -> f64 {
-        per_image(self.table[self.preferred])
+        self.table[self.preferred].per_image()
+    }
+
+    /// Seconds of the longest batch that is chosen.
+    #[must_use]
+    pub fn longest(&self) -> f64 {
+        self.table[..=self.preferred].iter().map(|entry| entry.seconds).fold(0.0, f64::max)
     }
 
     /// Seconds of a batch of so many images, padded where it must be.
     #[must_use]
     pub fn seconds(&self, images: usize) -> f64 {
-        let above = self.table.partition_point(|(size, _)| *size < images);
+        let above = self.index(images);
         match (above.checked_sub(1).map(|below| self.table[below]), self.table.get(above)) {
-            (_, Some((size, seconds))) if *size == images || !self.any_size => *seconds,
-            (Some((low, fast)), Some((high, slow))) => {
-                fast + (slow - fast) * (images - low) as f64 / (high - low) as f64
+            (_, Some(entry)) if entry.size == images || !self.any_size => entry.seconds,
+            (Some(low), Some(high)) => {
+                let share = (images - low.size) as f64 / (high.size - low.size) as f64;
+                low.seconds + (high.seconds - low.seconds) * share
             }
-            (None, Some(first)) => per_image(*first) * images as f64,
-            (Some(last), None) => per_image(last) * images as f64,
+            (None, Some(first)) => first.per_image() * images as f64,
+            (Some(last), None) => last.per_image() * images as f64,
             (None, None) => 0.0,
         }
     }
 
     /// How many of `waiting` images run next, and their seconds. Between a padded batch and two smaller ones it takes what is
     /// over sooner.
-    pub fn choose(&mut self, waiting: usize) -> (usize, f64) {
+    #[must_use]
+    pub fn choose(&self, waiting: usize) -> (usize, f64) {
         let images = waiting.min(self.preferred());
-        let (first, way) = if self.any_size { (images, self.seconds(images)) } else { self.split(images) };
-        self.forget(waiting, first, way / images.max(1) as f64);
+        let first = if self.any_size { images } else { self.split(images).0 };
         (first, self.seconds(first))
+    }
+
+    /// Index of the smallest size that holds so many images.
+    fn index(&self, images: usize) -> usize {
+        self.table.partition_point(|entry| entry.size < images)
     }
 
     /// The first batch of the soonest way through so many images, and the seconds of the whole way.
     fn split(&self, images: usize) -> (usize, f64) {
         let padded = self.seconds(images);
         // the largest size that is full
-        let Some(&(full, seconds)) = self.table.iter().rfind(|(size, _)| *size < images) else {
-            return (images, padded);
-        };
-        let rest = self.split(images - full).1;
-        if seconds + rest < padded { (full, seconds + rest) } else { (images, padded) }
+        let Some(full) = self.table.iter().rfind(|entry| entry.size < images) else { return (images, padded) };
+        let way = full.seconds + self.split(images - full.size).1;
+        if way < padded { (full.size, way) } else { (images, padded) }
     }
 
-    /// Larger sizes that could have run, and did not because they seem to take longer than `per_image` seconds per image, are not
-    /// measured any more: what is known of them fades.
-    fn forget(&mut self, waiting: usize, chosen: usize, per_image: f64) {
-        let bucket_of = |images: usize| self.table.iter().map(|(size, _)| *size).find(|size| *size >= images);
+    /// So many images waited, and `chosen` of them run. Larger sizes that could have run, and did not because they seem to take
+    /// longer, are not measured any more: what is known of them fades.
+    pub fn passed_over(&mut self, waiting: usize, chosen: usize) {
+        let per_image = self.seconds(chosen) / chosen.max(1) as f64;
+        let bucket_of = |images: usize| self.table.get(self.index(images)).map(|entry| entry.size);
         let runs_as = if self.any_size { chosen } else { bucket_of(chosen).unwrap_or(chosen) };
         // the one that would have been padded, too
         let most = bucket_of(waiting).unwrap_or(usize::MAX);
-        for (size, seconds) in self.table.iter_mut().filter(|(size, _)| runs_as < *size && *size <= most) {
-            // a little less than the other way, or it would never be preferred
-            let other_way = per_image * (*size).min(waiting) as f64;
-            *seconds += FORGET * (other_way * TRIED_BELOW - *seconds).min(0.0);
+        for entry in self.table.iter_mut().filter(|entry| runs_as < entry.size && entry.size <= most) {
+            let chosen_way = per_image * entry.size.min(waiting) as f64;
+            let change = FORGET * (chosen_way * TRIED_BELOW - entry.seconds);
+            if change < 0.0 && entry.seconds <= LONGEST_TRIAL.max(2.0 * chosen_way) {
+                entry.seconds += change;
+                entry.stale = true;
+            }
         }
         self.preferred = self.prefer();
     }
 
     /// A batch of so many images has run in this time.
     pub fn ran(&mut self, images: usize, took: Duration) {
-        let expected = self.seconds(images);
-        let above = self.table.partition_point(|(size, _)| *size < images).min(self.table.len() - 1);
+        let (expected, took) = (self.seconds(images), took.as_secs_f64());
+        let above = self.index(images).min(self.table.len() - 1);
+        let entry = &mut self.table[above];
         if expected <= 0.0 {
-            self.table[above].1 = took.as_secs_f64();
-            return;
-        }
-        let change = NEWEST * ((took.as_secs_f64() / expected).min(MOST) - 1.0);
-        let size = self.table[above].0;
-        // a size between two of the table says something of both
-        let below = above.checked_sub(1).filter(|_| self.any_size && images < size);
-        let share = below.map_or(1.0, |below| {
-            let low = self.table[below].0;
-            (images - low) as f64 / (size - low) as f64
-        });
-        self.table[above].1 *= 1.0 + change * share;
-        if let Some(below) = below {
-            self.table[below].1 *= 1.0 + change * (1.0 - share);
+            (entry.seconds, entry.stale) = (took, false);
+        } else {
+            // a size between two of the table says something of both
+            let (size, stale) = (entry.size, entry.stale);
+            let below = above.checked_sub(1).filter(|_| self.any_size && images < size);
+            let share = below.map_or(1.0, |below| {
+                let low = self.table[below].size;
+                (images - low) as f64 / (size - low) as f64
+            });
+            let change = (took / expected).min(MOST) - 1.0;
+            let weight = |stale: bool| if stale { 1.0 } else { NEWEST };
+            self.table[above].seconds *= 1.0 + change * share * weight(stale);
+            self.table[above].stale &= images < size;
+            if let Some(below) = below {
+                self.table[below].seconds *= 1.0 + change * (1.0 - share) * NEWEST;
+            }
         }
         self.preferred = self.prefer();
     }
 
     fn prefer(&self) -> usize {
-        let best = self.table.iter().map(|entry| per_image(*entry)).fold(f64::INFINITY, f64::min);
-        let cheap = |entry: &(usize, f64)| per_image(*entry) <= best * SLACK;
-        let short = self.table.iter().rposition(|entry| cheap(entry) && entry.1 <= SHORT);
-        short.or_else(|| self.table.iter().position(cheap)).unwrap_or(0)
+        let best = self.table.iter().map(|entry| entry.per_image()).fold(f64::INFINITY, f64::min);
+        let cheap = |entry: &Entry| entry.per_image() <= best * SLACK;
+        // a guess is no reason to take a larger batch than is known to be good
+        let short = self.table.iter().rposition(|entry| cheap(entry) && !entry.stale && entry.seconds <= SHORT);
+        let smallest = self.table.iter().position(cheap).unwrap_or(0);
+        short.map_or(smallest, |short| short.max(smallest))
     }
-}
-
-fn per_image((size, seconds): (usize, f64)) -> f64 {
-    seconds / size.max(1) as f64
 }
 
 #[cfg(test)]
@@ -198,6 +239,21 @@ mod tests {
     }
 
     #[test]
+    fn a_size_that_warm_up_did_not_reach_is_tried_under_load_and_kept_if_it_is_better() {
+        // 60 ms per image alone, 50 ms in a batch of four
+        let truth = |images: usize| if images >= 4 { 0.05 } else { 0.06 } * images as f64;
+        let mut times = any(&[(1, truth(1))]);
+        assert_eq!(times.preferred(), 1);
+        for _ in 0..3000 {
+            let (images, _) = times.choose(64);
+            times.passed_over(64, images);
+            times.ran(images, Duration::from_secs_f64(truth(images)));
+        }
+        assert_eq!(times.preferred(), 4, "{times:?}");
+        assert!(times.table.iter().all(|entry| entry.seconds <= LONGEST_TRIAL), "no long batch is tried: {times:?}");
+    }
+
+    #[test]
     fn serving_updates_the_table() {
         for mut times in [any(&[(1, 1.0), (4, 3.0)]), fixed(&[(1, 1.0), (4, 3.0)])] {
             for _ in 0..100 {
@@ -218,7 +274,10 @@ mod tests {
         for mut times in [fixed(&[(1, 1.0), (2, 1.9)]), any(&[(1, 1.0), (2, 1.9)])] {
             times.ran(2, Duration::from_secs(1000));
             assert_eq!(times.choose(2).0, 1, "two singles are sooner now");
-            let tries = (1..2000).find(|_| times.choose(2).0 == 2);
+            let tries = (1..2000).find(|_| {
+                times.passed_over(2, 1);
+                times.choose(2).0 == 2
+            });
             assert!(tries.is_some(), "it is tried again one day: {times:?}");
         }
         // what really is slower is tried seldom
@@ -226,6 +285,7 @@ mod tests {
         let mut slow = 0;
         for _ in 0..10_000 {
             let (images, _) = times.choose(2);
+            times.passed_over(2, images);
             times.ran(images, Duration::from_secs_f64(if images == 2 { 2.6 } else { 1.0 }));
             slow += usize::from(images == 2);
         }

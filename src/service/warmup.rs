@@ -9,12 +9,11 @@ use crate::engine::Buckets;
 /// Of sizes that are not fixed, larger ones are tried until the runs so far took this long, the discarded ones not counted: a demo
 /// model must be ready in 300 ms. Batch 1 always is tried, and every fixed size, which a graph is made for.
 const TIME: f64 = 0.05;
-/// Counted runs of a size: as many as fit into [`ENOUGH`], at least the fewest, unless a run is [`LONG`].
+/// Counted runs per size: at most these, and enough once they took so many seconds.
 const MOST_RUNS: usize = 5;
-const FEWEST_RUNS: usize = 2;
-/// Seconds.
-const ENOUGH: f64 = 0.01;
-const LONG: f64 = 0.1;
+const ENOUGH: f64 = 0.005;
+/// At least these of a fixed size, of which there are few; of any size one, or large models would be long in coming.
+const FEWEST_OF_FIXED: usize = 3;
 
 /// Which sizes have run and how long they took.
 #[derive(Debug)]
@@ -48,8 +47,8 @@ impl WarmUp {
         }
         self.runs.push(took.as_secs_f64());
         let spent: f64 = self.runs.iter().sum();
-        let few = self.runs.len() < FEWEST_RUNS && spent < LONG;
-        if few || (self.runs.len() < MOST_RUNS && spent < ENOUGH) {
+        let fewest = if matches!(self.buckets, Buckets::Fixed(_)) { FEWEST_OF_FIXED } else { 1 };
+        if self.runs.len() < fewest || (self.runs.len() < MOST_RUNS && spent < ENOUGH) {
             return;
         }
         self.touched = false;
@@ -136,14 +135,14 @@ mod tests {
         let slow = |size: usize, _: usize| size as f64;
         assert_eq!(warm(&Buckets::Any(32), slow).1, [1, 1]);
         let (_, ran) = warm(&Buckets::Fixed(vec![1, 2, 4]), slow);
-        assert_eq!(ran, [1, 1, 2, 2, 4, 4]);
+        assert_eq!(ran, [1, 1, 1, 1, 2, 2, 2, 2, 4, 4, 4, 4]);
     }
 
     #[test]
     fn a_demo_model_is_warm_within_its_time() {
         let (table, ran) = warm(&Buckets::Any(32), |size, _| size as f64 * 2.3e-3);
         let total: f64 = ran.iter().map(|size| *size as f64 * 2.3e-3).sum();
-        assert!(total <= 0.15, "{total} s of {ran:?}");
+        assert!(total <= 0.1, "{total} s of {ran:?}");
         assert_eq!(table.preferred(), 8, "18 ms are short");
     }
 }
