@@ -53,6 +53,17 @@ pub(super) struct Rest {
     pub(super) until: Option<Instant>,
 }
 
+impl<J> State<J> {
+    /// Queues a command for a device's thread, or gives it back where that thread has ended.
+    fn hand(&mut self, device: usize, command: ModelCommand) -> Option<ModelCommand> {
+        if self.failures[device].is_some() {
+            return Some(command);
+        }
+        self.commands[device].push_back(command);
+        None
+    }
+}
+
 impl<J: Job> Dispatcher<J> {
     pub(super) fn new(devices: usize) -> Arc<Self> {
         let state = State {
@@ -85,15 +96,17 @@ impl<J: Job> Dispatcher<J> {
         self.change(|state| state.scheduler.add(Queue::new(max_delay)))
     }
 
-    /// Hands a command to a device's thread.
+    /// Hands a command to a device's thread. Where the device has failed it is dropped: whoever waits for it hears that its
+    /// channel is gone.
     pub(super) fn command(&self, device: DeviceIndex, command: ModelCommand) {
-        self.change(|state| state.commands[device.0].push_back(command));
+        let refused = self.change(|state| state.hand(device.0, command));
+        drop(refused); // outside the lock: it may hold a model's weights
     }
 
     /// Removes a model everywhere. Nothing may wait for it any more; what does is answered that the model has gone.
     pub(super) fn remove(&self, model: ModelId) {
         let waiting = self.change(|state| {
-            state.commands.iter_mut().for_each(|commands| commands.push_back(ModelCommand::Remove(model)));
+            (0..state.commands.len()).for_each(|device| drop(state.hand(device, ModelCommand::Remove(model))));
             state.scheduler.remove(model)
         });
         answer_all(waiting, &ServiceError::NotReady("the model was unloaded".to_owned()));
