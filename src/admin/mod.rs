@@ -3,7 +3,8 @@
 //! Whoever reaches it may use it: it is bound to loopback unless an operator says otherwise. Requests of web pages are refused.
 //! Not here: what the commands do (`service`).
 
-use axum::extract::{Path, Request, State};
+use axum::extract::{FromRequestParts, Path, Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderName, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -56,16 +57,28 @@ async fn refuse_pages(request: Request, next: Next) -> Response {
     next.run(request).await
 }
 
-async fn load(State(state): State<AppState>, Path(model): Path<String>) -> Result<Json<Vec<Value>>, Error> {
+async fn load(State(state): State<AppState>, Named(model): Named) -> Result<Json<Vec<Value>>, Error> {
     carried_out(&state, &model, state.classifier.load(&model).await)
 }
 
-async fn reload(State(state): State<AppState>, Path(model): Path<String>) -> Result<Json<Vec<Value>>, Error> {
+async fn reload(State(state): State<AppState>, Named(model): Named) -> Result<Json<Vec<Value>>, Error> {
     carried_out(&state, &model, state.classifier.reload(&model).await)
 }
 
-async fn unload(State(state): State<AppState>, Path(model): Path<String>) -> Result<Json<Vec<Value>>, Error> {
+async fn unload(State(state): State<AppState>, Named(model): Named) -> Result<Json<Vec<Value>>, Error> {
     carried_out(&state, &model, state.classifier.unload(&model).await)
+}
+
+/// The model of the path. What is no text is refused as every other failure is.
+struct Named(String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Named {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
+        let path = Path::<String>::from_request_parts(parts, state).await;
+        path.map(|Path(name)| Self(name)).map_err(|error| Error::Malformed(error.body_text()))
+    }
 }
 
 /// The versions of the model as they are now.
@@ -78,8 +91,13 @@ async fn get_log_level(Extension(level): Extension<LogLevel>) -> Json<Value> {
     Json(json!({ "log_level": level.get() }))
 }
 
-async fn set_log_level(Extension(level): Extension<LogLevel>, request: Request) -> Result<Json<Value>, Error> {
-    let body = axum::body::to_bytes(request.into_body(), MAX_FILTER).await;
+async fn set_log_level(
+    State(state): State<AppState>,
+    Extension(level): Extension<LogLevel>,
+    request: Request,
+) -> Result<Json<Value>, Error> {
+    let (body, patience) = (axum::body::to_bytes(request.into_body(), MAX_FILTER), state.options.body_timeout);
+    let body = tokio::time::timeout(patience, body).await.map_err(|_| Error::BodyTimeout(patience))?;
     let body = body.map_err(|error| Error::Malformed(format!("the body is the filter: {error}")))?;
     let filter = std::str::from_utf8(&body).map_err(|_| Error::Malformed("the filter is not UTF-8".to_owned()))?.trim();
     level.set(filter).map_err(|error| Error::Malformed(error.to_string()))?;

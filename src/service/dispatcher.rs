@@ -33,15 +33,6 @@ struct State<J> {
     version: u64,
 }
 
-impl<J> State<J> {
-    fn command(&mut self, device: DeviceIndex, command: ModelCommand) {
-        // nobody takes those of a device that has failed, or of one that ends
-        if self.failures[device.0].is_none() && !self.ending {
-            self.commands[device.0].push_back(command);
-        }
-    }
-}
-
 /// What a device finds when it looks for work.
 pub(super) enum Work<J> {
     /// Models to add or to remove, first of all.
@@ -61,6 +52,17 @@ pub(super) enum Work<J> {
 pub(super) struct Rest {
     version: u64,
     pub(super) until: Option<Instant>,
+}
+
+impl<J> State<J> {
+    /// Queues a command for a device's thread, or gives it back where that thread has ended or is about to.
+    fn command(&mut self, device: DeviceIndex, command: ModelCommand) -> Option<ModelCommand> {
+        if self.failures[device.0].is_some() || self.ending {
+            return Some(command);
+        }
+        self.commands[device.0].push_back(command);
+        None
+    }
 }
 
 impl<J: Job> Dispatcher<J> {
@@ -95,15 +97,18 @@ impl<J: Job> Dispatcher<J> {
         self.change(|state| state.scheduler.add(Queue::new(max_delay)))
     }
 
-    /// Hands a command to a device's thread. Of a device that has failed nobody takes it, and it is dropped.
+    /// Hands a command to a device's thread. Where the device has failed it is dropped: whoever waits for it hears that its
+    /// channel is gone.
     pub(super) fn command(&self, device: DeviceIndex, command: ModelCommand) {
-        self.change(|state| state.command(device, command));
+        let refused = self.change(|state| state.command(device, command));
+        drop(refused); // outside the lock: it may hold a model's weights
     }
 
     /// Removes a model everywhere. Nothing may wait for it any more; what does is answered that the model has gone.
     pub(super) fn remove(&self, model: ModelId) {
         let waiting = self.change(|state| {
-            (0..state.commands.len()).for_each(|index| state.command(DeviceIndex(index), ModelCommand::Remove(model)));
+            (0..state.commands.len())
+                .for_each(|device| drop(state.command(DeviceIndex(device), ModelCommand::Remove(model))));
             state.scheduler.remove(model)
         });
         answer_all(waiting, &ServiceError::NotReady("the model was unloaded".to_owned()));
@@ -116,12 +121,12 @@ impl<J: Job> Dispatcher<J> {
 
     /// A device runs no more: what can run elsewhere does, the rest is answered.
     pub(super) fn fail(&self, device: DeviceIndex, why: &str) -> Vec<Entry<J>> {
-        self.change(|state| {
+        let (stranded, refused) = self.change(|state| {
             state.failures[device.0].get_or_insert_with(|| why.to_owned());
-            // whoever waits for a command hears that its channel is gone
-            state.commands[device.0].clear();
-            state.scheduler.fail(device)
-        })
+            (state.scheduler.fail(device), std::mem::take(&mut state.commands[device.0]))
+        });
+        drop(refused); // whoever waits for one hears that its channel is gone
+        stranded
     }
 
     /// Why a device has failed, if it has.
@@ -131,11 +136,11 @@ impl<J: Job> Dispatcher<J> {
 
     /// Devices are to end once nothing waits.
     pub(super) fn end(&self) {
-        self.change(|state| {
+        let refused = self.change(|state| {
             state.ending = true;
-            // whoever waits for one hears that its channel is gone
-            state.commands.iter_mut().for_each(VecDeque::clear);
+            state.commands.iter_mut().map(std::mem::take).collect::<Vec<_>>()
         });
+        drop(refused); // whoever waits for one hears that its channel is gone
     }
 
     /// Whether a model is ready on a device that runs.

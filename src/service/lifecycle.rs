@@ -171,9 +171,12 @@ impl Keeper {
         let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
             // reading a model makes events too
             if !event.is_ok_and(|event| event.kind.is_access()) {
-                changes.lock().unwrap_or_else(PoisonError::into_inner).replace(Instant::now());
-                // where there is no room, the thread wakes up anyway
-                let _ = messages.try_send(Message::Changed);
+                let known = changes.lock().unwrap_or_else(PoisonError::into_inner).replace(Instant::now());
+                // One message for many changes: a large copy makes thousands, which would leave no room for commands. Where
+                // there is no room, the thread wakes up anyway.
+                if known.is_none() {
+                    let _ = messages.try_send(Message::Changed);
+                }
             }
         });
         let watching = watcher.and_then(|mut watcher| {
@@ -188,6 +191,10 @@ impl Keeper {
     }
 
     fn run(&mut self, inbox: &Receiver<Message>) {
+        // before anything is loaded, so that the server is not ready with the first of several models
+        if let Some(found) = self.scan() {
+            self.expect(&found);
+        }
         // the repository as it is now, after the commands that wait already
         let mut follow_at = self.repository.as_ref().map(|_| Instant::now());
         loop {
@@ -222,7 +229,13 @@ impl Keeper {
                     return Err(ModelError::Unknown(name));
                 }
                 self.unloaded.insert(name.clone());
-                self.retain(&name, &[]);
+                let dropped = self.registry.change(&name, |known| {
+                    // what was said of it is over, but its versions stay known
+                    known.error = None;
+                    let versions = known.versions.values_mut();
+                    versions.map(std::mem::take).collect::<Vec<_>>()
+                });
+                self.drop_versions(&name, dropped);
                 tracing::info!(model = name, "model unloaded");
                 Ok(())
             }
@@ -237,7 +250,7 @@ impl Keeper {
         self.registry.change(name, |known| known.options = options.clone());
         let wanted = options.wanted(&available.keys().copied().collect::<Vec<_>>());
         let mut errors = Vec::new();
-        for number in &wanted {
+        for number in &options.default_first(&wanted) {
             let serves = self.registry.serving(name).contains(number);
             if anew || !serves {
                 let Some(stored) = available.get(number) else { continue };
@@ -245,7 +258,7 @@ impl Keeper {
             }
         }
         if wanted.is_empty() {
-            errors.push("it has no version to load".to_owned());
+            errors.push(NO_VERSION.to_owned());
             self.registry.change(name, |known| known.error = errors.last().cloned());
         }
         if errors.is_empty() {
@@ -267,9 +280,10 @@ impl Keeper {
         if super::names::check_name(name).is_err() || !folder.is_dir() {
             return Err(unknown());
         }
-        let versions = repository::versions(&folder);
-        let versions =
-            versions.map_err(|error| ModelError::Failed { model: name.to_owned(), why: error.to_string() })?;
+        let versions = repository::versions(&folder).map_err(|error| {
+            self.cannot_be_read(name, &error);
+            ModelError::Failed { model: name.to_owned(), why: error.to_string() }
+        })?;
         Ok(versions.into_iter().map(|(number, stored)| (number, Available::Stored(stored))).collect())
     }
 
@@ -307,72 +321,124 @@ impl Keeper {
         }
     }
 
-    /// Stops serving all versions of a model but these.
+    /// Stops serving all versions of a model but these, and forgets them.
     fn retain(&mut self, name: &str, wanted: &[u64]) {
         let dropped = self.registry.change(name, |known| {
-            let numbers: Vec<u64> = known.versions.keys().copied().filter(|number| !wanted.contains(number)).collect();
-            let configured = self.sources.contains_key(name);
-            numbers
-                .into_iter()
-                .map(|number| {
-                    // what is configured or was unloaded by a command stays known
-                    let keep = configured || wanted.is_empty();
-                    if keep {
-                        known.versions.insert(number, Version::default())
-                    } else {
-                        known.versions.remove(&number)
-                    }
-                })
-                .collect::<Vec<_>>()
+            let (stay, go) =
+                std::mem::take(&mut known.versions).into_iter().partition(|(number, _)| wanted.contains(number));
+            known.versions = stay;
+            go
         });
-        drop(dropped);
+        let dropped: BTreeMap<u64, Version> = dropped;
+        // one that comes back is to be loaded, though its files are as they were
+        self.tried.retain(|(model, number), _| model != name || !dropped.contains_key(number));
+        self.drop_versions(name, dropped.into_values());
+    }
+
+    /// Lets go of versions, outside of the registry's lock. They end with their last request, until which their metrics are seen.
+    fn drop_versions(&self, name: &str, versions: impl IntoIterator<Item = Version>) {
+        let none_serves = self.registry.serving(name).is_empty();
+        for model in versions.into_iter().filter_map(|version| version.model) {
+            if none_serves {
+                model.metrics.ready(false);
+            }
+        }
+    }
+
+    /// What the repository has now; None where there is none or it cannot be read.
+    fn scan(&self) -> Option<Found> {
+        let folder = &self.repository.as_ref()?.folder;
+        let found = repository::scan(folder);
+        found
+            .inspect_err(|error| {
+                tracing::error!(folder = %folder.display(), %error, "the model repository cannot be read; nothing is changed");
+            })
+            .ok()
+    }
+
+    /// Says of a model why its folder cannot be read.
+    fn cannot_be_read(&self, name: &str, error: &std::io::Error) {
+        tracing::error!(model = name, %error, "the model's folder cannot be read; nothing of it is changed");
+        self.registry.change(name, |known| known.error = Some(format!("its folder cannot be read: {error}")));
+    }
+
+    /// The models of a repository that follow their folders: all but those that are configured or were unloaded by a command.
+    fn following<'a>(&self, found: &'a Found) -> Vec<(&'a String, &'a std::io::Result<BTreeMap<u64, Stored>>)> {
+        found.iter().filter(|(name, _)| !self.unloaded.contains(*name) && !self.sources.contains_key(*name)).collect()
+    }
+
+    /// Whether a version was tried as it is.
+    fn was_tried(&self, name: &str, number: u64, stored: &Stored) -> bool {
+        self.tried.get(&(name.to_owned(), number)) == Some(&stored.fingerprint)
+    }
+
+    /// Says of the versions that are about to be loaded that they are.
+    fn expect(&self, found: &Found) {
+        for (name, versions) in self.following(found) {
+            let Ok(versions) = versions else { continue };
+            let options = self.options(name);
+            let wanted = options.wanted(&versions.keys().copied().collect::<Vec<_>>());
+            self.registry.change(name, |known| {
+                known.options = options;
+                // some that were expected before may have gone
+                known.versions.values_mut().for_each(|version| version.loading = false);
+                for number in wanted.into_iter().filter(|number| !self.was_tried(name, *number, &versions[number])) {
+                    known.versions.entry(number).or_default().loading = true;
+                }
+            });
+        }
     }
 
     /// Loads what is new or has changed in the repository, and unloads what has gone.
     fn follow_repository(&mut self) {
-        let Some(Repository { folder, .. }) = &self.repository else { return };
-        let found = match repository::scan(folder) {
-            Ok(found) => found,
-            Err(error) => {
-                tracing::error!(folder = %folder.display(), %error, "the model repository cannot be read; nothing is changed");
-                return;
-            }
-        };
-        for (name, versions) in &found {
-            if self.unloaded.contains(name) || self.sources.contains_key(name) {
-                continue;
-            }
-            let options = self.options(name);
-            self.registry.change(name, |known| known.options = options.clone());
-            let wanted = options.wanted(&versions.keys().copied().collect::<Vec<_>>());
-            let mut all_serve = true;
-            for number in &wanted {
-                let stored = &versions[number];
-                if self.tried.get(&(name.clone(), *number)) != Some(&stored.fingerprint) {
-                    // errors are in the log and in what is said of the model
-                    let _ = self.load(name, *number, &Available::Stored(stored.clone()), &options);
-                }
-                all_serve &= self.registry.serving(name).contains(number);
-            }
-            let error = wanted.is_empty().then(|| "it has no version to load".to_owned());
-            self.registry.change(name, |known| known.error = error);
-            if all_serve && !wanted.is_empty() {
-                self.retain(name, &wanted);
+        let Some(found) = self.scan() else { return };
+        self.expect(&found);
+        for (name, versions) in self.following(&found) {
+            match versions {
+                Ok(versions) => self.follow(name, versions),
+                Err(error) => self.cannot_be_read(name, error),
             }
         }
-        let gone = self
-            .registry
-            .names()
-            .into_iter()
-            .filter(|name| !found.contains_key(name) && !self.sources.contains_key(name));
-        for name in gone.collect::<Vec<_>>() {
+        let mut gone = self.registry.names();
+        gone.retain(|name| !found.contains_key(name) && !self.sources.contains_key(name));
+        for name in gone {
             tracing::info!(model = name, "the model has gone from the repository");
-            self.tried.retain(|(model, _), _| *model != name);
+            self.retain(&name, &[]);
             self.unloaded.remove(&name);
             drop(self.registry.forget(&name));
         }
     }
+
+    /// Brings one model to what its folder has.
+    fn follow(&mut self, name: &str, versions: &BTreeMap<u64, Stored>) {
+        let options = self.options(name);
+        let available: Vec<u64> = versions.keys().copied().collect();
+        let wanted = options.wanted(&available);
+        for number in &options.default_first(&wanted) {
+            let stored = &versions[number];
+            if !self.was_tried(name, *number, stored) {
+                // errors are in the log and in what is said of the model
+                let _ = self.load(name, *number, &Available::Stored(stored.clone()), &options);
+            }
+        }
+        let error = wanted.is_empty().then(|| NO_VERSION.to_owned());
+        self.registry.change(name, |known| known.error = error);
+        let serving = self.registry.serving(name);
+        let serve = |number: &u64| serving.contains(number);
+        if wanted.iter().all(serve) {
+            self.retain(name, &wanted);
+        } else if wanted.iter().any(serve) {
+            // those that have gone need not stand in for what does not load
+            self.retain(name, &available);
+        }
+    }
 }
+
+/// What a repository has of each model, or why that cannot be said.
+type Found = BTreeMap<String, std::io::Result<BTreeMap<u64, Stored>>>;
+
+/// Why a model without versions does not serve.
+const NO_VERSION: &str = "it has no version to load";
 
 /// A version that can be opened.
 enum Available {

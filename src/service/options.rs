@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use crate::engine::Precision;
 
+/// The label of the version that is served where a request names none.
+pub(super) const STABLE: &str = "stable";
+
 /// How a model is served.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ModelOptions {
@@ -76,6 +79,13 @@ impl ModelOptions {
         });
         wanted.map(|(_, version)| *version).collect()
     }
+
+    /// The same in the order of loading: first the one that requests get by default, so that it is the first that answers them.
+    pub(super) fn default_first(&self, wanted: &[u64]) -> Vec<u64> {
+        let mut order: Vec<u64> = wanted.iter().rev().copied().collect();
+        order.sort_by_key(|version| self.labels.get(STABLE) != Some(version));
+        order
+    }
 }
 
 #[cfg(test)]
@@ -95,5 +105,15 @@ mod tests {
         assert_eq!(wanted(VersionPolicy::All, &[]), available);
         assert_eq!(wanted(VersionPolicy::Named(vec![3, 5]), &[]), [3]);
         assert_eq!(wanted(VersionPolicy::Latest(1), &[("stable", 3), ("canary", 7)]), [3, 7]);
+    }
+
+    #[test]
+    fn the_version_that_serves_by_default_is_loaded_first() {
+        let order = |labels: &[(&str, u64)]| {
+            let labels = labels.iter().map(|(label, version)| ((*label).to_owned(), *version)).collect();
+            ModelOptions { labels, ..ModelOptions::default() }.default_first(&[1, 3, 7])
+        };
+        assert_eq!(order(&[]), [7, 3, 1]);
+        assert_eq!(order(&[("stable", 3), ("canary", 1)]), [3, 7, 1]);
     }
 }

@@ -5,12 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use super::model::Model;
-use super::options::ModelOptions;
+use super::options::{ModelOptions, STABLE};
 use super::{ModelState, ModelStatus, ServiceError};
 use crate::model;
-
-/// The label of the version that is served where a request names none.
-const STABLE: &str = "stable";
 
 /// All models, the default first.
 #[derive(Debug, Default)]
@@ -26,7 +23,7 @@ pub(super) struct Name {
     /// The name of the model that it is measured against, where one was given.
     pub(super) baseline: Option<String>,
     pub(super) versions: BTreeMap<u64, Version>,
-    /// Why nothing is known of its versions.
+    /// Why nothing is known of its versions, or no more than before.
     pub(super) error: Option<String>,
 }
 
@@ -210,7 +207,7 @@ impl Name {
                 None if version.error.is_some() => ModelState::Failed,
                 None => ModelState::Unloaded,
             },
-            error: version.error.clone(),
+            error: version.error.clone().or_else(|| self.error.clone()),
             architecture: program.map(|program| program.architecture.clone()).unwrap_or_default(),
             family: program.map(|program| program.family.clone()).unwrap_or_default(),
             devices: model.map(|model| model.devices.clone()).unwrap_or_default(),

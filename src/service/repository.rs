@@ -23,7 +23,10 @@ pub(super) struct Stored {
 }
 
 /// The models of a repository by name, with their versions. What is no model is left out.
-pub(super) fn scan(repository: &Path) -> io::Result<BTreeMap<String, BTreeMap<u64, Stored>>> {
+///
+/// # Errors
+/// Where the repository cannot be read; where a model's folder cannot be, that stands with its name.
+pub(super) fn scan(repository: &Path) -> io::Result<BTreeMap<String, io::Result<BTreeMap<u64, Stored>>>> {
     let mut models = BTreeMap::new();
     for entry in std::fs::read_dir(repository)? {
         let path = entry?.path();
@@ -35,7 +38,7 @@ pub(super) fn scan(repository: &Path) -> io::Result<BTreeMap<String, BTreeMap<u6
             tracing::warn!(folder = %path.display(), why, "a folder of the model repository is left out");
             continue;
         }
-        models.insert(name.to_owned(), versions(&path)?);
+        models.insert(name.to_owned(), versions(&path));
     }
     Ok(models)
 }
@@ -102,9 +105,9 @@ mod tests {
         file(folder.path(), "readme.txt", "");
         let models = scan(folder.path()).unwrap();
         let brief: Vec<(&str, Vec<u64>)> =
-            models.iter().map(|(name, versions)| (name.as_str(), versions.keys().copied().collect())).collect();
+            models.iter().map(|(name, found)| (&**name, found.as_ref().unwrap().keys().copied().collect())).collect();
         assert_eq!(brief, [("cats", vec![1, 12]), ("empty", vec![]), ("plain", vec![1])]);
-        assert_eq!(models["plain"][&1].folder, folder.path().join("plain"));
+        assert_eq!(models["plain"].as_ref().unwrap()[&1].folder, folder.path().join("plain"));
     }
 
     #[test]

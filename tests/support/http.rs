@@ -110,7 +110,7 @@ impl Server {
     }
 
     pub async fn connect(&self) -> Client {
-        Client { stream: BufReader::new(TcpStream::connect(self.address).await.unwrap()) }
+        Client::to(self.address).await
     }
 
     /// One request on a connection of its own.
@@ -164,6 +164,10 @@ pub struct Client {
 }
 
 impl Client {
+    pub async fn to(address: SocketAddr) -> Self {
+        Self { stream: BufReader::new(TcpStream::connect(address).await.unwrap()) }
+    }
+
     pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.stream.write_all(bytes.as_ref()).await.unwrap();
     }

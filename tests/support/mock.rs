@@ -53,6 +53,10 @@ struct State {
     devices: Vec<usize>,
     /// Models that are on a device now.
     loaded: usize,
+    /// Weights may not go onto a device; loads block while it is true.
+    loads_held: bool,
+    /// Loads that block.
+    loading: usize,
     /// The pools of all executables.
     leases: Vec<Arc<LeasePool>>,
 }
@@ -108,6 +112,30 @@ impl Conductor {
         self.with(|state| state.leases.iter().map(|pool| pool.lent()).sum())
     }
 
+    /// Loads block as they begin.
+    pub fn hold_loads(&self) {
+        self.with(|state| state.loads_held = true);
+    }
+
+    pub fn release_loads(&self) {
+        self.with(|state| state.loads_held = false);
+    }
+
+    /// Loads that block now.
+    pub fn loading(&self) -> usize {
+        self.with(|state| state.loading)
+    }
+
+    /// Blocks a load while loads are held.
+    fn begin_load(&self) {
+        let (state, bell) = &*self.shared;
+        let mut guard = state.lock().unwrap();
+        guard.loading += 1;
+        let (mut guard, late) = bell.wait_timeout_while(guard, PATIENCE, |state| state.loads_held).unwrap();
+        guard.loading -= 1;
+        assert!(!late.timed_out(), "a load was held for ever");
+    }
+
     /// Forgets the batches so far.
     pub fn forget(&self) {
         self.with(|state| {
@@ -115,6 +143,11 @@ impl Conductor {
             state.devices.clear();
             state.begun = 0;
         });
+    }
+
+    /// Whether so many batches have begun since [`forget`](Self::forget).
+    pub fn has_begun(&self, count: usize) -> bool {
+        self.with(|state| state.begun >= count)
     }
 
     /// Waits until so many batches have begun since [`forget`](Self::forget).
@@ -132,6 +165,15 @@ pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
     while !condition() {
         assert!(Instant::now() < end, "never: {what}");
         std::thread::yield_now();
+    }
+}
+
+/// The same where the test's own runtime must go on meanwhile.
+pub async fn becomes(what: &str, mut condition: impl FnMut() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !condition() {
+        assert!(Instant::now() < end, "never: {what}");
+        tokio::time::sleep(Duration::from_millis(2)).await;
     }
 }
 
@@ -187,6 +229,7 @@ impl Engine for MockEngine {
         if !operations.is_empty() {
             return Err(LoadError::Unsupported { device: name, precision: options.precision, operations });
         }
+        self.conductor.begin_load();
         self.conductor.with(|state| state.loaded += 1);
         let fixed = self.buckets.clone().map(Buckets::Fixed);
         Ok(Arc::new(MockLoaded {
