@@ -169,7 +169,12 @@ fn check_model(options: &ModelOptions) -> Result<(), ConfigError> {
         ("max-batch", options.max_batch, 1..=1024, "1 to 1024 images are possible"),
         ("queue-images", options.queue_images, 1..=1_000_000, "1 to 1,000,000 images are possible"),
     ])?;
-    more_than_nothing("deadline", options.deadline)
+    more_than_nothing("deadline", options.deadline)?;
+    if options.max_delay >= options.deadline {
+        let value = Span(options.max_delay).to_string();
+        return Err(ConfigError::Range { name: "max-delay", value, range: "it must be less than deadline" });
+    }
+    Ok(())
 }
 
 /// A name, its value, what is possible, and that in words.

@@ -5,7 +5,7 @@
 
 use axum::extract::{FromRequestParts, Path, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderName, header};
+use axum::http::{HeaderName, Method, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -41,7 +41,7 @@ async fn index() -> Json<Value> {
         "routes": {
             "POST /models/NAME/load": "loads what is not loaded of a model",
             "POST /models/NAME/reload": "loads a model anew beside the one that serves, then swaps",
-            "POST /models/NAME/unload": "stops serving a model, once its requests are answered",
+            "POST /models/NAME/unload": "stops serving a model; requests that have begun are answered",
             "GET /models": "the models, their versions and how they stand",
             "GET, PUT /log-level": "which logs: error, warn, info, debug or a tracing filter, as the body",
             "GET /metrics, /livez, /readyz": "as over HTTP",
@@ -51,7 +51,8 @@ async fn index() -> Json<Value> {
 
 /// A page in an operator's browser can send requests to loopback too; it may not change anything.
 async fn refuse_pages(request: Request, next: Next) -> Response {
-    if OF_A_PAGE.iter().any(|name| request.headers().contains_key(name)) {
+    let only_reads = matches!(*request.method(), Method::GET | Method::HEAD);
+    if !only_reads && OF_A_PAGE.iter().any(|name| request.headers().contains_key(name)) {
         return Error::Forbidden("the admin port takes no requests of web pages".to_owned()).into_response();
     }
     next.run(request).await

@@ -73,18 +73,25 @@ async fn serve(
         Port { name: "admin", listener: admin_listener, router: admin, max_connections: ADMIN_CONNECTIONS },
     ];
     let stop = stop_signal()?;
-    let server = tokio::spawn(async move {
+    let mut server = tokio::spawn(async move {
         net::serve(ports, config.net, classifier.metrics(), || classifier.begin_drain(), stop).await
     });
     // live from here on; ready once the models are
     tracing::info!(%address, %admin_address, "live");
-    loading.done().await.map_err(anyhow::Error::from)?;
-    tracing::info!(%address, "the configured models are loaded, or said why not");
-    let mut stdout = std::io::stdout();
-    // a supervisor may have closed standard output: serving goes on
-    let _ = writeln!(stdout, "listening on http://{address}\nadmin on http://{admin_address}")
-        .and_then(|()| stdout.flush());
-    let drained = server.await.context("the server has failed")?;
+    // a server that is told to stop does not wait for models that still load
+    let drained = tokio::select! {
+        drained = &mut server => drained,
+        loaded = loading.done() => {
+            loaded.map_err(anyhow::Error::from)?;
+            tracing::info!(%address, "the configured models are loaded, or have said why not");
+            let mut stdout = std::io::stdout();
+            let listening = format!("listening on http://{address}\nadmin on http://{admin_address}\n");
+            // a supervisor may have closed standard output: serving goes on
+            let _ = stdout.write_all(listening.as_bytes()).and_then(|()| stdout.flush());
+            server.await
+        }
+    };
+    let drained = drained.context("the server has failed")?;
     tracing::info!(?drained, "stopped");
     if drained.is_clean() { Ok(()) } else { Err(anyhow!("the drain was cut off with requests in flight").into()) }
 }

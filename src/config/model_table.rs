@@ -30,6 +30,7 @@ pub struct ModelTable {
     #[serde(deserialize_with = "versions")]
     pub versions: Option<VersionPolicy>,
     /// `{ stable = 3, canary = 4 }`
+    #[serde(deserialize_with = "labels")]
     pub labels: Option<BTreeMap<String, u64>>,
 }
 
@@ -70,9 +71,22 @@ fn versions<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Version
         Form::Word(word) if word == "latest" => Ok(Some(VersionPolicy::Latest(1))),
         Form::Word(word) if word == "all" => Ok(Some(VersionPolicy::All)),
         Form::Word(word) => Err(de::Error::custom(format!("versions is {word:?}; {POSSIBLE}"))),
+        Form::Latest { latest: 0 } => {
+            Err(de::Error::custom("versions: { latest = 0 } would load none; at least 1 is needed"))
+        }
         Form::Latest { latest } => Ok(Some(VersionPolicy::Latest(latest))),
+        Form::Named(named) if named.is_empty() => Err(de::Error::custom("versions: an empty list would load none")),
         Form::Named(named) => Ok(Some(VersionPolicy::Named(named))),
     }
+}
+
+fn labels<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<BTreeMap<String, u64>>, D::Error> {
+    let labels = BTreeMap::<String, u64>::deserialize(deserializer)?;
+    // `?version=3` asks for a number
+    if let Some(label) = labels.keys().find(|label| label.is_empty() || label.parse::<u64>().is_ok()) {
+        return Err(de::Error::custom(format!("label {label:?} could not be told from a version's number")));
+    }
+    Ok(Some(labels))
 }
 
 #[cfg(test)]
@@ -116,6 +130,10 @@ mod tests {
             ("max-batch = 0", "model.cats: max-batch is 0"),
             ("deadline = \"0s\"", "model.cats: deadline is 0s"),
             ("versions = \"newest\"", "newest"),
+            ("versions = { latest = 0 }", "would load none"),
+            ("versions = []", "would load none"),
+            ("labels = { 3 = 1 }", "label \"3\""),
+            ("max-delay = \"30s\"", "max-delay is 30s"),
             ("precision = \"f8\"", "f8"),
             ("max-bach = 4", "max-bach"),
         ] {

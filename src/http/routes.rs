@@ -1,4 +1,4 @@
-//! The routes of HTTP. What every port has beside its own routes stands in `status`.
+//! The routes of HTTP. What every port has beside its own routes stands in `shared`.
 
 use axum::routing::{get, post};
 use axum::{Json, Router};

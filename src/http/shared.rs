@@ -53,6 +53,7 @@ pub(crate) fn model(status: &ModelStatus) -> Value {
         "parameters": status.parameters,
         "macs": status.macs,
         "max_batch": status.max_batch,
+        "memory_bytes": status.memory,
         "origin": status.origin,
     })
 }

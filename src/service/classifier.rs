@@ -269,17 +269,7 @@ impl Classifier {
     /// When a metric cannot be encoded.
     pub fn scrape(&self) -> Result<(Vec<u8>, String), prometheus::Error> {
         let Core { registry, dispatcher, metrics, .. } = &*self.core;
-        let mut waiting: BTreeMap<String, (usize, bool, Arc<crate::metrics::ModelMetrics>)> = BTreeMap::new();
-        for model in registry.models() {
-            let entry = waiting.entry(model.name().to_owned());
-            let (images, ready, _) = entry.or_insert_with(|| (0, false, Arc::clone(&model.metrics)));
-            *images += dispatcher.waiting(model.id);
-            *ready |= model.is_open();
-        }
-        for (images, ready, metrics) in waiting.into_values() {
-            metrics.queue(images);
-            metrics.ready(ready);
-        }
+        registry.gauge();
         for (index, device) in self.engine.devices().iter().enumerate() {
             metrics.device_up(&device.to_string(), dispatcher.failure(DeviceIndex(index)).is_none());
         }

@@ -15,8 +15,6 @@ pub(super) enum ModelCommand {
     Add(Box<Addition>),
     /// Drop the executable.
     Remove(ModelId),
-    /// Say when all commands before this one are carried out.
-    Report(oneshot::Sender<()>),
 }
 
 /// A model that a device is to serve.
@@ -45,7 +43,6 @@ impl std::fmt::Debug for ModelCommand {
         match self {
             Self::Add(addition) => f.debug_tuple("Add").field(&addition.model).finish(),
             Self::Remove(model) => f.debug_tuple("Remove").field(model).finish(),
-            Self::Report(_) => f.write_str("Report"),
         }
     }
 }

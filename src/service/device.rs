@@ -295,8 +295,8 @@ impl<J: Job, C: Clock> Device<J, C> {
             ModelCommand::Remove(model) => {
                 self.models.remove(&model);
                 self.warming.retain(|warming| warming.model != model);
+                self.dispatcher.removed(self.index);
             }
-            ModelCommand::Report(done) => drop(done.send(())),
         }
     }
 

@@ -2,6 +2,7 @@
 //! Not here: what a device does with them (`device`), which models there are (`lifecycle`).
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,8 @@ use super::times::BatchTimes;
 #[derive(Debug)]
 pub(super) struct Dispatcher<J> {
     state: Mutex<State<J>>,
+    /// By device: whether it has failed, for those who ask often.
+    lost: Vec<AtomicBool>,
     /// Notified when there may be something new for a device.
     news: Condvar,
 }
@@ -25,6 +28,8 @@ struct State<J> {
     scheduler: Scheduler<J>,
     /// By device.
     commands: Vec<VecDeque<ModelCommand>>,
+    /// By device: models that it was told to remove and has not removed yet.
+    removing: Vec<usize>,
     /// By device: why it has failed.
     failures: Vec<Option<String>>,
     /// Devices are to end once nothing waits.
@@ -70,11 +75,13 @@ impl<J: Job> Dispatcher<J> {
         let state = State {
             scheduler: Scheduler::new(devices),
             commands: (0..devices).map(|_| VecDeque::new()).collect(),
+            removing: vec![0; devices],
             failures: vec![None; devices],
             ending: false,
             version: 0,
         };
-        Arc::new(Self { state: Mutex::new(state), news: Condvar::new() })
+        let lost = (0..devices).map(|_| AtomicBool::new(false)).collect();
+        Arc::new(Self { state: Mutex::new(state), lost, news: Condvar::new() })
     }
 
     /// The state, whatever a panicking thread left of it: it is consistent between any two statements that can panic.
@@ -107,11 +114,29 @@ impl<J: Job> Dispatcher<J> {
     /// Removes a model everywhere. Nothing may wait for it any more; what does is answered that the model has gone.
     pub(super) fn remove(&self, model: ModelId) {
         let waiting = self.change(|state| {
-            (0..state.commands.len())
-                .for_each(|device| drop(state.command(DeviceIndex(device), ModelCommand::Remove(model))));
+            for device in 0..state.commands.len() {
+                let taken = state.command(DeviceIndex(device), ModelCommand::Remove(model)).is_none();
+                state.removing[device] += usize::from(taken);
+            }
             state.scheduler.remove(model)
         });
         answer_all(waiting, &ServiceError::NotReady("the model was unloaded".to_owned()));
+    }
+
+    /// A device has removed a model.
+    pub(super) fn removed(&self, device: DeviceIndex) {
+        self.change(|state| state.removing[device.0] = state.removing[device.0].saturating_sub(1));
+    }
+
+    /// Waits until the devices have removed what they were told to, so that what comes next finds their memory free. Those that have
+    /// failed or end hold nothing.
+    pub(super) fn settle(&self) {
+        let is_removing = |state: &mut State<J>| {
+            let removing = state.removing.iter().zip(&state.failures);
+            !state.ending && removing.into_iter().any(|(models, failure)| *models > 0 && failure.is_none())
+        };
+        let settled = self.news.wait_while(self.lock(), is_removing);
+        drop(settled.unwrap_or_else(PoisonError::into_inner));
     }
 
     /// As [`Scheduler::open`].
@@ -121,12 +146,18 @@ impl<J: Job> Dispatcher<J> {
 
     /// A device runs no more: what can run elsewhere does, the rest is answered.
     pub(super) fn fail(&self, device: DeviceIndex, why: &str) -> Vec<Entry<J>> {
+        self.lost[device.0].store(true, Ordering::Release);
         let (stranded, refused) = self.change(|state| {
             state.failures[device.0].get_or_insert_with(|| why.to_owned());
             (state.scheduler.fail(device), std::mem::take(&mut state.commands[device.0]))
         });
         drop(refused); // whoever waits for one hears that its channel is gone
         stranded
+    }
+
+    /// Whether a device has failed.
+    pub(super) fn is_lost(&self, device: DeviceIndex) -> bool {
+        self.lost[device.0].load(Ordering::Acquire)
     }
 
     /// Why a device has failed, if it has.

@@ -9,7 +9,7 @@ use crate::pixels::ImageError;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ServiceError {
     /// No such model.
-    #[error("no model {name}; loaded are {}", .known.join(", "))]
+    #[error("no model {name}; {}", loaded(.known))]
     UnknownModel {
         /// The name asked for.
         name: String,
@@ -17,7 +17,7 @@ pub enum ServiceError {
         known: Vec<String>,
     },
     /// The model has no such version.
-    #[error("{model} has no version {version}; loaded are {}", .known.join(", "))]
+    #[error("{model} has no version {version}; {}", loaded(.known))]
     UnknownVersion {
         /// The model's name.
         model: String,
@@ -59,4 +59,8 @@ pub enum ServiceError {
     /// A fault of ours.
     #[error("{0}")]
     Internal(String),
+}
+
+fn loaded(names: &[String]) -> String {
+    if names.is_empty() { "none is loaded".to_owned() } else { format!("loaded are {}", names.join(", ")) }
 }

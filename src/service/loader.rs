@@ -3,6 +3,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Instant;
 
 use tokio::sync::oneshot;
@@ -15,8 +16,8 @@ use super::model::Model;
 use super::options::ModelOptions;
 use super::scheduler::{DeviceIndex, ModelId};
 use crate::checkpoint::{Checkpoint, CheckpointError};
-use crate::engine::{DeviceId, DeviceInfo, Engine, Options};
-use crate::metrics::Metrics;
+use crate::engine::{DeviceId, DeviceInfo, Engine, LoadError, MemoryUse, Options};
+use crate::metrics::{Metrics, ModelMetrics};
 use crate::panics;
 use crate::program::{Program, WeightSource};
 
@@ -73,31 +74,48 @@ impl Loader {
         let Checkpoint { program, weights, transform, labels, origin } = open().map_err(|error| error.to_string())?;
         let (program, weights): (_, Arc<dyn WeightSource + Send + Sync>) = (Arc::new(program), Arc::from(weights));
         let devices = self.devices(options)?;
+        // what was unloaded before is to have left its memory
+        self.dispatcher.settle();
         let id = self.dispatcher.add(options.max_delay);
         let mut attempt = Attempt { dispatcher: &self.dispatcher, id, done: false };
         let metrics = self.metrics.model(name);
-        let mut leases = Vec::new();
-        for (index, info) in &devices {
+        let (mut leases, mut memory, mut names, mut lost) = (Vec::new(), 0, Vec::new(), None);
+        for (index, info) in devices {
             let put = Instant::now();
-            let waiting = self.put(id, *index, &program, &weights, options, &metrics)?;
+            let (bytes, waiting) = self.put(id, index, &program, &weights, options, &metrics)?;
             let loaded = put.elapsed();
             let added = waiting.blocking_recv().unwrap_or_else(|_| {
-                let why = self.dispatcher.failure(*index).unwrap_or_else(|| "its thread has ended".to_owned());
-                Err(crate::engine::LoadError::Device { device: info.name.clone(), why })
+                let why = self.dispatcher.failure(index).unwrap_or_else(|| "its thread has ended".to_owned());
+                Err(LoadError::Device { device: info.name.clone(), why })
             });
-            let Added { leases: pool, preferred_batch, image_seconds } = added.map_err(|error| error.to_string())?;
+            let Added { leases: pool, preferred_batch, image_seconds } = match added {
+                Ok(added) => added,
+                // one device of several is lost: the others serve
+                Err(error) if self.dispatcher.is_lost(index) => {
+                    tracing::error!(model = name, version, device = %info, %error, "a device was lost while it loaded a model");
+                    lost = Some(error.to_string());
+                    continue;
+                }
+                Err(error) => return Err(error.to_string()),
+            };
             metrics.serves(&program.family, &info.to_string());
-            leases.push(pool);
+            leases.push((index, pool));
+            memory += bytes;
+            names.push(info.to_string());
             tracing::info!(
                 model = name,
                 version,
                 device = %info,
                 batch = preferred_batch,
                 image_ms = image_seconds * 1e3,
+                memory_mb = bytes / 1_000_000,
                 load_ms = loaded.as_millis() as u64,
                 warmup_ms = (put.elapsed() - loaded).as_millis() as u64,
                 "model ready"
             );
+        }
+        if let Some(why) = lost.filter(|_| leases.is_empty()) {
+            return Err(why);
         }
         tracing::debug!(model = name, version, ms = began.elapsed().as_millis() as u64, "loaded");
         attempt.done = true;
@@ -112,9 +130,11 @@ impl Loader {
             precision: options.precision,
             max_batch: options.max_batch,
             deadline: options.deadline,
-            devices: devices.iter().map(|(_, info)| info.to_string()).collect(),
+            devices: names,
             queue: Budget::new(options.queue_images as u64),
+            memory,
             leases,
+            next_lease: AtomicUsize::new(0),
             dispatcher: Arc::clone(&self.dispatcher),
         })
     }
@@ -127,22 +147,24 @@ impl Loader {
         program: &Arc<Program>,
         weights: &Arc<dyn WeightSource + Send + Sync>,
         options: &ModelOptions,
-        metrics: &Arc<crate::metrics::ModelMetrics>,
-    ) -> Result<oneshot::Receiver<Result<Added, crate::engine::LoadError>>, String> {
+        metrics: &Arc<ModelMetrics>,
+    ) -> Result<(u64, oneshot::Receiver<Result<Added, LoadError>>), String> {
         let ModelOptions { precision, max_batch, .. } = *options;
         let engine_options = Options { precision, max_batch, threads: self.threads, profile: false };
         let loaded = self.engine.load(DeviceId(index.0), program, &**weights, &engine_options);
+        let loaded = loaded.map_err(|error| error.to_string())?;
+        let MemoryUse { weights: of_weights, executable } = loaded.memory();
         let (added, waiting) = oneshot::channel();
         let addition = Addition {
             model: id,
-            loaded: loaded.map_err(|error| error.to_string())?,
+            loaded,
             program: Arc::clone(program),
             weights: self.self_check.then(|| Arc::clone(weights)),
             metrics: Arc::clone(metrics),
             added,
         };
         self.dispatcher.command(index, ModelCommand::Add(Box::new(addition)));
-        Ok(waiting)
+        Ok((of_weights + executable, waiting))
     }
 
     /// The devices that a model is to run on: the one that is named, or all that have not failed.

@@ -2,12 +2,13 @@
 //! replaced lives until the last request that began with it has ended.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::budget::Budget;
 use super::dispatcher::Dispatcher;
 use super::image::ImageJob;
-use super::scheduler::ModelId;
+use super::scheduler::{DeviceIndex, ModelId};
 use crate::engine::{Lease, LeasePool, Precision};
 use crate::metrics::ModelMetrics;
 use crate::pixels::Transform;
@@ -31,8 +32,12 @@ pub(super) struct Model {
     pub(super) devices: Vec<String>,
     /// Images between admission and answer.
     pub(super) queue: Arc<Budget>,
+    /// Bytes of memory that it takes on all of its devices.
+    pub(super) memory: u64,
     /// Memory of its devices for images that wait.
-    pub(super) leases: Vec<Arc<LeasePool>>,
+    pub(super) leases: Vec<(DeviceIndex, Arc<LeasePool>)>,
+    /// The device whose memory is asked for next.
+    pub(super) next_lease: AtomicUsize,
     pub(super) dispatcher: Arc<Dispatcher<ImageJob>>,
 }
 
@@ -46,9 +51,16 @@ impl Model {
         self.dispatcher.is_open(self.id)
     }
 
-    /// Memory of a device for one image, if any is left.
+    /// Memory of a device for one image, if any is left. The devices that run take turns.
     pub(super) fn lease(&self) -> Option<Lease> {
-        self.leases.iter().find_map(LeasePool::lease)
+        let first = self.next_lease.fetch_add(1, Ordering::Relaxed);
+        let in_turn = (0..self.leases.len()).map(|index| &self.leases[(first.wrapping_add(index)) % self.leases.len()]);
+        in_turn.filter(|(device, _)| !self.dispatcher.is_lost(*device)).find_map(|(_, pool)| pool.lease())
+    }
+
+    /// Images that wait for a device.
+    pub(super) fn waiting(&self) -> usize {
+        self.dispatcher.waiting(self.id)
     }
 
     /// How long an image that comes now will wait: all that were admitted before it are ahead.

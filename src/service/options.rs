@@ -80,6 +80,18 @@ impl ModelOptions {
         wanted.map(|(_, version)| *version).collect()
     }
 
+    /// Why no version is loaded of those that there are.
+    pub(super) fn none_wanted(&self, available: &[u64]) -> String {
+        let list = |numbers: &[u64]| numbers.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
+        match (&self.versions, available) {
+            (_, []) => "it has no version: a folder with a number for its name is needed, as 1".to_owned(),
+            (VersionPolicy::Named(named), _) => {
+                format!("it has no version to load: there are {}, and {} are wanted", list(available), list(named))
+            }
+            _ => format!("it has no version to load of {}", list(available)),
+        }
+    }
+
     /// The same in the order of loading: first the one that requests get by default, so that it is the first that answers them.
     pub(super) fn default_first(&self, wanted: &[u64]) -> Vec<u64> {
         let mut order: Vec<u64> = wanted.iter().rev().copied().collect();

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -12,8 +13,12 @@ use super::names::check_name;
 
 const CONFIG: &str = "config.json";
 
-/// What a version's folder has: names, sizes and times of its files. Another one is another model.
-pub(super) type Fingerprint = Vec<(PathBuf, u64, Option<SystemTime>)>;
+/// What a version's folder has. Another fingerprint is another model.
+pub(super) type Fingerprint = Vec<Fingerprinted>;
+
+/// A file: its name, its size, when it was written, and which one of the disk it is, for links may come to lead to another of the
+/// same size and time.
+type Fingerprinted = (PathBuf, u64, Option<SystemTime>, [u64; 2]);
 
 /// A version on disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,7 +75,10 @@ fn fingerprint(folder: &Path) -> io::Result<Fingerprint> {
         let path = entry?.path();
         // follows links, as repositories of hubs are made of
         match std::fs::metadata(&path) {
-            Ok(metadata) if metadata.is_file() => files.push((path, metadata.len(), metadata.modified().ok())),
+            Ok(metadata) if metadata.is_file() => {
+                let disk = [metadata.dev(), metadata.ino()];
+                files.push((path, metadata.len(), metadata.modified().ok(), disk));
+            }
             Ok(_) => {}
             // gone between two calls
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}

@@ -5,8 +5,8 @@
 pub struct ModelStatus {
     /// The name under which it is served.
     pub name: String,
-    /// Its version.
-    pub version: String,
+    /// Its version; None where no version is known.
+    pub version: Option<String>,
     /// The version's labels, as `stable`.
     pub labels: Vec<String>,
     /// Whether it serves.
@@ -39,6 +39,8 @@ pub struct ModelStatus {
     pub macs: u64,
     /// The largest batch that is allowed.
     pub max_batch: usize,
+    /// Bytes of memory that it takes on all of its devices.
+    pub memory: u64,
 }
 
 /// What a version does.

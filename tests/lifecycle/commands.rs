@@ -104,7 +104,7 @@ async fn the_default_model_that_is_unloaded_is_not_replaced_by_another() {
     let (classifier, _, _) = start().await;
     classifier.unload("m").await.unwrap();
     let refused = classifier.admit(Admission::default()).err().unwrap();
-    assert_eq!(refused.to_string(), "no model by default; loaded are other");
+    assert_eq!(refused.to_string(), "no model m; loaded are other");
     classifier.load("m").await.unwrap();
     assert_eq!(classifier.admit(Admission::default()).unwrap().model(), "m");
 }

@@ -39,7 +39,7 @@ fn label(answer: &Answer) -> String {
 /// What is said of a version of a model.
 fn status(classifier: &Classifier, model: &str, version: u64) -> Option<ModelStatus> {
     let number = version.to_string();
-    classifier.models().into_iter().find(|status| status.name == model && status.version == number)
+    classifier.models().into_iter().find(|status| status.name == model && status.version.as_ref() == Some(&number))
 }
 
 /// The error of a model's first version; empty where it has none.

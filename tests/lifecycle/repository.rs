@@ -103,7 +103,7 @@ async fn word_becomes(classifier: &Classifier, model: &str, expected: &str) {
 /// The versions of a model that serve.
 fn serving(classifier: &Classifier, model: &str) -> Vec<String> {
     let models = classifier.models().into_iter();
-    models.filter(|s| s.name == model && s.state == ModelState::Ready).map(|s| s.version).collect()
+    models.filter(|s| s.name == model && s.state == ModelState::Ready).filter_map(|s| s.version).collect()
 }
 
 fn three_versions() -> Folder {
@@ -232,7 +232,7 @@ async fn what_disappears_is_unloaded_and_what_appears_is_loaded() {
     assert!(!classifier.models().iter().any(|status| status.name == "birds" && status.default));
     folder.remove("birds/4");
     becomes("its only version goes", || serving(&classifier, "birds").is_empty()).await;
-    assert!(classifier.ready().unwrap_err().contains("birds: it has no version to load"));
+    assert!(classifier.ready().unwrap_err().contains("birds: it has no version"));
 }
 
 #[tokio::test]
@@ -263,8 +263,10 @@ async fn commands_reach_models_of_the_repository() {
     classifier.reload("cats").await.unwrap();
     assert_eq!(word(&classifier, "cats", None).await.unwrap(), "one");
     let failed = classifier.load("empty").await.unwrap_err();
-    assert_eq!(failed.to_string(), "empty: it has no version to load");
-    assert_eq!(status(&classifier, "empty", 0).unwrap().error.as_deref(), Some("it has no version to load"));
+    let why = "it has no version: a folder with a number for its name is needed, as 1";
+    assert_eq!(failed.to_string(), format!("empty: {why}"));
+    let empty = classifier.models().into_iter().find(|status| status.name == "empty").unwrap();
+    assert_eq!((empty.version, empty.error.as_deref()), (None, Some(why)));
     assert_eq!(classifier.reload("birds").await, Err(ModelError::Unknown("birds".to_owned())));
 }
 
@@ -350,4 +352,36 @@ async fn many_changes_on_disk_leave_room_for_commands() {
     conductor.release_loads();
     first.await.unwrap().unwrap();
     second.await.unwrap();
+}
+
+#[tokio::test]
+async fn while_the_stable_version_does_not_serve_no_other_stands_in_for_it() {
+    let folder = Folder::new();
+    folder.put_broken("cats/1");
+    folder.put("cats/2", "two");
+    let classifier = start(&folder, options(VersionPolicy::Latest(1), &[("stable", 1), ("canary", 2)]));
+    becomes("the canary serves", || serving(&classifier, "cats") == ["2"]).await;
+    let error = word(&classifier, "cats", None).await.unwrap_err();
+    assert_eq!(error.to_string(), "not ready: cats: version 1, which is stable, is not loaded");
+    assert_eq!(word(&classifier, "cats", Some("canary")).await.unwrap(), "two");
+    folder.put("cats/1", "one");
+    word_becomes(&classifier, "cats", "one").await;
+}
+
+#[tokio::test]
+async fn among_several_models_of_a_repository_none_is_taken_for_the_default() {
+    let folder = Folder::new();
+    folder.put("cats/1", "one");
+    let classifier = start(&folder, latest(1));
+    ready(&classifier).await;
+    assert_eq!(
+        classifier.admit(convnext_server::service::Admission::default()).unwrap().model(),
+        "cats",
+        "the only one"
+    );
+    folder.put("birds/1", "tweet");
+    becomes("birds serve", || serving(&classifier, "birds") == ["1"]).await;
+    let error = classifier.admit(convnext_server::service::Admission::default()).err().unwrap();
+    assert_eq!(error.to_string(), "the request names no model; loaded are cats, birds");
+    assert!(!classifier.models().iter().any(|status| status.default));
 }

@@ -1,154 +1,23 @@
-//! Models come and go while others serve: load, unload, reload, and what changes in a repository, one command after the other on
-//! a thread of their own.
-//!
-//! A version is loaded and warmed beside the one that serves, then takes its place; requests that began with the old one end with
-//! it. A load that fails changes nothing but what is said of the model. Not here: how one version is loaded (`loader`).
+//! The thread of the models: it decides which versions are loaded when, and puts them in the place of those before.
+//! Not here: how one version is loaded (`loader`).
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 
-use notify::{RecommendedWatcher, RecursiveMode, Watcher};
-use tokio::sync::oneshot;
+use super::watcher::RepositoryWatcher;
+use super::{Command, Message, ModelError, Repository};
+use crate::checkpoint::{self, Checkpoint, CheckpointError};
+use crate::service::ModelSource;
+use crate::service::loader::Loader;
+use crate::service::names::check_name;
+use crate::service::options::ModelOptions;
+use crate::service::registry::{Registry, Version};
+use crate::service::repository::{self, Fingerprint, Stored};
 
-use super::loader::Loader;
-use super::options::ModelOptions;
-use super::registry::{Registry, Version};
-use super::repository::{self, Fingerprint, Stored};
-use super::{ModelSource, NamedModel};
-use crate::checkpoint::Checkpoint;
-
-/// A command about a model could not be carried out. What served before serves on.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ModelError {
-    /// Nobody knows a model of this name.
-    #[error("no model {0} is configured, and none is in the repository")]
-    Unknown(String),
-    /// It does not load.
-    #[error("{model}: {why}")]
-    Failed {
-        /// The model's name.
-        model: String,
-        /// What each of its versions said.
-        why: String,
-    },
-    /// More commands wait than are held.
-    #[error("{WAITING_COMMANDS} commands about models wait already")]
-    Busy,
-    /// The service is about to end.
-    #[error("the server is stopping")]
-    Stopping,
-}
-
-/// What to do with a model.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Command {
-    /// Load what is not loaded.
-    Load(String),
-    /// Load all of it anew.
-    Reload(String),
-    /// Stop serving it, until it is loaded again.
-    Unload(String),
-}
-
-enum Message {
-    Command(Command, oneshot::Sender<Result<(), ModelError>>),
-    /// Look at the repository's [`Changes`].
-    Changed,
-    End,
-}
-
-/// Where what becomes of a command will be told.
-pub(super) type Done = oneshot::Receiver<Result<(), ModelError>>;
-
-/// When the repository changed last, where that was not followed yet.
-type Changes = Arc<Mutex<Option<Instant>>>;
-
-/// Commands that may wait; they are an operator's.
-const WAITING_COMMANDS: usize = 64;
-
-/// A repository of models that is watched.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Repository {
-    /// Its folder.
-    pub folder: PathBuf,
-    /// How long nothing must change before changes count: files come one after the other.
-    pub settle: Duration,
-}
-
-/// The thread's handle. Dropping it ends the thread.
-#[derive(Debug)]
-pub(super) struct Lifecycle {
-    messages: SyncSender<Message>,
-}
-
-impl Lifecycle {
-    /// Starts the thread, which begins with the models as they are configured, the default first.
-    pub(super) fn start(
-        loader: Loader,
-        registry: Arc<Registry>,
-        configured: Vec<NamedModel>,
-        repository: Option<Repository>,
-        overrides: BTreeMap<String, ModelOptions>,
-        defaults: ModelOptions,
-    ) -> std::io::Result<(Self, Vec<Done>)> {
-        let (messages, inbox) = sync_channel(configured.len() + WAITING_COMMANDS);
-        let mut loading = Vec::new();
-        for NamedModel { name, .. } in &configured {
-            let (reply, done) = oneshot::channel();
-            let _ = messages.send(Message::Command(Command::Load(name.clone()), reply));
-            loading.push(done);
-        }
-        for NamedModel { name, baseline, .. } in &configured {
-            registry.change(name, |known| {
-                known.options = overrides.get(name).unwrap_or(&defaults).clone();
-                known.baseline.clone_from(baseline);
-                known.versions.insert(1, Version { loading: true, ..Version::default() });
-            });
-        }
-        let sources = configured.into_iter().map(|model| (model.name, model.source)).collect();
-        let sender = messages.clone();
-        std::thread::Builder::new().name("models".to_owned()).spawn(move || {
-            let mut keeper = Keeper {
-                loader,
-                registry,
-                sources,
-                repository,
-                overrides,
-                defaults,
-                unloaded: HashSet::new(),
-                tried: HashMap::new(),
-                changes: Changes::default(),
-            };
-            let watcher = keeper.watch(sender);
-            keeper.run(&inbox);
-            drop(watcher);
-        })?;
-        Ok((Self { messages }, loading))
-    }
-
-    /// Carries a command out, after those that came before it.
-    pub(super) async fn command(&self, command: Command) -> Result<(), ModelError> {
-        let (reply, done) = oneshot::channel();
-        self.messages.try_send(Message::Command(command, reply)).map_err(|error| match error {
-            TrySendError::Full(_) => ModelError::Busy,
-            TrySendError::Disconnected(_) => ModelError::Stopping,
-        })?;
-        done.await.unwrap_or(Err(ModelError::Stopping))
-    }
-}
-
-impl Drop for Lifecycle {
-    fn drop(&mut self) {
-        // where there is no room, the thread ends when the last sender has gone
-        let _ = self.messages.try_send(Message::End);
-    }
-}
-
-/// The thread's own.
-struct Keeper {
+/// The thread that carries commands out and follows the repository, with all that it remembers.
+pub(super) struct LifecycleThread {
     loader: Loader,
     registry: Arc<Registry>,
     /// Where configured models come from.
@@ -160,70 +29,90 @@ struct Keeper {
     unloaded: HashSet<String>,
     /// What of the repository was tried, loaded or not: it is tried again when it has changed.
     tried: HashMap<(String, u64), Fingerprint>,
-    changes: Changes,
+    /// The handle is gone.
+    ending: Arc<AtomicBool>,
 }
 
-impl Keeper {
-    /// Watches the repository, if there is one.
-    fn watch(&self, messages: SyncSender<Message>) -> Option<RecommendedWatcher> {
-        let folder = &self.repository.as_ref()?.folder;
-        let changes = Arc::clone(&self.changes);
-        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            // reading a model makes events too
-            if !event.is_ok_and(|event| event.kind.is_access()) {
-                let known = changes.lock().unwrap_or_else(PoisonError::into_inner).replace(Instant::now());
-                // One message for many changes: a large copy makes thousands, which would leave no room for commands. Where
-                // there is no room, the thread wakes up anyway.
-                if known.is_none() {
-                    let _ = messages.try_send(Message::Changed);
-                }
-            }
-        });
-        let watching = watcher.and_then(|mut watcher| {
-            watcher.watch(folder, RecursiveMode::Recursive)?;
-            Ok(watcher)
-        });
-        watching
-            .inspect_err(|error| {
-                tracing::error!(folder = %folder.display(), %error, "the repository is not watched; reload models by command");
-            })
-            .ok()
+impl LifecycleThread {
+    pub(super) fn new(
+        loader: Loader,
+        registry: Arc<Registry>,
+        sources: HashMap<String, ModelSource>,
+        repository: Option<Repository>,
+        overrides: BTreeMap<String, ModelOptions>,
+        defaults: ModelOptions,
+        ending: Arc<AtomicBool>,
+    ) -> Self {
+        let (unloaded, tried) = (HashSet::new(), HashMap::new());
+        Self { loader, registry, sources, repository, overrides, defaults, unloaded, tried, ending }
     }
 
-    fn run(&mut self, inbox: &Receiver<Message>) {
+    /// Carries commands out and follows the repository, until the handle is gone.
+    pub(super) fn run(mut self, inbox: &Receiver<Message>, wake: SyncSender<Message>) {
+        let mut watcher = self.repository.clone().map(|repository| RepositoryWatcher::start(repository, wake));
         // before anything is loaded, so that the server is not ready with the first of several models
         if let Some(found) = self.scan() {
             self.expect(&found);
+            self.warn_of_names_that_are_not(&found);
         }
-        // the repository as it is now, after the commands that wait already
-        let mut follow_at = self.repository.as_ref().map(|_| Instant::now());
-        loop {
-            let message = match follow_at {
+        while !self.is_ending() {
+            // the repository as it is at first, after the commands that wait already
+            let message = match watcher.as_ref().map(RepositoryWatcher::due_in) {
                 None => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
-                Some(at) => inbox.recv_timeout(at.saturating_duration_since(Instant::now())),
+                Some(due) => inbox.recv_timeout(due),
             };
             match message {
+                _ if self.is_ending() => return,
                 Ok(Message::Command(command, reply)) => {
                     let _ = reply.send(self.carry_out(command));
                 }
-                Ok(Message::Changed) => {}
+                Ok(Message::Wake) => {}
                 Err(RecvTimeoutError::Timeout) => {
-                    follow_at = None;
+                    if let Some(watcher) = &mut watcher {
+                        watcher.followed();
+                    }
                     self.follow_repository();
                 }
-                Ok(Message::End) | Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Disconnected) => return,
             }
-            let changed = self.changes.lock().unwrap_or_else(PoisonError::into_inner).take();
-            if let Some((changed, repository)) = changed.zip(self.repository.as_ref()) {
-                follow_at = Some(changed + repository.settle);
+        }
+    }
+
+    fn is_ending(&self) -> bool {
+        self.ending.load(Ordering::Acquire)
+    }
+
+    /// Tables and labels of what is not there may be typing errors.
+    fn warn_of_names_that_are_not(&self, found: &Found) {
+        for (name, options) in &self.overrides {
+            if self.sources.contains_key(name) {
+                continue;
+            }
+            match found.get(name) {
+                None => tracing::warn!(
+                    model = name,
+                    "the configuration has a table of a model that is not in the repository"
+                ),
+                Some(Ok(versions)) => {
+                    for (label, version) in options.labels.iter().filter(|(_, version)| !versions.contains_key(version))
+                    {
+                        tracing::warn!(
+                            model = name,
+                            label,
+                            version,
+                            "the label is of a version that is not in the repository"
+                        );
+                    }
+                }
+                Some(Err(_)) => {}
             }
         }
     }
 
     fn carry_out(&mut self, command: Command) -> Result<(), ModelError> {
         match command {
-            Command::Load(name) => self.bring(&name, false),
-            Command::Reload(name) => self.bring(&name, true),
+            Command::Load(name) => self.load_wanted(&name, false),
+            Command::Reload(name) => self.load_wanted(&name, true),
             Command::Unload(name) => {
                 if !self.registry.names().contains(&name) {
                     return Err(ModelError::Unknown(name));
@@ -232,6 +121,7 @@ impl Keeper {
                 let dropped = self.registry.change(&name, |known| {
                     // what was said of it is over, but its versions stay known
                     known.error = None;
+                    known.metrics = None;
                     let versions = known.versions.values_mut();
                     versions.map(std::mem::take).collect::<Vec<_>>()
                 });
@@ -243,7 +133,7 @@ impl Keeper {
     }
 
     /// Loads the versions of a model that are wanted; those that serve already only if `anew`. Then drops the others.
-    fn bring(&mut self, name: &str, anew: bool) -> Result<(), ModelError> {
+    fn load_wanted(&mut self, name: &str, anew: bool) -> Result<(), ModelError> {
         let available = self.available(name)?;
         let options = self.options(name);
         self.unloaded.remove(name);
@@ -258,7 +148,7 @@ impl Keeper {
             }
         }
         if wanted.is_empty() {
-            errors.push(NO_VERSION.to_owned());
+            errors.push(options.none_wanted(&available.keys().copied().collect::<Vec<_>>()));
             self.registry.change(name, |known| known.error = errors.last().cloned());
         }
         if errors.is_empty() {
@@ -277,7 +167,7 @@ impl Keeper {
         }
         let unknown = || ModelError::Unknown(name.to_owned());
         let folder = self.repository.as_ref().ok_or_else(unknown)?.folder.join(name);
-        if super::names::check_name(name).is_err() || !folder.is_dir() {
+        if check_name(name).is_err() || !folder.is_dir() {
             return Err(unknown());
         }
         let versions = repository::versions(&folder).map_err(|error| {
@@ -297,6 +187,8 @@ impl Keeper {
             self.registry.change(name, |known| change(known.versions.entry(number).or_default()));
         };
         version(&|version| version.loading = true);
+        let metrics = self.loader.metrics.model(name);
+        self.registry.change(name, |known| known.metrics = Some(metrics));
         if let Available::Stored(stored) = from {
             self.tried.insert((name.to_owned(), number), stored.fingerprint.clone());
         }
@@ -421,7 +313,7 @@ impl Keeper {
                 let _ = self.load(name, *number, &Available::Stored(stored.clone()), &options);
             }
         }
-        let error = wanted.is_empty().then(|| NO_VERSION.to_owned());
+        let error = wanted.is_empty().then(|| options.none_wanted(&available));
         self.registry.change(name, |known| known.error = error);
         let serving = self.registry.serving(name);
         let serve = |number: &u64| serving.contains(number);
@@ -437,9 +329,6 @@ impl Keeper {
 /// What a repository has of each model, or why that cannot be said.
 type Found = BTreeMap<String, std::io::Result<BTreeMap<u64, Stored>>>;
 
-/// Why a model without versions does not serve.
-const NO_VERSION: &str = "it has no version to load";
-
 /// A version that can be opened.
 enum Available {
     Configured(ModelSource),
@@ -447,10 +336,10 @@ enum Available {
 }
 
 impl Available {
-    fn open(&self) -> Result<Checkpoint, crate::checkpoint::CheckpointError> {
+    fn open(&self) -> Result<Checkpoint, CheckpointError> {
         match self {
             Self::Configured(source) => source(),
-            Self::Stored(stored) => crate::checkpoint::open(&stored.folder),
+            Self::Stored(stored) => checkpoint::open(&stored.folder),
         }
     }
 }
