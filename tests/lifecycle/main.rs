@@ -9,6 +9,7 @@ mod options;
 mod process;
 mod repository;
 mod soak;
+mod stop;
 #[path = "../support/mod.rs"]
 mod support;
 
