@@ -11,7 +11,7 @@ use crate::engine::Buckets;
 const TIME: f64 = 0.05;
 /// Counted runs per size: at most these, and enough once they took so many seconds.
 const MOST_RUNS: usize = 5;
-const ENOUGH: f64 = 0.005;
+const ENOUGH: f64 = 0.0025;
 /// At least these of a fixed size, of which there are few; of any size one, or large models would be long in coming.
 const FEWEST_OF_FIXED: usize = 3;
 
