@@ -63,9 +63,11 @@ impl<T> Queue<T> {
         self.entries.is_empty()
     }
 
-    /// Adds an entry. One that comes while every device is busy has its delay behind it when one becomes free.
+    /// Adds an entry. One that comes while every device is busy has its delay behind it when one becomes free; one that is in a hurry
+    /// waits for company for half of its time at most.
     pub(super) fn push(&mut self, id: EntryId, now: Instant, deadline: Instant, device_idles: bool, payload: T) {
-        let ripe = if device_idles { now + self.max_delay } else { now };
+        let delay = if device_idles { self.max_delay } else { Duration::ZERO };
+        let ripe = now + delay.min(deadline.saturating_duration_since(now) / 2);
         self.entries.insert(id, Entry { id, enqueued: now, deadline, ripe, payload });
     }
 

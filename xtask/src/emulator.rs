@@ -77,9 +77,9 @@ fn build() -> Result<PathBuf> {
     fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     for name in ["libcuda.so", "libcuda.so.1"] {
         // In place of the old file, not into it: a program may be running with that.
-        let (place, new) = (folder.join(name), folder.join(format!("{name}.new")));
+        let (target, new) = (folder.join(name), folder.join(format!("{name}.new")));
         fs::copy(&built, &new).with_context(|| format!("cannot copy {} to {}", built.display(), new.display()))?;
-        fs::rename(&new, &place).with_context(|| format!("cannot replace {}", place.display()))?;
+        fs::rename(&new, &target).with_context(|| format!("cannot replace {}", target.display()))?;
     }
     Ok(folder)
 }

@@ -133,6 +133,13 @@ fn an_idle_device_waits_for_company_up_to_the_delay() {
 }
 
 #[test]
+fn an_image_in_a_hurry_waits_for_company_for_half_of_its_time() {
+    let mut stand = Stand::new(&[(4, 50 * MS)]);
+    stand.push_with_deadline(0, 20 * MS);
+    assert_eq!(stand.next(), Next::WaitUntil(stand.now + 10 * MS));
+}
+
+#[test]
 fn a_full_batch_does_not_wait_for_the_delay() {
     let mut stand = Stand::new(&[(2, 5 * MS)]);
     stand.push(0);

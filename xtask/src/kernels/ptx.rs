@@ -35,17 +35,17 @@ pub(super) fn with_version(ptx: &str, version: &str) -> Result<String> {
 
 /// Where a line of PTX belongs.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Place {
+pub(super) struct SourcePosition {
     /// The line of the first instruction of its basic block.
     pub(super) block: usize,
     /// File and line of the CUDA source; of the inlined function where there is one.
     pub(super) source: Option<(String, usize)>,
 }
 
-/// The places of all instructions, by line, which counts from 1.
-pub(super) fn places(ptx: &str) -> BTreeMap<usize, Place> {
+/// The positions of all instructions, by line, which counts from 1.
+pub(super) fn positions(ptx: &str) -> BTreeMap<usize, SourcePosition> {
     let files: BTreeMap<&str, &str> = ptx.lines().filter_map(file).collect();
-    let mut places = BTreeMap::new();
+    let mut positions = BTreeMap::new();
     let (mut block, mut source) = (0, None);
     for (index, line) in ptx.lines().enumerate() {
         let statement = line.trim();
@@ -60,7 +60,7 @@ pub(super) fn places(ptx: &str) -> BTreeMap<usize, Place> {
             if block == 0 {
                 block = index + 1;
             }
-            places.insert(index + 1, Place { block, source: source.clone() });
+            positions.insert(index + 1, SourcePosition { block, source: source.clone() });
             let words = statement.strip_prefix('@').and_then(|guarded| guarded.split_once(' '));
             let opcode = words.map_or(statement, |(_, rest)| rest.trim_start());
             if ["bra", "ret", "exit", "brx", "trap"].iter().any(|end| opcode.starts_with(end)) {
@@ -68,7 +68,7 @@ pub(super) fn places(ptx: &str) -> BTreeMap<usize, Place> {
             }
         }
     }
-    places
+    positions
 }
 
 /// Number and name of a `.file 1 "name"`.
@@ -79,7 +79,7 @@ fn file(line: &str) -> Option<(&str, &str)> {
 
 #[cfg(test)]
 mod tests {
-    use super::{places, portable, with_version};
+    use super::{portable, positions, with_version};
 
     const PTX: &str = "\
 .version 8.4
@@ -116,8 +116,9 @@ $L__BB0_2:
 
     #[test]
     fn an_instruction_belongs_to_a_block_and_a_source_line() {
-        let places = places(&portable(PTX, &INCLUDES).unwrap());
-        let found: Vec<_> = places.iter().map(|(line, place)| (*line, place.block, place.source.clone())).collect();
+        let positions = positions(&portable(PTX, &INCLUDES).unwrap());
+        let found: Vec<_> =
+            positions.iter().map(|(line, position)| (*line, position.block, position.source.clone())).collect();
         let source = |file: &str, line| Some((file.to_owned(), line));
         let (kernel, header) = (source("kernels/k.cu", 7), source("cuda/cuda_fp16.hpp", 9));
         assert_eq!(found, [(5, 5, kernel.clone()), (6, 5, kernel), (9, 9, header.clone()), (11, 11, header)]);

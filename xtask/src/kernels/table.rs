@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, bail};
 
 use super::Files;
 use super::hash::hash;
-use super::ptx::places;
+use super::ptx::positions;
 use super::sass::{CLASSES, Resources, class, functions, resources};
 
 /// What kernels were assembled from, and for which architecture.
@@ -41,7 +41,7 @@ pub(super) struct Kernel {
 /// # Errors
 /// When one spills.
 pub(super) fn kernels(of: &Of, ptx: &str, log: &str, listing: &str) -> Result<Vec<Kernel>> {
-    let places = places(ptx);
+    let positions = positions(ptx);
     let mut functions = functions(listing)?;
     let mut kernels = Vec::new();
     for (name, resources) in resources(log)? {
@@ -57,9 +57,9 @@ pub(super) fn kernels(of: &Of, ptx: &str, log: &str, listing: &str) -> Result<Ve
         let (mut sass, mut blocks, mut lines) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         for instruction in &function.instructions {
             *sass.entry(class(&instruction.opcode)).or_default() += 1;
-            let Some(place) = instruction.line.and_then(|line| places.get(&line)) else { continue };
-            *blocks.entry(place.block).or_default() += 1;
-            if let Some(source) = &place.source {
+            let Some(position) = instruction.line.and_then(|line| positions.get(&line)) else { continue };
+            *blocks.entry(position.block).or_default() += 1;
+            if let Some(source) = &position.source {
                 *lines.entry(source.clone()).or_default() += 1;
             }
         }

@@ -11,7 +11,7 @@ use super::ptx;
 use crate::provision;
 use crate::run::{command, output, root, target};
 
-/// The PTX versions to try, oldest first. 7.2 brought the `inlined_at` of the lines' places; 8.0 is what driver 525 reads.
+/// The PTX versions to try, oldest first. 7.2 brought the `inlined_at` of the lines' positions; 8.0 is what driver 525 reads.
 const VERSIONS: [&str; 8] = ["7.2", "7.3", "7.4", "7.5", "7.6", "7.7", "7.8", "8.0"];
 
 /// The compilers, provisioned.
