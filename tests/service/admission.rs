@@ -127,3 +127,29 @@ async fn a_refused_body_is_a_failure_and_no_cancellation() {
     drop(admit(&classifier, "m").unwrap());
     assert_eq!(account(&classifier), [2, 0, 1, 0, 1]);
 }
+
+#[tokio::test]
+async fn a_deadline_beyond_the_models_is_the_models() {
+    let model = ModelOptions { deadline: Duration::from_secs(2), ..settings(8, 1).model };
+    let (classifier, _) = classifier(&["m"], Settings { model, ..settings(8, 1) }).await;
+    let allowed = |deadline| {
+        let admission = Admission { deadline, ..Admission::default() };
+        classifier.admit(admission).unwrap().allowed()
+    };
+    let [second, two, minute] = [1, 2, 60].map(Duration::from_secs);
+    assert_eq!([None, Some(second), Some(minute)].map(allowed), [two, second, two]);
+}
+
+#[tokio::test]
+async fn a_convnext_has_its_swin_for_a_baseline_unless_another_is_given() {
+    let baselines = async |given: Option<&str>| {
+        let mut models = vec![model("ours", "convnext_tiny"), model("theirs", "swin_tiny"), model("other", "m")];
+        models[0].baseline = given.map(str::to_owned);
+        let engine = Arc::new(MockEngine::new(&Conductor::default()));
+        let (classifier, loading) = Classifier::start(engine, models, settings(8, 1)).unwrap();
+        loading.done().await.unwrap();
+        classifier.models().into_iter().map(|status| status.baseline).collect::<Vec<_>>()
+    };
+    assert_eq!(baselines(None).await, [Some("theirs".to_owned()), None, None]);
+    assert_eq!(baselines(Some("other")).await, [Some("other".to_owned()), None, None]);
+}
