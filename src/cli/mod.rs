@@ -32,6 +32,7 @@ architecture (convnext_tiny, convnextv2_base, …), whose weights then are rando
 Try:
   convnext serve                                      the demo models on http://127.0.0.1:8080
   convnext serve --models cats=./cats,convnext_atto   two models, the first by default
+  convnext serve --model-repository ./models          every model in a folder of folders; changes are followed
   convnext classify photo.jpg --top-k 3               labels on the terminal
   convnext inspect convnext_tiny                      operations, shapes, costs
   convnext bench --models convnext_tiny --batch 1,8   images per second on this machine";
