@@ -194,9 +194,19 @@ fn copy(instruction: &Instruction, names: &mut Names) -> Result<Action, Fault> {
     let (mut read, mut ignore) = (None, None);
     if count == 4 + hint {
         let last = operand(instruction, 3)?;
+        // A predicate says that nothing is read, all else how many bytes are. A number is the size, which nvcc writes for every copy
+        // of `__pipeline_memcpy_async`; `names.predicate` would take it for a constant predicate.
+        let is_number = matches!(last, Operand::Number(_));
         match names.predicate(instruction, last) {
-            Ok(predicate) => ignore = Some(predicate),
-            Err(_) => read = Some(names.source(instruction, last, Type::U32)?),
+            Ok(predicate) if !is_number => ignore = Some(predicate),
+            _ => {
+                let bytes = names.source(instruction, last, Type::U32)?;
+                // more than is written is undefined
+                if names.constant_of(bytes).is_some_and(|bytes| bytes as usize > size) {
+                    return Err(arguments());
+                }
+                read = Some(bytes);
+            }
         }
     }
     Ok(Action::Copy(Copy { to, from, size, read, ignore }))
