@@ -77,6 +77,7 @@ pub fn run(kernel: &Kernel, launch: &Launch, memory: &Memory, settings: &Setting
         parameters: &launch.parameters,
         shared: [kernel.static_shared as usize, dynamic(kernel, launch)],
         checks: settings.checks,
+        noise: settings.seed,
         seed: if settings.seed == 0 { 0 } else { settings.seed.wrapping_add(u64::from(number) << 32) },
         multiprocessors: devices(settings.sm).next().map_or(1, |device| device.multiprocessors),
         released: Released::default(),

@@ -114,7 +114,7 @@ impl Warp {
             let values = super::special::values(name, grid, team_number, number);
             registers.write(*slot, &values, Mask::MAX);
         }
-        registers.noise = grid.seed;
+        registers.noise = grid.noise;
         let fragments = vec![Fragment { mask: live, pc: 0, stack: Vec::new(), wait: Wait::Nothing }];
         let local = Local::new(code.local);
         let lots =
