@@ -64,6 +64,44 @@ fn the_last_block_may_read_what_all_wrote() {
     }
 }
 
+/// Blocks that add in turn, as a serial split-K does: each waits for its turn, adds to what those before left, and hands on. `wait` reads the
+/// turn into %r4, `hand` gives it to the next.
+fn in_turn(wait: &str, hand: &str) {
+    let body = format!(
+        "setp.ne.u32 %p0, %r0, 0; @%p0 bra END;\n\
+         SPIN: {wait} setp.ne.u32 %p1, %r4, %r1; @%p1 bra SPIN;\n\
+         ld.global.u32 %r5, [%x0+64]; add.u32 %r5, %r5, %r1; add.u32 %r5, %r5, 1; st.global.u32 [%x0+64], %r5;\n\
+         {hand} END:"
+    );
+    let card = Card::open();
+    let kernel = card.kernel(&ptx("sm_80", &body), "k").unwrap();
+    for blocks in [2, 3, 7] {
+        let (out, given) = (card.upload(&[0u32; 256]).unwrap(), card.upload(&[0u32; 256]).unwrap());
+        let parameters = [out.to_le_bytes().to_vec(), given.to_le_bytes().to_vec()];
+        card.launch(kernel, [blocks, 1, 1], [32, 1, 1], 0, &parameters).unwrap();
+        card.synchronize().unwrap();
+        assert_eq!(card.download::<u32>(out + 64, 1).unwrap(), [(1..=blocks).sum::<u32>()], "{blocks} blocks");
+        [out, given].into_iter().for_each(|address| card.free(address).unwrap());
+    }
+}
+
+#[test]
+fn blocks_that_add_in_turn_are_no_race() {
+    in_turn("ld.acquire.gpu.global.u32 %r4, [%x1];", "red.release.gpu.global.add.u32 [%x1], 1;");
+    in_turn("ld.acquire.gpu.global.u32 %r4, [%x1];", "add.u32 %r6, %r1, 1; st.release.gpu.global.u32 [%x1], %r6;");
+    in_turn(
+        "ld.volatile.global.u32 %r4, [%x1]; membar.gl;",
+        "membar.gl; add.u32 %r6, %r1, 1; st.volatile.global.u32 [%x1], %r6;",
+    );
+}
+
+/// Without an order between them: the third block knows of one of two readers only.
+#[test]
+fn blocks_that_add_in_no_order_are_a_race() {
+    let body = "setp.ne.u32 %p0, %r0, 0; @%p0 bra END; ld.global.u32 %r5, [%x1+64]; add.u32 %r5, %r5, 1; st.global.u32 [%x1+64], %r5; END:";
+    caught("blocks_that_add_in_no_order_are_a_race", body, [3, 32], LAUNCH_FAILED, &["race"]);
+}
+
 #[test]
 fn out_of_bounds() {
     let words = ["out of bounds", "past the end of an allocation of 1024", "thread (0, 0, 0)", "st.global.u32"];

@@ -201,10 +201,14 @@ impl Shadow {
                 return Err(Conflict::Written(old & SEVERAL));
             }
             let old = reader.load(Relaxed);
-            if old != worker.0 && !strong {
-                let shared = Worker::launch(old) == Worker::launch(worker.0);
-                reader.store(if shared { worker.0 | SEVERAL } else { worker.0 }, Relaxed);
+            if old == worker.0 || strong {
+                continue;
             }
+            // A reader that is ordered before this one need not be remembered beside it: who is ordered after this one is after both. So
+            // blocks may take turns. Of several readers that are not ordered nothing more can be said.
+            let shared = Worker::launch(old) == Worker::launch(worker.0);
+            let beside = shared && (old & SEVERAL == SEVERAL || !excused(Some(old & SEVERAL)));
+            reader.store(if beside { worker.0 | SEVERAL } else { worker.0 }, Relaxed);
         }
         Ok(())
     }
