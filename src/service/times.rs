@@ -18,8 +18,8 @@ const MOST: f64 = 2.0;
 const FORGET: f64 = 0.002;
 /// Of the time of the chosen way, where what is known fades to: a little less, or it would never be preferred.
 const TRIED_BELOW: f64 = 0.9;
-/// Longer batches are not tried for the sake of knowledge, for somebody waits for them.
-const LONGEST_TRIAL: f64 = 0.25;
+/// No longer batch is guessed, and so tried for the sake of knowledge alone, for somebody waits for it.
+const LONGEST_GUESS: f64 = 0.25;
 
 /// Times of batches by their size.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,7 +62,7 @@ impl BatchTimes {
             let sizes =
                 std::iter::successors(Some(last.size * 2), |size| Some(size * 2)).take_while(|size| size <= max);
             let guess = |size| Entry { size, seconds: last.per_image() * size as f64, stale: true };
-            table.extend(sizes.map(guess).take_while(|guess| guess.seconds <= LONGEST_TRIAL));
+            table.extend(sizes.map(guess).take_while(|guess| guess.seconds <= LONGEST_GUESS));
         }
         let mut times = Self { any_size: matches!(buckets, Buckets::Any(_)), table, preferred: 0 };
         times.preferred = times.prefer();
@@ -138,7 +138,7 @@ impl BatchTimes {
         for entry in self.table.iter_mut().filter(|entry| runs_as < entry.size && entry.size <= most) {
             let chosen_way = per_image * entry.size.min(waiting) as f64;
             let change = FORGET * (chosen_way * TRIED_BELOW - entry.seconds);
-            if change < 0.0 && entry.seconds <= LONGEST_TRIAL.max(2.0 * chosen_way) {
+            if change < 0.0 {
                 entry.seconds += change;
                 entry.stale = true;
             }
@@ -250,7 +250,7 @@ mod tests {
             times.ran(images, Duration::from_secs_f64(truth(images)));
         }
         assert_eq!(times.preferred(), 4, "{times:?}");
-        assert!(times.table.iter().all(|entry| entry.seconds <= LONGEST_TRIAL), "no long batch is tried: {times:?}");
+        assert!(times.table.iter().all(|entry| entry.seconds <= LONGEST_GUESS), "no long batch is tried: {times:?}");
     }
 
     #[test]

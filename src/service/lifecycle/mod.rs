@@ -8,7 +8,7 @@
 mod thread;
 mod watcher;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -111,8 +111,17 @@ impl Lifecycle {
         }
         let sources = configured.into_iter().map(|model| (model.name, model.source)).collect();
         let (sender, ending) = (messages.clone(), Arc::new(AtomicBool::new(false)));
-        let thread =
-            LifecycleThread::new(loader, registry, sources, repository, overrides, defaults, Arc::clone(&ending));
+        let thread = LifecycleThread {
+            loader,
+            registry,
+            sources,
+            repository,
+            overrides,
+            defaults,
+            unloaded: HashSet::new(),
+            tried: HashMap::new(),
+            ending: Arc::clone(&ending),
+        };
         std::thread::Builder::new().name("models".to_owned()).spawn(move || thread.run(&inbox, sender))?;
         Ok((Self { messages, ending }, loading))
     }

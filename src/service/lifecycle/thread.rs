@@ -18,35 +18,22 @@ use crate::service::repository::{self, Fingerprint, Stored};
 
 /// The thread that carries commands out and follows the repository, with all that it remembers.
 pub(super) struct LifecycleThread {
-    loader: Loader,
-    registry: Arc<Registry>,
+    pub(super) loader: Loader,
+    pub(super) registry: Arc<Registry>,
     /// Where configured models come from.
-    sources: HashMap<String, ModelSource>,
-    repository: Option<Repository>,
-    overrides: BTreeMap<String, ModelOptions>,
-    defaults: ModelOptions,
+    pub(super) sources: HashMap<String, ModelSource>,
+    pub(super) repository: Option<Repository>,
+    pub(super) overrides: BTreeMap<String, ModelOptions>,
+    pub(super) defaults: ModelOptions,
     /// Models that a command has unloaded: changes on disk do not bring them back.
-    unloaded: HashSet<String>,
+    pub(super) unloaded: HashSet<String>,
     /// What of the repository was tried, loaded or not: it is tried again when it has changed.
-    tried: HashMap<(String, u64), Fingerprint>,
+    pub(super) tried: HashMap<(String, u64), Fingerprint>,
     /// The handle is gone.
-    ending: Arc<AtomicBool>,
+    pub(super) ending: Arc<AtomicBool>,
 }
 
 impl LifecycleThread {
-    pub(super) fn new(
-        loader: Loader,
-        registry: Arc<Registry>,
-        sources: HashMap<String, ModelSource>,
-        repository: Option<Repository>,
-        overrides: BTreeMap<String, ModelOptions>,
-        defaults: ModelOptions,
-        ending: Arc<AtomicBool>,
-    ) -> Self {
-        let (unloaded, tried) = (HashSet::new(), HashMap::new());
-        Self { loader, registry, sources, repository, overrides, defaults, unloaded, tried, ending }
-    }
-
     /// Carries commands out and follows the repository, until the handle is gone.
     pub(super) fn run(mut self, inbox: &Receiver<Message>, wake: SyncSender<Message>) {
         let mut watcher = self.repository.clone().map(|repository| RepositoryWatcher::start(repository, wake));
