@@ -5,6 +5,7 @@
 //! Not here: queues and threads that serve (`service`), decoding (`pixels`).
 
 pub mod cpu;
+pub mod cuda;
 mod device;
 mod error;
 mod host;

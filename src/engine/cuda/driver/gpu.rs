@@ -1,0 +1,86 @@
+//! One GPU: its context, its figures, and whether it is lost. Not here: which GPUs there are (`preflight`).
+
+use std::sync::{Arc, OnceLock};
+
+use cudarc::driver::CudaContext;
+use cudarc::driver::sys::CUdevice_attribute_enum as Attribute;
+
+use super::error::{Doing as _, DriverError};
+use super::modules::Modules;
+use crate::engine::cuda::card::Card;
+
+/// A GPU that the process uses.
+pub(crate) struct Gpu {
+    /// `cuda:0`
+    pub(crate) name: String,
+    /// As NVIDIA calls it.
+    pub(crate) model: String,
+    pub(crate) card: Card,
+    /// Bytes of its memory.
+    pub(crate) memory: u64,
+    pub(crate) context: Arc<CudaContext>,
+    pub(super) modules: Modules,
+    /// The first error after which nothing can succeed. The driver reports some of them once only.
+    lost: OnceLock<DriverError>,
+}
+
+impl Gpu {
+    /// Opens the GPU of this number.
+    pub(crate) fn open(ordinal: usize) -> Result<Arc<Self>, DriverError> {
+        let context = CudaContext::new(ordinal).doing(|| format!("opening cuda:{ordinal}"))?;
+        // SAFETY: no stream waits for another by cudarc's events: each executable orders its own two streams with events of its own.
+        unsafe { context.disable_event_tracking() };
+        let ask = |attribute| context.attribute(attribute).doing(|| format!("asking for {attribute:?}"));
+        let card = Card {
+            capability: (10 * ask(Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)?
+                + ask(Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?) as u32,
+            multiprocessors: ask(Attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)? as u32,
+            shared_per_block: ask(Attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN)? as u32,
+        };
+        let model = context.name().doing(|| "asking for the name".to_owned())?;
+        let memory = context.total_mem().doing(|| "asking for the memory".to_owned())? as u64;
+        let (modules, lost) = (Modules::default(), OnceLock::new());
+        Ok(Arc::new(Self { name: format!("cuda:{ordinal}"), model, card, memory, context, modules, lost }))
+    }
+
+    /// Makes this thread's calls go to this GPU.
+    pub(crate) fn bind(&self) -> Result<(), DriverError> {
+        match self.lost.get() {
+            Some(error) => Err(error.clone()),
+            None => self.note(self.context.bind_to_thread().doing(|| format!("using {}", self.name))),
+        }
+    }
+
+    /// Remembers an error after which nothing can succeed. Every result of the driver goes through here.
+    pub(crate) fn note<T>(&self, result: Result<T, DriverError>) -> Result<T, DriverError> {
+        if let Err(error) = &result
+            && error.is_sticky()
+        {
+            let _ = self.lost.set(error.clone());
+        }
+        result
+    }
+
+    /// Why the GPU can no longer be used; None while it can.
+    pub(crate) fn lost(&self) -> Option<&DriverError> {
+        self.lost.get()
+    }
+
+    /// Bytes that are free now.
+    pub(crate) fn free_memory(&self) -> Option<u64> {
+        self.context.mem_get_info().ok().map(|(free, _)| free as u64)
+    }
+
+    /// Waits until the GPU has done all that it was given.
+    pub(crate) fn synchronize(&self) -> Result<(), DriverError> {
+        self.bind()?;
+        self.note(self.context.synchronize().doing(|| format!("waiting for {}", self.name)))
+    }
+}
+
+impl std::fmt::Debug for Gpu {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { name, model, card, .. } = self;
+        f.debug_struct("Gpu").field("name", name).field("model", model).field("card", card).finish()
+    }
+}

@@ -1,0 +1,66 @@
+//! The operations of the engine, each a kernel's launcher: what it needs, its launches, and what it must compute. A file here has the name
+//! of its file in `kernels/` and of its cases in `proof/`.
+//!
+//! Not here: which operations a program becomes (`plan`), how a launch reaches the device (`driver`).
+
+pub(crate) mod layer_norm;
+
+use super::array::{Array, Contents};
+use super::card::Card;
+use super::driver::error::DriverError;
+use super::launch::Launch;
+
+/// What one step of a plan computes, for any number of images. Its weights are on the device.
+pub(crate) trait Operation: Send + Sync {
+    /// What it is, as profiles and errors name it: `depthwise + norm`.
+    fn name(&self) -> &'static str;
+
+    /// What it needs of its operands for this many images.
+    fn needs(&self, card: &Card, images: usize) -> Needs;
+
+    /// The launches that compute it, in their order. The operands are at least what [`needs`](Self::needs) says.
+    fn launches(&self, card: &Card, images: usize, at: &Operands) -> Vec<Launch>;
+
+    /// What the numbers of the output at these indices, in rising order, must be, from what is in memory now: computed in f64 from the
+    /// stored input and the stored weights, in the plainest way.
+    ///
+    /// # Errors
+    /// When the device does not give its memory.
+    fn expected(
+        &self,
+        images: usize,
+        at: &Operands,
+        memory: &dyn Contents,
+        outputs: &[usize],
+    ) -> Result<Vec<Expected>, DriverError>;
+}
+
+/// Numbers that an operation reads and writes, for all images together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Needs {
+    pub(crate) input: usize,
+    /// 0 where it adds none.
+    pub(crate) residual: usize,
+    pub(crate) output: usize,
+    /// Bytes, for what lives between its launches.
+    pub(crate) scratch: usize,
+}
+
+/// Where an operation reads and writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Operands {
+    pub(crate) input: Array,
+    /// Added to the result; may be the output itself.
+    pub(crate) residual: Option<Array>,
+    pub(crate) output: Array,
+    /// Memory that nothing else uses meanwhile.
+    pub(crate) scratch: Option<Array>,
+}
+
+/// What a number of an output must be.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Expected {
+    pub(crate) value: f64,
+    /// How far from it a right kernel may be.
+    pub(crate) bound: f64,
+}

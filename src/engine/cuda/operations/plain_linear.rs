@@ -1,0 +1,1 @@
+//! The plain kernel of [`Linear`]: every shape, every type. Kernel: `kernels/plain_linear.cu`.

@@ -1,0 +1,9 @@
+//! The CUDA engine on the emulated driver: every kernel through its launcher, on every architecture that has tiles or code of its own.
+//!
+//! Not here: whole networks, which are in the suite of all engines (`tests/engines`).
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+#[path = "../support/emulated.rs"]
+#[allow(dead_code, reason = "each suite uses a part")]
+mod emulated;
+mod kernels;
