@@ -4,6 +4,7 @@
 
 mod flags;
 mod model_table;
+pub mod precision;
 pub mod units;
 mod written;
 

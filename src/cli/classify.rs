@@ -27,17 +27,17 @@ pub(super) struct Args {
     /// JSON instead of lines
     #[arg(long)]
     json: bool,
-    /// auto, cpu, or cpu:avx2 for instructions
-    #[arg(long, default_value = "auto")]
-    device: String,
+    #[command(flatten)]
+    device: device::Choice,
 }
 
 pub(super) fn run(args: Args) -> Result<(), Failure> {
-    let engine = device::engine(&args.device).map_err(Failure::Usage)?;
+    let engine = args.device.engine().map_err(Failure::Usage)?;
     let model = model_ref::named(&args.model).map_err(Failure::Usage)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().context("starting tokio")?;
     runtime.block_on(async {
-        let options = ModelOptions { max_batch: 8, ..ModelOptions::default() };
+        let options =
+            ModelOptions { max_batch: 8, precision: args.device.named_precision(), ..ModelOptions::default() };
         let settings = Settings { model: options, ..Settings::default() };
         let (classifier, loading) = Classifier::start(engine, vec![model], settings).map_err(anyhow::Error::from)?;
         loading.done().await.map_err(anyhow::Error::from)?;

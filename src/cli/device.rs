@@ -1,25 +1,85 @@
-//! `--device`: which engine runs the models.
+//! `--device` and `--precision`: which engine runs the models, and in what.
 
 use std::sync::Arc;
 
 use anyhow::{anyhow, bail};
 
-use crate::engine::Engine;
+use crate::config::precision::ChosenPrecision;
 use crate::engine::cpu::{Cpu, Instructions};
+use crate::engine::cuda::{Cuda, Gpus};
+use crate::engine::{Engine, Precision};
 
-/// The engine of a name. `auto` takes the best there is; a device that was named is never replaced by another.
+/// Which device computes, and in what.
+#[derive(Debug, clap::Args)]
+pub(super) struct Choice {
+    /// auto, cpu, cuda, cuda:N, cuda:all, or cpu:avx2 for instructions
+    #[arg(long, default_value = "auto")]
+    device: String,
+    /// auto, f16, bf16 or f32
+    #[arg(long, default_value = "auto")]
+    precision: ChosenPrecision,
+}
+
+impl Choice {
+    /// The engine.
+    pub(super) fn engine(&self) -> anyhow::Result<Arc<dyn Engine>> {
+        engine(&self.device)
+    }
+
+    /// The precision that was named, or the one that the engine prefers.
+    pub(super) fn precision(&self, engine: &dyn Engine) -> Precision {
+        self.named_precision().unwrap_or_else(|| engine.preferred_precision())
+    }
+
+    /// The precision that was named.
+    pub(super) fn named_precision(&self) -> Option<Precision> {
+        self.precision.0
+    }
+}
+
+/// The engine of a name. `auto` takes the GPUs where they can be used, and says why where they cannot; a device that was named is never
+/// replaced by another.
 pub(super) fn engine(name: &str) -> anyhow::Result<Arc<dyn Engine>> {
     match name {
-        "auto" | "cpu" => Ok(Arc::new(Cpu::default())),
-        cuda if cuda == "cuda" || cuda.starts_with("cuda:") => {
-            bail!("device {cuda}: this version has no CUDA engine; use cpu or auto")
-        }
-        other => match other.strip_prefix("cpu:").map(str::parse::<Instructions>) {
-            Some(instructions) => Ok(Arc::new(Cpu::new(instructions.map_err(|why| anyhow!("device {other}: {why}"))?))),
-            None => {
-                let sets: Vec<String> = Instructions::available().iter().map(|set| format!("cpu:{set}")).collect();
-                bail!("device {other:?} is not known; auto and cpu are possible, or {}", sets.join(", "))
+        "auto" => Ok(best()),
+        "cpu" => Ok(Arc::new(Cpu::default())),
+        "cuda" => cuda(name, Gpus::First),
+        "cuda:all" => cuda(name, Gpus::All),
+        other => {
+            if let Some(number) = other.strip_prefix("cuda:") {
+                let number = number.parse();
+                let number = number.map_err(|_| anyhow!("device {other}: a number is needed behind cuda:, or all"))?;
+                return cuda(name, Gpus::Number(number));
             }
-        },
+            match other.strip_prefix("cpu:").map(str::parse::<Instructions>) {
+                Some(instructions) => {
+                    Ok(Arc::new(Cpu::new(instructions.map_err(|why| anyhow!("device {other}: {why}"))?)))
+                }
+                None => {
+                    let sets: Vec<String> = Instructions::available().iter().map(|set| format!("cpu:{set}")).collect();
+                    let sets = sets.join(", ");
+                    bail!("device {other:?} is not known; auto, cpu, cuda, cuda:N and cuda:all are possible, or {sets}")
+                }
+            }
+        }
+    }
+}
+
+fn cuda(name: &str, gpus: Gpus) -> anyhow::Result<Arc<dyn Engine>> {
+    let cuda = Cuda::new(gpus).map_err(|why| anyhow!("device {name}: {why}"))?;
+    Ok(Arc::new(cuda))
+}
+
+fn best() -> Arc<dyn Engine> {
+    match Cuda::new(Gpus::All) {
+        Ok(cuda) => Arc::new(cuda),
+        Err(why) => {
+            if why.is_absence() {
+                tracing::debug!(%why, "no GPU");
+            } else {
+                tracing::warn!(%why, "a GPU cannot be used; the CPU serves");
+            }
+            Arc::new(Cpu::default())
+        }
     }
 }

@@ -1,6 +1,8 @@
-//! `convnext verify`: an engine against the reference engine, on images made by a seed.
+//! `convnext verify`: an engine against the reference engine, on images made by a seed. On a GPU every kernel first, against plain arithmetic.
 //!
-//! The reference runs the program as the model emits it, unfolded and in f64; the bound is that of 32-bit engines.
+//! The reference runs the program as the model emits it, unfolded and in f64.
+
+mod kernels;
 
 use std::time::Instant;
 
@@ -11,9 +13,17 @@ use super::{Failure, device, model_ref, noise, print};
 use crate::config::DEFAULT_MODEL;
 use crate::engine::reference::Reference;
 use crate::engine::{Batch, DeviceId, Engine, Image, Options, PixelFormat, Precision};
+use kernels::Kernel;
 
-/// Largest relative error of an image's logits, ‖out − ref‖ / ‖ref‖.
-const BOUND: f64 = 1e-4;
+/// Largest relative error of an image's logits, ‖out − ref‖ / ‖ref‖. In f16 and bf16 a quarter more than torch itself loses in the worst of the
+/// golden cases, whose networks are made to magnify errors.
+fn bound(precision: Precision) -> f64 {
+    match precision {
+        Precision::F32 => 1e-4,
+        Precision::F16 => 0.028,
+        Precision::Bf16 | Precision::Int8 => 0.29,
+    }
+}
 
 /// Arguments of `verify`.
 #[derive(Debug, clap::Args)]
@@ -24,9 +34,8 @@ pub(super) struct Args {
     /// Side of the images in pixels, for an architecture [default: 224]
     #[arg(long, value_name = "PIXELS")]
     size: Option<usize>,
-    /// auto, cpu, or cpu:avx2 for instructions
-    #[arg(long, default_value = "auto")]
-    device: String,
+    #[command(flatten)]
+    device: device::Choice,
     /// Images that are compared
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..=1024))]
     images: u64,
@@ -36,9 +45,10 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: Args) -> Result<(), Failure> {
-    let engine = device::engine(&args.device).map_err(Failure::Usage)?;
+    let engine = args.device.engine().map_err(Failure::Usage)?;
     let device = engine.devices()[0].to_string();
     let network = model_ref::network(&args.model, args.size).map_err(Failure::Usage)?;
+    let kernels = kernels::prove(&engine.devices()[0])?;
     let program = &network.program;
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let count = args.images as usize;
@@ -51,12 +61,15 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
         program.input.width,
         program.cost().macs as f64 / 1e9
     );
-    let options = Options { precision: Precision::F32, max_batch: count.min(8), threads, profile: false };
-    let executable = |engine: &dyn Engine| {
-        let loaded = engine.load(DeviceId(0), program, &*network.weights, &options);
+    let precision = args.device.precision(&*engine);
+    let options = Options { precision, max_batch: count.min(8), threads, profile: false };
+    let executable = |engine: &dyn Engine, precision| {
+        let loaded = engine.load(DeviceId(0), program, &*network.weights, &Options { precision, ..options });
         loaded.and_then(|loaded| loaded.instantiate()).with_context(|| format!("loading on {}", engine.devices()[0]))
     };
-    let (mut tested, mut reference) = (executable(&*engine)?, executable(&Reference::default())?);
+    let mut tested = executable(&*engine, precision)?;
+    tested.self_check(program, &*network.weights).map_err(anyhow::Error::from)?;
+    let mut reference = executable(&Reference::default(), Precision::F32)?;
     let size = program.input.height * program.input.width * 3;
     let mut errors = Vec::with_capacity(count);
     let began = Instant::now();
@@ -76,15 +89,17 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     }
     // a NaN is over every bound
     let worst = errors.iter().copied().fold(0.0, |a: f64, b| if b > a || b.is_nan() { b } else { a });
-    let passed = worst <= BOUND;
+    let bound = bound(precision);
+    let passed = worst <= bound;
     let verdict = if passed { "within" } else { "OVER" };
     if args.json {
         let report = json!({"model": args.model, "architecture": program.architecture, "device": device,
-                            "relative_errors": errors, "worst": worst, "bound": BOUND, "passed": passed});
+                            "precision": precision.name(), "kernels": kernels.iter().map(Kernel::json).collect::<Vec<_>>(),
+                            "relative_errors": errors, "worst": worst, "bound": bound, "passed": passed});
         print(&format!("{report:#}\n"))?;
     } else {
         print(&format!(
-            "{} on {}: worst relative error {worst:.2e}, {verdict} the bound of {BOUND:.0e}, {count} images in {:.1} s\n",
+            "{} in {precision} on {}: worst relative error {worst:.2e}, {verdict} the bound of {bound:.0e}, {count} images in {:.1} s\n",
             program.architecture,
             device,
             began.elapsed().as_secs_f64()

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use super::precision::ChosenPrecision;
 use super::units::{Amount, Span};
 use super::written::Written;
 use super::{Config, ConfigError, ModelTable};
@@ -66,9 +67,12 @@ flags! {
     /// What models are measured against, where it is not the Swin of a ConvNeXt's size
     #[arg(long, env = "CONVNEXT_BASELINE", value_name = "MODEL=BASELINE,…", value_delimiter = ',')]
     baseline: Vec<String> => baselines,
-    /// Where the models run: auto, cpu, or cpu:avx2 for instructions
+    /// Where the models run: auto, cpu, cuda, cuda:N, cuda:all, or cpu:avx2 for instructions
     #[arg(long, env = "CONVNEXT_DEVICE", value_name = "DEVICE")]
     device: String => device,
+    /// In what the models are computed: auto, f16, bf16 or f32
+    #[arg(long, env = "CONVNEXT_PRECISION", value_name = "PRECISION")]
+    precision: ChosenPrecision => settings.model.precision,
     /// Address of HTTP; port 0 takes a free one
     #[arg(long, env = "CONVNEXT_HTTP_ADDR", value_name = "ADDR:PORT")]
     http_addr: SocketAddr => http_addr,

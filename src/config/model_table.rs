@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, de};
 
+use super::precision::ChosenPrecision;
 use super::units::Span;
-use crate::service::{ModelOptions, Precision, VersionPolicy};
+use crate::service::{ModelOptions, VersionPolicy};
 
 /// A model's table; None where it says nothing.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -19,9 +20,8 @@ pub struct ModelTable {
     pub queue_images: Option<usize>,
     /// From admission to answer, at most.
     pub deadline: Option<Span>,
-    /// `f32`, and what else a device can.
-    #[serde(deserialize_with = "precision")]
-    pub precision: Option<Precision>,
+    /// `auto`, `f32`, and what else a device can.
+    pub precision: Option<ChosenPrecision>,
     /// The one device that it runs on.
     pub device: Option<String>,
     /// Whether the server is ready only when the model is.
@@ -43,18 +43,13 @@ impl ModelTable {
             max_delay: self.max_delay.map_or(all.max_delay, |span| span.0),
             queue_images: self.queue_images.unwrap_or(all.queue_images),
             deadline: self.deadline.map_or(all.deadline, |span| span.0),
-            precision: self.precision.unwrap_or(all.precision),
+            precision: self.precision.map_or(all.precision, Into::into),
             device: self.device.clone().or_else(|| all.device.clone()),
             required: self.required.unwrap_or(all.required),
             versions: self.versions.clone().unwrap_or_else(|| all.versions.clone()),
             labels: self.labels.clone().unwrap_or_else(|| all.labels.clone()),
         }
     }
-}
-
-fn precision<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Precision>, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    text.parse().map(Some).map_err(de::Error::custom)
 }
 
 fn versions<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<VersionPolicy>, D::Error> {
@@ -96,6 +91,7 @@ mod tests {
 
     use super::super::Flags;
     use super::*;
+    use crate::service::Precision;
 
     fn options(text: &str) -> ModelOptions {
         let flags: Flags = toml::from_str(&format!("max-batch = 8\ndeadline = \"9s\"\n[model.cats]\n{text}")).unwrap();
@@ -110,7 +106,7 @@ mod tests {
         );
         assert_eq!((cats.max_batch, cats.deadline), (8, Duration::from_secs(9)), "as the server's");
         assert_eq!((cats.queue_images, cats.max_delay), (64, Duration::from_millis(2)));
-        assert_eq!((cats.precision, cats.device.as_deref()), (Precision::F16, Some("cuda:1")));
+        assert_eq!((cats.precision, cats.device.as_deref()), (Some(Precision::F16), Some("cuda:1")));
         assert!(!cats.required);
         assert_eq!(cats.labels["stable"], 3);
         assert_eq!(options("").versions, VersionPolicy::Latest(1));

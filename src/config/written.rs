@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use clap::ValueEnum as _;
 
+use super::precision::ChosenPrecision;
 use super::units::{Amount, Span};
+use crate::service::Precision;
 use crate::telemetry::LogFormat;
 
 /// A value that can be told as a default.
@@ -63,6 +65,12 @@ impl Written for LogFormat {
 impl Written for Option<PathBuf> {
     fn written(&self) -> Option<String> {
         self.as_ref().map(|path| path.display().to_string())
+    }
+}
+
+impl Written for Option<Precision> {
+    fn written(&self) -> Option<String> {
+        Some(ChosenPrecision(*self).to_string())
     }
 }
 

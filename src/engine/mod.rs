@@ -33,6 +33,11 @@ pub trait Engine: Send + Sync {
     /// run all of it.
     fn unsupported(&self, program: &Program, precision: Precision) -> Vec<String>;
 
+    /// The precision in which it computes where nobody names one: the fastest that agrees with f32 in what it answers.
+    fn preferred_precision(&self) -> Precision {
+        Precision::F32
+    }
+
     /// Puts the weights of a program on a device. May be called on any thread, while other models run there.
     ///
     /// # Errors
@@ -44,6 +49,11 @@ pub trait Engine: Send + Sync {
         weights: &dyn WeightSource,
         options: &Options,
     ) -> Result<Arc<dyn Loaded>, LoadError>;
+
+    /// Bytes of a device's memory that are in use, by this process and others; None where the device has none of its own.
+    fn memory_used(&self, _device: DeviceId) -> Option<u64> {
+        None
+    }
 
     /// The peak of this device with this number of threads, measured now; None where nobody measures against it.
     fn peak(&self, _threads: usize) -> Option<Peak> {
@@ -83,6 +93,14 @@ pub trait Executable {
     /// # Errors
     /// [`LoadError::SelfCheck`] when the device computes something else.
     fn self_check(&mut self, _program: &Program, _weights: &dyn WeightSource) -> Result<(), LoadError> {
+        Ok(())
+    }
+
+    /// Asks the device for a sign of life, while nothing is in flight. Engines that cannot lose their device have nothing to ask.
+    ///
+    /// # Errors
+    /// [`RunError::DeviceLost`] when no later run can succeed.
+    fn probe(&mut self) -> Result<(), RunError> {
         Ok(())
     }
 

@@ -32,6 +32,7 @@ pub struct Metrics {
     rejected: IntCounterVec,
     build_info: IntGaugeVec,
     device_up: IntGaugeVec,
+    device_memory: IntGaugeVec,
 }
 
 /// The metrics that have a label `model`.
@@ -210,7 +211,9 @@ impl Metrics {
         let build_info =
             gauges("convnext_build_info", "Version and devices of this process; always 1.", &["version", "device"])?;
         let device_up = gauges("convnext_device_up", "0 once a device has failed.", &["device"])?;
-        Ok(Self { registry, families, outcomes, rejected, build_info, device_up })
+        let help = "Bytes of a device's memory that are in use, by this process and others.";
+        let device_memory = gauges("convnext_device_memory_used_bytes", help, &["device"])?;
+        Ok(Self { registry, families, outcomes, rejected, build_info, device_up, device_memory })
     }
 
     /// Says what runs here, for each device; the value is always 1.
@@ -221,6 +224,11 @@ impl Metrics {
     /// Whether a device runs.
     pub fn device_up(&self, device: &str, up: bool) {
         self.device_up.with_label_values(&[device]).set(i64::from(up));
+    }
+
+    /// Bytes of a device's memory that are in use.
+    pub fn device_memory_used(&self, device: &str, bytes: u64) {
+        self.device_memory.with_label_values(&[device]).set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 
     /// The text that Prometheus scrapes, and its content type.

@@ -20,7 +20,7 @@ use super::scheduler::DeviceIndex;
 use super::ticket::Ticket;
 use super::{Limits, ModelStatus, ServiceError};
 use crate::checkpoint::{Checkpoint, CheckpointError};
-use crate::engine::{DeviceInfo, Engine};
+use crate::engine::{DeviceId, DeviceInfo, Engine};
 use crate::metrics::Metrics;
 
 /// Serves several models; cheap to clone.
@@ -271,7 +271,11 @@ impl Classifier {
         let Core { registry, dispatcher, metrics, .. } = &*self.core;
         registry.gauge();
         for (index, device) in self.engine.devices().iter().enumerate() {
-            metrics.device_up(&device.to_string(), dispatcher.failure(DeviceIndex(index)).is_none());
+            let name = device.to_string();
+            metrics.device_up(&name, dispatcher.failure(DeviceIndex(index)).is_none());
+            if let Some(bytes) = self.engine.memory_used(DeviceId(index)) {
+                metrics.device_memory_used(&name, bytes);
+            }
         }
         metrics.encode()
     }

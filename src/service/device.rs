@@ -22,6 +22,9 @@ use crate::engine::{Batch, BatchId, Executable, Image, LoadError, PixelFormat, R
 use crate::metrics::{ModelMetrics, Stage};
 use crate::panics;
 
+/// How long a device rests before it is asked for a sign of life: half of the second within which readiness is to turn off.
+const PROBE_AFTER: Duration = Duration::from_millis(500);
+
 /// Where the time comes from: the system's clock, or a simulation's.
 pub(super) trait Clock {
     fn now(&self) -> Instant;
@@ -119,15 +122,28 @@ impl<J: Job, C: Clock> Device<J, C> {
     pub(super) fn run(mut self) {
         loop {
             let turn = catch_unwind(AssertUnwindSafe(|| self.turn()));
-            match turn.unwrap_or_else(|panic| self.lost(panics::text(&*panic), Vec::new())) {
-                Turn::More => {}
-                Turn::Rest(rest) => self.dispatcher.rest(rest),
+            let turn = turn.unwrap_or_else(|panic| self.lost(panics::text(&*panic), Vec::new()));
+            let turn = match turn {
+                Turn::Rest(rest) if !self.dispatcher.rest(rest, PROBE_AFTER) => self.probe(),
+                other => other,
+            };
+            match turn {
+                Turn::More | Turn::Rest(_) => {}
                 Turn::End => return,
                 Turn::Lost(why) => {
                     tracing::error!(device = &*self.name, why, "the device has failed and serves no more");
                     return;
                 }
             }
+        }
+    }
+
+    /// Asks a device that rests for a sign of life, through any of its models: a GPU that has gone must not look ready.
+    fn probe(&mut self) -> Turn {
+        let Some(serving) = self.models.values_mut().next() else { return Turn::More };
+        match caught(|| serving.executable.probe()) {
+            Err(RunError::DeviceLost(why)) => self.lost(why, Vec::new()),
+            Ok(()) | Err(_) => Turn::More,
         }
     }
 

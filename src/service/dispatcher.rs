@@ -234,17 +234,19 @@ impl<J: Job> Dispatcher<J> {
         Work::Nothing(Rest { version: state.version, until })
     }
 
-    /// Waits until there may be something new.
-    pub(super) fn rest(&self, rest: Rest) {
+    /// Waits until there may be something new, at most so long. Whether there may be.
+    pub(super) fn rest(&self, rest: Rest, at_most: Duration) -> bool {
         let mut state = self.lock();
+        let patience = Instant::now() + at_most;
         while state.version == rest.version {
-            let left = rest.until.map(|until| until.saturating_duration_since(Instant::now()));
-            state = match left {
-                Some(Duration::ZERO) => return,
-                Some(left) => self.news.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0,
-                None => self.news.wait(state).unwrap_or_else(PoisonError::into_inner),
-            };
+            let until = rest.until.map_or(patience, |until| until.min(patience));
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return rest.until.is_some_and(|until| until <= patience);
+            }
+            state = self.news.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
+        true
     }
 
     /// As [`Scheduler::done`].

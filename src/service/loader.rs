@@ -16,7 +16,7 @@ use super::model::Model;
 use super::options::ModelOptions;
 use super::scheduler::{DeviceIndex, ModelId};
 use crate::checkpoint::{Checkpoint, CheckpointError};
-use crate::engine::{DeviceId, DeviceInfo, Engine, LoadError, MemoryUse, Options};
+use crate::engine::{DeviceId, DeviceInfo, Engine, LoadError, MemoryUse, Options, Precision};
 use crate::metrics::{Metrics, ModelMetrics};
 use crate::panics;
 use crate::program::{Program, WeightSource};
@@ -127,7 +127,7 @@ impl Loader {
             transform,
             classes: labels.into_iter().map(Arc::from).collect(),
             origin,
-            precision: options.precision,
+            precision: self.precision(options),
             max_batch: options.max_batch,
             deadline: options.deadline,
             devices: names,
@@ -149,7 +149,7 @@ impl Loader {
         options: &ModelOptions,
         metrics: &Arc<ModelMetrics>,
     ) -> Result<(u64, oneshot::Receiver<Result<Added, LoadError>>), String> {
-        let ModelOptions { precision, max_batch, .. } = *options;
+        let (precision, max_batch) = (self.precision(options), options.max_batch);
         let engine_options = Options { precision, max_batch, threads: self.threads, profile: false };
         let loaded = self.engine.load(DeviceId(index.0), program, &**weights, &engine_options);
         let loaded = loaded.map_err(|error| error.to_string())?;
@@ -165,6 +165,10 @@ impl Loader {
         };
         self.dispatcher.command(index, ModelCommand::Add(Box::new(addition)));
         Ok((of_weights + executable, waiting))
+    }
+
+    fn precision(&self, options: &ModelOptions) -> Precision {
+        options.precision.unwrap_or_else(|| self.engine.preferred_precision())
     }
 
     /// The devices that a model is to run on: the one that is named, or all that have not failed.

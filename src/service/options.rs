@@ -19,8 +19,8 @@ pub struct ModelOptions {
     pub queue_images: usize,
     /// From admission to answer, at most.
     pub deadline: Duration,
-    /// In what it is computed.
-    pub precision: Precision,
+    /// In what it is computed; None is what the engine prefers.
+    pub precision: Option<Precision>,
     /// The one device that it runs on; None is all.
     pub device: Option<String>,
     /// Whether the server is ready only when it is.
@@ -38,7 +38,7 @@ impl Default for ModelOptions {
             max_delay: Duration::ZERO,
             queue_images: 512,
             deadline: Duration::from_secs(30),
-            precision: Precision::F32,
+            precision: None,
             device: None,
             required: true,
             versions: VersionPolicy::default(),

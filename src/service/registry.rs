@@ -7,6 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use super::model::Model;
 use super::options::{ModelOptions, STABLE};
 use super::{ModelState, ModelStatus, ServiceError};
+use crate::engine::Precision;
 use crate::metrics::ModelMetrics;
 use crate::model;
 
@@ -245,7 +246,7 @@ impl Known {
             architecture: program.map(|program| program.architecture.clone()).unwrap_or_default(),
             family: program.map(|program| program.family.clone()).unwrap_or_default(),
             devices: model.map(|model| model.devices.clone()).unwrap_or_default(),
-            precision: model.map_or(self.options.precision, |model| model.precision).name(),
+            precision: model.map(|model| model.precision).or(self.options.precision).map_or("auto", Precision::name),
             origin: model.map(|model| model.origin.clone()).unwrap_or_default(),
             baseline,
             default,

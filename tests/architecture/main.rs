@@ -34,8 +34,18 @@ const PURE: &[&str] = &["program", "model", "engine", "pixels"];
 const RUNTIMES: &[&str] =
     &["tokio", "axum", "hyper", "hyper_util", "http_body_util", "tower", "tonic", "prost", "prometheus"];
 
-/// The only files with `unsafe`, from `src`: cutting an output for several threads, and a prefetch.
-const UNSAFE: &[&str] = &["engine/cpu/parallel/tile.rs", "engine/cpu/simd/vector.rs"];
+/// The only files with `unsafe`, from `src`: cutting an output for several threads, a prefetch, and the CUDA driver.
+const UNSAFE: &[&str] = &[
+    "engine/cpu/parallel/tile.rs",
+    "engine/cpu/simd/vector.rs",
+    "engine/cuda/driver/gpu.rs",
+    "engine/cuda/driver/launch.rs",
+    "engine/cuda/driver/library.rs",
+    "engine/cuda/driver/memory.rs",
+    "engine/cuda/driver/modules.rs",
+    "engine/cuda/driver/pinned.rs",
+    "engine/cuda/driver/stream.rs",
+];
 
 /// Everything in which these sources break the promises, one line for each.
 fn faults(sources: &[Source]) -> Vec<String> {

@@ -1,4 +1,5 @@
-//! The CUDA engine on the emulated driver: every kernel through its launcher, on every architecture that has tiles or code of its own.
+//! The CUDA engine on the emulated driver: every kernel through its launcher, on every architecture that has tiles or code of its own; what a fault does;
+//! the real server.
 //!
 //! Not here: whole networks, which are in the suite of all engines (`tests/engines`).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
@@ -6,4 +7,8 @@
 #[path = "../support/emulated.rs"]
 #[allow(dead_code, reason = "each suite uses a part")]
 mod emulated;
+mod faults;
 mod kernels;
+mod served;
+#[path = "../support/mod.rs"]
+mod support;

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use convnext_server::checkpoint;
+use convnext_server::engine::{Options, Precision};
 use safetensors::SafeTensors;
 
 use crate::{engines, relative_error};
@@ -10,7 +11,23 @@ use crate::{engines, relative_error};
 /// The golden networks magnify an error of 1e-6 about tenfold. This leaves another factor of ten for the order of sums.
 const BOUND: f64 = 1e-4;
 
-/// Runs the pixels of a case on every engine and compares the logits with the library's.
+/// How much worse than torch itself a precision may be.
+const THAN_TORCH: f64 = 1.25;
+
+/// The bound of a precision: what torch loses in it on this very case, a little more; in f32 that of every engine.
+fn bound(folder: &Path, precision: Precision) -> f64 {
+    let name = match precision {
+        Precision::F32 => return BOUND,
+        Precision::F16 => "float16",
+        Precision::Bf16 => "bfloat16",
+        Precision::Int8 => panic!("no case says what int8 loses"),
+    };
+    let text = std::fs::read_to_string(folder.join("expected.json")).expect("expected.json");
+    let expected: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    THAN_TORCH * expected["torch_relative_error"][name].as_f64().expect("what torch loses")
+}
+
+/// Runs the pixels of a case on every engine in all its precisions and compares the logits with the library's.
 fn agrees_with_its_library(case: &str) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(case);
     let checkpoint = checkpoint::open(&folder).expect("opens");
@@ -22,14 +39,20 @@ fn agrees_with_its_library(case: &str) {
     };
     let images = expected.names().iter().filter(|name| name.starts_with("logits.")).count();
     assert!(images >= 3, "a case has three images");
-    for engine in engines() {
-        let (name, mut worst) = (engine.name(), 0.0_f64);
-        let mut executable = engine.executable(&checkpoint.program, checkpoint.weights.as_ref(), images);
+    let subjects = engines();
+    let runs =
+        subjects.iter().flat_map(|engine| engine.precisions.iter().map(move |(precision, _)| (engine, *precision)));
+    for (engine, precision) in runs {
+        let (name, mut worst, bound) =
+            (format!("{} in {precision}", engine.name()), 0.0_f64, bound(&folder, precision));
+        let options = Options { precision, ..crate::options(images) };
+        let loaded = engine.load(&checkpoint.program, checkpoint.weights.as_ref(), options).expect("loads");
+        let mut executable = loaded.instantiate().expect("instantiates");
         let batch = (0..images).map(|image| crate::tensor(&tensor(format!("pixels.{image}")))).collect();
         let logits = executable.run(batch).expect("runs");
         for (image, found) in logits.chunks_exact(checkpoint.program.classes()).enumerate() {
             let error = relative_error(found, &tensor(format!("logits.{image}")));
-            assert!(error <= BOUND, "{case} on {name}, image {image}: relative error {error:.1e}");
+            assert!(error <= bound, "{case} on {name}, image {image}: relative error {error:.1e}");
             worst = worst.max(error);
         }
         // shown with --nocapture

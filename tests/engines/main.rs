@@ -6,12 +6,18 @@
 mod agreement;
 mod bucketed;
 mod contract;
+mod emulated_cards;
 mod golden;
+
+#[path = "../support/emulated.rs"]
+#[allow(dead_code, reason = "each suite uses a part")]
+mod emulated;
 
 use std::sync::Arc;
 
 use bucketed::Bucketed;
 use convnext_server::engine::cpu::{Cpu, Instructions};
+use convnext_server::engine::cuda::{Cuda, Gpus};
 use convnext_server::engine::reference::Reference;
 use convnext_server::engine::{
     Batch, DeviceId, Engine, Executable, Image, LoadError, Loaded, Options, PixelFormat, Precision,
@@ -32,6 +38,15 @@ struct Subject {
 impl Subject {
     fn new(engine: impl Engine + 'static, across_buckets: f64) -> Self {
         Self { engine: Box::new(engine), across_buckets, precisions: vec![(Precision::F32, 1e-5)] }
+    }
+
+    /// The first GPU, in all precisions that it has.
+    fn cuda() -> Self {
+        let engine = Cuda::new(Gpus::First).expect("a GPU");
+        let (program, _) = small();
+        let bounds = [(Precision::F32, 1e-5), (Precision::F16, 2e-3), (Precision::Bf16, 2e-2)];
+        let had = bounds.into_iter().filter(|(precision, _)| engine.unsupported(&program, *precision).is_empty());
+        Self { precisions: had.collect(), ..Self::new(engine, 1e-5) }
     }
 
     /// The device, with the instructions of a CPU.
@@ -56,14 +71,21 @@ impl Subject {
     }
 }
 
-/// Every engine that runs on this machine, the CPU's with each of its instruction sets.
+/// Every engine that runs on this machine, the CPU's with each of its instruction sets. In a process that has the emulated driver, the CUDA engine
+/// alone: the others have their turn in every other process.
 fn engines() -> Vec<Subject> {
+    if emulated::inside() {
+        return vec![Subject::cuda()];
+    }
     let cpus = Instructions::available().into_iter().map(|set| Subject::new(Cpu::new(set), 0.0));
     std::iter::once(Subject::new(Reference::default(), 0.0)).chain(cpus).collect()
 }
 
 /// Those, and one that behaves like an engine on a GPU: fixed buckets, two batches in flight, memory of its own.
 fn engines_and_the_bucketed() -> Vec<Subject> {
+    if emulated::inside() {
+        return engines();
+    }
     engines().into_iter().chain([Subject::new(Bucketed::default(), 1e-5)]).collect()
 }
 

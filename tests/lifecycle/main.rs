@@ -6,7 +6,6 @@
 
 mod commands;
 mod options;
-mod process;
 mod repository;
 mod soak;
 mod stop;

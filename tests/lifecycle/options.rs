@@ -7,7 +7,7 @@ use convnext_server::metrics::Rejection;
 use convnext_server::service::{Admission, Classifier, ModelOptions, ModelState, Precision, ServiceError, Settings};
 
 use super::support::mock::{Conductor, MockEngine, admit, becomes, image, metric, model};
-use super::{ask, error, label, process, request, status, text};
+use super::{ask, error, label, request, status, support, text};
 
 /// The models `plain`, of which nothing is said, and `special`, loaded or not, on this many devices.
 async fn start(devices: usize, special: ModelOptions) -> (Classifier, Conductor) {
@@ -63,7 +63,7 @@ async fn the_deadline_is_the_models_own() {
 
 #[tokio::test]
 async fn a_precision_that_the_engine_lacks_is_refused_with_the_operations() {
-    let (classifier, _) = start(1, ModelOptions { precision: Precision::F16, ..ModelOptions::default() }).await;
+    let (classifier, _) = start(1, ModelOptions { precision: Some(Precision::F16), ..ModelOptions::default() }).await;
     assert_eq!(status(&classifier, "special", 1).unwrap().state, ModelState::Failed);
     let why = error(&classifier, "special");
     assert!(why.contains("f16") && why.contains("stem: nobody taught the mock"), "{why}");
@@ -89,12 +89,12 @@ async fn a_model_runs_on_the_one_device_that_is_named() {
 
 #[tokio::test]
 async fn a_model_that_is_not_required_leaves_the_server_ready() {
-    let optional = ModelOptions { required: false, precision: Precision::F16, ..ModelOptions::default() };
+    let optional = ModelOptions { required: false, precision: Some(Precision::F16), ..ModelOptions::default() };
     let (classifier, _) = start(1, optional.clone()).await;
     assert_eq!(status(&classifier, "special", 1).unwrap().state, ModelState::Failed);
     assert!(classifier.ready().is_ok());
 
-    let (classifier, _) = start(1, ModelOptions { precision: Precision::F32, ..optional }).await;
+    let (classifier, _) = start(1, ModelOptions { precision: Some(Precision::F32), ..optional }).await;
     classifier.unload("special").await.unwrap();
     assert!(classifier.ready().is_ok());
     classifier.unload("plain").await.unwrap();
@@ -109,7 +109,7 @@ fn a_table_of_a_model_that_is_not_served_is_a_usage_error() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("convnext.toml");
     std::fs::write(&file, "models = [\"convnext_atto\"]\n[model.convnext_ato]\nmax-batch = 4\n").unwrap();
-    let output = process::command(&["--config", file.to_str().unwrap()]).output().unwrap();
+    let output = support::process::command(&["--config", file.to_str().unwrap()]).output().unwrap();
     let text = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(64), "{text}");
     assert!(text.contains("table model.convnext_ato: no such model is served; there are convnext_atto"), "{text}");

@@ -13,8 +13,8 @@ use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::process::Process;
 use super::support::http::{Answer, Client, request};
+use super::support::process::Process;
 
 const MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/models/convnext_atto");
 const IMAGE: &[u8] = include_bytes!("../../models/images/bag.png");

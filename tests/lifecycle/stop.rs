@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
-use crate::process;
+use crate::support;
 
 /// No test waits longer for what must come.
 const BOUND: Duration = Duration::from_secs(20);
@@ -19,7 +19,7 @@ fn a_server_that_is_told_to_stop_waits_for_no_model_that_still_loads() {
     let model = format!("slow={}", folder.path().display());
     let ports = ["--http-addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0"];
     let args = ["--models", &model, "--drain-delay", "0s", "--log-format", "json"];
-    let mut child = process::command(&[&ports[..], &args].concat()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = support::process::command(&[&ports[..], &args].concat()).stderr(Stdio::piped()).spawn().unwrap();
     let lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
     let (live, is_live) = sync_channel(1);
     std::thread::Builder::new()

@@ -83,6 +83,23 @@ async fn the_last_devices_images_fail_and_readiness_says_so() {
 }
 
 #[tokio::test]
+async fn a_device_that_goes_while_it_idles_turns_readiness_off_within_a_second() {
+    let (classifier, conductor) = on_devices(1, settings(64, 4)).await;
+    assert!(classifier.ready().is_ok());
+    let gone = std::time::Instant::now();
+    conductor.fault(Fault::Gone);
+    while classifier.ready().is_ok() {
+        assert!(gone.elapsed() < std::time::Duration::from_secs(10), "nobody asks an idle device");
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    // the second that is promised, and some for a busy machine
+    assert!(gone.elapsed() < std::time::Duration::from_secs(3), "{:?}", gone.elapsed());
+    assert_eq!(classifier.failed_devices()[0].1, "fallen off the bus");
+    assert_eq!(metric(&classifier, "convnext_device_up{device=\"mock:0\"}"), 0.0);
+    assert!(matches!(admit(&classifier, "m"), Err(ServiceError::NotReady(_))));
+}
+
+#[tokio::test]
 async fn a_batch_of_three_is_padded_and_answers_three() {
     let (classifier, conductor) = on_devices(1, settings(64, 4)).await;
     let answer = admit(&classifier, "m").unwrap().classify(request(&[2, 1, 0])).await.unwrap();

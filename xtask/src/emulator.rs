@@ -56,14 +56,17 @@ pub(crate) fn emulate(options: &EmulateOptions) -> Result<ExitCode> {
     let program = target().join("release").join("convnext");
     let before = env::var_os("LD_LIBRARY_PATH").filter(|path| !path.is_empty());
     let path = env::join_paths(
-        std::iter::once(folder).chain(before.iter().flat_map(|path| env::split_paths(path).collect::<Vec<_>>())),
+        std::iter::once(folder.clone())
+            .chain(before.iter().flat_map(|path| env::split_paths(path).collect::<Vec<_>>())),
     )?;
     let table = env::var_os("CUDA_EMULATOR_SASS").unwrap_or_else(|| root().join("kernels/ptx/table.json").into());
+    let report = env::var_os("CUDA_EMULATOR_REPORT").unwrap_or_else(|| folder.join("report.txt").into());
     // Neither its folder nor its input is ours to choose: unlike the other programs that xtask runs, it is the user's.
     let status = Command::new(&program)
         .args(&options.arguments)
         .env("LD_LIBRARY_PATH", path)
         .env("CUDA_EMULATOR_SASS", table)
+        .env("CUDA_EMULATOR_REPORT", report)
         .status();
     let status = status.with_context(|| format!("cannot start {}", program.display()))?;
     Ok(status.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from))

@@ -2,6 +2,7 @@
 //!
 //! What is measured is the engine: pixels in memory to logits.
 
+mod emulated;
 mod execute;
 mod machine;
 mod measure;
@@ -22,7 +23,7 @@ use self::machine::Machine;
 use self::pair::Pair;
 use super::model_ref::{self, Network};
 use super::{Failure, device, print};
-use crate::engine::{Options, Precision};
+use crate::engine::Options;
 
 /// The end of the command's help: how it measures, for those who compare the figures.
 pub(super) const METHOD: &str = "\
@@ -71,9 +72,8 @@ pub(super) struct Args {
     /// Threads that compute [default: cores]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
-    /// auto, cpu, or cpu:avx2 for instructions
-    #[arg(long, default_value = "auto")]
-    device: String,
+    #[command(flatten)]
+    device: device::Choice,
     /// Side of the images in pixels, for architectures [default: 224]
     #[arg(long, value_name = "PIXELS")]
     size: Option<usize>,
@@ -100,7 +100,7 @@ struct Model {
 }
 
 pub(super) fn run(args: Args) -> Result<(), Failure> {
-    let engine = device::engine(&args.device).map_err(Failure::Usage)?;
+    let engine = args.device.engine().map_err(Failure::Usage)?;
     let (models, pairs) = models(&args).map_err(Failure::Usage)?;
     let batches: Vec<usize> = args.batch.iter().map(|batch| usize::from(*batch)).collect();
     once_each(&batches, "batch size").map_err(Failure::Usage)?;
@@ -112,7 +112,11 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     let machine = Machine::this();
     let max_batch = batches.iter().copied().max().unwrap_or(1);
     let threads = args.threads.map_or(machine.cores, usize::from);
-    let options = Options { precision: Precision::F32, max_batch, threads, profile: false };
+    let precision = args.device.precision(&*engine);
+    let options = Options { precision, max_batch, threads, profile: false };
+    if engine.devices()[0].emulated {
+        return print(&emulated::run(engine, &models, &batches, options)?);
+    }
     let bench = Bench { engine: &*engine, models: &models, batches: &batches, options, time: args.seconds };
     let mut report = bench.measure(machine)?;
     report.pairs = pairs;

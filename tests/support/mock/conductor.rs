@@ -22,6 +22,8 @@ pub enum Fault {
     NotANumber,
     /// What is computed is found to be wrong before a model serves.
     SelfCheck,
+    /// The device gives no sign of life, though nothing runs.
+    Gone,
 }
 
 #[derive(Debug, Default)]

@@ -137,6 +137,13 @@ impl Executable for MockExecutable {
         }
     }
 
+    fn probe(&mut self) -> Result<(), RunError> {
+        match self.of.conductor.with(|state| state.fault) {
+            Fault::Gone => Err(RunError::DeviceLost("fallen off the bus".into())),
+            _ => Ok(()),
+        }
+    }
+
     fn launch(&mut self, batch: Batch) -> Result<BatchId, RunError> {
         assert!(self.launched.len() < self.of.in_flight, "more batches in flight than promised");
         assert!(batch.len() <= self.of.buckets.max(), "a batch over the maximum");
@@ -163,7 +170,7 @@ impl Executable for MockExecutable {
             state.permits -= 1;
         }
         let fault = state.fault;
-        if !matches!(fault, Fault::NotANumber | Fault::SelfCheck) {
+        if !matches!(fault, Fault::NotANumber | Fault::SelfCheck | Fault::Gone) {
             state.fault = Fault::None;
         }
         state.batches.push((self.of.name.clone(), images.clone()));
@@ -173,7 +180,7 @@ impl Executable for MockExecutable {
             Fault::Batch => return Err(RunError::Batch("planted".into())),
             Fault::DeviceLost => return Err(RunError::DeviceLost("planted".into())),
             Fault::Panic => panic!("planted"),
-            Fault::None | Fault::NotANumber | Fault::SelfCheck => {}
+            Fault::None | Fault::NotANumber | Fault::SelfCheck | Fault::Gone => {}
         }
         let logit = |image: usize, class: usize| match fault {
             Fault::NotANumber if image == 3 => f32::NAN,

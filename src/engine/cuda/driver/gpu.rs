@@ -68,6 +68,7 @@ impl Gpu {
 
     /// Bytes that are free now.
     pub(crate) fn free_memory(&self) -> Option<u64> {
+        self.bind().ok()?;
         self.context.mem_get_info().ok().map(|(free, _)| free as u64)
     }
 

@@ -6,5 +6,8 @@
 pub(crate) mod error;
 pub(crate) mod gpu;
 pub(crate) mod launch;
+pub(crate) mod library;
 pub(crate) mod memory;
 pub(crate) mod modules;
+pub(crate) mod pinned;
+pub(crate) mod stream;

@@ -126,9 +126,8 @@ impl Operation for Linear {
                 let bias = one(self.bias)?;
                 let scale = self.scale.map_or(Ok(1.0), one)?;
                 let residual = at.residual.filter(|_| self.residual);
-                let residual = residual.map_or(Ok(0.0), |array| {
-                    memory.read(array, *index..*index + 1).map(|values| values[0])
-                })?;
+                let residual =
+                    residual.map_or(Ok(0.0), |array| memory.read(array, *index..*index + 1).map(|values| values[0]))?;
                 let product: f64 = values.iter().zip(&weights).map(|(x, w)| x * w).sum();
                 let sizes: f64 = values.iter().zip(&weights).map(|(x, w)| (x * w).abs()).sum();
                 last = Some((row, values));
@@ -138,8 +137,10 @@ impl Operation for Linear {
                 // a normed number may be rounded to the neighbour of what f64 rounds to, or be off by the error of the norm
                 let normed = if self.norm.is_some() { 2.0 * self.ty.unit() + 2e-6 } else { 0.0 };
                 // GELU's slope is at most 1.13; its own error is that of the error function
-                let before = (2.0_f64.powi(-22) * (self.inputs as f64).max(8.0).sqrt() + normed) * sizes + 4e-7 * sum.abs();
-                let gelu_error = if self.gelu { 4e-4 * self.ty.unit() / Type::F16.unit() * sum.abs().min(1.0) + 4e-7 } else { 0.0 };
+                let before =
+                    (2.0_f64.powi(-22) * (self.inputs as f64).max(8.0).sqrt() + normed) * sizes + 4e-7 * sum.abs();
+                let gelu_error =
+                    if self.gelu { 4e-4 * self.ty.unit() / Type::F16.unit() * sum.abs().min(1.0) + 4e-7 } else { 0.0 };
                 let bound = (1.13 * before + gelu_error) * scale.abs()
                     + 2.0 * self.output.unit() * value.abs()
                     + 2.0_f64.powi(-22) * residual.abs()

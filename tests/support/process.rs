@@ -1,11 +1,11 @@
-//! A real `convnext serve` with its two ports and its memory. Not here: what it is asked (`soak`).
+//! A real `convnext serve` with its two ports and its memory. Not here: what it is asked.
 
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 
 /// `convnext serve` with these arguments and nothing of the configuration of whoever runs the tests.
-pub(super) fn command(args: &[&str]) -> Command {
+pub fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_convnext"));
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CONVNEXT_")) {
         command.env_remove(name);
@@ -15,17 +15,23 @@ pub(super) fn command(args: &[&str]) -> Command {
 }
 
 /// A server that runs; killed when dropped.
-pub(super) struct Process {
+pub struct Process {
     child: Child,
-    pub(super) http: SocketAddr,
-    pub(super) admin: SocketAddr,
+    pub http: SocketAddr,
+    pub admin: SocketAddr,
 }
 
 impl Process {
     /// Waits until it says where it listens.
-    pub(super) fn serve(args: &[&str]) -> Self {
+    pub fn serve(args: &[&str]) -> Self {
+        Self::serve_with(args, &[])
+    }
+
+    /// The same with variables of its environment.
+    pub fn serve_with(args: &[&str], environment: &[(&str, &str)]) -> Self {
         let ports = ["--http-addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0", "--log", "off"];
-        let mut child = command(&[&ports, args].concat()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut command = command(&[&ports, args].concat());
+        let mut child = command.envs(environment.iter().copied()).stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
         let mut address = |words: &str| {
             let line = lines.next().expect("the server says where it listens");
@@ -36,8 +42,15 @@ impl Process {
         Self { child, http, admin }
     }
 
+    /// Ends it as a supervisor does. The exit code, once it has drained.
+    pub fn terminate(mut self) -> Option<i32> {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        self.child.wait().unwrap().code()
+    }
+
     /// Resident memory in KiB.
-    pub(super) fn resident(&self) -> u64 {
+    pub fn resident(&self) -> u64 {
         let text = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
         line.trim().trim_end_matches(" kB").parse().unwrap()

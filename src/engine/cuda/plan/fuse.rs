@@ -1,0 +1,296 @@
+//! Fusion: which operations of a folded program become one step of one kernel. Not here: where values lie (`arena`).
+//!
+//! The image's patches, their product and the norm after it are one step. A norm whose scale and shift were folded goes into the product that
+//! alone reads it, also through patches and merged pixels; the norm after a depthwise convolution goes there where the convolution's
+//! tiles are enough for the card, else into the product behind it. The norm of a pooled vector goes into the pool.
+
+use super::{IMAGES, Step, Value, ValueId};
+use crate::engine::cuda::card::Card;
+use crate::engine::cuda::number::Type;
+use crate::engine::cuda::operations::attention::Attention;
+use crate::engine::cuda::operations::depthwise::{self, Depthwise};
+use crate::engine::cuda::operations::grn::Grn;
+use crate::engine::cuda::operations::layer_norm::{self, LayerNorm};
+use crate::engine::cuda::operations::linear::{Linear, Rows};
+use crate::engine::cuda::operations::patch_embedding::{self, PatchEmbedding};
+use crate::engine::cuda::operations::pool::Pool;
+use crate::engine::cuda::operations::{Norm, Operation};
+use crate::engine::cuda::weights::Weights;
+use crate::program::{self, Op, Program, TensorId};
+
+/// What the engine has no kernel for, an operation and a reason each.
+pub(crate) fn unsupported(program: &Program) -> Vec<String> {
+    let mut reasons = Vec::new();
+    let readers = program.readers();
+    for (index, (name, op)) in program.ops.iter().enumerate() {
+        let mut refuse = |why: String| reasons.push(format!("{name}: {why}"));
+        match op {
+            Op::Patchify(_) => {}
+            _ if op.inputs().contains(&Program::INPUT) => refuse("only patches can be made of the image".to_owned()),
+            Op::Norm(op) => {
+                let channels = program.shape(op.input).channels;
+                if channels > layer_norm::MOST_CHANNELS {
+                    refuse(format!(
+                        "a norm of {channels} channels; at most {} are possible",
+                        layer_norm::MOST_CHANNELS
+                    ));
+                }
+            }
+            Op::Merge(op) => {
+                let followed = matches!(program.ops.get(index + 1..index + 3), Some([(_, Op::Norm(norm)), (_, Op::Linear(linear))])
+                    if norm.input == op.output && linear.input == norm.output && norm.affine.is_none());
+                let alone = readers[op.output.0].len() == 1 && program.output != op.output;
+                if !(followed && alone) {
+                    refuse("merged pixels that a norm and a linear layer do not follow".to_owned());
+                }
+            }
+            Op::Depthwise(_) | Op::Linear(_) | Op::Grn(_) | Op::Attention(_) | Op::Pool(_) => {}
+        }
+    }
+    reasons
+}
+
+/// The steps of a program, their values, and which is the logits.
+pub(super) struct Fused {
+    pub(super) steps: Vec<Step>,
+    pub(super) values: Vec<Value>,
+    pub(super) logits: ValueId,
+}
+
+/// The steps of a folded program for batches of `images`.
+pub(super) fn fuse(program: &Program, weights: &Weights, card: &Card, ty: Type, images: usize) -> Fused {
+    // a value for each tensor; the first is the images
+    let value = |(index, shape): (usize, &program::Shape)| match index {
+        IMAGES => Value { len: patch_embedding::slot_bytes(&program.input, images), ty: Type::U8 },
+        _ if TensorId(index) == program.output => Value { len: images * shape.len(), ty: Type::F32 },
+        _ => Value { len: images * shape.len(), ty },
+    };
+    let values = program.tensors.iter().enumerate().map(value).collect();
+    let mut fusion = Fusion { program, weights, card, ty, images, readers: program.readers(), steps: Vec::new() };
+    let mut ops = &program.ops[..];
+    while !ops.is_empty() {
+        ops = &ops[fusion.add_step(ops)..];
+    }
+    Fused { steps: fusion.steps, values, logits: program.output.0 }
+}
+
+struct Fusion<'a> {
+    program: &'a Program,
+    weights: &'a Weights,
+    card: &'a Card,
+    ty: Type,
+    images: usize,
+    /// As [`Program::readers`].
+    readers: Vec<Vec<usize>>,
+    steps: Vec<Step>,
+}
+
+/// An operation and its name in the network.
+type NamedOp = (String, Op);
+
+impl Fusion<'_> {
+    /// Adds a step that computes the first of `ops`. Returns how many operations it computes.
+    fn add_step(&mut self, ops: &[NamedOp]) -> usize {
+        match ops {
+            [(_, Op::Patchify(op)), (_, Op::Norm(norm)), ..]
+                if op.input == Program::INPUT && self.feeds(op.output, norm.input) && self.is_inner(norm.output) =>
+            {
+                let operation = self.patch_embedding(op, Some(norm));
+                self.add(&ops[..2], Box::new(operation), None)
+            }
+            [(_, Op::Patchify(op)), ..] if op.input == Program::INPUT => {
+                let operation = self.patch_embedding(op, None);
+                self.add(&ops[..1], Box::new(operation), None)
+            }
+            [(_, Op::Depthwise(op)), (_, Op::Norm(norm)), ..]
+                if self.feeds(op.output, norm.input) && self.norm_inside(op) =>
+            {
+                let operation = self.depthwise(op, Some(norm));
+                self.add(&ops[..2], Box::new(operation), None)
+            }
+            [(_, Op::Norm(norm)), (_, Op::Linear(op)), ..]
+                if self.goes_into(norm, op.input) && op.residual != Some(norm.output) =>
+            {
+                let operation = self.linear(op, Some(norm));
+                self.add(&ops[..2], Box::new(operation), op.residual)
+            }
+            [(_, Op::Norm(norm)), (_, Op::Patchify(op)), ..] if self.goes_into(norm, op.input) => {
+                let operation = self.patches(op, Some(norm));
+                self.add(&ops[..2], Box::new(operation), None)
+            }
+            [(_, Op::Merge(merge)), (_, Op::Norm(norm)), (_, Op::Linear(op)), ..] => {
+                let operation = self.merged(merge, norm, op);
+                self.add(&ops[..3], Box::new(operation), op.residual)
+            }
+            [(_, Op::Pool(op)), (_, Op::Norm(norm)), ..] if self.feeds(op.output, norm.input) => {
+                let operation = self.pool(op, Some(norm));
+                self.add(&ops[..2], Box::new(operation), None)
+            }
+            [named, ..] => self.add_alone(named),
+            [] => 0,
+        }
+    }
+
+    /// Adds a step of one operation that is fused with no other.
+    fn add_alone(&mut self, named: &NamedOp) -> usize {
+        let (operation, residual): (Box<dyn Operation>, _) = match &named.1 {
+            Op::Patchify(op) => (Box::new(self.patches(op, None)), None),
+            Op::Depthwise(op) => (Box::new(self.depthwise(op, None)), None),
+            Op::Norm(op) => (Box::new(self.layer_norm(op)), None),
+            Op::Linear(op) => (Box::new(self.linear(op, None)), op.residual),
+            Op::Grn(op) => (Box::new(self.grn(op)), None),
+            Op::Attention(op) => (Box::new(self.attention(op)), None),
+            Op::Pool(op) => (Box::new(self.pool(op, None)), None),
+            Op::Merge(_) => return 1, // refused by `unsupported`
+        };
+        self.add(std::slice::from_ref(named), operation, residual)
+    }
+
+    fn add(&mut self, ops: &[NamedOp], operation: Box<dyn Operation>, residual: Option<TensorId>) -> usize {
+        let names = ops.iter().map(|(name, _)| name.clone()).collect();
+        let (input, output) = (ops[0].1.input().0, ops[ops.len() - 1].1.output().0);
+        self.steps.push(Step { operation, names, input, residual: residual.map(|tensor| tensor.0), output });
+        ops.len()
+    }
+
+    /// Whether what one operation writes is read by the next and by nothing else.
+    fn feeds(&self, output: TensorId, input: TensorId) -> bool {
+        output == input && self.readers[output.0].len() == 1 && self.is_inner(output)
+    }
+
+    fn is_inner(&self, tensor: TensorId) -> bool {
+        self.program.output != tensor
+    }
+
+    /// Whether a norm can be a part of the product that reads it.
+    fn goes_into(&self, norm: &program::Norm, input: TensorId) -> bool {
+        norm.affine.is_none() && self.feeds(norm.output, input)
+    }
+
+    fn norm_inside(&self, op: &program::Depthwise) -> bool {
+        let shape = self.program.shape(op.input);
+        depthwise::norm_inside(shape.height, shape.width, shape.channels, op.kernel, self.ty, self.card, self.images)
+    }
+
+    fn norm(&self, op: &program::Norm) -> Norm {
+        let affine = op.affine.map(|affine| [affine.scale, affine.shift].map(|weight| self.weights.array(weight)));
+        Norm { affine, eps: op.eps }
+    }
+
+    /// The type of a tensor: that of the model, and f32 for logits.
+    fn type_of(&self, tensor: TensorId) -> Type {
+        if self.is_inner(tensor) { self.ty } else { Type::F32 }
+    }
+
+    fn patch_embedding(&self, op: &program::Patchify, norm: Option<&program::Norm>) -> PatchEmbedding {
+        PatchEmbedding {
+            input: self.program.input,
+            size: op.size,
+            outputs: self.program.shape(op.output).channels,
+            weight: self.weights.array(op.weight),
+            bias: self.weights.array(op.bias),
+            norm: norm.map(|norm| self.norm(norm)),
+            ty: self.ty,
+        }
+    }
+
+    fn depthwise(&self, op: &program::Depthwise, norm: Option<&program::Norm>) -> Depthwise {
+        let shape = self.program.shape(op.input);
+        Depthwise {
+            height: shape.height,
+            width: shape.width,
+            channels: shape.channels,
+            kernel: op.kernel,
+            weight: self.weights.array(op.weight),
+            bias: self.weights.array(op.bias),
+            norm: norm.map(|norm| self.norm(norm)),
+            ty: self.ty,
+        }
+    }
+
+    fn layer_norm(&self, op: &program::Norm) -> LayerNorm {
+        let shape = self.program.shape(op.input);
+        let Norm { affine, eps } = self.norm(op);
+        LayerNorm { rows: shape.rows(), channels: shape.channels, affine, eps, ty: self.ty }
+    }
+
+    fn linear(&self, op: &program::Linear, norm: Option<&program::Norm>) -> Linear {
+        let (input, output) = (self.program.shape(op.input), self.program.shape(op.output));
+        Linear {
+            rows: Rows::Plain,
+            count: output.rows(),
+            inputs: input.channels,
+            outputs: output.channels,
+            norm: norm.map(|norm| norm.eps),
+            weight: self.weights.array(op.weight),
+            bias: self.weights.array(op.bias),
+            gelu: op.activation.is_some(),
+            scale: op.scale.map(|scale| self.weights.array(scale)),
+            residual: op.residual.is_some(),
+            ty: self.ty,
+            output: self.type_of(op.output),
+        }
+    }
+
+    fn patches(&self, op: &program::Patchify, norm: Option<&program::Norm>) -> Linear {
+        let (input, output) = (self.program.shape(op.input), self.program.shape(op.output));
+        let program::Shape { height, width, channels } = input;
+        Linear {
+            rows: Rows::Patches { height, width, channels, size: op.size },
+            count: output.rows(),
+            inputs: op.size * op.size * channels,
+            outputs: output.channels,
+            norm: norm.map(|norm| norm.eps),
+            weight: self.weights.array(op.weight),
+            bias: self.weights.array(op.bias),
+            gelu: false,
+            scale: None,
+            residual: false,
+            ty: self.ty,
+            output: self.type_of(op.output),
+        }
+    }
+
+    fn merged(&self, merge: &program::Merge, norm: &program::Norm, op: &program::Linear) -> Linear {
+        let program::Shape { height, width, channels } = self.program.shape(merge.input);
+        Linear { rows: Rows::Merged { height, width, channels }, ..self.linear(op, Some(norm)) }
+    }
+
+    fn grn(&self, op: &program::Grn) -> Grn {
+        let shape = self.program.shape(op.input);
+        Grn {
+            rows: shape.rows(),
+            channels: shape.channels,
+            scale: self.weights.array(op.scale),
+            shift: self.weights.array(op.shift),
+            eps: op.eps,
+            ty: self.ty,
+        }
+    }
+
+    fn attention(&self, op: &program::Attention) -> Attention {
+        let shape = self.program.shape(op.output);
+        Attention {
+            height: shape.height,
+            width: shape.width,
+            channels: shape.channels,
+            heads: op.heads,
+            windows: op.windows,
+            bias: self.weights.array(op.bias),
+            padding: op.padding.map(|padding| self.weights.array(padding)),
+            ty: self.ty,
+        }
+    }
+
+    fn pool(&self, op: &program::Pool, norm: Option<&program::Norm>) -> Pool {
+        let shape = self.program.shape(op.input);
+        let output = norm.map_or(op.output, |norm| norm.output);
+        Pool {
+            rows: shape.rows(),
+            channels: shape.channels,
+            norm: norm.map(|norm| self.norm(norm)),
+            ty: self.ty,
+            output: self.type_of(output),
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! Plans of the published networks on real cards, which need no GPU: how many launches, how many blocks, how much memory.
+
+use super::*;
+use crate::model::Spec;
+use crate::program::{InputSpec, Program, fold};
+
+/// Cards by their figures: compute capability, multiprocessors, shared memory of a block.
+const CARDS: [(&str, Card); 6] = [
+    ("T4", Card { capability: 75, multiprocessors: 40, shared_per_block: 64 << 10 }),
+    ("A100", Card { capability: 80, multiprocessors: 108, shared_per_block: 163 << 10 }),
+    ("A10", Card { capability: 86, multiprocessors: 72, shared_per_block: 99 << 10 }),
+    ("L4", Card { capability: 89, multiprocessors: 58, shared_per_block: 99 << 10 }),
+    ("RTX 4090", Card { capability: 89, multiprocessors: 128, shared_per_block: 99 << 10 }),
+    ("H100", Card { capability: 90, multiprocessors: 132, shared_per_block: 227 << 10 }),
+];
+
+fn program(name: &str) -> Program {
+    fold(&Spec::published(name).unwrap().program(InputSpec::imagenet(224)).unwrap())
+}
+
+fn plan(program: &Program, card: &Card, images: usize) -> Plan {
+    Plan::new(program, &Weights::imagined(program, Type::F16), card, Type::F16, images)
+}
+
+/// Memory at made-up addresses.
+fn memory(plan: &Plan, program: &Program) -> Memory {
+    let array = |address: u64, len: usize, ty| Array { address, len, ty };
+    Memory {
+        images: array(1 << 40, plan.images * 224 * 224 * 12 + 4096, Type::U8),
+        arena: array(1 << 41, plan.arena, Type::U8),
+        logits: array(1 << 42, plan.images * program.classes(), Type::F32),
+    }
+}
+
+#[test]
+fn convnext_tiny_is_at_most_60_launches_and_as_many_blocks_as_half_the_multiprocessors() {
+    let program = program("convnext_tiny");
+    for (name, card) in CARDS {
+        for images in [1, 8, 64, 256] {
+            let plan = plan(&program, &card, images);
+            let launches = plan.launches(&card, &memory(&plan, &program));
+            assert!(launches.len() <= 60, "{} launches at batch {images} on {name}", launches.len());
+        }
+    }
+}
+
+#[test]
+fn a_batch_needs_the_memory_of_one_block() {
+    let program = program("convnext_tiny");
+    let plan = plan(&program, &CARDS[1].1, 64);
+    // the hidden layer of the first stage, a block's input, and what the depthwise convolution made of it
+    let map = 64 * 56 * 56 * 96 * 2;
+    assert!(plan.arena <= 6 * map + (1 << 20), "{} bytes", plan.arena);
+}
+
+#[test]
+fn operands_are_as_large_as_operations_need_and_no_two_that_live_together_overlap() {
+    for name in ["convnext_tiny", "convnextv2_atto", "swin_tiny"] {
+        let program = program(name);
+        for (_, card) in CARDS {
+            for images in [1, 3] {
+                let plan = plan(&program, &card, images);
+                let memory = memory(&plan, &program);
+                for (index, step) in plan.steps.iter().enumerate() {
+                    let needs = step.operation.needs(&card, images);
+                    let at = plan.operands(index, &memory);
+                    let what = format!("{name}, step {index}, {}", step.operation.name());
+                    assert_eq!((at.input.len, at.output.len), (needs.input, needs.output), "{what}");
+                    assert_eq!(at.residual.map_or(0, |array| array.len), needs.residual, "{what}");
+                    assert!(at.scratch.map_or(0, |array| array.len) >= needs.scratch, "{what}");
+                    let apart = |a: Array, b: Array| {
+                        a.address + a.bytes() as u64 <= b.address || b.address + b.bytes() as u64 <= a.address
+                    };
+                    assert!(apart(at.input, at.output), "{what}");
+                    if let Some(scratch) = at.scratch {
+                        assert!(apart(scratch, at.input) && apart(scratch, at.output), "{what}");
+                    }
+                    if let Some(residual) = at.residual {
+                        assert!(apart(residual, at.input), "{what}");
+                        assert!(residual == at.output || apart(residual, at.output), "{what}");
+                    }
+                }
+            }
+        }
+    }
+}
