@@ -9,7 +9,7 @@ pub(crate) mod grn;
 pub(crate) mod layer_norm;
 pub(crate) mod linear;
 pub(crate) mod patch_embedding;
-pub(crate) mod plain_linear;
+mod plain_linear;
 pub(crate) mod pool;
 
 use super::array::{Array, Contents};
