@@ -3,7 +3,9 @@
 //!
 //! Not here: which operations a program becomes (`plan`), how a launch reaches the device (`driver`).
 
+pub(crate) mod depthwise;
 pub(crate) mod layer_norm;
+pub(crate) mod norm;
 
 use super::array::{Array, Contents};
 use super::card::Card;
