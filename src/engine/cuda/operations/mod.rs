@@ -8,6 +8,7 @@ pub(crate) mod depthwise;
 pub(crate) mod grn;
 pub(crate) mod layer_norm;
 pub(crate) mod linear;
+pub(crate) mod norm;
 pub(crate) mod patch_embedding;
 mod plain_linear;
 pub(crate) mod pool;
@@ -40,14 +41,6 @@ pub(crate) trait Operation: Send + Sync {
         memory: &dyn Contents,
         outputs: &[usize],
     ) -> Result<Vec<Expected>, DriverError>;
-}
-
-/// A layer norm as a part of an operation: `(x − mean) / sqrt(var + eps)`, the biased variance, then scale and shift.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Norm {
-    /// Scale and shift in f32, `[channels]` each; None where they were folded into what follows.
-    pub(crate) affine: Option<[Array; 2]>,
-    pub(crate) eps: f32,
 }
 
 /// Numbers that an operation reads and writes, for all images together.

@@ -1,5 +1,6 @@
 //! STUB
 use super::*;
+use super::norm::Norm;
 use crate::engine::cuda::number::Type;
 pub(crate) struct Pool {
     pub(crate) rows: usize,

@@ -14,7 +14,8 @@ use crate::engine::cuda::operations::layer_norm::{self, LayerNorm};
 use crate::engine::cuda::operations::linear::{Linear, Rows};
 use crate::engine::cuda::operations::patch_embedding::{self, PatchEmbedding};
 use crate::engine::cuda::operations::pool::Pool;
-use crate::engine::cuda::operations::{Norm, Operation};
+use crate::engine::cuda::operations::Operation;
+use crate::engine::cuda::operations::norm::Norm;
 use crate::engine::cuda::weights::Weights;
 use crate::program::{self, Op, Program, TensorId};
 

@@ -4,6 +4,7 @@
 //! [`expected`](super::operations::Operation::expected). Not here: whole networks (`verify`, the golden cases).
 
 mod case;
+mod depthwise;
 mod layer_norm;
 mod linear;
 
@@ -29,7 +30,11 @@ pub struct Outcome {
 type Cases = fn(Type) -> Vec<Case>;
 
 /// All kernels with their cases.
-const KERNELS: &[(&str, Cases)] = &[("layer_norm", layer_norm::cases), ("plain_linear", linear::plain_cases)];
+const KERNELS: &[(&str, Cases)] = &[
+    ("depthwise", depthwise::cases),
+    ("layer_norm", layer_norm::cases),
+    ("plain_linear", linear::plain_cases),
+];
 
 /// The names of all kernels that can be proved.
 pub fn kernels() -> impl Iterator<Item = &'static str> {
