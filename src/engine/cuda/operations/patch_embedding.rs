@@ -1,6 +1,6 @@
 //! STUB
-use super::*;
 use super::norm::Norm;
+use super::*;
 use crate::engine::cuda::number::Type;
 pub(crate) struct PatchEmbedding {
     pub(crate) input: crate::program::InputSpec,

@@ -1,6 +1,6 @@
 //! STUB
-use super::*;
 use super::norm::Norm;
+use super::*;
 use crate::engine::cuda::number::Type;
 pub(crate) struct Pool {
     pub(crate) rows: usize,

@@ -7,15 +7,15 @@
 use super::{IMAGES, Step, Value, ValueId};
 use crate::engine::cuda::card::Card;
 use crate::engine::cuda::number::Type;
+use crate::engine::cuda::operations::Operation;
 use crate::engine::cuda::operations::attention::Attention;
 use crate::engine::cuda::operations::depthwise::{self, Depthwise};
 use crate::engine::cuda::operations::grn::Grn;
 use crate::engine::cuda::operations::layer_norm::{self, LayerNorm};
 use crate::engine::cuda::operations::linear::{Linear, Rows};
+use crate::engine::cuda::operations::norm::Norm;
 use crate::engine::cuda::operations::patch_embedding::{self, PatchEmbedding};
 use crate::engine::cuda::operations::pool::Pool;
-use crate::engine::cuda::operations::Operation;
-use crate::engine::cuda::operations::norm::Norm;
 use crate::engine::cuda::weights::Weights;
 use crate::program::{self, Op, Program, TensorId};
 

@@ -30,11 +30,8 @@ pub struct Outcome {
 type Cases = fn(Type) -> Vec<Case>;
 
 /// All kernels with their cases.
-const KERNELS: &[(&str, Cases)] = &[
-    ("depthwise", depthwise::cases),
-    ("layer_norm", layer_norm::cases),
-    ("plain_linear", linear::plain_cases),
-];
+const KERNELS: &[(&str, Cases)] =
+    &[("depthwise", depthwise::cases), ("layer_norm", layer_norm::cases), ("plain_linear", linear::plain_cases)];
 
 /// The names of all kernels that can be proved.
 pub fn kernels() -> impl Iterator<Item = &'static str> {
