@@ -22,6 +22,7 @@ pub mod handles;
 mod launch;
 mod memory;
 mod module;
+mod node;
 mod schedule;
 mod state;
 mod stream;

@@ -13,6 +13,7 @@ mod captures;
 mod clients;
 mod deviations;
 mod faults;
+mod graphs;
 mod launches;
 mod limits;
 mod log;
@@ -53,7 +54,15 @@ fn run(name: &str) -> Log {
         return log;
     }
     let mut log = Log::new();
-    let parts = [faults::CASES, launches::CASES, resources::CASES, captures::CASES, limits::CASES, clients::CASES];
+    let parts = [
+        faults::CASES,
+        launches::CASES,
+        resources::CASES,
+        captures::CASES,
+        graphs::CASES,
+        limits::CASES,
+        clients::CASES,
+    ];
     match parts.into_iter().flatten().find(|(case, _)| *case == name) {
         Some((_, act)) => act(&mut log),
         None => assert!(captures::run(&mut log, name), "no case is called {name}"),

@@ -12,6 +12,7 @@ mod launch;
 mod lookup;
 mod memory;
 mod module;
+mod node;
 mod pool;
 mod stream;
 mod unsupported;
@@ -32,6 +33,7 @@ pub use launch::*;
 pub use lookup::*;
 pub use memory::*;
 pub use module::*;
+pub use node::*;
 pub use pool::*;
 pub use stream::*;
 pub use unsupported::*;
@@ -57,7 +59,7 @@ macro_rules! api {
 use api;
 
 /// Everything that is exported, by name.
-const EXPORTED: [&[(&str, *const ())]; 13] = [
+const EXPORTED: [&[(&str, *const ())]; 14] = [
     context::EXPORTED,
     copy::EXPORTED,
     device::EXPORTED,
@@ -68,6 +70,7 @@ const EXPORTED: [&[(&str, *const ())]; 13] = [
     lookup::EXPORTED,
     memory::EXPORTED,
     module::EXPORTED,
+    node::EXPORTED,
     pool::EXPORTED,
     stream::EXPORTED,
     unsupported::EXPORTED,

@@ -83,6 +83,11 @@ pub struct In<T>(*const T);
 impl<T> In<T> {
     /// A null pointer.
     pub const NULL: Self = Self(std::ptr::null());
+
+    /// Values that begin at an address which the client gave.
+    pub(super) fn at(address: usize) -> Self {
+        Self(address as *const T)
+    }
 }
 
 impl<T: Copy> In<T> {

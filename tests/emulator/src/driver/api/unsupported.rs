@@ -73,12 +73,7 @@ unsupported! {
     cuGraphAddHostNode
     cuGraphAddEmptyNode
     cuGraphAddDependencies
-    cuGraphKernelNodeGetParams_v2
-    cuGraphKernelNodeSetParams_v2
-    cuGraphExecKernelNodeSetParams_v2
-    cuGraphInstantiateWithParams
     cuStreamBeginCaptureToGraph
-    cuStreamUpdateCaptureDependencies
     // waits for values in memory
     cuStreamWaitValue32_v2
     cuStreamWriteValue32_v2
