@@ -8,6 +8,7 @@ pub mod features;
 mod instruction;
 pub(crate) mod kernel;
 pub(crate) mod layout;
+mod mbarrier;
 mod memory;
 pub mod names;
 pub mod types;
