@@ -63,6 +63,7 @@ pub fn run(kernel: &Kernel, launch: &Launch, memory: &Memory, settings: &Setting
     let orders = kernel.code.ops.iter().any(|op| match &op.action {
         Action::Fence(device) => *device,
         Action::Atomic(atomic) => atomic.acquire || atomic.release,
+        Action::Atomics(all) => all.iter().any(|atomic| atomic.acquire || atomic.release),
         Action::Load(load) => load.acquire,
         Action::Store(store) => store.release,
         _ => false,

@@ -3,7 +3,7 @@
 use super::body::Builder;
 use super::names::{Symbol, written};
 use super::types::{Kind, Type};
-use super::{Fault, atomic, control, features, mbarrier, memory};
+use super::{Fault, atomic, control, features, mbarrier, memory, refused};
 use crate::exec::op::{Action, CALL_PARAMETERS, Call, Place, Print};
 use crate::exec::registers::{LANES, Slot};
 use crate::parse::syntax::{Instruction, Operand, Space};
@@ -22,7 +22,7 @@ impl Builder<'_> {
                 Some((self.names.source(instruction, &name, Type::Pred)?, *negated))
             }
         };
-        let action = self.action(instruction)?;
+        let action = self.action(instruction).map_err(|fault| refused::named(fault, instruction))?;
         let float = self.float(instruction);
         let class = count::class(instruction);
         self.push(instruction.line, written(instruction), guard, action, class, float);

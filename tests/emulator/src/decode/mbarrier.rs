@@ -89,6 +89,10 @@ fn arrive(
 ) -> Result<MbarrierUse, Fault> {
     let into = match operand(instruction, 0)? {
         Operand::Nothing => None,
+        // of another block's there is no token
+        _ if instruction.modifiers.iter().any(|word| word == "shared::cluster") => {
+            return Err(Fault::Arguments(written(instruction)));
+        }
         into => Some(names.destination(instruction, into, Type::B64)?),
     };
     let given = instruction.operands.get(2).map(|_| source(instruction, names, 2)).transpose()?;

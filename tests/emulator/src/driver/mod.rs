@@ -20,6 +20,7 @@ mod function;
 mod graph;
 pub mod handles;
 mod launch;
+mod link;
 mod memory;
 mod module;
 mod node;

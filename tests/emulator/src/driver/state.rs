@@ -15,6 +15,7 @@ use super::findings;
 use super::function::Function;
 use super::graph::{Executable, Graph};
 use super::handles::{Handle, Registry};
+use super::link::Link;
 use super::memory::{Owner, Pool};
 use super::module::Module;
 use super::node::Shown;
@@ -35,6 +36,7 @@ pub(super) struct State {
     pub(super) functions: Registry<Function>,
     pub(super) graphs: Registry<Arc<Graph>>,
     pub(super) executables: Registry<Executable>,
+    pub(super) links: Registry<Link>,
     pub(super) captures: Captures,
     /// Parameters that clients were told of.
     pub(super) shown: Shown,
@@ -110,6 +112,7 @@ impl Driver {
             functions: Registry::default(),
             graphs: Registry::default(),
             executables: Registry::default(),
+            links: Registry::default(),
             captures: Captures::default(),
             shown: Shown::default(),
             owners: BTreeMap::new(),

@@ -77,6 +77,8 @@ pub enum Action {
     Store(Store),
     /// `atom`, `red`
     Atomic(Atomic),
+    /// `atom`, `red` of vectors, element by element.
+    Atomics(Vec<Atomic>),
     /// `cp.async`
     Copy(Copy),
     /// `cp.async.commit_group`

@@ -255,6 +255,7 @@ impl Warp {
             Action::Load(load) => self.accessor(grid, team, pc).load(load, mask)?,
             Action::Store(store) => self.accessor(grid, team, pc).store(store, mask)?,
             Action::Atomic(atomic) => self.accessor(grid, team, pc).atomic(atomic, mask)?,
+            Action::Atomics(all) => self.accessor(grid, team, pc).atomics(all, mask)?,
             Action::Copy(copy) => self.accessor(grid, team, pc).copy(copy, mask)?,
             Action::Commit => self.copies.commit(mask),
             Action::Wait(left) => {

@@ -15,6 +15,7 @@ mod deviations;
 mod faults;
 mod graphs;
 mod launches;
+mod libraries;
 mod limits;
 mod log;
 mod resources;
@@ -61,6 +62,7 @@ fn run(name: &str) -> Log {
         captures::CASES,
         graphs::CASES,
         limits::CASES,
+        libraries::CASES,
         clients::CASES,
     ];
     match parts.into_iter().flatten().find(|(case, _)| *case == name) {

@@ -9,6 +9,7 @@ mod event;
 mod function;
 mod graph;
 mod launch;
+mod link;
 mod lookup;
 mod memory;
 mod module;
@@ -30,6 +31,7 @@ pub use event::*;
 pub use function::*;
 pub use graph::*;
 pub use launch::*;
+pub use link::*;
 pub use lookup::*;
 pub use memory::*;
 pub use module::*;
@@ -59,7 +61,7 @@ macro_rules! api {
 use api;
 
 /// Everything that is exported, by name.
-const EXPORTED: [&[(&str, *const ())]; 14] = [
+const EXPORTED: [&[(&str, *const ())]; 15] = [
     context::EXPORTED,
     copy::EXPORTED,
     device::EXPORTED,
@@ -67,6 +69,7 @@ const EXPORTED: [&[(&str, *const ())]; 14] = [
     function::EXPORTED,
     graph::EXPORTED,
     launch::EXPORTED,
+    link::EXPORTED,
     lookup::EXPORTED,
     memory::EXPORTED,
     module::EXPORTED,

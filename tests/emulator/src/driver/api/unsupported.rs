@@ -36,12 +36,6 @@ unsupported! {
     cuIpcGetMemHandle
     cuIpcOpenMemHandle_v2
     cuIpcCloseMemHandle
-    // linking: there is no binary code
-    cuLinkCreate_v2
-    cuLinkAddData_v2
-    cuLinkAddFile_v2
-    cuLinkComplete
-    cuLinkDestroy
     // virtual memory
     cuMemAddressReserve
     cuMemAddressFree
