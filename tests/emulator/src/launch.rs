@@ -11,6 +11,7 @@ use crate::exec::block::Block;
 use crate::exec::grid::{Fault, Grid};
 use crate::exec::op::Action;
 use crate::exec::order::Released;
+use crate::exec::print::Printed;
 use crate::memory::Memory;
 use crate::program::Kernel;
 use crate::settings::Settings;
@@ -54,7 +55,7 @@ pub struct Outcome {
 /// Instructions of a block before another one has its turn, so that a block may wait for one that has not begun.
 const BUDGET: u64 = 1 << 17;
 
-/// Runs a launch to its end.
+/// Runs a launch to its end. What it prints is on the standard output then.
 ///
 /// # Errors
 /// The first thing that a check found.
@@ -62,6 +63,7 @@ pub fn run(kernel: &Kernel, launch: &Launch, memory: &Memory, settings: &Setting
     let orders = kernel.code.ops.iter().any(|op| match &op.action {
         Action::Fence(device) => *device,
         Action::Atomic(atomic) => atomic.acquire || atomic.release,
+        Action::Atomics(all) => all.iter().any(|atomic| atomic.acquire || atomic.release),
         Action::Load(load) => load.acquire,
         Action::Store(store) => store.release,
         _ => false,
@@ -82,6 +84,7 @@ pub fn run(kernel: &Kernel, launch: &Launch, memory: &Memory, settings: &Setting
         multiprocessors: devices(settings.sm).next().map_or(1, |device| device.multiprocessors),
         released: Released::default(),
         orders,
+        printed: Printed::default(),
         stop: AtomicBool::new(false),
     };
     let count = launch.grid.iter().map(|size| u64::from(*size)).product();
@@ -94,6 +97,7 @@ pub fn run(kernel: &Kernel, launch: &Launch, memory: &Memory, settings: &Setting
             others.into_iter().map(|other| other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
         std::iter::once(own).chain(others).collect()
     });
+    grid.printed.flush();
     let mut all =
         Outcome { counts: vec![Count::default(); kernel.code.ops.len()], blocks: blocks.some, ..Outcome::default() };
     for result in results {

@@ -8,7 +8,7 @@ use crate::decode::{self, Error as Located, Fault, kernel, layout};
 use crate::exec::op::Code;
 use crate::memory::{self, Kind, Memory};
 use crate::parse::parse;
-use crate::parse::syntax::{Function, Linkage, Module, Space};
+use crate::parse::syntax::{Function, Linkage, Module, Space, Variable};
 
 /// A loaded module.
 pub struct Program {
@@ -120,8 +120,19 @@ impl Program {
     /// Gives variables memory and their initial values.
     fn place(&mut self, module: &Module, memory: &Memory) -> Result<HashMap<String, Symbol>, Unfit> {
         let mut globals = HashMap::new();
-        let variables =
-            module.variables.iter().filter(|variable| matches!(variable.space, Space::Global | Space::Const));
+        let defined: HashSet<&str> = module
+            .variables
+            .iter()
+            .filter(|variable| variable.linkage != Linkage::Extern)
+            .map(|variable| variable.name.as_str())
+            .collect();
+        // of one that another text of a link defines, a declaration says nothing more
+        let declared =
+            |variable: &Variable| variable.linkage == Linkage::Extern && defined.contains(variable.name.as_str());
+        let variables = module
+            .variables
+            .iter()
+            .filter(|variable| matches!(variable.space, Space::Global | Space::Const) && !declared(variable));
         for variable in variables.clone() {
             let at = |fault| decode::Error { line: variable.line, fault };
             let size = layout::size(variable).map_err(at)?;
@@ -151,6 +162,13 @@ impl Program {
     /// The kernel of this name.
     pub fn kernel(&self, name: &str) -> Option<Arc<Kernel>> {
         self.kernels.get(name).cloned()
+    }
+
+    /// The names of all kernels, in order.
+    pub fn kernel_names(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.kernels.keys().cloned().collect();
+        names.sort_unstable();
+        names
     }
 
     /// Address and size of a variable.

@@ -108,13 +108,13 @@ pub(super) fn decode(reader: &mut Reader) -> Result<Lanes, Fault> {
     Ok(noisy(into, [a, b], shape, model))
 }
 
-/// Of f16 and bf16 there are `tanh` and `ex2`, of which bf16 has the latter with `.ftz` only.
+/// Of f16 and bf16 there are `tanh` and `ex2`, of which bf16 has the latter with `.ftz` only, and f16 without.
 fn half_error(reader: &Reader, format: Format, ftz: bool) -> Result<Bound, Fault> {
     match (reader.name(), format, ftz) {
         ("tanh", F16, false) => Ok(|_, _| (-10.987_f64).exp2()),
         ("tanh", _, false) => Ok(|_, _| (-8.0_f64).exp2()),
-        ("ex2", F16, _) => Ok(|_, exact| relative(9.9, exact)),
-        ("ex2", _, true) => Ok(|_, exact| relative(7.0, exact)),
+        ("ex2", F16, false) => Ok(|_, exact| relative(9.9, exact)),
+        ("ex2", BF16, true) => Ok(|_, exact| relative(7.0, exact)),
         _ => Err(reader.unknown()),
     }
 }

@@ -326,6 +326,8 @@ pub(super) fn values(reader: &mut Reader) -> Result<Lanes, Fault> {
         Type::U32 | Type::S32 => true,
         Type::F32 => !pair && !small,
         Type::U16 | Type::S16 => small,
+        Type::F16 => !pair && ty != Type::Bf16,
+        Type::Bf16 => !pair,
         _ => to == ty && Shape::of(to).is_some_and(|shape| shape.format != F64),
     };
     if !right || to == Type::F32 && Shape::of(ty).is_some_and(|shape| !matches!(shape.format, F32 | F64)) {

@@ -106,8 +106,14 @@ fn allowed(reader: &Reader, modifiers: Modifiers, to: Type, from: Type) -> Resul
         (Some(_), Some(_)) => to_number == (to.bits() <= from.bits()) && !to_integer,
     };
     let away = mode == Some(Mode::Number(Rounding::Away));
-    if !right || away || satfinite || ftz && !single {
+    let directed = matches!(mode, Some(Mode::Number(Rounding::Down | Rounding::Up)));
+    let small = matches!(to, Type::F16 | Type::Bf16) && from == Type::F32;
+    let finite = small && !directed && !ftz && !modifiers.finish.sat;
+    if !right || away || satfinite && !finite || ftz && !single {
         return Err(reader.unknown());
+    }
+    if satfinite {
+        reader.needs(70, (8, 1))?;
     }
     if relu {
         let rounding = matches!(mode, Some(Mode::Number(Rounding::Nearest | Rounding::Zero)));
@@ -117,10 +123,9 @@ fn allowed(reader: &Reader, modifiers: Modifiers, to: Type, from: Type) -> Resul
         reader.needs(80, (7, 0))?;
     }
     let brain = to == Type::Bf16 || from == Type::Bf16;
-    let plain =
-        to == Type::Bf16 && from == Type::F32 && matches!(mode, Some(Mode::Number(Rounding::Nearest | Rounding::Zero)));
     match brain {
-        true if plain => reader.needs(80, (7, 0)),
+        true if to == Type::Bf16 && from == Type::F32 => reader.needs(80, (7, 0)),
+        true if to == Type::F32 && from == Type::Bf16 => reader.needs(80, (7, 1)),
         true => reader.needs(90, (7, 8)),
         false => Ok(()),
     }

@@ -175,10 +175,12 @@ const MODES: &[(&str, [u32; 4])] = &[
 
 /// `prmt`: four of the eight bytes of `b:a`, or copies of their signs.
 pub(super) fn permute(reader: &mut Reader) -> Result<Lanes, Fault> {
+    // the assembler takes the mode on either side of the type
+    let before = reader.choose(MODES);
     if reader.ty()? != Type::B32 {
         return Err(reader.unknown());
     }
-    let mode = reader.choose(MODES);
+    let mode = before.or_else(|| reader.choose(MODES));
     reader.end(4)?;
     let (into, from) = (reader.into(Type::B32)?, reader.sources(Type::B32)?);
     let take = |a: u32, b: u32, choice: u32| {

@@ -19,46 +19,26 @@ mod round;
 mod select;
 mod small;
 mod soft;
+mod video;
 
 use crate::decode::Fault;
 use crate::decode::names::Names;
-use crate::decode::types::Kind;
+use crate::decode::types::{Kind, Type};
 use crate::exec::Lanes;
-use crate::parse::syntax::Instruction;
+use crate::parse::syntax::{Instruction, Operand};
 use reader::Reader;
 
-/// Video instructions, which compute in every lane too, and which the emulator does not have.
-const VIDEO: &[&str] = &[
-    "vadd",
-    "vsub",
-    "vabsdiff",
-    "vmin",
-    "vmax",
-    "vshl",
-    "vshr",
-    "vmad",
-    "vset",
-    "vadd2",
-    "vsub2",
-    "vavrg2",
-    "vabsdiff2",
-    "vmin2",
-    "vmax2",
-    "vset2",
-    "vadd4",
-    "vsub4",
-    "vavrg4",
-    "vabsdiff4",
-    "vmin4",
-    "vmax4",
-    "vset4",
-];
+/// Video instructions on one byte or half, which compute in every lane too, and which the emulator does not have.
+const VIDEO: &[&str] = &["vadd", "vsub", "vabsdiff", "vmin", "vmax", "vshl", "vshr", "vmad", "vset"];
 
 /// Decodes an instruction; None when it is of another family.
 ///
 /// # Errors
 /// When its modifiers or operands are none that it can have.
 pub fn decode(instruction: &Instruction, names: &mut Names) -> Result<Option<Lanes>, Fault> {
+    if let Some(sorted) = sorted(instruction) {
+        return decode(&sorted, names);
+    }
     let reader = &mut Reader::new(instruction, names);
     let has = |modifier: &str| instruction.modifiers.iter().any(|own| own == modifier);
     let packed = |modifier: &str| matches!(modifier, "f16x2" | "bf16" | "bf16x2");
@@ -98,17 +78,54 @@ pub fn decode(instruction: &Instruction, names: &mut Names) -> Result<Option<Lan
         ("slct", _) => select::by_sign(reader),
         ("cvt", _) => convert::decode(reader),
         ("mov", _) => return mov::decode(reader),
+        (name, _) if name.starts_with('v') && has_fields(instruction) => Err(reader.unsupported()),
         (name, _) if VIDEO.contains(&name) => Err(reader.unsupported()),
+        (name, _) if let Some((name, count)) = video::fields(name) => video::decode(reader, name, count),
         _ => return Ok(None),
     };
     lanes.map(Some)
+}
+
+/// Whether it takes only some bytes or halves of an operand.
+fn has_fields(instruction: &Instruction) -> bool {
+    instruction.operands.iter().any(|operand| matches!(operand, Operand::Fields(..)))
+}
+
+/// Instructions of fractions whose modifiers the assembler takes in any order.
+const UNORDERED: &[&str] = &[
+    "add", "sub", "mul", "fma", "mad", "div", "rcp", "sqrt", "rsqrt", "ex2", "lg2", "sin", "cos", "cvt", "set", "setp",
+    "min", "max",
+];
+
+/// An instruction with its modifiers in the order in which the ISA writes them; None where they are.
+fn sorted(instruction: &Instruction) -> Option<Instruction> {
+    if !UNORDERED.contains(&instruction.name.as_str()) {
+        return None;
+    }
+    let extreme = matches!(instruction.name.as_str(), "min" | "max");
+    // of all others the order says something
+    let rank = |word: &String| match word.as_str() {
+        "ftz" => usize::from(!extreme),
+        "sat" | "satfinite" | "relu" | "NaN" => 2,
+        "xorsign" => 3,
+        "abs" => 4,
+        _ => 0,
+    };
+    let eights = |word: &str| word.starts_with("e4m3") || word.starts_with("e5m2");
+    let is_type = |word: &String| Type::named(word).is_some() || eights(word) || word == "full";
+    let end = instruction.modifiers.iter().position(is_type)?;
+    if instruction.modifiers[..end].is_sorted_by_key(rank) {
+        return None;
+    }
+    let mut sorted = instruction.clone();
+    sorted.modifiers[..end].sort_by_key(rank);
+    Some(sorted)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::decode::names::Symbol;
-    use crate::decode::types::Type;
     use crate::exec::registers::{LANES, Registers, Slot};
     use crate::parse::parse;
     use crate::parse::syntax::Statement;
@@ -150,7 +167,11 @@ mod tests {
             "add.rn.u32 %a, %b, %c;",
             "fma.f32 %f, %f, %f, %f;",
             "div.f32 %f, %f, %f;",
-            "add.rn.sat.ftz.f32 %f, %f, %f;",
+            "ex2.approx.ftz.f16x2 %a, %b;",
+            "ex2.approx.bf16 %s, %s;",
+            "cvt.rm.satfinite.f16.f32 %s, %f;",
+            "cvt.rn.ftz.satfinite.f16.f32 %s, %f;",
+            "div.ftz.full.f32 %f, %f, %f;",
             "add.ftz.f64 %x, %x, %y;",
             "add.rz.f16 %s, %s, %s;",
             "mul.u32 %a, %b, %c;",
@@ -204,6 +225,22 @@ mod tests {
             let (instruction, mut names) = read(text, 75);
             let fault = decode(&instruction, &mut names).err();
             assert!(matches!(fault, Some(Fault::Target { needs: found, .. }) if found == needs), "{text}: {fault:?}");
+        }
+    }
+
+    #[test]
+    fn modifiers_of_fractions_stand_in_any_order() {
+        for text in [
+            "div.ftz.rn.f32 %f, %f, %f;",
+            "add.sat.ftz.rn.f32 %f, %f, %f;",
+            "ex2.ftz.approx.f32 %f, %f;",
+            "cvt.sat.ftz.rn.f16.f32 %s, %f;",
+            "cvt.rn.relu.satfinite.f16.f32 %s, %f;",
+            "setp.ftz.lt.f32 %p, %f, %f;",
+            "min.abs.xorsign.NaN.ftz.f32 %f, %f, %f;",
+        ] {
+            let (instruction, mut names) = read(text, 90);
+            assert!(decode(&instruction, &mut names).unwrap().is_some(), "{text}");
         }
     }
 

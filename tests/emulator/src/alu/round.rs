@@ -4,6 +4,7 @@ use super::convert::{Mode, Modifiers, Value, by_value};
 use super::float::Finish;
 use super::map::{read, slow, unary, write};
 use super::native::{canonical, f16_to_f32, f32_to_bf16, f32_to_f16, join, read_halves};
+use super::small::bounded;
 use super::soft::{self, BF16, F16, F32, F64, Finite, Format, Number, Rounding};
 use crate::decode::types::Type;
 use crate::exec::Lanes;
@@ -79,7 +80,7 @@ fn number_to<T: Value>(into: Slot, a: Slot, from: Format, rounding: Rounding, fi
 /// From one format to another, or to a whole number of the same.
 pub(super) fn between(into: Slot, to: Format, a: Slot, from: Format, modifiers: Modifiers) -> Lanes {
     let Modifiers { mode, finish, .. } = modifiers;
-    if let Some(fast) = fast(into, to, a, from, mode, finish) {
+    if let Some(fast) = fast(into, to, a, from, mode, finish).filter(|_| !modifiers.satfinite) {
         return fast;
     }
     let rounding = match mode {
@@ -103,7 +104,7 @@ pub(super) fn between(into: Slot, to: Format, a: Slot, from: Format, modifiers: 
         } else {
             soft::pack(to, rounding, soft::unpack(from, bits))
         };
-        after.result(to, result)
+        after.result(to, bounded(to, modifiers.satfinite, result))
     })
 }
 

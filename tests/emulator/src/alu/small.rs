@@ -24,8 +24,8 @@ pub(super) fn decode(reader: &mut Reader, modifiers: Modifiers) -> Result<Lanes,
     if let Some(format) = reader.choose(EIGHTS) {
         return from_eights(reader, modifiers, rounding, format, to);
     }
-    if reader.ty()? != Type::F32 || modifiers.satfinite {
-        return Err(if modifiers.satfinite { reader.unsupported() } else { reader.unknown() });
+    if reader.ty()? != Type::F32 {
+        return Err(reader.unknown());
     }
     match (to, rounding) {
         (Type::Tf32, _) => tf32(reader, modifiers, rounding),
@@ -40,13 +40,13 @@ fn pair(reader: &mut Reader, modifiers: Modifiers, rounding: Rounding, to: Type)
     reader.end(3)?;
     let (into, from) = (reader.into(to)?, reader.sources(Type::F32)?);
     let format = if to == Type::F16x2 { F16 } else { BF16 };
-    if rounding == Rounding::Nearest && !modifiers.finish.relu {
+    if rounding == Rounding::Nearest && !modifiers.finish.relu && !modifiers.satfinite {
         return Ok(if format == F16 { f16s(into, from, true) } else { bf16_pair(into, from) });
     }
     Ok(slow(into, from, move |numbers| {
         let [high, low] = numbers.map(|bits| {
             let bits = soft::pack(format, rounding, soft::unpack(F32, bits & 0xFFFF_FFFF));
-            modifiers.finish.result(format, bits)
+            modifiers.finish.result(format, bounded(format, modifiers.satfinite, bits))
         });
         high << 16 | low
     }))
@@ -65,14 +65,28 @@ fn tf32(reader: &mut Reader, modifiers: Modifiers, rounding: Rounding) -> Result
     if away {
         // no arithmetic on infinities and NaNs: one whose payload is cut off becomes an infinity (recorded)
         let finite = |bits: u32| bits & 0x7F80_0000 != 0x7F80_0000;
+        let satfinite = modifiers.satfinite;
         return Ok(unary(into, a, move |bits: u32| {
-            (if finite(bits) { bits.wrapping_add(0x1000) } else { bits }) & !0x1FFF
+            let rounded = (if finite(bits) { bits.wrapping_add(0x1000) } else { bits }) & !0x1FFF;
+            let nan = f32::from_bits(bits).is_nan();
+            if satfinite && !nan && !finite(rounded) { rounded & 0x8000_0000 | 0x7F7F_E000 } else { rounded }
         }));
     }
     Ok(slow(into, [a], move |[bits]| {
         let bits = soft::pack(TF32, rounding, soft::unpack(F32, bits & 0xFFFF_FFFF));
-        modifiers.finish.result(TF32, bits) << 13
+        modifiers.finish.result(TF32, bounded(TF32, modifiers.satfinite, bits)) << 13
     }))
+}
+
+/// From sm_90 on they came with PTX 7.8, for sm_89 with 8.1.
+fn needs_eights(reader: &Reader) -> Result<(), Fault> {
+    reader.needs(89, if reader.names.target >= 90 { (7, 8) } else { (8, 1) })
+}
+
+/// A rounded number, of `.satfinite` the greatest in place of an infinity.
+pub(super) fn bounded(format: Format, satfinite: bool, bits: u64) -> u64 {
+    let infinite = format.magnitude(bits) > format.top && !format.is_nan(bits);
+    if satfinite && infinite { bits - (format.magnitude(bits) - format.top) } else { bits }
 }
 
 /// Two f32, or a pair of f16, to two numbers of 8 bits.
@@ -82,7 +96,7 @@ fn to_eights(reader: &mut Reader, modifiers: Modifiers, rounding: Rounding, to: 
     if !right || rounding != Rounding::Nearest || !modifiers.satfinite {
         return Err(reader.unknown());
     }
-    reader.needs(89, (8, 1))?;
+    needs_eights(reader)?;
     let rounded = move |format: Format, bits: u64| {
         let number = soft::unpack(format, bits);
         let bits = soft::pack(to, Rounding::Nearest, number);
@@ -112,7 +126,7 @@ fn from_eights(
     if to != Type::F16x2 || rounding != Rounding::Nearest || modifiers.satfinite {
         return Err(reader.unknown());
     }
-    reader.needs(89, (8, 1))?;
+    needs_eights(reader)?;
     reader.end(2)?;
     let (into, source) = (reader.into(to)?, reader.sources(Type::B16)?);
     Ok(slow(into, source, move |[pair]| {

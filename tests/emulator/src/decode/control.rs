@@ -23,12 +23,14 @@ pub(super) fn decode(instruction: &Instruction, names: &mut Names) -> Result<Opt
         },
         "fence" => {
             let modifiers = &instruction.modifiers;
-            if modifiers.iter().any(|word| word == "proxy" || word.starts_with("mbarrier")) {
-                return Err(Fault::Unsupported(written(instruction)));
+            // nothing here goes by another path than that of loads and stores, and an mbarrier is initialised for who is ordered behind it
+            if modifiers.iter().any(|word| word == "proxy" || word == "mbarrier_init") {
+                return Ok(Some(Action::Nothing));
             }
             Action::Fence(modifiers.iter().any(|word| matches!(word.as_str(), "gpu" | "sys" | "cluster")))
         }
-        "nanosleep" | "pmevent" => Action::Nothing,
+        // a dependent grid may begin when the one before it has ended
+        "nanosleep" | "pmevent" | "griddepcontrol" => Action::Nothing,
         "mov" => return clock(instruction, names),
         _ => return Ok(None),
     }))

@@ -89,6 +89,7 @@ const RULES: &[Rule] = &[
     ("ld|st|atom|red|cp", "L2::cache_hint", 80, (7, 4)),
     ("st", "async", 90, (8, 1)),
     ("st", "bulk", 100, (8, 6)),
+    ("prefetch", "tensormap", 90, (8, 0)),
     ("prefetch", "L2::evict_last|L2::evict_normal", 80, (7, 4)),
     ("applypriority|createpolicy|discard", "", 80, (7, 4)),
     // asynchronous copies
@@ -98,6 +99,7 @@ const RULES: &[Rule] = &[
     ("mbarrier", "", 80, (7, 0)),
     ("mbarrier", "parity", 80, (7, 1)),
     ("mbarrier", "acquire|release|relaxed", 80, (8, 0)),
+    ("mbarrier", "arrive|arrive_drop|test_wait|try_wait relaxed", 80, (8, 5)),
     ("mbarrier", "cluster|expect_tx|complete_tx", 90, (8, 0)),
     ("mbarrier", "try_wait", 90, (7, 8)),
     ("mbarrier", "arrive|arrive_drop !noComplete|expect_tx #3", 90, (7, 8)),

@@ -3,8 +3,8 @@
 use super::body::Builder;
 use super::names::{Symbol, written};
 use super::types::{Kind, Type};
-use super::{Fault, atomic, control, features, memory};
-use crate::exec::op::{Action, CALL_PARAMETERS, Call, Place};
+use super::{Fault, atomic, control, features, mbarrier, memory, refused};
+use crate::exec::op::{Action, CALL_PARAMETERS, Call, Place, Print};
 use crate::exec::registers::{LANES, Slot};
 use crate::parse::syntax::{Instruction, Operand, Space};
 use crate::{alu, count, warp};
@@ -22,7 +22,7 @@ impl Builder<'_> {
                 Some((self.names.source(instruction, &name, Type::Pred)?, *negated))
             }
         };
-        let action = self.action(instruction)?;
+        let action = self.action(instruction).map_err(|fault| refused::named(fault, instruction))?;
         let float = self.float(instruction);
         let class = count::class(instruction);
         self.push(instruction.line, written(instruction), guard, action, class, float);
@@ -42,6 +42,9 @@ impl Builder<'_> {
         }
         let names = &mut self.names;
         if let Some(action) = control::decode(instruction, names)? {
+            return Ok(action);
+        }
+        if let Some(action) = mbarrier::decode(instruction, names)? {
             return Ok(action);
         }
         if let Some(action) = memory::decode(instruction, names)? {
@@ -119,10 +122,7 @@ impl Builder<'_> {
             Symbol::Function(number) => {
                 let called = &self.module.functions[number];
                 if called.body.is_none() {
-                    return match name.as_str() {
-                        "__assertfail" => Ok(Action::Trap(ASSERT)),
-                        _ => Err(Fault::Symbol(name.clone())),
-                    };
+                    return self.call_of_system(instruction, name, &given, &given_results);
                 }
                 if called.parameters.len() != given.len() || called.results.len() != given_results.len() {
                     return Err(arguments());
@@ -137,6 +137,28 @@ impl Builder<'_> {
         };
         let (arguments, results) = (places(&given)?, places(&given_results)?);
         Ok(Action::Call(Call { function, arguments, results }))
+    }
+
+    /// A call of a function that no module has, but the driver.
+    fn call_of_system(
+        &mut self,
+        instruction: &Instruction,
+        name: &str,
+        given: &[Operand],
+        results: &[Operand],
+    ) -> Result<Action, Fault> {
+        match (name, given) {
+            ("__assertfail", _) => Ok(Action::Trap(ASSERT)),
+            ("vprintf", [format, arguments]) => Ok(Action::Print(Print {
+                format: self.place(instruction, format)?,
+                arguments: self.place(instruction, arguments)?,
+                result: results.first().map(|result| self.place(instruction, result)).transpose()?,
+            })),
+            ("vprintf", _) => Err(Fault::Arguments(written(instruction))),
+            ("malloc" | "free", _) => Err(Fault::Unsupported(format!("{name} in a kernel"))),
+            _ if name.starts_with("cuda") => Err(Fault::Unsupported(format!("{name} in a kernel"))),
+            _ => Err(Fault::Symbol(name.to_owned())),
+        }
     }
 
     fn place(&mut self, instruction: &Instruction, operand: &Operand) -> Result<Place, Fault> {

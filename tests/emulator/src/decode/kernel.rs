@@ -156,6 +156,8 @@ fn granules(ops: &[Op]) -> [usize; 2] {
             Action::Load(load) => note(load.address.space, load.ty.bytes() as usize * load.into.len()),
             Action::Store(store) => note(store.address.space, store.ty.bytes() as usize * store.from.len()),
             Action::Atomic(atomic) => note(atomic.address.space, atomic.size),
+            Action::Atomics(all) => all.iter().for_each(|atomic| note(atomic.address.space, atomic.size)),
+            Action::Mbarrier(_) => note(Some(Space::Shared), 8),
             _ => {}
         }
     }

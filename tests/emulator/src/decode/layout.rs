@@ -23,6 +23,9 @@ pub(crate) fn size(variable: &Variable) -> Result<u64, Fault> {
 
 /// The type of a variable's elements.
 pub(crate) fn element(variable: &Variable) -> Result<Type, Fault> {
+    if matches!(variable.ty.as_str(), "texref" | "samplerref" | "surfref") {
+        return Err(Fault::Unsupported(format!(".{}", variable.ty)));
+    }
     match Type::named(&variable.ty) {
         Some(Type::B128) => Err(Fault::Unsupported(".b128".to_owned())),
         ty => ty.ok_or_else(|| Fault::Unknown(format!(".{}", variable.ty))),

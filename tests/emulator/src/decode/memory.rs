@@ -39,7 +39,7 @@ pub(super) fn operand(instruction: &Instruction, index: usize) -> Result<&Operan
 pub(super) struct Modifiers {
     pub(super) space: Option<Space>,
     pub(super) ty: Option<Type>,
-    vector: usize,
+    pub(super) vector: usize,
     constant: bool,
     strong: bool,
     pub(super) acquire: bool,
@@ -55,7 +55,8 @@ pub(super) fn modifiers(instruction: &Instruction) -> Modifiers {
     for modifier in &instruction.modifiers {
         match modifier.as_str() {
             "global" => found.space = Some(Space::Global),
-            "shared" | "shared::cta" => found.space = Some(Space::Shared),
+            // a cluster is one block here
+            "shared" | "shared::cta" | "shared::cluster" => found.space = Some(Space::Shared),
             "local" => found.space = Some(Space::Local),
             "param" | "param::entry" | "param::func" => found.space = Some(Space::Param),
             "const" => found.space = Some(Space::Const),
@@ -252,7 +253,7 @@ fn matrix(instruction: &Instruction, names: &mut Names) -> Result<Matrix, Fault>
 fn window(instruction: &Instruction) -> Result<u64, Fault> {
     let modifiers: Vec<&str> = instruction.modifiers.iter().map(String::as_str).collect();
     Ok(match modifiers.iter().find(|word| **word != "to" && Type::named(word).is_none()) {
-        Some(&"shared" | &"shared::cta") => SHARED_WINDOW,
+        Some(&"shared" | &"shared::cta" | &"shared::cluster") => SHARED_WINDOW,
         Some(&"local") => LOCAL_WINDOW,
         Some(&"global" | &"const") => 0,
         Some(&"param" | &"param::entry") => return Err(Fault::Unsupported(written(instruction))),

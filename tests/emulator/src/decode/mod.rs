@@ -8,8 +8,10 @@ pub mod features;
 mod instruction;
 pub(crate) mod kernel;
 pub(crate) mod layout;
+mod mbarrier;
 mod memory;
 pub mod names;
+mod refused;
 pub mod types;
 
 /// An instruction cannot be decoded.
@@ -19,7 +21,7 @@ pub enum Fault {
     #[error("unknown instruction '{0}'")]
     Unknown(String),
     /// It exists, but the emulator does not have it.
-    #[error("the emulator does not have '{0}'")]
+    #[error("'{0}' is not emulated")]
     Unsupported(String),
     /// The module's `.target` is too low.
     #[error("'{what}' requires .target sm_{needs} or higher")]

@@ -75,6 +75,21 @@ const SPECIALS: &[(&str, u32)] = &[
     ("%dynamic_smem_size", 32),
     ("%total_smem_size", 32),
     ("%aggr_smem_size", 32),
+    ("%clusterid.x", 32),
+    ("%clusterid.y", 32),
+    ("%clusterid.z", 32),
+    ("%nclusterid.x", 32),
+    ("%nclusterid.y", 32),
+    ("%nclusterid.z", 32),
+    ("%cluster_ctaid.x", 32),
+    ("%cluster_ctaid.y", 32),
+    ("%cluster_ctaid.z", 32),
+    ("%cluster_nctaid.x", 32),
+    ("%cluster_nctaid.y", 32),
+    ("%cluster_nctaid.z", 32),
+    ("%cluster_ctarank", 32),
+    ("%cluster_nctarank", 32),
+    ("%is_explicit_cluster", 1),
 ];
 
 impl Names {
@@ -320,7 +335,11 @@ impl Names {
             _ => return None,
         };
         let (_, bits) = SPECIALS.iter().find(|(special, _)| *special == name)?;
-        let ty = if *bits == 64 { Type::B64 } else { Type::B32 };
+        let ty = match bits {
+            1 => Type::Pred,
+            64 => Type::B64,
+            _ => Type::B32,
+        };
         if let Some(slot) = self.specials.get(&name) {
             return Some((*slot, ty));
         }

@@ -4,9 +4,19 @@ use super::card::Card;
 
 /// The value of an attribute.
 pub(super) fn attribute(card: &Card, number: u32) -> Option<i32> {
+    if REFUSED.contains(&number) {
+        return Some(0);
+    }
     let recorded = H100.binary_search_by_key(&number, |row| row.0).ok().map(|at| H100[at].2);
     card.attribute(number).or(recorded)
 }
+
+/// What the emulator refuses, and so must not announce: several devices, stream memory operations, virtual memory and its handles, memory of
+/// other interfaces and processes, textures, clusters, tensor maps, host memory pools.
+const REFUSED: &[u32] = &[
+    44, 91, 96, 98, 102, 103, 104, 105, 110, 112, 114, 116, 117, 118, 119, 120, 121, 122, 123, 124, 125, 127, 128, 129,
+    141, 142, 144, 145,
+];
 
 /// Number, name after `CU_DEVICE_ATTRIBUTE_`, value.
 #[rustfmt::skip]

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::thread::{self, ThreadId};
 
 use super::code::Code;
-use super::graph::Graph;
+use super::graph::{Graph, Node};
 use super::handles::Handle;
 use super::state::State;
 use super::work::Work;
@@ -26,8 +26,24 @@ struct Capture {
     origin: Handle,
     /// The streams that take part: the nodes that what comes next on them waits for.
     streams: HashMap<Handle, Vec<usize>>,
-    nodes: Vec<(Work, Vec<usize>)>,
+    /// The graph that it becomes.
+    graph: Handle,
+    nodes: Vec<Node>,
+    /// Nodes of which a client was told where they are: of each stream the last list.
+    shown: HashMap<Handle, Box<[Handle]>>,
     valid: bool,
+}
+
+/// What `cuStreamGetCaptureInfo` tells of a stream.
+#[derive(Default)]
+pub(super) struct Info {
+    /// 0 it is not captured, 1 it is, 2 its capture was invalidated.
+    pub(super) status: u32,
+    /// The capture's number.
+    pub(super) id: u64,
+    pub(super) graph: Handle,
+    /// Where the nodes are that the stream's next work will wait for, and how many.
+    pub(super) nodes: (usize, usize),
 }
 
 /// Whom calls that a graph cannot hold disturb.
@@ -87,11 +103,6 @@ impl Captures {
         self.open.contains_key(&capture)
     }
 
-    /// Whether it can still become a graph.
-    pub(super) fn is_valid(&self, capture: u64) -> bool {
-        self.open.get(&capture).is_some_and(|capture| capture.valid)
-    }
-
     pub(super) fn invalidate(&mut self, capture: u64) {
         if let Some(capture) = self.open.get_mut(&capture) {
             capture.valid = false;
@@ -135,7 +146,49 @@ impl Captures {
         let capture = self.valid(capture)?;
         let node = capture.nodes.len();
         let after = capture.streams.insert(stream, vec![node]).unwrap_or_default();
-        capture.nodes.push((work, after));
+        capture.nodes.push(Node { handle: Handle::fresh(), work, after });
+        Ok(())
+    }
+
+    /// A graph that is still captured, as it is by now.
+    pub(super) fn graph(&self, graph: Handle) -> Option<Graph> {
+        let capture = self.open.values().find(|capture| capture.graph == graph)?;
+        Some(Graph::new(capture.context, capture.nodes.clone()))
+    }
+
+    /// The work of a node that was captured by now.
+    pub(super) fn work(&self, node: Handle) -> Option<&Work> {
+        let mut nodes = self.open.values().flat_map(|capture| &capture.nodes);
+        nodes.find(|found| found.handle == node).map(|node| &node.work)
+    }
+
+    /// Its nodes that a stream's next work will wait for, kept for the client to look at until it asks again.
+    fn show(&mut self, capture: u64, stream: Handle) -> Info {
+        let Some(found) = self.open.get_mut(&capture) else { return Info::default() };
+        if !found.valid {
+            return Info { status: 2, id: capture, ..Info::default() };
+        }
+        let places = found.streams.get(&stream).map_or(&[][..], Vec::as_slice);
+        let handles: Box<[Handle]> = places.iter().map(|place| found.nodes[*place].handle).collect();
+        let nodes = (handles.as_ptr() as usize, handles.len());
+        found.shown.insert(stream, handles);
+        Info { status: 1, id: capture, graph: found.graph, nodes }
+    }
+
+    /// Lets a stream's next work wait for these nodes, beside those that it waits for already or instead of them.
+    fn depend(&mut self, capture: u64, stream: Handle, nodes: &[Handle], instead: bool) -> Result<(), Code> {
+        let found = self.valid(capture)?;
+        let place = |node: &Handle| found.nodes.iter().position(|own| own.handle == *node).ok_or(Code::INVALID_VALUE);
+        let places = nodes.iter().map(place).collect::<Result<Vec<_>, _>>()?;
+        let after = found.streams.entry(stream).or_default();
+        if instead {
+            after.clear();
+        }
+        places.into_iter().for_each(|place| {
+            if !after.contains(&place) {
+                after.push(place);
+            }
+        });
         Ok(())
     }
 
@@ -191,7 +244,7 @@ impl Capture {
         let mut open = self.streams.get(&self.origin).cloned().unwrap_or_default();
         while let Some(node) = open.pop() {
             if seen.insert(node) {
-                open.extend(&self.nodes[node].1);
+                open.extend(&self.nodes[node].after);
             }
         }
         seen.len() == self.nodes.len()
@@ -215,21 +268,35 @@ impl State {
             thread: thread::current().id(),
             origin: stream,
             streams: HashMap::from([(stream, vec![])]),
+            graph: Handle::fresh(),
             nodes: vec![],
+            shown: HashMap::new(),
             valid: true,
         };
         self.captures.open.insert(self.captures.last, capture);
         Ok(())
     }
 
-    /// `cuStreamIsCapturing`: 0 no, 1 yes, 2 it was invalidated; and which capture.
-    pub(super) fn capture_status(&mut self, context: Handle, named: Handle) -> Result<(u32, u64), Code> {
+    /// `cuStreamIsCapturing`, `cuStreamGetCaptureInfo`.
+    pub(super) fn capture_info(&mut self, context: Handle, named: Handle) -> Result<Info, Code> {
         let stream = self.stream(context, named)?;
         if self.streams.find(stream).is_some_and(super::stream::Stream::is_legacy) {
             self.refuse_implicit_capture(context)?;
         }
-        let capture = self.captures.of(stream);
-        Ok(capture.map_or((0, 0), |capture| (if self.captures.is_valid(capture) { 1 } else { 2 }, capture)))
+        Ok(self.captures.of(stream).map_or_else(Info::default, |capture| self.captures.show(capture, stream)))
+    }
+
+    /// `cuStreamUpdateCaptureDependencies`.
+    pub(super) fn depend(
+        &mut self,
+        context: Handle,
+        named: Handle,
+        nodes: &[Handle],
+        instead: bool,
+    ) -> Result<(), Code> {
+        let stream = self.stream(context, named)?;
+        let capture = self.captures.of(stream).ok_or(Code::ILLEGAL_STATE)?;
+        self.captures.depend(capture, stream, nodes, instead)
     }
 
     /// `cuStreamEndCapture`.
@@ -252,6 +319,7 @@ impl State {
         if !capture.is_joined() {
             return Err(Code::CAPTURE_UNJOINED);
         }
-        Ok(self.graphs.add(Graph::new(context, capture.nodes).into()))
+        self.graphs.put(capture.graph, Graph::new(context, capture.nodes).into());
+        Ok(capture.graph)
     }
 }

@@ -159,9 +159,6 @@ impl Card {
             108 => self.persisting,
             109 if self.persisting == 0 => 0,
             111 => self.shared_reserved,
-            112 => 1,
-            // what Hopper brought: clusters, tensor maps, fabric handles, unified function pointers
-            120 | 127 | 128 | 129 => hopper,
             126 => 1 + 3 * hopper,
             _ => return None,
         };

@@ -18,6 +18,7 @@ impl Code {
     pub const INVALID_CONTEXT: Self = Self(201);
     pub const NO_BINARY_FOR_GPU: Self = Self(209);
     pub const UNSUPPORTED_LIMIT: Self = Self(215);
+    pub const INVALID_PTX: Self = Self(218);
     pub const FILE_NOT_FOUND: Self = Self(301);
     pub const INVALID_HANDLE: Self = Self(400);
     pub const ILLEGAL_STATE: Self = Self(401);

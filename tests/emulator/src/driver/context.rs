@@ -207,6 +207,7 @@ impl State {
         self.graphs.remove_all(|graph| graph.context == context);
         self.executables.remove_all(|executable| executable.context == context);
         self.streams.remove_all(|stream| stream.context == context);
+        self.links.remove_all(|link| link.context == context);
     }
 }
 

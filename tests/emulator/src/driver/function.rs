@@ -1,6 +1,7 @@
 //! Kernels as clients see them: their attributes, and how many of their blocks a multiprocessor holds. Registers are not known: only the
 //! assembler says how many a kernel needs, so that none is counted, and none bounds anything.
 
+use std::ffi::CString;
 use std::sync::Arc;
 
 use super::card::{SHARED_DEFAULT, THREADS};
@@ -13,6 +14,8 @@ pub(super) struct Function {
     pub(super) context: Handle,
     pub(super) module: Handle,
     pub(super) kernel: Arc<Kernel>,
+    /// As C reads it.
+    pub(super) name: CString,
     /// The architecture of its PTX.
     target: u32,
     /// The most dynamic shared memory that a launch may ask for.
@@ -27,7 +30,8 @@ const CARVEOUT: u32 = 9;
 impl Function {
     pub(super) fn new(context: Handle, module: Handle, kernel: Arc<Kernel>, target: u32) -> Self {
         let dynamic = u64::from(SHARED_DEFAULT).saturating_sub(kernel.static_shared) as u32;
-        Self { context, module, kernel, target, dynamic, carveout: -1 }
+        let name = CString::new(kernel.name.as_str()).unwrap_or_default();
+        Self { context, module, kernel, name, target, dynamic, carveout: -1 }
     }
 
     /// The most threads of a block. `.reqntid` does not lower the attribute, as recorded.

@@ -1,5 +1,5 @@
 //! Graphs: work with its order, launched as one. An executable graph keeps the parameters of its work as they were captured. Not here: how a
-//! capture makes one; nodes cannot be added by hand.
+//! capture makes one, parameters of its kernels (`node.rs`); nodes cannot be added by hand.
 
 use std::sync::Arc;
 
@@ -11,21 +11,23 @@ use super::state::State;
 use super::work::Work;
 use crate::launch::Failure;
 
+#[derive(Clone)]
 pub(super) struct Graph {
     pub(super) context: Handle,
     nodes: Vec<Node>,
 }
 
-struct Node {
-    handle: Handle,
-    work: Work,
+#[derive(Clone)]
+pub(super) struct Node {
+    pub(super) handle: Handle,
+    pub(super) work: Work,
     /// What it waits for: places of earlier nodes.
-    after: Vec<usize>,
+    pub(super) after: Vec<usize>,
 }
 
 pub(super) struct Executable {
     pub(super) context: Handle,
-    graph: Arc<Graph>,
+    pub(super) graph: Arc<Graph>,
     /// Its last launch: it never runs beside itself.
     last: Option<Ticket>,
 }
@@ -36,9 +38,8 @@ const FROM_DEVICE: u64 = 4;
 const ALL_FLAGS: u64 = 15;
 
 impl Graph {
-    pub(super) fn new(context: Handle, nodes: Vec<(Work, Vec<usize>)>) -> Self {
-        let nodes = nodes.into_iter().map(|(work, after)| Node { handle: Handle::fresh(), work, after });
-        Self { context, nodes: nodes.collect() }
+    pub(super) fn new(context: Handle, nodes: Vec<Node>) -> Self {
+        Self { context, nodes }
     }
 
     pub(super) fn works(&self) -> impl Iterator<Item = &Work> {
@@ -49,9 +50,19 @@ impl Graph {
         self.nodes.iter().map(|node| node.handle)
     }
 
-    /// The node's `CUgraphNodeType`.
-    pub(super) fn node_type(&self, node: Handle) -> Option<u32> {
-        self.nodes.iter().find(|found| found.handle == node).map(|node| node_type(&node.work))
+    pub(super) fn work(&self, node: Handle) -> Option<&Work> {
+        self.nodes.iter().find(|found| found.handle == node).map(|node| &node.work)
+    }
+
+    pub(super) fn work_mut(&mut self, node: Handle) -> Option<&mut Work> {
+        self.nodes.iter_mut().find(|found| found.handle == node).map(|node| &mut node.work)
+    }
+
+    /// The works of another graph of the same shape, under the own handles.
+    fn with_works_of(&self, other: &Self) -> Self {
+        let pairs = self.nodes.iter().zip(&other.nodes);
+        let nodes = pairs.map(|(own, other)| Node { work: other.work.clone(), ..own.clone() }).collect();
+        Self { context: self.context, nodes }
     }
 
     /// Runs all nodes, in an order that their arrows allow.
@@ -85,7 +96,8 @@ impl Graph {
     }
 }
 
-fn node_type(work: &Work) -> u32 {
+/// A node's `CUgraphNodeType`.
+pub(super) fn node_type(work: &Work) -> u32 {
     match work {
         Work::Kernel { .. } => 0,
         Work::Copy { .. } => 1,
@@ -97,9 +109,10 @@ fn node_type(work: &Work) -> u32 {
 }
 
 impl State {
-    /// A graph; of what is none, `INVALID_VALUE`, as recorded of null.
+    /// A graph, one that is still captured as it is by now; of what is none, `INVALID_VALUE`, as recorded of null.
     pub(super) fn graph(&self, graph: Handle) -> Result<Arc<Graph>, Code> {
-        self.graphs.find(graph).map(Arc::clone).ok_or(Code::INVALID_VALUE)
+        let found = self.graphs.find(graph).map(Arc::clone);
+        found.or_else(|| self.captures.graph(graph).map(Arc::new)).ok_or(Code::INVALID_VALUE)
     }
 
     /// `cuGraphDestroy`. Works in a context that failed, too.
@@ -108,7 +121,7 @@ impl State {
     }
 
     pub(super) fn instantiate(&mut self, graph: Handle, flags: u64) -> Result<Handle, Code> {
-        let graph = self.graph(graph)?;
+        let graph = self.graphs.find(graph).map(Arc::clone).ok_or(Code::INVALID_VALUE)?;
         if flags & !ALL_FLAGS != 0 || flags & AUTO_FREE != 0 && flags & FROM_DEVICE != 0 {
             return Err(Code::INVALID_VALUE);
         }
@@ -149,7 +162,8 @@ impl State {
         if !graph.is_like(&found.graph) {
             return Err(Code::GRAPH_EXEC_UPDATE_FAILURE);
         }
-        found.graph = graph;
+        // nodes of the graph that it was made of still name its own
+        found.graph = Arc::new(found.graph.with_works_of(&graph));
         Ok(())
     }
 }

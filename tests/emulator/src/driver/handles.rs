@@ -38,8 +38,13 @@ impl<T> Default for Registry<T> {
 impl<T> Registry<T> {
     pub(super) fn add(&mut self, value: T) -> Handle {
         let handle = Handle::fresh();
-        self.live.insert(handle, value);
+        self.put(handle, value);
         handle
+    }
+
+    /// Under a fresh handle that was made for it before.
+    pub(super) fn put(&mut self, handle: Handle, value: T) {
+        self.live.insert(handle, value);
     }
 
     pub(super) fn find(&self, handle: Handle) -> Option<&T> {

@@ -66,7 +66,8 @@ impl State {
         launched.map(|_| ())
     }
 
-    fn checked(
+    /// A launch as work, its function and sizes checked.
+    pub(super) fn checked(
         &self,
         handle: Handle,
         shape: Shape,
@@ -83,6 +84,6 @@ impl State {
         let kernel = Arc::clone(&function.kernel);
         let parameters = parameters(&kernel.parameters, kernel.parameter_bytes).ok_or(Code::INVALID_VALUE)?;
         let launch = Launch { grid: shape.grid, block: shape.block, shared: shape.shared, parameters };
-        Ok(Work::Kernel { kernel, launch })
+        Ok(Work::Kernel { function: handle, kernel, launch })
     }
 }

@@ -95,6 +95,12 @@ impl State {
         Ok(function)
     }
 
+    /// All kernels of a module, by name.
+    pub(super) fn functions_of(&mut self, module: Handle) -> Result<Vec<Handle>, Code> {
+        let names = self.modules.get(module, UNLOADED)?.program.kernel_names();
+        names.iter().map(|name| self.find_function(module, name)).collect()
+    }
+
     /// `cuModuleGetGlobal`: address and size.
     pub(super) fn find_variable(&self, module: Handle, name: &str) -> Result<(u64, u64), Code> {
         let found = self.modules.get(module, UNLOADED)?;

@@ -28,6 +28,8 @@ pub(super) struct Schedule {
     queues: HashMap<Handle, VecDeque<Ticket>>,
     last: Ticket,
     running: Option<Ticket>,
+    /// Functions of the client's that run, on threads of their own.
+    calling: BTreeSet<Ticket>,
     random: Random,
 }
 
@@ -65,6 +67,11 @@ impl Schedule {
 
     pub(super) fn is_running(&self) -> bool {
         self.running.is_some()
+    }
+
+    /// Whether a function of the client's runs.
+    pub(super) fn is_calling(&self) -> bool {
+        !self.calling.is_empty()
     }
 
     /// All unfinished work of a context.
@@ -106,22 +113,28 @@ impl Schedule {
         }
     }
 
-    /// Begins a piece of work: gives a copy of it, to be done without a lock.
+    /// Begins a piece of work: gives a copy of it, to be done without a lock. Others are begun meanwhile only while it is one that calls.
     pub(super) fn start(&mut self, ticket: Ticket) -> Option<(Handle, Work)> {
         let item = self.items.get(&ticket)?;
-        self.running = Some(ticket);
+        if item.work.calls() {
+            self.calling.insert(ticket);
+        } else {
+            self.running = Some(ticket);
+        }
         Some((item.context, item.work.clone()))
     }
 
     pub(super) fn finish(&mut self, ticket: Ticket) {
-        self.running = None;
+        if !self.calling.remove(&ticket) {
+            self.running = None;
+        }
         self.drop(ticket);
     }
 
     /// Forgets all work of a context, which failed or ended.
     pub(super) fn cancel(&mut self, context: Handle) {
-        let running = self.running;
-        self.of(context).into_iter().filter(|ticket| Some(*ticket) != running).for_each(|ticket| self.drop(ticket));
+        let begun: Vec<Ticket> = self.calling.iter().copied().chain(self.running).collect();
+        self.of(context).into_iter().filter(|ticket| !begun.contains(ticket)).for_each(|ticket| self.drop(ticket));
     }
 
     /// One of so many, or the first where nothing is drawn.
@@ -140,7 +153,7 @@ impl Schedule {
     }
 
     fn is_ready(&self, ticket: Ticket) -> bool {
-        let Some(item) = self.items.get(&ticket) else { return false };
+        let Some(item) = self.items.get(&ticket).filter(|_| !self.calling.contains(&ticket)) else { return false };
         let first = self.queues.get(&item.stream).and_then(VecDeque::front) == Some(&ticket);
         first && item.after.iter().all(|before| self.is_done(*before))
     }

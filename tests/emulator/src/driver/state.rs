@@ -15,10 +15,13 @@ use super::findings;
 use super::function::Function;
 use super::graph::{Executable, Graph};
 use super::handles::{Handle, Registry};
+use super::link::Link;
 use super::memory::{Owner, Pool};
 use super::module::Module;
+use super::node::Shown;
 use super::schedule::{Progress, Schedule, Ticket};
 use super::stream::Stream;
+use super::work::Work;
 use crate::launch::Failure;
 use crate::settings::Settings;
 
@@ -33,7 +36,10 @@ pub(super) struct State {
     pub(super) functions: Registry<Function>,
     pub(super) graphs: Registry<Arc<Graph>>,
     pub(super) executables: Registry<Executable>,
+    pub(super) links: Registry<Link>,
     pub(super) captures: Captures,
+    /// Parameters that clients were told of.
+    pub(super) shown: Shown,
     pub(super) schedule: Schedule,
     /// Allocations, by address.
     pub(super) owners: BTreeMap<u64, Owner>,
@@ -106,7 +112,9 @@ impl Driver {
             functions: Registry::default(),
             graphs: Registry::default(),
             executables: Registry::default(),
+            links: Registry::default(),
             captures: Captures::default(),
+            shown: Shown::default(),
             owners: BTreeMap::new(),
             registered: BTreeMap::new(),
             pools,
@@ -140,8 +148,13 @@ impl Driver {
                 state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
                 continue;
             }
-            let Some(ticket) = state.schedule.next(goal) else { break };
-            state = self.run(state, ticket);
+            match state.schedule.next(goal) {
+                Some(ticket) => state = self.run(state, ticket),
+                None if state.schedule.is_calling() => {
+                    state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                }
+                None => break,
+            }
         }
         state
     }
@@ -180,14 +193,29 @@ impl Driver {
         let Some((context, work)) = state.schedule.start(ticket) else { return state };
         let device = Arc::clone(&state.device);
         drop(state);
-        let outcome = catch_unwind(AssertUnwindSafe(|| work.run(&device)));
+        // A function of the client's may wait for this thread: it has one of its own, as a card's driver has.
+        let Some(driver) = DRIVER.get().filter(|_| work.calls()) else {
+            self.end(ticket, context, &work, &device);
+            return self.lock();
+        };
+        let called = move || driver.end(ticket, context, &work, &device);
+        if let Err(error) = std::thread::Builder::new().name("cuda-emulator call".to_owned()).spawn(called) {
+            let mut state = self.lock();
+            state.schedule.finish(ticket);
+            state.fail(context, &Failure { code: Code::OUT_OF_MEMORY.0, message: format!("no thread: {error}") });
+        }
+        self.lock()
+    }
+
+    /// Does a piece of work that was begun, to its end.
+    fn end(&self, ticket: Ticket, context: Handle, work: &Work, device: &Device) {
+        let outcome = catch_unwind(AssertUnwindSafe(|| work.run(device)));
         let mut state = self.lock();
         state.schedule.finish(ticket);
         if let Err(failure) = outcome.unwrap_or_else(|panic| Err(broken(&*panic))) {
             state.fail(context, &failure);
         }
         self.changed.notify_all();
-        state
     }
 }
 

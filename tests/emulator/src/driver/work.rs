@@ -8,6 +8,7 @@ use super::code::Code;
 use super::device::Device;
 use super::findings;
 use super::graph::Graph;
+use super::handles::Handle;
 use crate::launch::{Failure, Launch};
 use crate::memory::Allocation;
 use crate::program::Kernel;
@@ -16,6 +17,8 @@ use crate::program::Kernel;
 #[derive(Clone)]
 pub(super) enum Work {
     Kernel {
+        /// As the client names it.
+        function: Handle,
         kernel: Arc<Kernel>,
         launch: Launch,
     },
@@ -58,6 +61,15 @@ impl Work {
         !matches!(self, Self::Mark(_) | Self::Nothing)
     }
 
+    /// Whether it calls a function of the client's, which may wait for anything that the client does.
+    pub(super) fn calls(&self) -> bool {
+        match self {
+            Self::Call(_) => true,
+            Self::Graph(graph) => graph.works().any(Self::calls),
+            _ => false,
+        }
+    }
+
     /// Whether it uses memory of the client's that begins at an address.
     pub(super) fn uses(&self, start: u64, size: u64) -> bool {
         let within = |place: &Place| match place {
@@ -75,7 +87,7 @@ impl Work {
     /// Does it, to its end.
     pub(super) fn run(&self, device: &Device) -> Result<(), Failure> {
         match self {
-            Self::Kernel { kernel, launch } => device.launch(kernel, launch),
+            Self::Kernel { kernel, launch, .. } => device.launch(kernel, launch),
             Self::Copy { from, to, size } => copy(device, from, to, *size),
             Self::Fill { address, value, width, count } => fill(device, *address, *value, *width, *count),
             Self::Free(address) => device.memory.free(*address).map_err(|error| gone("cuMemFreeAsync", &error)),

@@ -1,5 +1,6 @@
 //! The sixteen barriers of a block: who waits, and what they reduce.
 
+use super::clocks::Released;
 use super::grid::{Fault, Grid, LAUNCH_FAILED, Team};
 use super::op::{self, Action, Vote};
 use super::registers::{LANES, Mask};
@@ -21,7 +22,7 @@ pub struct Barrier {
     /// Threads that wait.
     pub waiting: u32,
     /// What those who came have seen.
-    pub together: Vec<u32>,
+    pub together: Released,
     /// How many brought a true predicate.
     pub votes: u32,
     /// How many brought one.

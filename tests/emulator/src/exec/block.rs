@@ -3,6 +3,7 @@
 use super::barrier::Barriers;
 use super::clocks::Clocks;
 use super::grid::{Fault, Grid, TIMEOUT, Team};
+use super::mbarrier::Mbarriers;
 use super::order::Order;
 use super::registers::LANES;
 use super::shared::Shared;
@@ -15,7 +16,12 @@ pub struct Block {
     warps: Vec<Warp>,
     team: Team,
     lots: u64,
+    /// How often all who wait for phases were told that these are not over, since something happened, and when that was.
+    refused: (u32, u64),
 }
+
+/// So often all may ask for the end of a phase while nothing happens.
+const PATIENCE: u32 = 1000;
 
 /// The longest turn of a warp, in instructions, where turns are drawn.
 const TURN: u64 = 128;
@@ -34,6 +40,8 @@ impl Block {
             shared: Shared::new(grid.shared[0] + grid.shared[1], warps, grid.code.shared_granule, grid.checks),
             clocks: Clocks::new(warps),
             barriers: Barriers::default(),
+            mbarriers: Mbarriers::default(),
+            progress: 0,
             order: Order::new(grid.grid.iter().map(|size| u64::from(*size)).product(), worker.block(), warps),
             counts,
             unique: [0; 2],
@@ -41,7 +49,7 @@ impl Block {
             live: grid.threads() as u32,
         };
         let lots = if grid.seed == 0 { 0 } else { (grid.seed ^ number.wrapping_mul(0xD134_2543_DE82_EF95)) | 1 };
-        Self { warps: (0..warps).map(|warp| Warp::new(grid, number, warp)).collect(), team, lots }
+        Self { warps: (0..warps).map(|warp| Warp::new(grid, number, warp)).collect(), team, lots, refused: (0, 0) }
     }
 
     /// Runs up to about so many instructions; whether it has ended.
@@ -53,7 +61,11 @@ impl Block {
         let mut used = 0;
         while used < budget {
             if ready.is_empty() {
-                return if self.team.live == 0 { Ok(true) } else { Err(self.deadlock(grid)) };
+                if self.team.live == 0 {
+                    return Ok(true);
+                }
+                self.refuse(grid)?;
+                ready = (0..self.warps.len()).filter(|warp| self.ready(*warp)).collect();
             }
             if grid.seed == 0 {
                 self.lots += 1;
@@ -78,7 +90,11 @@ impl Block {
                 self.team.order.join();
                 self.warps.iter_mut().for_each(|warp| warp.release(grid, &mut self.team, id, &barrier));
             }
-            if !complete.is_empty() {
+            let ended_phase = self.team.mbarriers.take_completed();
+            if ended_phase {
+                self.warps.iter_mut().for_each(|warp| warp.wake(&mut self.team));
+            }
+            if !complete.is_empty() || ended_phase {
                 ready = (0..self.warps.len()).filter(|warp| self.ready(*warp)).collect();
             } else if ended != Turn::Over {
                 ready.remove(place);
@@ -94,6 +110,20 @@ impl Block {
     /// What the block did.
     pub fn finish(self) -> Team {
         self.team
+    }
+
+    /// Every thread waits: those who do for a phase are told that it is not over.
+    fn refuse(&mut self, grid: &Grid<'_>) -> Result<(), Fault> {
+        let (times, when) = self.refused;
+        self.refused = if when == self.team.progress { (times + 1, when) } else { (0, self.team.progress) };
+        if times == PATIENCE
+            && let Some(fault) = self.warps.iter().find_map(|warp| warp.endless(&self.team))
+        {
+            return Err(fault);
+        }
+        let mut any = false;
+        self.warps.iter_mut().for_each(|warp| any |= warp.refuse(grid));
+        if any { Ok(()) } else { Err(self.deadlock(grid)) }
     }
 
     /// Every thread waits, and nobody can come.

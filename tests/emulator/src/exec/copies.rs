@@ -15,12 +15,21 @@ pub struct Copies {
     committed: [u32; LANES],
 }
 
-struct Pending {
+/// A copy that has not landed.
+pub struct Pending {
     lane: usize,
     group: u32,
     to: usize,
     size: usize,
     bytes: u128,
+}
+
+impl Pending {
+    /// Lands it, as a write of a thread at a time.
+    pub fn land(&self, thread: Thread, time: u32, shared: &mut Shared) {
+        shared.store(self.to, self.size, self.bytes);
+        shared.land(thread, time, self.to, self.size);
+    }
 }
 
 impl Copies {
@@ -38,13 +47,27 @@ impl Copies {
     pub fn wait(&mut self, warp: usize, mask: Mask, left: Option<u32>, shared: &mut Shared, clocks: &Clocks) {
         let committed = &self.committed;
         self.queue.retain(|copy| {
-            let waited = mask >> copy.lane & 1 == 1
-                && left.is_none_or(|left| copy.group < committed[copy.lane].saturating_sub(left));
+            let waited = mask >> copy.lane & 1 == 1 && is_waited(committed[copy.lane], copy, left);
             if waited {
-                shared.store(copy.to, copy.size, copy.bytes);
-                shared.land(Thread { warp, lane: copy.lane }, copy.to, copy.size, clocks);
+                copy.land(Thread { warp, lane: copy.lane }, clocks.now(warp), shared);
             }
             !waited
         });
     }
+
+    /// Whether a lane that waits for all but its last `left` groups, or for everything, waits for a copy of its own.
+    pub fn is_waited(&self, lane: usize, copy: &Pending, left: Option<u32>) -> bool {
+        is_waited(self.committed[lane], copy, left)
+    }
+
+    /// Gives away the copies of a lane, which an mbarrier tracks from now on.
+    pub fn take(&mut self, lane: usize) -> Vec<Pending> {
+        let (taken, left) = std::mem::take(&mut self.queue).into_iter().partition(|copy| copy.lane == lane);
+        self.queue = left;
+        Vec::from_iter::<VecDeque<_>>(taken)
+    }
+}
+
+fn is_waited(committed: u32, copy: &Pending, left: Option<u32>) -> bool {
+    left.is_none_or(|left| copy.group < committed.saturating_sub(left))
 }

@@ -5,8 +5,10 @@ use std::sync::atomic::AtomicBool;
 
 use super::barrier::Barriers;
 use super::clocks::Clocks;
+use super::mbarrier::Mbarriers;
 use super::op::Code;
 use super::order::{Order, Released};
+use super::print::Printed;
 use super::shared::Shared;
 use crate::count::Count;
 use crate::memory::{Allocation, Memory, Worker};
@@ -41,6 +43,8 @@ pub struct Grid<'a> {
     pub released: Released,
     /// Whether the kernel has what orders blocks: fences, acquiring or releasing atomics.
     pub orders: bool,
+    /// What the kernel has printed.
+    pub printed: Printed,
     /// A block has failed: the others need not go on.
     pub stop: AtomicBool,
 }
@@ -72,6 +76,10 @@ pub struct Team {
     pub clocks: Clocks,
     /// Barriers.
     pub barriers: Barriers,
+    /// Those in shared memory.
+    pub mbarriers: Mbarriers,
+    /// Grows with every instruction that others may wait for.
+    pub progress: u64,
     /// Order among blocks.
     pub order: Order,
     /// What each instruction did.

@@ -52,6 +52,19 @@ pub struct Op {
     pub float: Option<(Vec<Slot>, Type)>,
 }
 
+impl Action {
+    /// Whether it changes nothing that another thread could wait for.
+    pub fn is_idle(&self) -> bool {
+        match self {
+            Self::Load(load) => !load.strong,
+            Self::Mbarrier(mbarrier) => matches!(mbarrier.what, MbarrierUse::Wait { .. }),
+            Self::Clock(..) | Self::Call(_) | Self::Return | Self::Table(..) | Self::Collective(_) => true,
+            Self::WarpBarrier(_) | Self::LoadMatrix(_) => true,
+            _ => false,
+        }
+    }
+}
+
 /// What an instruction does.
 pub enum Action {
     /// In every lane by itself.
@@ -64,6 +77,8 @@ pub enum Action {
     Store(Store),
     /// `atom`, `red`
     Atomic(Atomic),
+    /// `atom`, `red` of vectors, element by element.
+    Atomics(Vec<Atomic>),
     /// `cp.async`
     Copy(Copy),
     /// `cp.async.commit_group`
@@ -80,6 +95,8 @@ pub enum Action {
     Table(Slot, Vec<usize>),
     /// `call`
     Call(Call),
+    /// `call` of `vprintf`.
+    Print(Print),
     /// `ret`; of a kernel the end.
     Return,
     /// `exit`
@@ -90,6 +107,8 @@ pub enum Action {
     Barrier(Barrier),
     /// `bar.warp.sync`
     WarpBarrier(Slot),
+    /// `mbarrier`, `cp.async.mbarrier.arrive`
+    Mbarrier(Mbarrier),
     /// `membar`, `fence`: of the whole device, not only of the block?
     Fence(bool),
     /// `mov` of a clock.
@@ -197,6 +216,65 @@ pub struct Matrix {
     pub transposed: bool,
 }
 
+/// `mbarrier`, `cp.async.mbarrier.arrive`
+pub struct Mbarrier {
+    /// Shared.
+    pub address: Address,
+    /// What is done there.
+    pub what: MbarrierUse,
+}
+
+/// What is done at an mbarrier.
+#[derive(Clone, Copy, Debug)]
+pub enum MbarrierUse {
+    /// `.init`: arrivals of a phase.
+    Init(Slot),
+    /// `.inval`
+    Inval,
+    /// `.arrive`, `.arrive_drop`
+    Arrive {
+        /// Where the token of the phase goes.
+        into: Option<Slot>,
+        /// How many it counts for; None for one.
+        count: Option<Slot>,
+        /// Bytes to be announced first.
+        expect: Option<Slot>,
+        /// Later phases expect them no more.
+        drop: bool,
+        /// `.noComplete`
+        no_complete: bool,
+        /// No `.relaxed`.
+        release: bool,
+    },
+    /// `.expect_tx`
+    Expect(Slot),
+    /// `.complete_tx`
+    Complete(Slot),
+    /// `cp.async.mbarrier.arrive`; `.noinc` where the phase expects it already.
+    Copies {
+        /// `.noinc`
+        counted: bool,
+    },
+    /// `.test_wait`, `.try_wait`
+    Wait {
+        /// Whether the phase is over.
+        into: Slot,
+        /// Which phase.
+        awaited: Awaited,
+        /// No `.relaxed`.
+        acquire: bool,
+    },
+}
+
+/// How a wait names its phase.
+#[derive(Clone, Copy, Debug)]
+pub enum Awaited {
+    /// By what an arrival gave.
+    Token(Slot),
+    /// By whether its number is odd.
+    Parity(Slot),
+}
+
 /// `bar`, `barrier`
 pub struct Barrier {
     /// Which one of 16.
@@ -241,6 +319,16 @@ pub struct Call {
     pub arguments: Vec<Place>,
     /// Where its results go.
     pub results: Vec<Place>,
+}
+
+/// `call` of `vprintf`
+pub struct Print {
+    /// A pointer to the format.
+    pub format: Place,
+    /// A pointer to what it is applied to, one value behind the other.
+    pub arguments: Place,
+    /// Where the number of values goes.
+    pub result: Option<Place>,
 }
 
 /// Where a parameter of a call lies.

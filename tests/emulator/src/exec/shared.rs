@@ -32,6 +32,8 @@ enum State {
     Written,
     /// A `cp.async` was issued, and nobody has waited for it.
     Pending,
+    /// An mbarrier lies there.
+    Claimed,
 }
 
 /// Which lanes of a warp read a granule, and when.
@@ -50,6 +52,12 @@ pub enum Conflict {
     /// It is where a `cp.async` is still going.
     #[error("a cp.async to it has not been waited for")]
     Pending,
+    /// It is an mbarrier's, which only its instructions may touch until it is invalidated.
+    #[error("an mbarrier is there, which was not invalidated")]
+    Claimed,
+    /// No mbarrier was initialised there, or another write came since.
+    #[error("no mbarrier was initialised there")]
+    Unclaimed,
     /// A write, and no barrier since.
     #[error("warp {} lane {} wrote it, and no barrier stands between", .0.warp, .0.lane)]
     AfterWrite(Thread),
@@ -121,19 +129,14 @@ impl Shared {
                 State::Written => {}
                 State::Fresh => return Err(Conflict::Unwritten),
                 State::Pending => return Err(Conflict::Pending),
+                State::Claimed => return Err(Conflict::Claimed),
             }
             let by = Thread { warp: usize::from(writer.warp), lane: usize::from(writer.lane) };
             if !(strong && writer.strong || clocks.ordered(by, writer.time, thread)) {
                 return Err(Conflict::AfterWrite(by));
             }
             if !strong {
-                let reader = &mut self.readers[granule * self.warps + thread.warp];
-                let lane = 1 << thread.lane;
-                *reader = if reader.time == now {
-                    Reader { time: now, lanes: reader.lanes | lane }
-                } else {
-                    Reader { time: now, lanes: lane }
-                };
+                self.note(thread, granule, now);
             }
         }
         Ok(())
@@ -159,13 +162,57 @@ impl Shared {
         self.change(thread, offset, size, (false, false), State::Pending, clocks)
     }
 
-    /// Notes that the thread that issued a `cp.async` has waited for it.
-    pub fn land(&mut self, thread: Thread, offset: usize, size: usize, clocks: &Clocks) {
+    /// Notes that a `cp.async` has landed, for its thread has waited for it, or an mbarrier: as a write of a thread at a time.
+    pub fn land(&mut self, thread: Thread, time: u32, offset: usize, size: usize) {
         if self.writers.is_empty() {
             return;
         }
-        let writer = written(thread, State::Written, false, clocks);
+        let writer = written(thread, State::Written, false, time);
         self.writers[offset / self.granule..(offset + size).div_ceil(self.granule)].fill(writer);
+    }
+
+    /// Notes that an mbarrier is put there.
+    pub fn claim(&mut self, thread: Thread, offset: usize, size: usize, clocks: &Clocks) -> Result<(), Conflict> {
+        self.change(thread, offset, size, (false, false), State::Claimed, clocks)
+    }
+
+    /// Notes the use of an mbarrier, which is ordered behind its initialisation, and before its end.
+    pub fn use_claimed(&mut self, thread: Thread, offset: usize, size: usize, clocks: &Clocks) -> Result<(), Conflict> {
+        if self.writers.is_empty() {
+            return Ok(());
+        }
+        let now = clocks.now(thread.warp);
+        for granule in offset / self.granule..(offset + size).div_ceil(self.granule) {
+            let writer = self.writers[granule];
+            if writer.state != State::Claimed {
+                return Err(Conflict::Unclaimed);
+            }
+            let by = Thread { warp: usize::from(writer.warp), lane: usize::from(writer.lane) };
+            if !clocks.ordered(by, writer.time, thread) {
+                return Err(Conflict::AfterWrite(by));
+            }
+            self.note(thread, granule, now);
+        }
+        Ok(())
+    }
+
+    /// Notes that an mbarrier is no more: nothing is written there.
+    pub fn end_claim(&mut self, thread: Thread, offset: usize, size: usize, clocks: &Clocks) -> Result<(), Conflict> {
+        self.use_claimed(thread, offset, size, clocks)?;
+        if !self.writers.is_empty() {
+            let freed = written(thread, State::Written, false, 0);
+            self.writers[offset / self.granule..(offset + size).div_ceil(self.granule)].fill(freed);
+        }
+        self.change(thread, offset, size, (false, false), State::Fresh, clocks)
+    }
+
+    /// Notes that a lane has read a granule.
+    #[inline(always)]
+    fn note(&mut self, thread: Thread, granule: usize, now: u32) {
+        let reader = &mut self.readers[granule * self.warps + thread.warp];
+        let lane = 1 << thread.lane;
+        let lanes = if reader.time == now { reader.lanes | lane } else { lane };
+        *reader = Reader { time: now, lanes };
     }
 
     #[inline(always)]
@@ -181,12 +228,13 @@ impl Shared {
         if self.writers.is_empty() {
             return Ok(());
         }
-        let writer = written(thread, state, strong, clocks);
+        let writer = written(thread, state, strong, clocks.now(thread.warp));
         for granule in offset / self.granule..(offset + size).div_ceil(self.granule) {
             let old = self.writers[granule];
             let by = Thread { warp: usize::from(old.warp), lane: usize::from(old.lane) };
             match old.state {
                 State::Pending => return Err(Conflict::Pending),
+                State::Claimed => return Err(Conflict::Claimed),
                 State::Written if !(same || strong && old.strong || clocks.ordered(by, old.time, thread)) => {
                     return Err(Conflict::AfterWrite(by));
                 }
@@ -208,6 +256,6 @@ impl Shared {
 }
 
 #[inline(always)]
-fn written(thread: Thread, state: State, strong: bool, clocks: &Clocks) -> Writer {
-    Writer { time: clocks.now(thread.warp), warp: thread.warp as u8, lane: thread.lane as u8, state, strong }
+fn written(thread: Thread, state: State, strong: bool, time: u32) -> Writer {
+    Writer { time, warp: thread.warp as u8, lane: thread.lane as u8, state, strong }
 }

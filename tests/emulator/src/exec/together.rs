@@ -103,7 +103,8 @@ impl Warp {
     /// Whether lanes wait for others that can never come.
     pub(super) fn stuck(&self, grid: &Grid<'_>) -> Result<(), Fault> {
         let lost = self.fragments.iter().find(|fragment| fragment.wait == Wait::Lanes);
-        let barrier = self.fragments.iter().any(|fragment| matches!(fragment.wait, Wait::Barrier(_)));
+        let waits = |fragment: &Fragment| matches!(fragment.wait, Wait::Barrier(_) | Wait::Phase(_));
+        let barrier = self.fragments.iter().any(waits);
         let Some(lost) = lost.filter(|_| !barrier) else { return Ok(()) };
         Err(self.divergent(grid, lost))
     }

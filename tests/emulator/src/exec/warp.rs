@@ -79,6 +79,8 @@ pub enum Wait {
     Lanes,
     /// A barrier of the block.
     Barrier(usize),
+    /// The end of a phase of the mbarrier at this offset of shared memory.
+    Phase(u32),
 }
 
 /// How a turn ended.
@@ -160,7 +162,7 @@ impl Warp {
         let mut index = 0;
         while index < self.fragments.len() {
             let same = |other: &Fragment, this: &Fragment| {
-                let waits = |fragment: &Fragment| matches!(fragment.wait, Wait::Barrier(_));
+                let waits = |fragment: &Fragment| matches!(fragment.wait, Wait::Barrier(_) | Wait::Phase(_));
                 other.pc == this.pc && !waits(other) && !waits(this) && other.stack == this.stack
             };
             let found =
@@ -177,10 +179,8 @@ impl Warp {
                 None => index += 1,
             }
         }
+        self.draw();
         let ready = self.fragments.iter().enumerate().filter(|(_, fragment)| fragment.wait == Wait::Nothing);
-        self.lots ^= self.lots << 13;
-        self.lots ^= self.lots >> 7;
-        self.lots ^= self.lots << 17;
         // without lots, too, nobody may wait forever for one that spins
         let other = if seed == 0 { self.steps.is_multiple_of(4096) } else { self.lots.is_multiple_of(61) };
         if other {
@@ -188,6 +188,14 @@ impl Warp {
             return ready.get((self.lots >> 32) as usize % ready.len().max(1)).copied();
         }
         ready.min_by_key(|(_, fragment)| (usize::MAX - fragment.stack.len(), fragment.pc)).map(|(index, _)| index)
+    }
+
+    /// The next lot.
+    pub(super) fn draw(&mut self) -> u64 {
+        self.lots ^= self.lots << 13;
+        self.lots ^= self.lots >> 7;
+        self.lots ^= self.lots << 17;
+        self.lots >> 32
     }
 
     /// Executes the next instruction of a fragment; whether a barrier or the end of threads may let others go on.
@@ -242,16 +250,20 @@ impl Warp {
     /// Everything but what is lane-wise or a branch.
     fn act(&mut self, grid: &Grid<'_>, team: &mut Team, index: usize, op: &Op, mask: Mask) -> Result<bool, Fault> {
         let pc = self.fragments[index].pc;
+        team.progress += u64::from(!op.action.is_idle());
         match &op.action {
             Action::Load(load) => self.accessor(grid, team, pc).load(load, mask)?,
             Action::Store(store) => self.accessor(grid, team, pc).store(store, mask)?,
             Action::Atomic(atomic) => self.accessor(grid, team, pc).atomic(atomic, mask)?,
+            Action::Atomics(all) => self.accessor(grid, team, pc).atomics(all, mask)?,
             Action::Copy(copy) => self.accessor(grid, team, pc).copy(copy, mask)?,
             Action::Commit => self.copies.commit(mask),
             Action::Wait(left) => {
-                let Team { shared, clocks, .. } = team;
-                self.copies.wait(self.number, mask, *left, shared, clocks);
+                self.wait_for_copies(team, pc, mask, *left)?;
+                self.fragments[index].pc += 1;
+                return Ok(team.mbarriers.has_completed());
             }
+            Action::Mbarrier(mbarrier) => return self.mbarrier(grid, team, index, mbarrier, mask),
             Action::Fence(device) => {
                 if *device {
                     team.order.fence(self.number);
@@ -294,6 +306,7 @@ impl Warp {
                 called.pc = entry;
                 return Ok(false);
             }
+            Action::Print(print) => self.print(grid, team, pc, print, mask)?,
             Action::Table(slot, targets) => {
                 let values: [u32; LANES] = self.registers.read(*slot);
                 let first = mask.trailing_zeros() as usize % LANES;

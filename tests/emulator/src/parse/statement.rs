@@ -130,10 +130,17 @@ impl Parser {
             Some(Kind::Word(name)) if name != "WARP_SZ" => {
                 self.skip();
                 if let Some(Kind::Dot(part)) = self.peek(0).cloned() {
-                    let part = part.chars().next().filter(|c| part.len() == 1 && "xyzwrgba".contains(*c));
-                    let part = part.ok_or_else(|| self.unexpected("a part of a vector"))?;
+                    let one = part.chars().next().filter(|c| part.len() == 1 && "xyzwrgba".contains(*c));
+                    let fields = part.strip_prefix(['b', 'h']).is_some_and(|fields| {
+                        !fields.is_empty() && fields.bytes().all(|field| (b'0'..=b'7').contains(&field))
+                    });
+                    if one.is_none() && !fields {
+                        return Err(self.unexpected("a part of a vector"));
+                    }
                     self.skip();
-                    return Ok(Operand::Part(name, part));
+                    return Ok(
+                        one.map_or_else(|| Operand::Fields(name.clone(), part), |one| Operand::Part(name.clone(), one))
+                    );
                 }
                 let offset = if self.at_sign("+") || self.at_sign("-") { self.offset()? } else { 0 };
                 Ok(Operand::Name { name, offset })
@@ -159,9 +166,14 @@ impl Parser {
             }
             _ => None,
         };
-        let offset = if base.is_some() && self.at_sign("]") { 0 } else { self.offset()? };
+        let offset = if base.is_some() && (self.at_sign("]") || self.at_sign(",")) { 0 } else { self.offset()? };
+        let address = Operand::Address { base, offset };
+        if self.take_sign(",") {
+            let places = self.list("]", Self::operand)?;
+            return Ok(Operand::Places([vec![address], places].concat()));
+        }
         self.sign("]")?;
-        Ok(Operand::Address { base, offset })
+        Ok(address)
     }
 }
 

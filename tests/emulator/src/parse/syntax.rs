@@ -183,6 +183,10 @@ pub enum Operand {
     },
     /// `name.x`: a part of a vector register or of a special register.
     Part(String, char),
+    /// `name.b0123`: the bytes or halves of a register that a video instruction takes.
+    Fields(String, String),
+    /// `[a, {b, c}]`: of a texture or a tensor where, and in which places.
+    Places(Vec<Operand>),
     /// `!name`
     Not(String),
     /// A number.

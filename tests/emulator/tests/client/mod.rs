@@ -180,6 +180,8 @@ impl Card {
 /// What a test did in a process of its own: what it printed, and what the emulator had to say.
 pub struct Told {
     pub printed: String,
+    /// All of its standard output, what kernels print among it.
+    pub shown: String,
     pub explained: String,
 }
 
@@ -196,7 +198,7 @@ pub fn apart(test: &str, environment: &[(&str, &str)], act: impl FnOnce() -> Str
     let (printed, explained) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
     let begin = printed.find("<<").unwrap_or_else(|| panic!("{test} gave nothing: {printed}{explained}"));
     let end = printed.rfind(">>").unwrap();
-    Some(Told { printed: printed[begin + 2..end].to_owned(), explained })
+    Some(Told { printed: printed[begin + 2..end].to_owned(), shown: printed, explained })
 }
 
 /// A kernel whose registers are declared: out in %x0, in in %x1, the thread in %r0, the block in %r1.

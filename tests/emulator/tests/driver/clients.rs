@@ -1,5 +1,8 @@
 //! Clients that do something wrong, or have bad luck: what they get, and what is said about them. Each is a case in a process of its own.
 
+use std::ffi::c_void;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
+
 use cuda_emulator::driver::pointer::{Client, Out};
 use serde_json::{Value, json};
 
@@ -25,6 +28,25 @@ fn write(address: usize, value: u32) {
 fn client(address: usize) -> Client {
     // SAFETY: pinned memory of eight bytes.
     Client::from(unsafe { std::slice::from_raw_parts_mut(address as *mut u8, 8) })
+}
+
+/// Where a callback waits for its client.
+#[derive(Default)]
+struct Gate {
+    came: AtomicBool,
+    open: AtomicBool,
+    /// What the driver answered a callback that called it.
+    refused: AtomicU32,
+}
+
+unsafe extern "C" fn wait_at(gate: *mut c_void) {
+    // SAFETY: the gate that was given with the function, which lives for ever.
+    let gate = unsafe { &*gate.cast::<Gate>() };
+    gate.refused.store(unsafe { cuda_emulator::driver::cuCtxSynchronize() }.0, SeqCst);
+    gate.came.store(true, SeqCst);
+    while !gate.open.load(SeqCst) {
+        std::thread::yield_now();
+    }
 }
 
 /// A word of the device's memory, read on the null stream.
@@ -145,6 +167,46 @@ pub(crate) const CASES: &[Case] = &[
         quiet!(cuStreamSynchronize(stream));
         log.say("after", json!([word(device), word(other)]));
     }),
+    ("client_whose_callback_waits_for_it", |log| {
+        // the caller asks again and again, and only then lets the callback go on
+        let (stream, other, device) = (log.stream(NON_BLOCKING), log.stream(NON_BLOCKING), log.alloc(8));
+        let gate = Box::leak(Box::new(Gate::default()));
+        let place = std::ptr::from_mut(gate) as usize;
+        quiet!(cuLaunchHostFunc(stream, Some(wait_at), place));
+        quiet!(cuMemsetD32Async(device, 7, 1, stream));
+        let mut queries = 0;
+        while !gate.came.load(SeqCst) {
+            assert_eq!(unsafe { cuda_emulator::driver::cuStreamQuery(stream) }.0, 600);
+            queries += 1;
+            std::thread::yield_now();
+        }
+        log.say("asked", queries > 0);
+        // other streams go on meanwhile, waited for by the thread that the callback waits for
+        quiet!(cuMemsetD32Async(device + 4, 8, 1, other));
+        quiet!(cuStreamSynchronize(other));
+        gate.open.store(true, SeqCst);
+        quiet!(cuStreamSynchronize(stream));
+        log.say("words", json!([word(device), word(device + 4), gate.refused.load(SeqCst)]));
+    }),
+    ("client_whose_graph_calls_and_waits_for_it", |log| {
+        let (stream, mut graph, mut executable) = (log.stream(NON_BLOCKING), NULL, NULL);
+        let gate = Box::leak(Box::new(Gate::default()));
+        let place = std::ptr::from_mut(gate) as usize;
+        quiet!(cuStreamBeginCapture_v2(stream, THREAD_LOCAL));
+        quiet!(cuLaunchHostFunc(stream, Some(wait_at), place));
+        quiet!(cuStreamEndCapture(stream, Out::from(&mut graph)));
+        quiet!(cuGraphInstantiateWithFlags(Out::from(&mut executable), graph, 0));
+        quiet!(cuGraphLaunch(executable, stream));
+        let event = log.event(0);
+        quiet!(cuEventRecord(event, stream));
+        while !gate.came.load(SeqCst) {
+            assert_eq!(unsafe { cuda_emulator::driver::cuEventQuery(event) }.0, 600);
+            std::thread::yield_now();
+        }
+        gate.open.store(true, SeqCst);
+        quiet!(cuEventSynchronize(event));
+        log.say("refused", gate.refused.load(SeqCst));
+    }),
     ("client_of_several_threads", |log| {
         let (context, device) = (log.context, log.alloc(64));
         std::thread::scope(|scope| {
@@ -256,4 +318,13 @@ fn graphs_keep_the_parameters_of_their_capture_and_run_when_launched() {
 #[test]
 fn threads_wait_for_work_of_each_other() {
     assert_eq!(ran("client_of_several_threads", 3, &[]).0, json!([["done", true]]));
+}
+
+#[test]
+fn a_callback_may_wait_for_whoever_asks_whether_it_is_done() {
+    for seed in 0..4 {
+        let (answers, _) = ran("client_whose_callback_waits_for_it", seed, &[]);
+        assert_eq!(answers, json!([["asked", true], ["words", [7, 8, 800]]]));
+        assert_eq!(ran("client_whose_graph_calls_and_waits_for_it", seed, &[]).0, json!([["refused", 800]]));
+    }
 }

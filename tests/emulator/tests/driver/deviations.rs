@@ -66,6 +66,15 @@ pub(crate) fn expected(name: &str, recorded: &[Value]) -> Vec<Value> {
     calls
 }
 
+/// Attributes that announce what the emulator refuses: textures' gathering, pinned pointers of registered memory, launches on several devices,
+/// virtual memory and its handles, compression of it, direct access of other devices, semaphores of other interfaces, handles of pools,
+/// clusters, deferred mappings, stream memory operations, memory and events of other processes, tensor maps, unified function pointers,
+/// pools and virtual memory of the host.
+const REFUSED: &[u32] = &[
+    44, 91, 96, 98, 102, 103, 104, 105, 110, 112, 114, 116, 117, 118, 119, 120, 121, 122, 123, 124, 125, 127, 128, 129,
+    141, 142, 144, 145,
+];
+
 /// The same for answers that are more than a number.
 fn of_values(call: &mut Value) {
     let name = call[0].as_str().unwrap_or_default().to_owned();
@@ -78,6 +87,13 @@ fn of_values(call: &mut Value) {
         }
         None if name == "cuOccupancyMaxPotentialBlockSize many_registers" => call[1] = json!([0, 264, 1024]), // REGISTERS
         // No log is to show a GPU that there was none of.
+        None if name
+            .split(' ')
+            .next()
+            .is_some_and(|first| first.parse().is_ok_and(|number| REFUSED.contains(&number))) =>
+        {
+            call[1] = json!(0);
+        }
         None if name == "cuDeviceGetName" => call[1] = json!("Emulated NVIDIA H100 (sm_90)"),
         None => {}
     }

@@ -13,7 +13,9 @@ mod captures;
 mod clients;
 mod deviations;
 mod faults;
+mod graphs;
 mod launches;
+mod libraries;
 mod limits;
 mod log;
 mod resources;
@@ -53,7 +55,16 @@ fn run(name: &str) -> Log {
         return log;
     }
     let mut log = Log::new();
-    let parts = [faults::CASES, launches::CASES, resources::CASES, captures::CASES, limits::CASES, clients::CASES];
+    let parts = [
+        faults::CASES,
+        launches::CASES,
+        resources::CASES,
+        captures::CASES,
+        graphs::CASES,
+        limits::CASES,
+        libraries::CASES,
+        clients::CASES,
+    ];
     match parts.into_iter().flatten().find(|(case, _)| *case == name) {
         Some((_, act)) => act(&mut log),
         None => assert!(captures::run(&mut log, name), "no case is called {name}"),

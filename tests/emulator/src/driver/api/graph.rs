@@ -3,6 +3,7 @@
 #![expect(unsafe_code, reason = "the boundary to C")]
 
 use super::super::code::Code;
+use super::super::graph::node_type;
 use super::super::handles::Handle;
 use super::super::state::driver;
 use super::api;
@@ -23,6 +24,16 @@ pub struct UpdateResult {
     from: Handle,
 }
 
+/// `CUDA_GRAPH_INSTANTIATE_PARAMS`: flags and a stream for the upload; then the node where it went wrong, and whether it did.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct InstantiateParams {
+    flags: u64,
+    upload: Handle,
+    node: Handle,
+    result: u32,
+}
+
 fn update(executable: Handle, graph: Handle) -> (u32, Result<(), Code>) {
     let outcome = driver().and_then(|driver| driver.enter()?.0.update_executable(executable, graph));
     (u32::from(outcome.is_err()), outcome)
@@ -39,12 +50,25 @@ api! {
 
     fn cuGraphNodeGetType(node: Handle, out: Out<u32>) {
         let (state, _) = driver()?.enter()?;
-        let found = state.graphs.iter().find_map(|(_, graph)| graph.node_type(node));
-        out.set(found.ok_or(Code::INVALID_VALUE)?)
+        out.set(node_type(state.node_work(node)?))
     }
 
     fn cuGraphInstantiateWithFlags(out: Out<Handle>, graph: Handle, flags: u64) {
         instantiate(out, graph, flags)
+    }
+
+    fn cuGraphInstantiate(
+        out: Out<Handle>, graph: Handle, _node: Out<Handle>, _log: Out<u8>, _size: usize,
+    ) {
+        instantiate(out, graph, 0)
+    }
+
+    fn cuGraphInstantiateWithParams(out: Out<Handle>, graph: Handle, parameters: Out<InstantiateParams>) {
+        let given = parameters.read().get(0).ok_or(Code::INVALID_VALUE)?;
+        let outcome = instantiate(out, graph, given.flags);
+        let result = u32::from(outcome.is_err());
+        parameters.offer(InstantiateParams { node: Handle::NULL, result, ..given });
+        outcome
     }
 
     fn cuGraphInstantiate_v2(

@@ -10,9 +10,9 @@ use super::api;
 use super::pointer::{Client, In};
 
 /// Where parameters are: a pointer to each, or all in one buffer.
-struct Parameters {
-    each: In<Client>,
-    extra: In<usize>,
+pub(super) struct Parameters {
+    pub(super) each: In<Client>,
+    pub(super) extra: In<usize>,
 }
 
 /// Keys of `extra`: what follows is the buffer, or a pointer to its size.
@@ -22,7 +22,7 @@ const BUFFER_SIZE: usize = 2;
 
 impl Parameters {
     /// The block of parameters, laid out as the kernel wants them.
-    fn block(&self, layout: &[(usize, usize)], size: usize) -> Option<Vec<u8>> {
+    pub(super) fn block(&self, layout: &[(usize, usize)], size: usize) -> Option<Vec<u8>> {
         let mut block = vec![0; size];
         if layout.is_empty() {
             return Some(block);

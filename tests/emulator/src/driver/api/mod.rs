@@ -9,9 +9,11 @@ mod event;
 mod function;
 mod graph;
 mod launch;
+mod link;
 mod lookup;
 mod memory;
 mod module;
+mod node;
 mod pool;
 mod stream;
 mod unsupported;
@@ -29,9 +31,11 @@ pub use event::*;
 pub use function::*;
 pub use graph::*;
 pub use launch::*;
+pub use link::*;
 pub use lookup::*;
 pub use memory::*;
 pub use module::*;
+pub use node::*;
 pub use pool::*;
 pub use stream::*;
 pub use unsupported::*;
@@ -57,7 +61,7 @@ macro_rules! api {
 use api;
 
 /// Everything that is exported, by name.
-const EXPORTED: [&[(&str, *const ())]; 13] = [
+const EXPORTED: [&[(&str, *const ())]; 15] = [
     context::EXPORTED,
     copy::EXPORTED,
     device::EXPORTED,
@@ -65,9 +69,11 @@ const EXPORTED: [&[(&str, *const ())]; 13] = [
     function::EXPORTED,
     graph::EXPORTED,
     launch::EXPORTED,
+    link::EXPORTED,
     lookup::EXPORTED,
     memory::EXPORTED,
     module::EXPORTED,
+    node::EXPORTED,
     pool::EXPORTED,
     stream::EXPORTED,
     unsupported::EXPORTED,

@@ -4,6 +4,7 @@
 
 use super::super::code::Code;
 use super::super::handles::Handle;
+use super::super::link::Told;
 use super::super::module::Refusal;
 use super::super::state::driver;
 use super::api;
@@ -16,7 +17,7 @@ const ERROR_LOG: u32 = 5;
 const ERROR_LOG_BYTES: u32 = 6;
 
 /// The options of a call. Values are pointers, or numbers in their place.
-struct Options {
+pub(super) struct Options {
     count: u32,
     numbers: In<u32>,
     values: In<usize>,
@@ -25,6 +26,25 @@ struct Options {
 }
 
 impl Options {
+    pub(super) fn new(count: u32, numbers: In<u32>, values: Out<usize>) -> Self {
+        Self { count, numbers, values: values.read(), back: values }
+    }
+
+    /// The options of a link, and back.
+    pub(super) fn tell(&self) -> Told {
+        Told { count: self.count, numbers: self.numbers.address(), values: self.values.address() }
+    }
+
+    pub(super) fn told(told: Told) -> Self {
+        Self::new(told.count, In::at(told.numbers), Out::at(told.values))
+    }
+
+    /// Nothing to tell, and what is wrong.
+    pub(super) fn report(&self, error: &str) {
+        self.say([INFO_LOG, INFO_LOG_BYTES], "");
+        self.say([ERROR_LOG, ERROR_LOG_BYTES], error);
+    }
+
     fn find(&self, number: u32) -> Option<usize> {
         (0..self.count as usize).find(|at| self.numbers.get(*at) == Some(number))
     }
@@ -48,8 +68,7 @@ fn load(out: Out<Handle>, image: Image, options: Option<&Options>) -> Result<(),
     let content = image.read().ok_or(Code::INVALID_VALUE)?;
     let loaded = driver.load(content);
     if let Some(options) = options {
-        options.say([INFO_LOG, INFO_LOG_BYTES], "");
-        options.say([ERROR_LOG, ERROR_LOG_BYTES], loaded.as_ref().err().map_or("", |refusal| &refusal.log));
+        options.report(loaded.as_ref().err().map_or("", |refusal| &refusal.log));
     }
     out.set(loaded.map_err(|Refusal { code, .. }| code)?)
 }
@@ -86,7 +105,7 @@ api! {
     }
 
     fn cuModuleLoadDataEx(out: Out<Handle>, image: Image, count: u32, numbers: In<u32>, values: Out<usize>) {
-        load(out, image, Some(&Options { count, numbers, values: values.read(), back: values }))
+        load(out, image, Some(&Options::new(count, numbers, values)))
     }
 
     fn cuModuleLoadFatBinary(out: Out<Handle>, image: Image) {
@@ -114,7 +133,7 @@ api! {
         out: Out<Handle>, image: Image, numbers: In<u32>, values: Out<usize>, count: u32, _options: In<u32>,
         _option_values: In<usize>, _option_count: u32,
     ) {
-        load(out, image, Some(&Options { count, numbers, values: values.read(), back: values }))
+        load(out, image, Some(&Options::new(count, numbers, values)))
     }
 
     fn cuLibraryLoadFromFile(

@@ -69,6 +69,11 @@ impl<T> Out<T> {
     /// A null pointer.
     pub const NULL: Self = Self(std::ptr::null_mut());
 
+    /// A place at an address which the client gave.
+    pub(super) fn at(address: usize) -> Self {
+        Self(address as *mut T)
+    }
+
     /// The same values, to read before they are replaced.
     pub fn read(self) -> In<T> {
         In(self.0)
@@ -83,6 +88,16 @@ pub struct In<T>(*const T);
 impl<T> In<T> {
     /// A null pointer.
     pub const NULL: Self = Self(std::ptr::null());
+
+    /// Values that begin at an address which the client gave.
+    pub(super) fn at(address: usize) -> Self {
+        Self(address as *const T)
+    }
+
+    /// Where they begin.
+    pub(super) fn address(&self) -> usize {
+        self.0 as usize
+    }
 }
 
 impl<T: Copy> In<T> {
@@ -126,6 +141,11 @@ pub struct Static(*const c_char);
 impl Static {
     /// A null pointer.
     pub const NULL: Self = Self(std::ptr::null());
+
+    /// A string of the driver's that lives as long as what it names.
+    pub(super) fn of(text: &CStr) -> Self {
+        Self(text.as_ptr())
+    }
 
     /// What it says; None of a null pointer.
     pub fn read(self) -> Option<&'static str> {
@@ -210,6 +230,17 @@ impl Image {
             return Some(Content::FatBinary);
         }
         Text(self.0.cast()).read().map(Content::Text)
+    }
+
+    /// So many bytes of it as text, up to a zero; None of a null pointer.
+    pub(super) fn text(self, size: usize) -> Option<String> {
+        if self.0.is_null() {
+            return None;
+        }
+        // SAFETY: as many bytes as the caller promised.
+        let bytes = unsafe { std::slice::from_raw_parts(self.0, size) };
+        let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(size);
+        Some(String::from_utf8_lossy(&bytes[..end]).into_owned())
     }
 }
 

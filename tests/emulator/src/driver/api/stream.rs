@@ -4,13 +4,13 @@
 
 use std::ffi::c_void;
 
-use super::super::capture::Mode;
+use super::super::capture::{Info, Mode};
 use super::super::code::Code;
 use super::super::handles::Handle;
 use super::super::state::driver;
 use super::super::work::Work;
 use super::api;
-use super::pointer::{Callback, Out};
+use super::pointer::{Callback, In, Out};
 
 fn begin(stream: Handle, mode: u32) -> Result<(), Code> {
     let (mut state, context) = driver()?.enter()?;
@@ -27,6 +27,26 @@ fn create(out: Out<Handle>, flags: u32, priority: i32) -> Result<(), Code> {
     let (mut state, context) = driver()?.enter()?;
     out.needed()?;
     out.set(state.create_stream(context, flags, priority)?)
+}
+
+fn info(stream: Handle, status: Out<u32>) -> Result<Info, Code> {
+    let (mut state, context) = driver()?.enter()?;
+    status.needed()?;
+    let info = state.capture_info(context, stream)?;
+    status.set(info.status)?;
+    Ok(info)
+}
+
+/// `CU_STREAM_SET_CAPTURE_DEPENDENCIES`; 0 adds to them.
+const INSTEAD: u32 = 1;
+
+fn depend(stream: Handle, nodes: In<Handle>, count: usize, flags: u32) -> Result<(), Code> {
+    let (mut state, context) = driver()?.enter()?;
+    if flags > INSTEAD {
+        return Err(Code::INVALID_VALUE);
+    }
+    let nodes = (0..count).map(|at| nodes.get(at).ok_or(Code::INVALID_VALUE)).collect::<Result<Vec<_>, _>>()?;
+    state.depend(context, stream, &nodes, flags == INSTEAD)
 }
 
 api! {
@@ -109,21 +129,50 @@ api! {
     fn cuStreamIsCapturing(stream: Handle, out: Out<u32>) {
         let (mut state, context) = driver()?.enter()?;
         out.needed()?;
-        out.set(state.capture_status(context, stream)?.0)
+        out.set(state.capture_info(context, stream)?.status)
+    }
+
+    fn cuStreamGetCaptureInfo(stream: Handle, status: Out<u32>, id: Out<u64>) {
+        let told = info(stream, status)?;
+        id.offer(told.id);
+        Ok(())
     }
 
     fn cuStreamGetCaptureInfo_v2(
         stream: Handle, status: Out<u32>, id: Out<u64>, graph: Out<Handle>, nodes: Out<usize>, count: Out<usize>,
     ) {
-        let (mut state, context) = driver()?.enter()?;
-        let (now, capture) = state.capture_status(context, stream)?;
-        status.set(now)?;
-        id.offer(capture);
-        // The graph comes to be when the capture ends.
-        graph.offer(Handle::NULL);
-        nodes.offer(0);
-        count.offer(0);
+        let told = info(stream, status)?;
+        id.offer(told.id);
+        graph.offer(told.graph);
+        nodes.offer(told.nodes.0);
+        count.offer(told.nodes.1);
         Ok(())
+    }
+
+    fn cuStreamGetCaptureInfo_v3(
+        stream: Handle, status: Out<u32>, id: Out<u64>, graph: Out<Handle>, nodes: Out<usize>, edges: Out<usize>,
+        count: Out<usize>,
+    ) {
+        let told = info(stream, status)?;
+        id.offer(told.id);
+        graph.offer(told.graph);
+        nodes.offer(told.nodes.0);
+        edges.offer(0); // nothing is said of them: all are plain
+        count.offer(told.nodes.1);
+        Ok(())
+    }
+
+    fn cuStreamUpdateCaptureDependencies(stream: Handle, nodes: In<Handle>, count: usize, flags: u32) {
+        depend(stream, nodes, count, flags)
+    }
+
+    fn cuStreamUpdateCaptureDependencies_v2(
+        stream: Handle, nodes: In<Handle>, edges: usize, count: usize, flags: u32,
+    ) {
+        if edges != 0 {
+            return Err(Code::NOT_SUPPORTED);
+        }
+        depend(stream, nodes, count, flags)
     }
 
     fn cuStreamEndCapture(stream: Handle, out: Out<Handle>) {

@@ -36,12 +36,6 @@ unsupported! {
     cuIpcGetMemHandle
     cuIpcOpenMemHandle_v2
     cuIpcCloseMemHandle
-    // linking: there is no binary code
-    cuLinkCreate_v2
-    cuLinkAddData_v2
-    cuLinkAddFile_v2
-    cuLinkComplete
-    cuLinkDestroy
     // virtual memory
     cuMemAddressReserve
     cuMemAddressFree
@@ -73,12 +67,7 @@ unsupported! {
     cuGraphAddHostNode
     cuGraphAddEmptyNode
     cuGraphAddDependencies
-    cuGraphKernelNodeGetParams_v2
-    cuGraphKernelNodeSetParams_v2
-    cuGraphExecKernelNodeSetParams_v2
-    cuGraphInstantiateWithParams
     cuStreamBeginCaptureToGraph
-    cuStreamUpdateCaptureDependencies
     // waits for values in memory
     cuStreamWaitValue32_v2
     cuStreamWriteValue32_v2

@@ -10,6 +10,28 @@ use crate::memory::Kind;
 use crate::parse::syntax::Space;
 
 impl Accessor<'_, '_> {
+    /// Those of a vector, whose elements are atomic each by itself. One request; the whole is aligned.
+    pub(in crate::exec) fn atomics(&mut self, all: &[Atomic], mask: Mask) -> Result<(), Fault> {
+        let Some(first) = all.first() else { return Ok(()) };
+        let mut addresses = self.addresses(&first.address);
+        let size = first.size * all.len();
+        for (space, mask) in self.spaces(&first.address, mask, &mut addresses) {
+            if mask != 0 && space != Space::Global {
+                let lane = mask.trailing_zeros() as usize;
+                let text = format!("an atomic on a vector at {:#x}, which is not in global memory", addresses[lane]);
+                return Err(self.fault(lane, ILLEGAL_ADDRESS, text));
+            }
+        }
+        self.aligned(&addresses, mask, size)?;
+        let counts = &self.team.counts[self.op];
+        let (requests, sectors) = (counts.requests, counts.sectors);
+        all.iter().try_for_each(|atomic| self.atomic(atomic, mask))?;
+        let counts = &mut self.team.counts[self.op];
+        (counts.requests, counts.sectors) = (requests, sectors);
+        self.count_global(&addresses, mask, size);
+        Ok(())
+    }
+
     pub(in crate::exec) fn atomic(&mut self, atomic: &Atomic, mask: Mask) -> Result<(), Fault> {
         let size = atomic.size;
         let mut addresses = self.addresses(&atomic.address);

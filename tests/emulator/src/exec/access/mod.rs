@@ -6,7 +6,11 @@ mod copy;
 mod global;
 mod local;
 mod matrix;
+mod mbarrier;
+mod peek;
 mod shared;
+
+pub(in crate::exec) use mbarrier::Claim;
 
 use super::clocks::Thread;
 use super::grid::{Fault, Grid, ILLEGAL_ADDRESS, MISALIGNED, Team};

@@ -34,6 +34,7 @@ impl Accessor<'_, '_> {
         let kind = match why {
             Conflict::Unwritten => "unwritten",
             Conflict::Pending => "too early",
+            Conflict::Claimed | Conflict::Unclaimed => "mbarrier",
             Conflict::AfterWrite(_) | Conflict::AfterRead(_) => "race",
         };
         let text = format!("{kind}: {what} of {size} bytes of shared memory at {offset:#x}: {why}");
