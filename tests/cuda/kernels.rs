@@ -38,5 +38,6 @@ macro_rules! kernels {
 }
 
 kernels! {
+    attention on turing = 75, ampere = 80, hopper = 90;
     layer_norm on turing = 75, ampere = 80;
 }

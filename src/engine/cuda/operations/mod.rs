@@ -3,6 +3,7 @@
 //!
 //! Not here: which operations a program becomes (`plan`), how a launch reaches the device (`driver`).
 
+pub(crate) mod attention;
 pub(crate) mod layer_norm;
 
 use super::array::{Array, Contents};
