@@ -38,6 +38,7 @@ macro_rules! kernels {
 }
 
 kernels! {
+    attention on turing = 75, ampere = 80, hopper = 90;
     depthwise on turing = 75, ampere = 80, hopper = 90;
     layer_norm on turing = 75, ampere = 80;
     plain_linear on turing = 75, ampere = 80;

@@ -3,6 +3,7 @@
 //! The tests run it on the emulated driver, `convnext verify` on the user's card. What an operation must compute is its own
 //! [`expected`](super::operations::Operation::expected). Not here: whole networks (`verify`, the golden cases).
 
+mod attention;
 mod case;
 mod depthwise;
 mod layer_norm;
@@ -30,8 +31,12 @@ pub struct Outcome {
 type Cases = fn(Type) -> Vec<Case>;
 
 /// All kernels with their cases.
-const KERNELS: &[(&str, Cases)] =
-    &[("depthwise", depthwise::cases), ("layer_norm", layer_norm::cases), ("plain_linear", linear::plain_cases)];
+const KERNELS: &[(&str, Cases)] = &[
+    ("attention", attention::cases),
+    ("depthwise", depthwise::cases),
+    ("layer_norm", layer_norm::cases),
+    ("plain_linear", linear::plain_cases),
+];
 
 /// The names of all kernels that can be proved.
 pub fn kernels() -> impl Iterator<Item = &'static str> {
