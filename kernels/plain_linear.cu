@@ -15,12 +15,12 @@
 //            in registers while this one's are multiplied.
 // Shared     two sets of rows and weights as f32, [inputs of a turn][tile] each: 16 KiB (wide), 32 KiB (middle). Place
 //            swizzled(value, row) in a line of a tile; both the transposing store and the loads of 16 bytes are free of
-//            conflicts. The sums of middle's quarters lie in the same memory.
+//            conflicts. The sums pass through the same memory, to be added up and written line by line.
 // Bytes      reads (outputs / tile) times the rows and (rows / tile) times the weight, from L2 where they fit; writes once.
 // FLOPs      2 * rows * inputs * outputs.
 //
 // A sum is in the order of the inputs (few: of a lane's), whatever the tile's place: a row has the same bits wherever it lies.
-#include "common.cuh"
+#include "plain.cuh"
 
 struct PlainLinear {
     const void* input;
@@ -55,12 +55,6 @@ struct PlainLinear {
 
 enum : unsigned { PLAIN, PATCHES, MERGED };
 enum : unsigned { BLOCK = 256, DEPTH = 16, FEW_BLOCK = 128, FEW_ROWS = 4 };
-
-__device__ float rounded(float value, float) { return value; }
-__device__ __half rounded(float value, __half) { return __float2half_rn(value); }
-#if __CUDA_ARCH__ >= 800
-__device__ __nv_bfloat16 rounded(float value, __nv_bfloat16) { return __float2bfloat16_rn(value); }
-#endif
 
 /// Where a row begins, and what of its square is on the map.
 struct Row {
@@ -177,23 +171,6 @@ struct Quad {
 /// x·Φ(x)
 __device__ float gelu(float x) { return 0.5f * x * (1 + erff(x * 0.707106781f)); }
 
-/// As `load`, of what the kernel itself writes.
-template <typename T>
-__device__ void reload(const T* from, Packed<T, 4>& values) {
-    unsigned* const words = values.words;
-    if constexpr (Packed<T, 4>::WORDS == 2) {
-        const uint2 pair = *reinterpret_cast<const uint2*>(from);
-        words[0] = pair.x;
-        words[1] = pair.y;
-    } else {
-        const uint4 four = *reinterpret_cast<const uint4*>(from);
-        words[0] = four.x;
-        words[1] = four.y;
-        words[2] = four.z;
-        words[3] = four.w;
-    }
-}
-
 /// What follows the product: one value of the output.
 template <typename O>
 __device__ void finish_one(const PlainLinear& op, size_t row, unsigned output, float value) {
@@ -232,15 +209,11 @@ __device__ void finish_four(const PlainLinear& op, size_t row, unsigned output, 
     }
     const size_t at = row * op.outputs + output;
     if (op.residual != nullptr) {
-        Packed<O, 4> packed;
-        reload(static_cast<const O*>(op.residual) + at, packed);
         float residual[4];
-        packed.unpack(residual);
+        read_before_write(static_cast<const O*>(op.residual) + at, residual);
         for (unsigned i = 0; i < 4; i++) values[i] += residual[i];
     }
-    Packed<O, 4> packed;
-    packed.pack(values);
-    store(static_cast<O*>(op.output) + at, packed);
+    write(static_cast<O*>(op.output) + at, values);
 }
 
 template <typename T>
@@ -294,64 +267,65 @@ __device__ void tile(const PlainLinear& op) {
     const unsigned lane = threadIdx.x % WARP;
     const unsigned my_row = warp / (TILE / 32) * 16 + lane / 8 * 4;
     const unsigned my_output = warp % (TILE / 32) * 32 + lane % 8 * 4;
+    // The lines of a slice by fours, as they are swizzled.
+    unsigned row_at[4], output_at[4];
+    for (unsigned i = 0; i < 4; i++) {
+        row_at[i] = swizzled<TILE>(slice * DEPTH + i * 4, my_row);
+        output_at[i] = swizzled<TILE>(slice * DEPTH + i * 4, my_output);
+    }
     float sums[4][4] = {};
 
     take(0);
     unsigned set = 0;
     for (unsigned turn = 0; turn < op.inputs; turn += TURN) {
         for (unsigned i = 0; i < QUADS; i++) {
-            const unsigned value = (first_slice + i * SLICE_STEP) * DEPTH + quad * 4;
+            const unsigned at = swizzled<TILE>((first_slice + i * SLICE_STEP) * DEPTH + quad * 4, taken);
             float values[4];
             rows[i].values(values, normed);
-            for (unsigned j = 0; j < 4; j++) shared[set][0][swizzled<TILE>(value + j, taken)] = values[j];
+            for (unsigned j = 0; j < 4; j++) shared[set][0][at + j * TILE] = values[j];
             weights[i].values(values, false);
-            for (unsigned j = 0; j < 4; j++) shared[set][1][swizzled<TILE>(value + j, taken)] = values[j];
+            for (unsigned j = 0; j < 4; j++) shared[set][1][at + j * TILE] = values[j];
         }
         // One barrier a turn: the set that is written next was read before it.
         __syncthreads();
         if (turn + TURN < op.inputs) take(turn + TURN);
 #pragma unroll
         for (unsigned j = 0; j < DEPTH; j++) {
-            const unsigned value = slice * DEPTH + j;
-            const float4 a = *reinterpret_cast<const float4*>(&shared[set][0][swizzled<TILE>(value, my_row)]);
-            const float4 b = *reinterpret_cast<const float4*>(&shared[set][1][swizzled<TILE>(value, my_output)]);
+            const unsigned line = j % 4 * TILE;
+            const float4 a = *reinterpret_cast<const float4*>(&shared[set][0][row_at[j / 4] + line]);
+            const float4 b = *reinterpret_cast<const float4*>(&shared[set][1][output_at[j / 4] + line]);
             const float as[4] = {a.x, a.y, a.z, a.w}, bs[4] = {b.x, b.y, b.z, b.w};
+#pragma unroll
             for (unsigned y = 0; y < 4; y++) {
+#pragma unroll
                 for (unsigned x = 0; x < 4; x++) sums[y][x] = fmaf(as[y], bs[x], sums[y][x]);
             }
         }
         set ^= 1;
     }
 
-    if constexpr (SLICES == 1) {
-        for (unsigned y = 0; y < 4; y++) finish<T>(op, top + my_row + y, left + my_output, sums[y]);
-    } else {
-        float* const partials = &shared[0][0][0];
-        static_assert(SLICES * TILE * TILE <= 4 * TURN * TILE, "the sums of all slices fit");
-        __syncthreads();
-        for (unsigned y = 0; y < 4; y++) {
-            float* const to = partials + (slice * TILE + my_row + y) * TILE + my_output;
-            *reinterpret_cast<float4*>(to) = make_float4(sums[y][0], sums[y][1], sums[y][2], sums[y][3]);
-        }
-        __syncthreads();
-        const unsigned final_row = threadIdx.x / (TILE / 4);
-        const unsigned final_output = threadIdx.x % (TILE / 4) * 4;
+    // Through shared memory, so that slices add up and that a warp writes whole lines of the output.
+    float* const partials = &shared[0][0][0];
+    static_assert(SLICES * TILE * TILE <= 4 * TURN * TILE, "the sums of all slices fit");
+    __syncthreads();
+#pragma unroll
+    for (unsigned y = 0; y < 4; y++) {
+        float* const to = partials + (slice * TILE + my_row + y) * TILE + my_output;
+        *reinterpret_cast<float4*>(to) = make_float4(sums[y][0], sums[y][1], sums[y][2], sums[y][3]);
+    }
+    __syncthreads();
+#pragma unroll 1
+    for (unsigned four = threadIdx.x; four < TILE * TILE / 4; four += BLOCK) {
         float total[4] = {};
         for (unsigned i = 0; i < SLICES; i++) {
-            const float* const from = partials + (i * TILE + final_row) * TILE + final_output;
-            const float4 part = *reinterpret_cast<const float4*>(from);
+            const float4 part = *reinterpret_cast<const float4*>(partials + i * TILE * TILE + four * 4);
             total[0] += part.x;
             total[1] += part.y;
             total[2] += part.z;
             total[3] += part.w;
         }
-        finish<T>(op, top + final_row, left + final_output, total);
+        finish<T>(op, top + four / (TILE / 4), left + four % (TILE / 4) * 4, total);
     }
-}
-
-__device__ float warp_sum(float sum) {
-    for (unsigned step = WARP / 2; step > 0; step /= 2) sum += __shfl_xor_sync(ALL_LANES, sum, step);
-    return sum;
 }
 
 /// One output of FEW_ROWS rows by a warp.
@@ -376,14 +350,18 @@ __device__ void few(const PlainLinear& op) {
             for (unsigned j = 0; j < 4; j++) sums[i] = fmaf(values[j], weights[j], sums[i]);
         }
     }
+    // Lane i finishes row i.
+    float sum = 0;
+#pragma unroll
     for (unsigned i = 0; i < FEW_ROWS; i++) {
-        const float sum = warp_sum(sums[i]);
-        if (lane != i || !rows[i].there) continue;
-        if (op.logits) {
-            finish_one<float>(op, top + i, output, sum);
-        } else {
-            finish_one<T>(op, top + i, output, sum);
-        }
+        const float whole = warp_sum(sums[i]);
+        if (lane == i) sum = whole;
+    }
+    if (lane >= FEW_ROWS || top + lane >= op.rows) return;
+    if (op.logits) {
+        finish_one<float>(op, top + lane, output, sum);
+    } else {
+        finish_one<T>(op, top + lane, output, sum);
     }
 }
 

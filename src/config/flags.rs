@@ -88,6 +88,9 @@ flags! {
     /// What holds for single models: a table [model.NAME] of the file
     #[arg(skip)]
     model: BTreeMap<String, ModelTable> => model_tables,
+    /// Models serve without proving themselves on their device first
+    #[arg(long, env = "CONVNEXT_NO_SELF_CHECK", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    no_self_check: bool => settings.no_self_check,
     /// Largest batch; warm-up chooses the smallest that is as fast, or a larger one that is short
     #[arg(long, env = "CONVNEXT_MAX_BATCH", value_name = "IMAGES")]
     max_batch: usize => settings.model.max_batch,

@@ -38,6 +38,13 @@ impl Written for usize {
     }
 }
 
+/// Off, unless it is there.
+impl Written for bool {
+    fn written(&self) -> Option<String> {
+        self.then(|| self.to_string())
+    }
+}
+
 impl Written for String {
     fn written(&self) -> Option<String> {
         Some(self.clone())

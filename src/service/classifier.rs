@@ -60,7 +60,7 @@ pub struct Settings {
     /// Threads that decode and resize.
     pub decode_threads: usize,
     /// Whether devices compare what they compute with what is right before a model serves.
-    pub self_check: bool,
+    pub no_self_check: bool,
 }
 
 impl Default for Settings {
@@ -74,7 +74,7 @@ impl Default for Settings {
             repository: None,
             engine_threads: cores,
             decode_threads: cores,
-            self_check: true,
+            no_self_check: false,
         }
     }
 }
@@ -153,7 +153,7 @@ impl Classifier {
             dispatcher: Arc::clone(&dispatcher),
             metrics: Arc::clone(&metrics),
             threads: settings.engine_threads.max(1),
-            self_check: settings.self_check,
+            self_check: !settings.no_self_check,
         };
         let registry = Arc::new(Registry::default());
         let more = settings.repository.is_some();

@@ -42,4 +42,6 @@ kernels! {
     depthwise on turing = 75, ampere = 80, hopper = 90;
     layer_norm on turing = 75, ampere = 80;
     plain_linear on turing = 75, ampere = 80;
+    pool on turing = 75, ampere = 80;
+    grn on turing = 75, ampere = 80;
 }

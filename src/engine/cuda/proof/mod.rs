@@ -6,8 +6,10 @@
 mod attention;
 mod case;
 mod depthwise;
+mod grn;
 mod layer_norm;
 mod linear;
+mod pool;
 
 use std::sync::Arc;
 
@@ -32,10 +34,14 @@ type Cases = fn(Type) -> Vec<Case>;
 
 /// All kernels with their cases.
 const KERNELS: &[(&str, Cases)] = &[
+const KERNELS: &[(&str, Cases)] = &[
     ("attention", attention::cases),
     ("depthwise", depthwise::cases),
+    ("grn", grn::cases),
     ("layer_norm", layer_norm::cases),
     ("plain_linear", linear::plain_cases),
+    ("pool", pool::cases),
+];
 ];
 
 /// The names of all kernels that can be proved.
