@@ -59,7 +59,7 @@ pub struct Settings {
     pub engine_threads: usize,
     /// Threads that decode and resize.
     pub decode_threads: usize,
-    /// Whether devices compare what they compute with what is right before a model serves.
+    /// Whether models serve without devices comparing what they compute with what is right.
     pub no_self_check: bool,
 }
 

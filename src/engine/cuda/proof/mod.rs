@@ -34,14 +34,12 @@ type Cases = fn(Type) -> Vec<Case>;
 
 /// All kernels with their cases.
 const KERNELS: &[(&str, Cases)] = &[
-const KERNELS: &[(&str, Cases)] = &[
     ("attention", attention::cases),
     ("depthwise", depthwise::cases),
     ("grn", grn::cases),
     ("layer_norm", layer_norm::cases),
     ("plain_linear", linear::plain_cases),
     ("pool", pool::cases),
-];
 ];
 
 /// The names of all kernels that can be proved.
