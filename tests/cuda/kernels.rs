@@ -40,4 +40,5 @@ macro_rules! kernels {
 kernels! {
     depthwise on turing = 75, ampere = 80, hopper = 90;
     layer_norm on turing = 75, ampere = 80;
+    patch_embedding on turing = 75, ampere = 80;
 }

@@ -6,6 +6,7 @@
 pub(crate) mod depthwise;
 pub(crate) mod layer_norm;
 pub(crate) mod norm;
+pub(crate) mod patch_embedding;
 
 use super::array::{Array, Contents};
 use super::card::Card;

@@ -6,6 +6,7 @@
 mod case;
 mod depthwise;
 mod layer_norm;
+mod patch_embedding;
 
 use std::sync::Arc;
 
@@ -29,7 +30,8 @@ pub struct Outcome {
 type Cases = fn(Type) -> Vec<Case>;
 
 /// All kernels with their cases.
-const KERNELS: &[(&str, Cases)] = &[("depthwise", depthwise::cases), ("layer_norm", layer_norm::cases)];
+const KERNELS: &[(&str, Cases)] =
+    &[("depthwise", depthwise::cases), ("layer_norm", layer_norm::cases), ("patch_embedding", patch_embedding::cases)];
 
 /// The names of all kernels that can be proved.
 pub fn kernels() -> impl Iterator<Item = &'static str> {
