@@ -41,7 +41,8 @@ kernels! {
     attention on turing = 75, ampere = 80, hopper = 90;
     depthwise on turing = 75, ampere = 80, hopper = 90;
     layer_norm on turing = 75, ampere = 80;
+    grn on turing = 75, ampere = 80;
+    patch_embedding on turing = 75, ampere = 80;
     plain_linear on turing = 75, ampere = 80;
     pool on turing = 75, ampere = 80;
-    grn on turing = 75, ampere = 80;
 }

@@ -1,46 +1,323 @@
-//! STUB
-use super::norm::Norm;
-use super::*;
+//! The stem: images, as bytes or normalised, to embedded patches, with the norm after it. Kernel: `kernels/patch_embedding.cu`.
+//!
+//! Not here: the slot that the images come in (`slot`), which weight the kernel takes (`prepare`), patches of a map inside a network (`linear`).
+
+mod prepare;
+mod slot;
+
+pub(crate) use prepare::prepare;
+pub(crate) use slot::{Format, image_offset, slot_bytes};
+
+use super::norm::{Norm, rounded, sum};
+use super::{Expected, Needs, Operands, Operation};
+use crate::engine::cuda::array::{Array, Contents};
+use crate::engine::cuda::card::Card;
+use crate::engine::cuda::driver::error::DriverError;
+use crate::engine::cuda::launch::{Launch, Source, arguments, source};
 use crate::engine::cuda::number::Type;
-pub(crate) struct PatchEmbedding {
-    pub(crate) input: crate::program::InputSpec,
-    pub(crate) size: usize,
-    pub(crate) outputs: usize,
-    pub(crate) weight: Array,
-    pub(crate) bias: Array,
-    pub(crate) norm: Option<Norm>,
-    pub(crate) ty: Type,
-}
-impl Operation for PatchEmbedding {
-    fn name(&self) -> &'static str {
-        ""
-    }
-    fn needs(&self, _c: &Card, _i: usize) -> Needs {
-        Needs::default()
-    }
-    fn launches(&self, _c: &Card, _i: usize, _a: &Operands) -> Vec<Launch> {
-        vec![]
-    }
-    fn expected(
-        &self,
-        _i: usize,
-        _a: &Operands,
-        _m: &dyn Contents,
-        _o: &[usize],
-    ) -> Result<Vec<Expected>, DriverError> {
-        Ok(vec![])
+use crate::program::InputSpec;
+use prepare::{Ingest, SCALE};
+
+static SOURCE: Source = source!("patch_embedding");
+
+/// Patches that a warp of the tensor-core kernel takes at a time, and their depth as it lies in shared memory.
+const ROWS: usize = 16;
+const PITCH: usize = 56;
+/// Most outputs of the tensor-core kernel.
+const MOST_OUTPUTS: usize = 256;
+/// Patches and outputs of a block of the plain kernel.
+const PLAIN_PATCHES: usize = 8;
+const PLAIN_BLOCK: usize = 128;
+
+arguments! {
+    /// `struct PatchEmbedding` of the kernel.
+    struct PatchEmbeddingArguments {
+        slot: u64,
+        output: u64,
+        weight: u64,
+        bias: u64,
+        scale: u64,
+        shift: u64,
+        sums: u64,
+        first: u32,
+        stride: u32,
+        height: u32,
+        width: u32,
+        size: u32,
+        outputs: u32,
+        patches: u32,
+        down: u32,
+        across: u32,
+        swizzle_shift: u32,
+        swizzle_mask: u32,
+        norm: u32,
+        eps: f32,
+        centre_0: f32,
+        centre_1: f32,
+        centre_2: f32,
+        factor_0: f32,
+        factor_1: f32,
+        factor_2: f32,
+        rest_0: f32,
+        rest_1: f32,
+        rest_2: f32,
     }
 }
 
-pub(crate) fn slot_bytes(_i: &crate::program::InputSpec, _n: usize) -> usize {
-    0
+/// `y = norm(W · patch + bias)` of each patch of `size` rows and columns. The input is a slot: bytes as [`image_offset`] says.
+#[derive(Clone, Debug)]
+pub(crate) struct PatchEmbedding {
+    pub(crate) input: InputSpec,
+    /// Rows and columns of a patch; those of the image beyond a multiple are not read.
+    pub(crate) size: usize,
+    pub(crate) outputs: usize,
+    /// `[outputs, size, size, 3]`, as [`prepare`] makes it, of the output's type.
+    pub(crate) weight: Array,
+    /// `[outputs]` in f32, as [`prepare`] makes it.
+    pub(crate) bias: Array,
+    pub(crate) norm: Option<Norm>,
+    /// Of weight and output.
+    pub(crate) ty: Type,
 }
-pub(crate) fn image_offset(_i: &crate::program::InputSpec, _n: usize, _k: usize) -> usize {
-    0
+
+impl PatchEmbedding {
+    /// Rows and columns of patches.
+    fn down_and_across(&self) -> [usize; 2] {
+        [self.input.height / self.size, self.input.width / self.size]
+    }
+
+    /// Patches of all images.
+    fn patches(&self, images: usize) -> usize {
+        images * self.down_and_across().iter().product::<usize>()
+    }
+
+    /// Numbers of a patch.
+    fn depth(&self) -> usize {
+        self.size * self.size * 3
+    }
+
+    /// Whether the tensor-core kernel takes it.
+    fn by_tensor_cores(&self) -> bool {
+        self.size == 4
+            && self.input.width.is_multiple_of(4)
+            && self.outputs.is_multiple_of(8)
+            && self.outputs <= MOST_OUTPUTS
+            && self.ty.bytes() == 2
+    }
+
+    /// The tensor-core kernel, and how many blocks of 4 warps an SM has registers for.
+    fn tensor_kernel(&self) -> (&'static str, usize) {
+        match (self.outputs, self.ty) {
+            (..=96, Type::Bf16) => ("patch_embedding_96_bf16", 4),
+            (..=96, _) => ("patch_embedding_96_f16", 4),
+            (..=192, Type::Bf16) => ("patch_embedding_192_bf16", 3),
+            (..=192, _) => ("patch_embedding_192_f16", 3),
+            (_, Type::Bf16) => ("patch_embedding_256_bf16", 2),
+            (_, _) => ("patch_embedding_256_f16", 2),
+        }
+    }
+
+    /// Bytes of shared memory of a block of the tensor-core kernel.
+    fn shared(&self, warps: usize) -> usize {
+        let weight = self.outputs * PITCH * self.ty.bytes();
+        let vectors = 3 * self.outputs * Type::F32.bytes();
+        weight + vectors + warps * ROWS * PITCH.max(self.outputs) * self.ty.bytes()
+    }
 }
-pub(crate) fn format(_f: crate::engine::PixelFormat) -> u32 {
-    0
+
+/// By how much a row is shifted right, and the bits that are left then, which flip those of a vector's place in a row of `vectors`.
+fn swizzle(vectors: usize) -> (u32, u32) {
+    let bits = vectors.trailing_zeros().min(3);
+    (3 - bits, (1 << bits) - 1)
 }
-pub(crate) fn prepare(_w: &[f32], _b: &[f32], _i: &crate::program::InputSpec) -> (Vec<f32>, Vec<f32>) {
-    (vec![], vec![])
+
+impl Operation for PatchEmbedding {
+    fn name(&self) -> &'static str {
+        if self.norm.is_some() { "patch embedding + norm" } else { "patch embedding" }
+    }
+
+    fn needs(&self, _card: &Card, images: usize) -> Needs {
+        let output = self.patches(images) * self.outputs;
+        let two_launches = self.norm.is_some() && !self.by_tensor_cores();
+        let scratch = if two_launches { output * Type::F32.bytes() } else { 0 };
+        Needs { input: slot_bytes(&self.input, images), output, scratch, ..Needs::default() }
+    }
+
+    fn launches(&self, card: &Card, images: usize, at: &Operands) -> Vec<Launch> {
+        let patches = self.patches(images);
+        let [down, across] = self.down_and_across();
+        let first = image_offset(&self.input, images, 0);
+        let ([scale, shift], eps) = Norm::arguments(self.norm);
+        let sums = at.scratch.filter(|_| self.norm.is_some() && !self.by_tensor_cores());
+        let (swizzle_shift, swizzle_mask) = swizzle(self.outputs / 8);
+        let Ingest { centre, factor, rest } = Ingest::new(&self.input);
+        let arguments = PatchEmbeddingArguments {
+            slot: at.input.address,
+            output: at.output.address,
+            weight: self.weight.address,
+            bias: self.bias.address,
+            scale,
+            shift,
+            sums: sums.map_or(0, |array| array.address),
+            first: first as u32,
+            stride: (image_offset(&self.input, images, 1) - first) as u32,
+            height: self.input.height as u32,
+            width: self.input.width as u32,
+            size: self.size as u32,
+            outputs: self.outputs as u32,
+            patches: patches as u32,
+            down: down as u32,
+            across: across as u32,
+            swizzle_shift,
+            swizzle_mask,
+            norm: u32::from(self.norm.is_some()),
+            eps,
+            centre_0: centre[0],
+            centre_1: centre[1],
+            centre_2: centre[2],
+            factor_0: factor[0],
+            factor_1: factor[1],
+            factor_2: factor[2],
+            rest_0: rest[0],
+            rest_1: rest[1],
+            rest_2: rest[2],
+        };
+        if self.by_tensor_cores() {
+            let (kernel, resident) = self.tensor_kernel();
+            let tiles = patches.div_ceil(ROWS);
+            // few patches: half the warps a block, for twice the blocks
+            let few = tiles.div_ceil(4) < card.multiprocessors as usize;
+            let warps = if few { 2 } else { 4 };
+            // two rounds of blocks at most, so that the weight is read by few
+            let blocks = tiles.div_ceil(warps).min(2 * resident * card.multiprocessors as usize);
+            let launch = Launch::new(&SOURCE, kernel, [blocks as u32, 1, 1], [warps as u32 * 32, 1, 1], &arguments);
+            return vec![launch.with_shared(self.shared(warps) as u32)];
+        }
+        let (product, norm) = match self.ty {
+            Type::F16 => ("patch_embedding_plain_f16", "patch_embedding_norm_f16"),
+            Type::Bf16 => ("patch_embedding_plain_bf16", "patch_embedding_norm_bf16"),
+            Type::F32 | Type::U8 => ("patch_embedding_plain_f32", "patch_embedding_norm_f32"),
+        };
+        let grid = [patches.div_ceil(PLAIN_PATCHES) as u32, self.outputs.div_ceil(PLAIN_BLOCK) as u32, 1];
+        let block = [PLAIN_BLOCK as u32, 1, 1];
+        let mut launches = vec![Launch::new(&SOURCE, product, grid, block, &arguments)];
+        let norm_grid = [patches.div_ceil(PLAIN_BLOCK / 32) as u32, 1, 1];
+        launches.extend(self.norm.map(|_| Launch::new(&SOURCE, norm, norm_grid, block, &arguments)));
+        launches
+    }
+
+    fn expected(
+        &self,
+        images: usize,
+        at: &Operands,
+        memory: &dyn Contents,
+        outputs: &[usize],
+    ) -> Result<Vec<Expected>, DriverError> {
+        let weight = memory.read(self.weight, 0..self.outputs * self.depth())?;
+        let bias = memory.read(self.bias, 0..self.outputs)?;
+        let ingest = Ingest::new(&self.input);
+        let mut expected = Vec::with_capacity(outputs.len());
+        for outputs in outputs.chunk_by(|a, b| a / self.outputs == b / self.outputs) {
+            let patch = outputs[0] / self.outputs;
+            let numbers = self.patch(images, at.input, memory, &ingest, patch)?;
+            let one = |output: &usize| {
+                let row = &weight[output * self.depth()..(output + 1) * self.depth()];
+                let scaled = sum(numbers.iter().zip(row).map(|(x, w)| x * w / f64::from(SCALE)), bias[*output]);
+                // tensor cores cut off where fma rounds: a whole unit each time
+                Expected { bound: 2.0 * scaled.bound, ..scaled }
+            };
+            let asked: Vec<usize> = outputs.iter().map(|index| index % self.outputs).collect();
+            match self.norm {
+                None => expected.extend(asked.iter().map(|output| rounded(one(output), self.ty))),
+                Some(norm) => {
+                    let sums: Vec<Expected> = (0..self.outputs).map(|output| one(&output)).collect();
+                    expected.extend(norm.expected(&sums, &asked, self.ty, memory)?);
+                }
+            }
+        }
+        Ok(expected)
+    }
+}
+
+impl PatchEmbedding {
+    /// The numbers that a patch of all images is multiplied as, `[size, size, 3]`.
+    fn patch(
+        &self,
+        images: usize,
+        slot: Array,
+        memory: &dyn Contents,
+        ingest: &Ingest,
+        patch: usize,
+    ) -> Result<Vec<f64>, DriverError> {
+        let InputSpec { height, width, .. } = self.input;
+        let [down, across] = self.down_and_across();
+        let image = patch / across / down;
+        let (top, left) = (patch / across % down * self.size, patch % across * self.size);
+        let first = image_offset(&self.input, images, image);
+        let bytes = |from: usize, count: usize| -> Result<Vec<u8>, DriverError> {
+            Ok(memory.read(slot, from..from + count)?.into_iter().map(|byte| byte as u8).collect())
+        };
+        let format = bytes(image * 4, 4)?;
+        let numbers = |plane: Type, row: usize, channel: usize| -> Result<Vec<f64>, DriverError> {
+            let from = (channel * height + top + row) * width + left;
+            Ok(plane.decode(&bytes(first + from * plane.bytes(), self.size * plane.bytes())?))
+        };
+        let mut patch = Vec::with_capacity(self.depth());
+        for row in 0..self.size {
+            if format[0] == Format::Bytes as u8 {
+                let row = bytes(first + ((top + row) * width + left) * 3, self.size * 3)?;
+                patch.extend(row.iter().enumerate().map(|(at, byte)| ingest.byte(at % 3, *byte)));
+            } else {
+                let plane = if format[0] == Format::F32 as u8 { Type::F32 } else { Type::F16 };
+                let planes = [numbers(plane, row, 0)?, numbers(plane, row, 1)?, numbers(plane, row, 2)?];
+                let values =
+                    (0..self.size).flat_map(|x| planes.iter().enumerate().map(move |(c, plane)| (c, plane[x])));
+                patch.extend(values.map(|(channel, value)| ingest.normalised(channel, value as f32)));
+            }
+        }
+        // as the kernel stores them
+        Ok(self.ty.decode(&self.ty.encode(patch)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_argument_lies_as_the_kernels() {
+        let forms = ["plain", "norm", "96", "192", "256"];
+        let kernels = forms.iter().flat_map(|form| ["f16", "bf16"].map(|ty| format!("patch_embedding_{form}_{ty}")));
+        let kernels: Vec<String> = kernels.chain(["patch_embedding_plain_f32".to_owned()]).collect();
+        let kernels: Vec<&str> = kernels.iter().map(String::as_str).collect();
+        crate::engine::cuda::launch::assert_fits::<PatchEmbeddingArguments>(&SOURCE, &kernels);
+    }
+
+    #[test]
+    fn no_access_of_fragments_or_rows_meets_a_bank_twice() {
+        for outputs in (8..=MOST_OUTPUTS).step_by(8) {
+            let vectors = outputs / 8;
+            let (shift, mask) = swizzle(vectors);
+            let vector = |row: usize, n: usize| row * vectors + (n ^ (row >> shift & mask as usize));
+            for n in 0..vectors {
+                // eight rows write the four words of a vector each
+                for half in [0, 8] {
+                    let mut places: Vec<usize> = (0..8).map(|row| vector(row + half, n) % 8).collect();
+                    places.sort_unstable();
+                    assert_eq!(places, (0..8).collect::<Vec<_>>(), "{outputs} outputs, vector {n}");
+                }
+            }
+            // eight lanes read eight vectors one after the other
+            for first in (0..ROWS * vectors).step_by(8) {
+                let mut places: Vec<usize> =
+                    (first..first + 8).map(|at| vector(at / vectors, at % vectors) % 8).collect();
+                places.sort_unstable();
+                assert_eq!(places, (0..8).collect::<Vec<_>>(), "{outputs} outputs, from vector {first}");
+            }
+        }
+        // ldmatrix: eight rows of 16 bytes, of the tile or of the weight
+        let mut places: Vec<usize> = (0..8).map(|row| row * PITCH * 2 / 16 % 8).collect();
+        places.sort_unstable();
+        assert_eq!(places, (0..8).collect::<Vec<_>>());
+    }
 }

@@ -24,6 +24,8 @@ pub(crate) struct Case {
     pub(crate) output: Type,
     /// The numbers of the input: what to multiply numbers from −1 to 1 with, and what to add then.
     pub(crate) spread: (f32, f32),
+    /// The bytes of the input, where it is no numbers from a seed.
+    pub(crate) stored: Option<Vec<u8>>,
     /// Whether the residual is the output itself, as in a network.
     pub(crate) in_place: bool,
     pub(crate) make: Make,
@@ -38,7 +40,8 @@ impl Case {
         make: impl FnOnce(&mut Weights) -> Result<Box<dyn Operation>, DriverError> + 'static,
     ) -> Self {
         let name = format!("{name}, {}, {images} images", ty.name());
-        Self { name, images, input: ty, output: ty, spread: (1.0, 0.0), in_place: false, make: Box::new(make) }
+        let (spread, make) = ((1.0, 0.0), Box::new(make));
+        Self { name, images, input: ty, output: ty, spread, stored: None, in_place: false, make }
     }
 
     /// Runs it twice. The largest error as a share of its bound, and the number that is the furthest off when it is too far or when the two runs
@@ -47,12 +50,12 @@ impl Case {
         let mut weights = Weights { gpu: Arc::clone(gpu), allocations: Vec::new(), numbers: Numbers(1) };
         let operation = (self.make)(&mut weights)?;
         let needs = operation.needs(&gpu.card, self.images);
-        let mut array = |len: usize, ty: Type, (spread, centre): (f32, f32)| {
-            let values: Vec<f32> = weights.numbers.take(len).into_iter().map(|x| x * spread + centre).collect();
-            weights.upload(values, ty)
+        let input = match self.stored {
+            Some(bytes) => weights.store(&bytes, self.input)?,
+            None => weights.array(needs.input, self.input, self.spread.0, self.spread.1)?,
         };
-        let input = array(needs.input, self.input, self.spread)?;
-        let residual = if needs.residual > 0 { Some(array(needs.residual, self.output, (1.0, 0.0))?) } else { None };
+        let residual =
+            if needs.residual > 0 { Some(weights.array(needs.residual, self.output, 1.0, 0.0)?) } else { None };
         let scratch = if needs.scratch > 0 { Some(weights.room(needs.scratch, Type::U8)?) } else { None };
         let separate = weights.room(needs.output, self.output)?;
         let output = if self.in_place { residual.unwrap_or(separate) } else { separate };
@@ -104,15 +107,25 @@ pub(crate) struct Weights {
 impl Weights {
     /// An array of numbers about `centre`, at most `spread` from it.
     pub(crate) fn array(&mut self, len: usize, ty: Type, spread: f32, centre: f32) -> Result<Array, DriverError> {
-        let values: Vec<f32> = self.numbers.take(len).into_iter().map(|x| x * spread + centre).collect();
+        let values = self.numbers(len, spread, centre);
         self.upload(values, ty)
+    }
+
+    /// Numbers about `centre`, at most `spread` from it.
+    pub(crate) fn numbers(&mut self, len: usize, spread: f32, centre: f32) -> Vec<f32> {
+        self.numbers.take(len).into_iter().map(|x| x * spread + centre).collect()
     }
 
     /// An array of these numbers, rounded.
     pub(crate) fn upload(&mut self, values: Vec<f32>, ty: Type) -> Result<Array, DriverError> {
-        let array = self.room(values.len(), ty)?;
+        self.store(&ty.encode(values), ty)
+    }
+
+    /// An array of these bytes.
+    fn store(&mut self, bytes: &[u8], ty: Type) -> Result<Array, DriverError> {
+        let array = self.room(bytes.len() / ty.bytes(), ty)?;
         if let Some((_, memory)) = self.allocations.last() {
-            memory.write(0, &ty.encode(values))?;
+            memory.write(0, bytes)?;
         }
         Ok(array)
     }

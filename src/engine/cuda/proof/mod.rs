@@ -10,6 +10,7 @@ mod grn;
 mod layer_norm;
 mod linear;
 mod pool;
+mod patch_embedding;
 
 use std::sync::Arc;
 
@@ -38,6 +39,7 @@ const KERNELS: &[(&str, Cases)] = &[
     ("depthwise", depthwise::cases),
     ("grn", grn::cases),
     ("layer_norm", layer_norm::cases),
+    ("patch_embedding", patch_embedding::cases),
     ("plain_linear", linear::plain_cases),
     ("pool", pool::cases),
 ];

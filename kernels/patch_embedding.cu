@@ -1,0 +1,400 @@
+// The stem: patches of an image, times a weight, plus bias, and optionally a LayerNorm over the outputs of each patch.
+//
+// Shapes     slot: u32 format[images], up to a multiple of 256 bytes; then every `stride` bytes an image, by its format: 0 for pixels
+//            [height, width, 3] of u8, 1 for normalised planes [3, height, width] of f32, 2 for such of f16. weight [outputs, size, size, 3],
+//            output [images, height / size, width / size, outputs], both f16, bf16 or f32; bias, scale, shift [outputs] in f32, scale and
+//            shift both null where the norm has none; all aligned to 16 bytes. Rows and columns beyond a multiple of size are not read.
+// Numbers    A byte of channel c enters as byte - centre_c, an integer below 256, which is exact in every type; a normalised x as
+//            x * factor_c + rest_c, rounded to the type. The weight is scaled so that what it multiplies may be that large, and by 2^7 more,
+//            which keeps it from f16's subnormals; 2^-7 is undone on the f32 sums.
+// FLOPs      6 * size^2 * patches * outputs.
+//
+// tensor     size 4, width a multiple of 4, outputs a multiple of 8 and at most 256, f16 and bf16. A warp takes 16 patches at a time and all outputs: 48 = 3 * 16 are
+//            its products' depth, and a row's norm stays among four lanes. Grid: blocks of 4 or 2 warps; each warp takes every so many-th 16
+//            patches, so that the weight is read once a block.
+//   Tile     16 x 48 numbers, read in units of 4: 4 bytes of a row of pixels, or 4 columns of a plane; neighbouring lanes read
+//            neighbouring units.
+//   Shared   the weight, [outputs][56]; bias, scale and shift in f32; then for each warp its [16][56] numbers (rows of 112 bytes: ldmatrix meets no bank twice), into whose
+//            place the outputs come: 16 rows of outputs / 8 vectors, vector n of row r at n ^ (r >> swizzle_shift & swizzle_mask), so that neither
+//            writes of fragments nor reads of rows meet a bank twice.
+//   Bytes    input once, output once, in whole rows; weight once a block.
+// plain      everything else: a thread computes one output of 8 patches, whose numbers lie in shared memory, DEPTH of each at a time. Grid:
+//            (patches / 8, outputs / 128). With a norm it leaves f32 sums in scratch, which `norm` reads.
+#include "common.cuh"
+#include "norm_sums.cuh"
+
+struct PatchEmbedding {
+    const unsigned char* slot;
+    void* output;
+    const void* weight;
+    const float* bias;
+    const float* scale;
+    const float* shift;
+    // f32 sums [patches, outputs] for a norm that is a launch of its own; null without one
+    float* sums;
+    // bytes from the slot's start to the first image, and from an image to the next
+    unsigned first;
+    unsigned stride;
+    unsigned height;
+    unsigned width;
+    unsigned size;
+    unsigned outputs;
+    // patches of all images, of a column, of a row
+    unsigned patches;
+    unsigned down;
+    unsigned across;
+    unsigned swizzle_shift;
+    unsigned swizzle_mask;
+    // whether a norm follows in the launch
+    unsigned norm;
+    float eps;
+    float centre_0, centre_1, centre_2;
+    float factor_0, factor_1, factor_2;
+    float rest_0, rest_1, rest_2;
+};
+
+enum : unsigned { BYTES = 0, F32_PLANES = 1 };
+enum : unsigned { PLAIN_PATCHES = 8, PLAIN_BLOCK = 128, DEPTH = 96 };
+/// Rows of a warp's tile; its depth; from a row to the next in shared memory; units of 4 of it, in all, of a row of pixels, and a lane's.
+enum : unsigned { M = 16, K = 48, PITCH = 56, UNITS = M * K / 4, ROW_UNITS = M * 3, LANE_UNITS = UNITS / WARP };
+
+/// What was scaled up by 2^7 in the weight.
+__device__ inline float scaled_down(float sum, float bias) { return fmaf(sum, 0.0078125f, bias); }
+
+__device__ inline float of_channel(unsigned channel, float a, float b, float c) { return channel == 0 ? a : channel == 1 ? b : c; }
+
+/// A byte of a channel, as a number that is multiplied.
+__device__ inline float from_byte(const PatchEmbedding& op, unsigned channel, unsigned byte) {
+    return static_cast<float>(byte) - of_channel(channel, op.centre_0, op.centre_1, op.centre_2);
+}
+
+/// A normalised number of a channel, as a number that is multiplied.
+__device__ inline float from_normalised(const PatchEmbedding& op, unsigned channel, float value) {
+    const float factor = of_channel(channel, op.factor_0, op.factor_1, op.factor_2);
+    return fmaf(value, factor, of_channel(channel, op.rest_0, op.rest_1, op.rest_2));
+}
+
+/// Where a patch is.
+struct Patch {
+    const unsigned char* image;
+    unsigned format;
+    // its first pixel's number in the image
+    unsigned pixel;
+};
+
+__device__ inline Patch patch_of(const PatchEmbedding& op, unsigned patch) {
+    const unsigned x = patch % op.across;
+    const unsigned y = patch / op.across % op.down;
+    const unsigned image = patch / op.across / op.down;
+    const unsigned format = __ldg(reinterpret_cast<const unsigned*>(op.slot) + image);
+    return {op.slot + op.first + size_t{image} * op.stride, format, (y * op.width + x) * op.size};
+}
+
+/// One number of a plane.
+__device__ inline float plane_value(const Patch& at, size_t index) {
+    if (at.format == F32_PLANES) return __ldg(reinterpret_cast<const float*>(at.image) + index);
+    return read_one(reinterpret_cast<const __half*>(at.image) + index);
+}
+
+template <typename T>
+__device__ void plain(const PatchEmbedding& op) {
+    __shared__ float numbers[PLAIN_PATCHES][DEPTH];
+    const unsigned depth = op.size * op.size * 3;
+    const unsigned first = blockIdx.x * PLAIN_PATCHES;
+    const unsigned output = blockIdx.y * PLAIN_BLOCK + threadIdx.x;
+    float sums[PLAIN_PATCHES] = {};
+#pragma unroll 1
+    for (unsigned from = 0; from < depth; from += DEPTH) {
+        const unsigned here = depth - from < DEPTH ? depth - from : DEPTH;
+        if (from > 0) __syncthreads();
+#pragma unroll 1
+        for (unsigned i = threadIdx.x; i < PLAIN_PATCHES * DEPTH; i += PLAIN_BLOCK) {
+            const unsigned patch = first + i / DEPTH;
+            const unsigned k = from + i % DEPTH;
+            if (patch >= op.patches || k >= depth) continue;
+            const Patch at = patch_of(op, patch);
+            const unsigned channel = k % 3;
+            const size_t pixel = at.pixel + k / 3 / op.size * op.width + k / 3 % op.size;
+            float value;
+            if (at.format == BYTES) {
+                value = from_byte(op, channel, __ldg(at.image + pixel * 3 + channel));
+            } else {
+                value = from_normalised(op, channel, plane_value(at, size_t{channel} * op.height * op.width + pixel));
+            }
+            T stored;
+            write_one(&stored, value);
+            numbers[i / DEPTH][i % DEPTH] = static_cast<float>(stored);
+        }
+        __syncthreads();
+        if (output >= op.outputs) continue;
+        const T* const weights = static_cast<const T*>(op.weight) + size_t{output} * depth + from;
+#pragma unroll 1
+        for (unsigned k = 0; k < here; k++) {
+            const float weight = read_one(weights + k);
+            for (unsigned p = 0; p < PLAIN_PATCHES; p++) {
+                if (first + p < op.patches) sums[p] = fmaf(numbers[p][k], weight, sums[p]);
+            }
+        }
+    }
+    if (output >= op.outputs) return;
+    const float bias = __ldg(op.bias + output);
+    for (unsigned p = 0; p < PLAIN_PATCHES; p++) {
+        if (first + p >= op.patches) break;
+        const size_t to = size_t{first + p} * op.outputs + output;
+        const float value = scaled_down(sums[p], bias);
+        if (op.sums != nullptr) {
+            op.sums[to] = value;
+        } else {
+            write_one(static_cast<T*>(op.output) + to, value);
+        }
+    }
+}
+
+template <typename T>
+__device__ void norm(const PatchEmbedding& op) {
+    norm_sums(op.sums, static_cast<T*>(op.output), op.scale, op.shift, op.patches, op.outputs, op.eps);
+}
+
+/// Four matrices of 8 rows of 16 bytes, or two; lane i gives the address of row i % 8 of matrix i / 8.
+__device__ inline void matrices(unsigned address, unsigned (&fragments)[4]) {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(fragments[0]), "=r"(fragments[1]), "=r"(fragments[2]), "=r"(fragments[3])
+                 : "r"(address)
+                 : "memory");
+}
+__device__ inline void matrices(unsigned address, unsigned& first, unsigned& second) {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x2.shared.b16 {%0, %1}, [%2];" : "=r"(first), "=r"(second) : "r"(address) : "memory");
+}
+
+/// sums += a * b, 16 x 8 by a depth of 16.
+template <typename T>
+__device__ void multiply(float (&sums)[4], const unsigned (&a)[4], const unsigned* b);
+
+template <>
+__device__ inline void multiply<__half>(float (&sums)[4], const unsigned (&a)[4], const unsigned* b) {
+#if __CUDA_ARCH__ >= 800
+    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+                 : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+#else
+    for (unsigned i = 0; i < 2; i++) {
+        asm volatile("mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5}, {%6}, {%0, %1, %2, %3};"
+                     : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
+                     : "r"(a[2 * i]), "r"(a[2 * i + 1]), "r"(b[i]));
+    }
+#endif
+}
+
+#if __CUDA_ARCH__ >= 800
+template <>
+__device__ inline void multiply<__nv_bfloat16>(float (&sums)[4], const unsigned (&a)[4], const unsigned* b) {
+    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+                 : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+#endif
+
+/// The patch that lane `from` has looked up.
+__device__ inline Patch patch_of_lane(const Patch& own, unsigned from) {
+    const auto image = reinterpret_cast<unsigned long long>(own.image);
+    return {reinterpret_cast<const unsigned char*>(__shfl_sync(ALL_LANES, image, from)), __shfl_sync(ALL_LANES, own.format, from),
+            __shfl_sync(ALL_LANES, own.pixel, from)};
+}
+
+/// Where unit `index` of 4 bytes is: patch, row of the patch, and which of the row's three units.
+struct ByteUnit {
+    unsigned patch, row, unit;
+    __device__ explicit ByteUnit(unsigned index) : patch(index % ROW_UNITS / 3), row(index / ROW_UNITS), unit(index % 3) {}
+};
+
+/// Puts the numbers of a warp's 16 patches into its tile. `own`: the patch of lane % 16.
+template <typename T>
+__device__ void gather(const PatchEmbedding& op, const Patch& own, T* tile) {
+    unsigned lane = threadIdx.x % WARP;
+    // What follows from the lane is computed for each tile: kept from tile to tile it would not fit into registers.
+    asm volatile("" : "+r"(lane));
+    if (__any_sync(ALL_LANES, own.format == BYTES)) {
+        unsigned bytes[LANE_UNITS];
+        bool taken[LANE_UNITS];
+#pragma unroll
+        for (unsigned i = 0; i < LANE_UNITS; i++) {
+            const ByteUnit at(lane + i * WARP);
+            const Patch patch = patch_of_lane(own, at.patch);
+            taken[i] = patch.format == BYTES;
+            bytes[i] = 0;
+            if (!taken[i]) continue;
+            const unsigned char* const from = patch.image + size_t{patch.pixel + at.row * op.width} * 3 + at.unit * 4;
+            bytes[i] = __ldg(reinterpret_cast<const unsigned*>(from));
+        }
+#pragma unroll
+        for (unsigned i = 0; i < LANE_UNITS; i++) {
+            if (!taken[i]) continue;
+            const ByteUnit at(lane + i * WARP);
+            float values[4];
+            for (unsigned b = 0; b < 4; b++) {
+                // byte 4 * unit + b of the row: 4 * unit is unit modulo 3
+                values[b] = from_byte(op, (at.unit + b) % 3, bytes[i] >> 8 * b & 255);
+            }
+            Packed<T, 4> packed;
+            packed.pack(values);
+            store(tile + at.patch * PITCH + at.row * 12 + at.unit * 4, packed);
+        }
+    }
+    if (__any_sync(ALL_LANES, own.format != BYTES)) {
+        float values[LANE_UNITS][4];
+        bool taken[LANE_UNITS];
+        const Patch patch = patch_of_lane(own, lane % M);
+#pragma unroll
+        for (unsigned i = 0; i < LANE_UNITS; i++) {
+            const unsigned line = lane / M + 2 * i;
+            const unsigned row = line % 4, channel = line / 4;
+            taken[i] = patch.format != BYTES;
+            if (!taken[i]) continue;
+            const size_t index = size_t{channel} * op.height * op.width + patch.pixel + row * op.width;
+            if (patch.format == F32_PLANES) {
+                Packed<float, 4> packed;
+                load(reinterpret_cast<const float*>(patch.image) + index, packed);
+                packed.unpack(values[i]);
+            } else {
+                Packed<__half, 4> packed;
+                load(reinterpret_cast<const __half*>(patch.image) + index, packed);
+                packed.unpack(values[i]);
+            }
+        }
+#pragma unroll
+        for (unsigned i = 0; i < LANE_UNITS; i++) {
+            if (!taken[i]) continue;
+            const unsigned line = lane / M + 2 * i;
+            const unsigned row = line % 4, channel = line / 4;
+            T* const to = tile + lane % M * PITCH + row * 12 + channel;
+            for (unsigned c = 0; c < 4; c++) write_one(to + c * 3, from_normalised(op, channel, values[i][c]));
+        }
+    }
+}
+
+/// The sum over the four lanes that share a row, the same bits in each of them.
+__device__ inline float row_sum(float sum) {
+    sum += __shfl_xor_sync(ALL_LANES, sum, 2);
+    return sum + __shfl_xor_sync(ALL_LANES, sum, 1);
+}
+
+/// `TILES`: of 8 outputs, as many as registers are for.
+template <typename T, unsigned TILES>
+__device__ void tensor(const PatchEmbedding& op) {
+    extern __shared__ uint4 shared[];
+    const unsigned lane = threadIdx.x % WARP;
+    const unsigned warps = blockDim.x / WARP;
+    const unsigned tiles = op.outputs / 8;
+    T* const weight = reinterpret_cast<T*>(shared);
+    const unsigned room = max(M * PITCH, M * op.outputs);
+    float* const vectors = reinterpret_cast<float*>(weight + op.outputs * PITCH);
+    T* const tile = reinterpret_cast<T*>(vectors + 3 * op.outputs) + threadIdx.x / WARP * room;
+    for (unsigned i = threadIdx.x; i < op.outputs * (K / 8); i += blockDim.x) {
+        const uint4 eight = __ldg(static_cast<const uint4*>(op.weight) + i);
+        *reinterpret_cast<uint4*>(weight + i / (K / 8) * PITCH + i % (K / 8) * 8) = eight;
+    }
+    for (unsigned i = threadIdx.x; i < op.outputs; i += blockDim.x) {
+        vectors[i] = __ldg(op.bias + i);
+        vectors[op.outputs + i] = op.scale == nullptr ? 1.0f : __ldg(op.scale + i);
+        vectors[2 * op.outputs + i] = op.scale == nullptr ? 0.0f : __ldg(op.shift + i);
+    }
+    __syncthreads();
+
+    const unsigned row = lane / 4, column = lane % 4 * 2;
+    const float* const own_vectors = vectors + column;
+    const unsigned tile_at = static_cast<unsigned>(__cvta_generic_to_shared(tile + lane % M * PITCH + lane / M * 8));
+    const unsigned weight_at = static_cast<unsigned>(__cvta_generic_to_shared(weight + lane % 8 * PITCH + lane / 8 * 8));
+    const unsigned last_weight_at = static_cast<unsigned>(__cvta_generic_to_shared(weight + lane % 8 * PITCH + 32 + lane / 8 % 2 * 8));
+    for (unsigned first = (blockIdx.x * warps + threadIdx.x / WARP) * M; first < op.patches; first += gridDim.x * warps * M) {
+        const unsigned own = first + lane % M;
+        gather(op, patch_of(op, own < op.patches ? own : op.patches - 1), tile);
+        __syncwarp();
+        unsigned a[K / 16][4];
+        for (unsigned k = 0; k < K / 16; k++) matrices(tile_at + k * 32, a[k]);
+        __syncwarp();
+        float sums[TILES][4];
+#pragma unroll
+        for (unsigned n = 0; n < TILES; n++) {
+            if (n >= tiles) break;
+            unsigned b[K / 8];
+            unsigned(&most)[4] = reinterpret_cast<unsigned(&)[4]>(b);
+            matrices(weight_at + n * 16 * PITCH, most);
+            matrices(last_weight_at + n * 16 * PITCH, b[4], b[5]);
+            for (float& sum : sums[n]) sum = 0;
+            for (unsigned k = 0; k < K / 16; k++) multiply<T>(sums[n], a[k], b + 2 * k);
+            const float2 bias = *reinterpret_cast<const float2*>(own_vectors + n * 8);
+            for (unsigned i = 0; i < 4; i++) sums[n][i] = scaled_down(sums[n][i], i % 2 == 0 ? bias.x : bias.y);
+        }
+        if (op.norm) {
+            const float share = 1.0f / static_cast<float>(op.outputs);
+            float mean[2] = {}, factor[2] = {};
+#pragma unroll
+            for (unsigned n = 0; n < TILES; n++) {
+                if (n >= tiles) break;
+                for (unsigned i = 0; i < 4; i++) mean[i / 2] += sums[n][i];
+            }
+            for (float& sum : mean) sum = row_sum(sum) * share;
+#pragma unroll
+            for (unsigned n = 0; n < TILES; n++) {
+                if (n >= tiles) break;
+                for (unsigned i = 0; i < 4; i++) {
+                    sums[n][i] -= mean[i / 2];
+                    factor[i / 2] += sums[n][i] * sums[n][i];
+                }
+            }
+            for (float& sum : factor) sum = rsqrtf(row_sum(sum) * share + op.eps);
+#pragma unroll
+            for (unsigned n = 0; n < TILES; n++) {
+                if (n >= tiles) break;
+                for (unsigned i = 0; i < 4; i++) sums[n][i] *= factor[i / 2];
+                const float2 scale = *reinterpret_cast<const float2*>(own_vectors + op.outputs + n * 8);
+                const float2 shift = *reinterpret_cast<const float2*>(own_vectors + 2 * op.outputs + n * 8);
+                for (unsigned i = 0; i < 4; i += 2) {
+                    sums[n][i] = fmaf(sums[n][i], scale.x, shift.x);
+                    sums[n][i + 1] = fmaf(sums[n][i + 1], scale.y, shift.y);
+                }
+            }
+        }
+        const unsigned swizzle = row >> op.swizzle_shift & op.swizzle_mask;
+#pragma unroll
+        for (unsigned n = 0; n < TILES; n++) {
+            if (n >= tiles) break;
+            T* const to = tile + (n ^ swizzle) * 8 + column;
+            *reinterpret_cast<unsigned*>(to + row * op.outputs) = Stored<T>::pack(sums[n]);
+            *reinterpret_cast<unsigned*>(to + (row + 8) * op.outputs) = Stored<T>::pack(sums[n] + 2);
+        }
+        __syncwarp();
+        uint4* const output = static_cast<uint4*>(op.output) + size_t{first} * tiles;
+        const unsigned rows = op.patches - first < M ? op.patches - first : M;
+        unsigned from_row = lane / tiles, vector = lane % tiles;
+        for (unsigned i = lane; i < rows * tiles; i += WARP) {
+            const unsigned at = vector ^ (from_row >> op.swizzle_shift & op.swizzle_mask);
+            output[i] = *reinterpret_cast<const uint4*>(tile + from_row * op.outputs + at * 8);
+            vector += WARP;
+            while (vector >= tiles) {
+                vector -= tiles;
+                from_row++;
+            }
+        }
+        __syncwarp();
+    }
+}
+
+#define KERNEL extern "C" __global__ void
+#define PLAIN(TYPE, NAME)                                                                                                    \
+    KERNEL __launch_bounds__(PLAIN_BLOCK) patch_embedding_plain_##NAME(const PatchEmbedding op) { plain<TYPE>(op); }          \
+    KERNEL __launch_bounds__(PLAIN_BLOCK) patch_embedding_norm_##NAME(const PatchEmbedding op) { norm<TYPE>(op); }
+#define TENSOR(TYPE, NAME, OUTPUTS, BLOCKS) \
+    KERNEL __launch_bounds__(128, BLOCKS) patch_embedding_##OUTPUTS##_##NAME(const PatchEmbedding op) { tensor<TYPE, OUTPUTS / 8>(op); }
+#define FAST(TYPE, NAME)       \
+    TENSOR(TYPE, NAME, 96, 4)  \
+    TENSOR(TYPE, NAME, 192, 3) \
+    TENSOR(TYPE, NAME, 256, 2)
+
+PLAIN(float, f32)
+PLAIN(__half, f16)
+FAST(__half, f16)
+#if __CUDA_ARCH__ >= 800
+PLAIN(__nv_bfloat16, bf16)
+FAST(__nv_bfloat16, bf16)
+#endif
