@@ -74,7 +74,7 @@ async fn what_fails_its_self_check_never_serves_unless_the_check_is_switched_off
         let conductor = Conductor::default();
         conductor.fault(Fault::SelfCheck);
         let engine = Arc::new(MockEngine::new(&conductor));
-        let settings = Settings { self_check, ..settings(8, 1) };
+        let settings = Settings { no_self_check: !self_check, ..settings(8, 1) };
         let (classifier, loading) = Classifier::start(engine, vec![model("m", "m")], settings).unwrap();
         let loaded = loading.done().await;
         assert_eq!(loaded.is_ok(), !self_check);

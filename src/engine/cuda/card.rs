@@ -26,6 +26,7 @@ impl Card {
     }
 
     /// How few blocks a launch should have, where its shape allows: half the multiprocessors.
+    #[cfg(test)]
     pub(crate) fn few_blocks(&self) -> u32 {
         self.multiprocessors / 2
     }

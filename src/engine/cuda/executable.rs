@@ -113,7 +113,7 @@ impl CudaExecutable {
         let to = slot.images.array(0, slot.images.bytes(), Type::U8);
         let formats = slot.formats.as_mut();
         for (image, format) in images.iter().zip(formats.as_chunks_mut::<4>().0) {
-            *format = patch_embedding::format(image.format()).to_le_bytes();
+            *format = (patch_embedding::Format::from(image.format()) as u32).to_le_bytes();
         }
         copy.write(to, 0, &slot.formats.as_ref()[..4 * images.len()])?;
         for (index, image) in images.iter().enumerate() {

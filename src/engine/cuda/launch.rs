@@ -26,7 +26,8 @@ pub(crate) use source;
 
 /// The one argument of a kernel: a structure whose fields lie as the kernel's own.
 pub(crate) trait Arguments: bytemuck::NoUninit + Send + Sync {
-    /// Name, offset and size of each field.
+    /// Name, offset and size of each field, for the test that holds them against the kernel's.
+    #[allow(dead_code, reason = "read by tests alone")]
     const FIELDS: &'static [(&'static str, usize, usize)];
 }
 

@@ -49,7 +49,6 @@ pub(crate) struct Plan {
     scratch: Vec<Option<(usize, usize)>>,
     /// Bytes of the arena.
     pub(crate) arena: usize,
-    logits: ValueId,
 }
 
 /// The value of the images, which lie in a slot.
@@ -118,7 +117,7 @@ impl Plan {
         let (places, arena) = place(&pieces);
         let offsets = aliases.iter().map(|value| piece_of[*value].map(|piece: usize| places[piece])).collect();
         let scratch = scratch_of.into_iter().map(|piece| piece.map(|(piece, bytes)| (places[piece], bytes))).collect();
-        Self { images, steps, values, offsets, scratch, arena, logits }
+        Self { images, steps, values, offsets, scratch, arena }
     }
 
     /// All launches of a run, in their order.
@@ -135,7 +134,7 @@ impl Plan {
             let Value { len, ty } = self.values[value];
             match self.offsets[value] {
                 Some(offset) => Array { address: memory.arena.address + offset as u64, len, ty },
-                None if value == IMAGES => memory.images,
+                None if value == IMAGES => memory.images.first(len),
                 None => memory.logits.first(len),
             }
         };

@@ -9,8 +9,8 @@ mod depthwise;
 mod grn;
 mod layer_norm;
 mod linear;
-mod pool;
 mod patch_embedding;
+mod pool;
 
 use std::sync::Arc;
 

@@ -1,5 +1,6 @@
 //! Where a batch's images lie in the memory that they are copied to. Not here: who writes them.
 
+use crate::engine::PixelFormat;
 use crate::program::InputSpec;
 
 /// To what the table and each image are rounded up, in bytes.
@@ -14,6 +15,16 @@ pub(crate) enum Format {
     F32 = 1,
     /// `[3, height, width]` of f16, normalised.
     F16 = 2,
+}
+
+impl From<PixelFormat> for Format {
+    fn from(format: PixelFormat) -> Self {
+        match format {
+            PixelFormat::Rgb8 => Self::Bytes,
+            PixelFormat::F32 => Self::F32,
+            PixelFormat::F16 => Self::F16,
+        }
+    }
 }
 
 /// Bytes of the slot of a batch: the table of formats, then room for each image in any format.
