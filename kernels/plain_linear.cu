@@ -104,6 +104,14 @@ __device__ bool pixel_of(const PlainLinear& op, const Row& row, bool whole_lines
     return y < row.lines && x < row.columns;
 }
 
+/// Moves values on by one, the last for the first.
+__device__ void push(float (&values)[4], float last) {
+    values[0] = values[1];
+    values[1] = values[2];
+    values[2] = values[3];
+    values[3] = last;
+}
+
 /// Four values of a row as they are stored, and the moments to norm them with.
 template <typename T>
 struct Quad {
@@ -132,15 +140,20 @@ struct Quad {
             return;
         }
         float values[4] = {};
-        for (unsigned i = 0; i < 4; i++) {
-            if (k + i >= op.inputs) break;
-            unsigned at = k + i, pixel;
-            float2 own = row.moments;
-            if (pixel_of(op, row, whole_lines, at, pixel)) {
-                values[i] = __ldg(input + (row.pixel + pixel) * length + at);
-                if (by_pixel) own = __ldg(op.moments + row.pixel + pixel);
+        // One after another: code that is seldom run should be short.
+#pragma unroll 1
+        for (unsigned at = k; at < k + 4; at++) {
+            float value = 0;
+            if (at < op.inputs) {
+                unsigned place = at, pixel;
+                float2 own = row.moments;
+                if (pixel_of(op, row, whole_lines, place, pixel)) {
+                    value = __ldg(input + (row.pixel + pixel) * length + place);
+                    if (by_pixel) own = __ldg(op.moments + row.pixel + pixel);
+                }
+                if (op.moments != nullptr) value = (value - own.x) * own.y;
             }
-            if (op.moments != nullptr) values[i] = (values[i] - own.x) * own.y;
+            push(values, value);
         }
         packed.pack(values);
     }
@@ -152,9 +165,8 @@ struct Quad {
         const T* const weight = static_cast<const T*>(op.weight) + size_t{output} * op.inputs + k;
         if (op.together) return load(weight, packed);
         float values[4] = {};
-        for (unsigned i = 0; i < 4; i++) {
-            if (k + i < op.inputs) values[i] = __ldg(weight + i);
-        }
+#pragma unroll 1
+        for (unsigned i = 0; i < 4; i++) push(values, k + i < op.inputs ? static_cast<float>(__ldg(weight + i)) : 0);
         packed.pack(values);
     }
 
@@ -187,8 +199,10 @@ template <typename O>
 __device__ void finish_four(const PlainLinear& op, size_t row, unsigned output, float (&values)[4]) {
     if (row >= op.rows || output >= op.outputs) return;
     if (op.outputs % 4 != 0) {
-        for (unsigned i = 0; i < 4; i++) {
-            if (output + i < op.outputs) finish_one<O>(op, row, output + i, values[i]);
+#pragma unroll 1
+        for (unsigned at = output; at < min(output + 4, op.outputs); at++) {
+            finish_one<O>(op, row, at, values[0]);
+            push(values, 0);
         }
         return;
     }
@@ -275,20 +289,24 @@ __device__ void tile(const PlainLinear& op) {
     }
     float sums[4][4] = {};
 
-    take(0);
+    // One turn ahead: what a turn takes is stored and multiplied in the next.
     unsigned set = 0;
-    for (unsigned turn = 0; turn < op.inputs; turn += TURN) {
-        for (unsigned i = 0; i < QUADS; i++) {
-            const unsigned at = swizzled<TILE>((first_slice + i * SLICE_STEP) * DEPTH + quad * 4, taken);
-            float values[4];
-            rows[i].values(values, normed);
-            for (unsigned j = 0; j < 4; j++) shared[set][0][at + j * TILE] = values[j];
-            weights[i].values(values, false);
-            for (unsigned j = 0; j < 4; j++) shared[set][1][at + j * TILE] = values[j];
+#pragma unroll 1
+    for (unsigned turn = 0; turn < op.inputs + TURN; turn += TURN) {
+        if (turn > 0) {
+            for (unsigned i = 0; i < QUADS; i++) {
+                const unsigned at = swizzled<TILE>((first_slice + i * SLICE_STEP) * DEPTH + quad * 4, taken);
+                float values[4];
+                rows[i].values(values, normed);
+                for (unsigned j = 0; j < 4; j++) shared[set][0][at + j * TILE] = values[j];
+                weights[i].values(values, false);
+                for (unsigned j = 0; j < 4; j++) shared[set][1][at + j * TILE] = values[j];
+            }
+            // One barrier a turn: the set that is written next was read before it.
+            __syncthreads();
         }
-        // One barrier a turn: the set that is written next was read before it.
-        __syncthreads();
-        if (turn + TURN < op.inputs) take(turn + TURN);
+        take(turn);
+        if (turn == 0) continue;
 #pragma unroll
         for (unsigned j = 0; j < DEPTH; j++) {
             const unsigned line = j % 4 * TILE;
@@ -375,23 +393,26 @@ __device__ void moments(const PlainLinear& op) {
     plain.moments = nullptr;
     const Row row = locate(plain, at);
     const float share = 1.0f / static_cast<float>(op.inputs);
-    // A zero behind the last value has no deviation.
-    const auto sum = [&](float mean, bool squared) {
-        float sum = 0;
+    float mean = 0;
+    float sum = 0;
+#pragma unroll 1
+    for (unsigned pass = 0; pass < 2; pass++) {
+        mean = sum * share;
+        sum = 0;
         for (unsigned k = lane * 4; k < op.inputs; k += WARP * 4) {
             Quad<T> quad;
             quad.take(plain, row, k);
             float values[4];
             quad.values(values, false);
             for (unsigned i = 0; i < 4; i++) {
+                // The zeros behind the last value have no deviation.
                 const float value = k + i < op.inputs ? values[i] - mean : 0;
-                sum += squared ? value * value : value;
+                sum += pass == 0 ? value : value * value;
             }
         }
-        return warp_sum(sum);
-    };
-    const float mean = sum(0, false) * share;
-    const float factor = rsqrtf(sum(mean, true) * share + op.eps);
+        sum = warp_sum(sum);
+    }
+    const float factor = rsqrtf(sum * share + op.eps);
     if (lane == 0) op.moments[at] = {mean, factor};
 }
 

@@ -135,8 +135,8 @@ impl Operation for Linear {
                 let value = activated * scale + residual;
                 // roundings of a sum grow as the root of their number; K · 2⁻²² · Σ|a·b| would be the worst of all orders
                 let before = SUM * (self.inputs as f64).max(8.0).sqrt() * sizes + off + SUM * sum.abs();
-                let gelu_error = if self.gelu { gelu_bound(sum, self.ty) } else { 0.0 };
-                let bound = (STEEPEST * before + gelu_error) * scale.abs()
+                let activated_bound = if self.gelu { STEEPEST * before + gelu_bound(sum, self.ty) } else { before };
+                let bound = activated_bound * scale.abs()
                     + 2.0 * self.output.unit() * value.abs()
                     + SUM * residual.abs()
                     + self.output.smallest();
