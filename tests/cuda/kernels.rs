@@ -39,4 +39,5 @@ macro_rules! kernels {
 
 kernels! {
     layer_norm on turing = 75, ampere = 80;
+    tensor_linear on turing = 75, ampere = 80, ada = 89, hopper = 90;
 }

@@ -4,6 +4,9 @@
 //! Not here: which operations a program becomes (`plan`), how a launch reaches the device (`driver`).
 
 pub(crate) mod layer_norm;
+pub(crate) mod linear;
+mod plain_linear;
+pub(crate) mod tensor_linear;
 
 use super::array::{Array, Contents};
 use super::card::Card;

@@ -5,6 +5,7 @@
 
 mod case;
 mod layer_norm;
+mod tensor_linear;
 
 use std::sync::Arc;
 
@@ -28,7 +29,7 @@ pub struct Outcome {
 type Cases = fn(Type) -> Vec<Case>;
 
 /// All kernels with their cases.
-const KERNELS: &[(&str, Cases)] = &[("layer_norm", layer_norm::cases)];
+const KERNELS: &[(&str, Cases)] = &[("layer_norm", layer_norm::cases), ("tensor_linear", tensor_linear::cases)];
 
 /// The names of all kernels that can be proved.
 pub fn kernels() -> impl Iterator<Item = &'static str> {
