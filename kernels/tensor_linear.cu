@@ -78,7 +78,11 @@ __device__ __forceinline__ void end_tile(ROWS& rows, unsigned slot) {
 /// Adds the products of a tile of K.
 template <typename T, typename TILE>
 __device__ __forceinline__ void multiply(float (&sums)[TILE::WM / 16][TILE::WN / 8][4], unsigned a_rows, unsigned b_rows) {
+#if __CUDA_ARCH__ >= 800
 #pragma unroll
+#else
+#pragma unroll 1  // 128 registers have room for the fragments of one step
+#endif
     for (unsigned step = 0; step < 2; step++) {
         // Chunk 2 lies beside chunk 0, and 3 beside 1, at a distance of 32 bytes either way.
         const unsigned turn = step * 32;
@@ -107,54 +111,97 @@ __device__ __forceinline__ void write_any(const TensorLinear& op, const float* o
     }
 }
 
-/// What becomes of a warp's sums.
+/// Writes the fragments of a slab of a warp's sums: 16 rows and 32 columns.
+template <typename TILE, unsigned SLAB>
+__device__ __forceinline__ void write_pairs(const float (&sums)[TILE::WM / 16][TILE::WN / 8][4], float* pairs) {
+    enum : unsigned { SLABS = TILE::WM / 16, PARTS = TILE::WN / SUM_COLUMNS, FRAGMENTS = SUM_COLUMNS / 8 };
+    static_assert(SLABS * PARTS <= 8, "write_sums has a case for each slab");
+    if constexpr (SLAB < SLABS * PARTS) {
+#pragma unroll
+        for (unsigned j = 0; j < FRAGMENTS; j++) {
+            const float(&four)[4] = sums[SLAB % SLABS][SLAB / SLABS * FRAGMENTS + j];
+            *reinterpret_cast<float2*>(pairs + j * 4) = make_float2(four[0], four[1]);
+            *reinterpret_cast<float2*>(pairs + j * 4 + 8 * SUM_PITCH) = make_float2(four[2], four[3]);
+        }
+    }
+}
+
+/// What becomes of a warp's sums, slab after slab, in a loop: code that is long is fetched slowly.
 template <typename T, typename TILE>
 __device__ __forceinline__ void write_sums(
     const TensorLinear& op, const float (&sums)[TILE::WM / 16][TILE::WN / 8][4], float* own, unsigned top, unsigned left) {
+    enum : unsigned { SLABS = TILE::WM / 16 };
     const unsigned lane = threadIdx.x % WARP;
     const bool eight = by_eight(op) && op.partials == nullptr;
+    float* const pairs = own + sum_place(lane / 4, lane % 4 * 2);
     // Rows r and r + 4 beside each other: their quads share no bank.
     const unsigned own_row = lane / 4 % 2 * 4 + lane / 8;
-#pragma unroll
+    const float* const quads = own + sum_place(own_row, lane % 4 * 8);
+#pragma unroll 1
     for (unsigned part = 0; part < TILE::WN / SUM_COLUMNS; part++) {
         const unsigned column = left + part * SUM_COLUMNS + lane % 4 * 8;
-        const Columns<T> columns = eight ? Columns<T>(op, column) : Columns<T>();
-        // All loads before the first store.
-        Packed<T, 8> residual[TILE::WM / 8] = {};
-        if (eight && op.residual != nullptr && column < op.outputs) {
-            for (unsigned i = 0; i < TILE::WM / 8; i++) {
-                const unsigned row = top + i * 8 + own_row;
-                if (row < op.rows) residual[i] = columns.residual(op, size_t{row} * op.outputs + column);
-            }
+        const unsigned rows = eight && column < op.outputs ? op.rows : 0;
+        const size_t first = size_t{top + own_row} * op.outputs + column;
+        Columns<T> columns;
+        if (rows != 0) columns = Columns<T>(op, column);
+        // What is added is loaded a slab ahead.
+        Packed<T, 8> next[2];
+        for (unsigned half = 0; half < 2; half++) {
+            next[half] = columns.residual(op, first + half * 8 * size_t{op.outputs}, top + half * 8 + own_row < rows);
         }
-#pragma unroll
-        for (unsigned i = 0; i < TILE::WM / 16; i++) {
+#pragma unroll 1
+        for (unsigned slab = 0; slab < SLABS; slab++) {
             __syncwarp();
-            for (unsigned j = 0; j < SUM_COLUMNS / 8; j++) {
-                const float(&four)[4] = sums[i][part * (SUM_COLUMNS / 8) + j];
-                float* const to = own + sum_place(lane / 4, j * 8 + lane % 4 * 2);
-                *reinterpret_cast<float2*>(to) = make_float2(four[0], four[1]);
-                *reinterpret_cast<float2*>(to + 8 * SUM_PITCH) = make_float2(four[2], four[3]);
+            // Registers have no index: a case for each slab.
+            switch (part * SLABS + slab) {
+                case 0: write_pairs<TILE, 0>(sums, pairs); break;
+                case 1: write_pairs<TILE, 1>(sums, pairs); break;
+                case 2: write_pairs<TILE, 2>(sums, pairs); break;
+                case 3: write_pairs<TILE, 3>(sums, pairs); break;
+                case 4: write_pairs<TILE, 4>(sums, pairs); break;
+                case 5: write_pairs<TILE, 5>(sums, pairs); break;
+                case 6: write_pairs<TILE, 6>(sums, pairs); break;
+                case 7: write_pairs<TILE, 7>(sums, pairs); break;
             }
             __syncwarp();
             if (!eight) {
-                write_any<T>(op, own, top + i * 16, left + part * SUM_COLUMNS);
+                write_any<T>(op, own, top + slab * 16, left + part * SUM_COLUMNS);
                 continue;
             }
+            const size_t at = first + slab * 16 * size_t{op.outputs};
             for (unsigned half = 0; half < 2; half++) {
-                const unsigned row = top + i * 16 + half * 8 + own_row;
-                const float* const from = own + sum_place(half * 8 + own_row, lane % 4 * 8);
-                const float4 low = *reinterpret_cast<const float4*>(from);
-                const float4 high = *reinterpret_cast<const float4*>(from + 16);
-                if (row >= op.rows || column >= op.outputs) continue;
+                const unsigned row = slab * 16 + half * 8;
+                const size_t step = half * 8 * size_t{op.outputs};
+                const Packed<T, 8> residual = next[half];
+                const bool more = slab + 1 < SLABS && top + own_row + row + 16 < rows;
+                next[half] = columns.residual(op, at + step + 16 * size_t{op.outputs}, more);
+                const float4 low = *reinterpret_cast<const float4*>(quads + half * 8 * SUM_PITCH);
+                const float4 high = *reinterpret_cast<const float4*>(quads + half * 8 * SUM_PITCH + 16);
                 float values[8] = {low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w};
-                columns.finish(op, size_t{row} * op.outputs + column, values, residual[i * 2 + half]);
+                columns.finish(op, at + step, values, residual, top + own_row + row < rows);
             }
         }
     }
 }
 
-template <typename T, typename TILE>
+/// Where rows of A come from.
+enum Source { PLAIN, GATHERED, NORMED };
+
+template <typename T, typename TILE, Source SOURCE>
+__device__ __forceinline__ auto rows_of(const TensorLinear& op, unsigned char* shared, unsigned top, unsigned tile) {
+    if constexpr (SOURCE == PLAIN) {
+        return PlainRows<TILE::BM, TILE::THREADS>(op.input, op.inputs, top, op.rows);
+    } else {
+        float2* const norms = reinterpret_cast<float2*>(shared + op.stages * TILE::SLOT);
+        if constexpr (SOURCE == NORMED) {
+            measure_norms<T, TILE::BM, TILE::THREADS>(op, top, norms);
+            __syncthreads();
+        }
+        return GatheredRows<T, TILE::BM, TILE::THREADS, SOURCE == NORMED>(op, norms, top, tile);
+    }
+}
+
+template <typename T, typename TILE, Source SOURCE>
 __device__ __forceinline__ void product(const TensorLinear& op) {
     extern __shared__ __align__(128) unsigned char shared[];
     const unsigned slots = shared_address(shared);
@@ -163,15 +210,19 @@ __device__ __forceinline__ void product(const TensorLinear& op) {
     const unsigned left = blockIdx.x % columns * TILE::BN;
     const unsigned first = blockIdx.y * op.tiles_per_split;
     const unsigned end = min(first + op.tiles_per_split, (op.inputs + TILE_K - 1) / TILE_K);
-
-    PlainRows<TILE::BM, TILE::THREADS> a(op.input, op.inputs, top, op.rows);
-    PlainRows<TILE::BN, TILE::THREADS> b(op.weight, op.inputs, left, op.outputs);
     const unsigned ahead = op.stages - 1;
+
+    PlainRows<TILE::BN, TILE::THREADS> b(op.weight, op.inputs, left, op.outputs);
+    // The weight is on its way while norms are measured.
+    for (unsigned stage = 0; HAS_ASYNC && stage < ahead && first + stage < end; stage++) {
+        begin_tile(b, slots + stage * TILE::SLOT + TILE::A_BYTES, first + stage);
+    }
+    auto a = rows_of<T, TILE, SOURCE>(op, shared, top, first);
     for (unsigned stage = 0; stage < ahead; stage++) {
         const unsigned slot = slots + stage * TILE::SLOT;
         if (first + stage < end) {
             begin_tile(a, slot, first + stage);
-            begin_tile(b, slot + TILE::A_BYTES, first + stage);
+            if (!HAS_ASYNC) begin_tile(b, slot, first + stage);
             end_tile(a, slot);
             end_tile(b, slot + TILE::A_BYTES);
         }
@@ -212,7 +263,66 @@ __device__ __forceinline__ void product(const TensorLinear& op) {
     write_sums<T, TILE>(op, sums, own, top + warp_row, left + warp_column);
 }
 
-#define KERNEL(NAME, T, TILE, BLOCKS) \
-    extern "C" __global__ void __launch_bounds__(TILE::THREADS, BLOCKS) NAME(const TensorLinear op) { product<T, TILE>(op); }
+/// Adds up the splits in their order, and ends the product.
+template <typename T>
+__device__ __forceinline__ void finish(const TensorLinear& op) {
+    const size_t numbers = size_t{op.rows} * op.outputs;
+    const unsigned each = by_eight(op) ? 8 : 1;
+    const size_t at = (size_t{blockIdx.x} * blockDim.x + threadIdx.x) * each;
+    if (at >= numbers) return;
+    const unsigned column = at % op.outputs;
+    const float* const partials = op.partials + at;
+    if (each == 8) {
+        const Columns<T> columns(op, column);
+        const Packed<T, 8> residual = columns.residual(op, at, true);
+        float sums[8] = {};
+        for (unsigned split = 0; split < op.splits; split++) {
+            Packed<float, 8> packed;
+            load(partials + split * numbers, packed);
+            float values[8];
+            packed.unpack(values);
+            for (unsigned i = 0; i < 8; i++) sums[i] += values[i];
+        }
+        columns.finish(op, at, sums, residual, true);
+    } else {
+        float sum = 0;
+        for (unsigned split = 0; split < op.splits; split++) sum += __ldg(partials + split * numbers);
+        finish_number<T>(op, at / op.outputs, column, sum);
+    }
+}
+
+#define KERNEL(NAME, T, TILE, SOURCE, BLOCKS) \
+    extern "C" __global__ void __launch_bounds__(TILE::THREADS, BLOCKS) NAME(const TensorLinear op) { product<T, TILE, SOURCE>(op); }
+#define FINISH(TYPE, T) \
+    extern "C" __global__ void __launch_bounds__(128) tensor_linear_finish_##TYPE(const TensorLinear op) { finish<T>(op); }
+#define OF_TYPE(NAME, TYPE, T, TILE, BLOCKS) KERNEL(tensor_linear_##NAME##_##TYPE, T, TILE, PLAIN, BLOCKS)
+#define NORMED_OF_TYPE(NAME, TYPE, T, TILE, BLOCKS) KERNEL(tensor_linear_##NAME##_normed_##TYPE, T, TILE, NORMED, BLOCKS)
+#if __CUDA_ARCH__ >= 800
+#define EACH_TYPE(KERNEL, NAME, TILE, BLOCKS) KERNEL(NAME, f16, __half, TILE, BLOCKS) KERNEL(NAME, bf16, __nv_bfloat16, TILE, BLOCKS)
+#else
+#define EACH_TYPE(KERNEL, NAME, TILE, BLOCKS) KERNEL(NAME, f16, __half, TILE, BLOCKS)
+#endif
+#define TYPES(NAME, TILE, BLOCKS) EACH_TYPE(OF_TYPE, NAME, TILE, BLOCKS) EACH_TYPE(NORMED_OF_TYPE, NAME, TILE, BLOCKS)
+#define PLAIN_TYPES(NAME, TILE, BLOCKS) EACH_TYPE(OF_TYPE, NAME, TILE, BLOCKS)
+
 using Large = Tile<128, 128, 2, 2>;
-KERNEL(tensor_linear_128x128x4_f16, __half, Large, 2)
+using LargeOfEight = Tile<128, 128, 2, 4>;
+using Three = Tile<128, 96, 2, 3>;
+using Square = Tile<64, 64, 2, 2>;
+using Low = Tile<32, 64, 2, 2>;
+using Lowest = Tile<16, 64, 1, 2>;
+
+#if __CUDA_ARCH__ >= 800
+TYPES(128x128x4, Large, 2)
+#endif
+TYPES(128x128x8, LargeOfEight, 2)
+TYPES(128x96, Three, 2)
+TYPES(64x64, Square, 4)
+PLAIN_TYPES(32x64, Low, 4)
+PLAIN_TYPES(16x64, Lowest, 4)
+KERNEL(tensor_linear_gathered_f16, __half, Square, GATHERED, 4)
+FINISH(f16, __half)
+#if __CUDA_ARCH__ >= 800
+KERNEL(tensor_linear_gathered_bf16, __nv_bfloat16, Square, GATHERED, 4)
+FINISH(bf16, __nv_bfloat16)
+#endif

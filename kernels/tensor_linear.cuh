@@ -59,21 +59,22 @@ struct Columns {
 
     Columns() = default;
     __device__ __forceinline__ Columns(const TensorLinear& op, unsigned column) {
-        for (unsigned i = 0; i < 8; i++) bias[i] = scale[i] = 1;
-        if (column >= op.outputs) return;
+        for (unsigned i = 0; i < 8; i++) scale[i] = 1;
         read(op.bias + column, bias);
         if (op.scale != nullptr) read(op.scale + column, scale);
     }
 
-    /// What is added at the end, as it is stored.
-    static __device__ __forceinline__ Packed<T, 8> residual(const TensorLinear& op, size_t at) {
+    /// What is added at the end, as it is stored; nothing where there is none.
+    static __device__ __forceinline__ Packed<T, 8> residual(const TensorLinear& op, size_t at, bool there) {
+        uint4 four = make_uint4(0, 0, 0, 0);
         // Not by `load`, which is for what nothing writes: it may be the output.
-        const uint4 four = *reinterpret_cast<const uint4*>(static_cast<const T*>(op.residual) + at);
+        if (there && op.residual != nullptr) four = *reinterpret_cast<const uint4*>(static_cast<const T*>(op.residual) + at);
         return Packed<T, 8>{{four.x, four.y, four.z, four.w}};
     }
 
-    /// Writes to index `at` and the seven after it.
-    __device__ __forceinline__ void finish(const TensorLinear& op, size_t at, float (&sums)[8], const Packed<T, 8>& residual) const {
+    /// Writes to index `at` and the seven after it, where they are `there`.
+    __device__ __forceinline__ void finish(
+        const TensorLinear& op, size_t at, float (&sums)[8], const Packed<T, 8>& residual, bool there) const {
         for (unsigned i = 0; i < 8; i++) sums[i] += bias[i];
         if (op.gelu != 0) {
             for (unsigned i = 0; i < 8; i++) sums[i] = gelu(sums[i]);
@@ -87,7 +88,7 @@ struct Columns {
         }
         Packed<T, 8> packed;
         packed.pack(sums);
-        store(static_cast<T*>(op.output) + at, packed);
+        if (there) store(static_cast<T*>(op.output) + at, packed);
     }
 
 private:

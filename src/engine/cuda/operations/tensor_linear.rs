@@ -12,7 +12,7 @@ use crate::engine::cuda::array::address;
 use crate::engine::cuda::card::{Card, Target};
 use crate::engine::cuda::launch::{Launch, Source, arguments, source};
 use crate::engine::cuda::number::Type;
-use tile::Tile;
+use tile::{Source as RowsFrom, Tile};
 
 static SOURCE: Source = source!("tensor_linear");
 
@@ -84,11 +84,11 @@ pub(crate) fn launches(linear: &Linear, card: &Card, images: usize, at: &Operand
     let tile = chosen(linear, card, images);
     let arguments = arguments(linear, images, at, &tile);
     let (rows, outputs) = (images * linear.count, linear.outputs);
-    let blocks = rows.div_ceil(tile.shape.rows as usize) * outputs.div_ceil(tile.shape.columns as usize);
-    let grid = [blocks as u32, tile.splits, 1];
-    let norms = if linear.norm.is_some() { tile.shape.rows * arguments.norms * 8 } else { 0 };
-    let product = Launch::new(&SOURCE, kernel(linear, &tile), grid, [tile.shape.threads(), 1, 1], &arguments);
-    let mut launches = vec![product.with_shared(tile.bytes() + norms)];
+    let blocks = rows.div_ceil(tile.shape.rows) * outputs.div_ceil(tile.shape.columns);
+    let norms = if linear.norm.is_some() { tile.shape.rows * arguments.norms as usize * 8 } else { 0 };
+    let (grid, block) = ([blocks as u32, tile.splits, 1], [tile.shape.threads(), 1, 1]);
+    let product = Launch::new(&SOURCE, kernel(linear, &tile), grid, block, &arguments);
+    let mut launches = vec![product.with_shared((tile.bytes() + norms) as u32)];
     if tile.splits > 1 {
         let threads = if linear.output != Type::F32 && outputs.is_multiple_of(8) { rows * outputs / 8 } else { rows * outputs };
         let blocks = (threads as u32).div_ceil(FINISH_BLOCK);
@@ -99,7 +99,15 @@ pub(crate) fn launches(linear: &Linear, card: &Card, images: usize, at: &Operand
 }
 
 fn chosen(linear: &Linear, card: &Card, images: usize) -> Tile {
-    tile::tile(card, images * linear.count, linear.outputs, linear.inputs)
+    tile::tile(card, rows_from(linear), images * linear.count, linear.outputs, linear.inputs)
+}
+
+fn rows_from(linear: &Linear) -> RowsFrom {
+    match (linear.norm, linear.rows) {
+        (Some(_), _) => RowsFrom::Normed,
+        (None, Rows::Plain) => RowsFrom::Plain,
+        (None, Rows::Patches { .. } | Rows::Merged { .. }) => RowsFrom::Gathered,
+    }
 }
 
 /// Length of what lies together in the input: a pixel, or a plain row.
@@ -150,8 +158,8 @@ fn arguments(linear: &Linear, images: usize, at: &Operands, tile: &Tile) -> Tens
 
 /// The kernel's name.
 fn kernel(linear: &Linear, tile: &Tile) -> &'static str {
-    let names = &tile.shape.kernels;
-    if linear.ty == Type::Bf16 { names[1] } else { names[0] }
+    let [f16, bf16] = tile.shape.kernels(rows_from(linear)).unwrap_or(tile.shape.plain);
+    if linear.ty == Type::Bf16 { bf16 } else { f16 }
 }
 
 #[cfg(test)]
@@ -160,7 +168,13 @@ mod tests {
 
     #[test]
     fn the_argument_lies_as_the_kernels() {
-        let kernels: Vec<&str> = tile::SHAPES.iter().flat_map(|shape| shape.kernels).collect();
-        crate::engine::cuda::launch::assert_fits::<TensorLinearArguments>(&SOURCE, &kernels);
+        let of = |shape: &tile::Shape| [Some(shape.plain), shape.gathered, shape.normed];
+        let kernels = tile::SHAPES.iter().flat_map(of).flatten().flatten();
+        let kernels: Vec<&str> = kernels.chain(["tensor_linear_finish_f16", "tensor_linear_finish_bf16"]).collect();
+        // four warps of 64 × 64 are for cards that have cp.async
+        let (newer, all): (Vec<&str>, Vec<&str>) = kernels.into_iter().partition(|kernel| kernel.contains("128x128x4"));
+        crate::engine::cuda::launch::assert_fits::<TensorLinearArguments>(&SOURCE, &all);
+        let newest = Source { name: SOURCE.name, sm_75: SOURCE.sm_80, sm_80: SOURCE.sm_80 };
+        crate::engine::cuda::launch::assert_fits::<TensorLinearArguments>(&newest, &newer);
     }
 }

@@ -101,10 +101,53 @@ impl Product {
     }
 }
 
+/// ConvNeXt's and Swin's products with real K and N and few rows, each with what stands before and after it there; then edges: rows and columns
+/// that no tile divides, K that is no multiple of a tile, one row, splits of K.
 pub(super) fn cases(ty: Type) -> Vec<Case> {
-    if ty != Type::F16 {
+    if ty == Type::F32 {
         return Vec::new();
     }
-    let products = [plain(49, 96, 96), plain(150, 104, 200), plain(131, 384, 136), plain(7, 40, 19)];
-    products.into_iter().map(|product| product.case(ty, 1)).collect()
+    let norm = Some(1e-6);
+    let mlp = |count, channels| {
+        [
+            Product { gelu: true, ..plain(count, channels, 4 * channels) },
+            Product { scale: true, residual: true, ..plain(count, 4 * channels, channels) },
+            Product { norm, gelu: true, ..plain(count, channels, 4 * channels) },
+        ]
+    };
+    let patches = |height, width, channels| Product {
+        rows: Rows::Patches { height, width, channels, size: 2 },
+        ..plain(height / 2 * (width / 2), 4 * channels, 2 * channels)
+    };
+    let merged = |height: usize, width: usize, channels| Product {
+        rows: Rows::Merged { height, width, channels },
+        norm,
+        ..plain(height.div_ceil(2) * width.div_ceil(2), 4 * channels, 2 * channels)
+    };
+    let one = [
+        plain(1, 768, 1000),
+        Product { wide: true, ..plain(1, 768, 1000) },
+        Product { wide: true, residual: true, scale: true, ..plain(5, 96, 20) },
+        Product { residual: true, ..plain(130, 96, 96) },
+        Product { norm, ..plain(49, 384, 1152) },
+        Product { norm, ..plain(3, 1536, 64) },
+        plain(131, 128, 128),
+        plain(257, 40, 136),
+        plain(33, 8, 8),
+        plain(7, 104, 19),
+        Product { gelu: true, scale: true, residual: true, ..plain(70, 200, 37) },
+    ];
+    let two = [
+        Product { norm, ..patches(14, 14, 96) },
+        Product { norm, ..patches(9, 7, 40) },
+        patches(6, 10, 16),
+        merged(14, 14, 96),
+        merged(7, 9, 40),
+        merged(7, 7, 192),
+        Product { norm: None, ..merged(5, 5, 24) },
+    ];
+    let one = mlp(49, 96).into_iter().chain(mlp(49, 192)).chain(mlp(17, 384)).chain(mlp(9, 768)).chain(one);
+    let large = [Product { gelu: true, ..plain(784, 96, 384) }, Product { scale: true, residual: true, ..plain(784, 384, 96) }];
+    let cases = one.map(|product| product.case(ty, 1)).chain(two.map(|product| product.case(ty, 2)));
+    cases.chain(large.map(|product| product.case(ty, 16))).collect()
 }
