@@ -45,4 +45,5 @@ kernels! {
     patch_embedding on turing = 75, ampere = 80;
     plain_linear on turing = 75, ampere = 80;
     pool on turing = 75, ampere = 80;
+    tensor_linear on turing = 75, ampere = 80, ada = 89, hopper = 90;
 }

@@ -12,6 +12,7 @@ pub(crate) mod norm;
 pub(crate) mod patch_embedding;
 mod plain_linear;
 pub(crate) mod pool;
+pub(crate) mod tensor_linear;
 
 use super::array::{Array, Contents};
 use super::card::Card;

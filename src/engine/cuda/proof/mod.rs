@@ -11,6 +11,7 @@ mod layer_norm;
 mod linear;
 mod patch_embedding;
 mod pool;
+mod tensor_linear;
 
 use std::sync::Arc;
 
@@ -42,6 +43,7 @@ const KERNELS: &[(&str, Cases)] = &[
     ("patch_embedding", patch_embedding::cases),
     ("plain_linear", linear::plain_cases),
     ("pool", pool::cases),
+    ("tensor_linear", tensor_linear::cases),
 ];
 
 /// The names of all kernels that can be proved.

@@ -1,0 +1,328 @@
+// Linear by tensor cores: output = act(A * weight^T + bias) * scale + residual, where the rows of A are those of the input, or gathered from
+// it (patches, patch merging), as they are or normed. Sums are f32.
+//
+// Shapes     A [rows, inputs], weight [outputs, inputs] in f16 or bf16; bias, scale [outputs] in f32; output and residual [rows, outputs] in
+//            the same 16 bits or in f32. inputs, and the channels of a pixel, a multiple of 8 (16 bytes); rows and outputs any. All arrays
+//            aligned to 16 bytes. The residual may be the output.
+// Launch     grid (row tiles * column tiles, splits): column tiles of one row tile are neighbours, so that A comes from memory once and the
+//            weight stays in L2. Where K is split, each split writes its sums to partials, and tensor_linear_finish adds them in their order:
+//            no atomics, one result.
+// Tile       BM x BN sums in registers of WARPS_M x WARPS_N warps; K in tiles of 32 through a ring of `stages` slots. sm_80 and later fill it by
+//            cp.async, stages - 1 tiles ahead; Turing, and rows that are normed, through registers, one tile ahead. One barrier a tile.
+//                    128x128, 4 warps of 64x64    A100, H100: fewest reads of shared memory a product
+//                    128x128, 8 warps of 64x32    T4, A10, L4: two blocks an SM in 128 registers
+//                    128x96,  6 warps of 64x32    outputs that are a multiple of 96 and not of 128: ConvNeXt-T and Swin-T
+//                    64x64, 32x64, 16x64          few rows
+//            Every tile adds up K in the same order: which one is used changes no bit of a result, only splits do.
+// Shared     stages * (BM + BN) * 64 bytes, chunks of 16 bytes by `chunk_place`: ldmatrix and cp.async are free of conflicts. After the product the
+//            same memory takes 2304 bytes a warp: 16 rows of 32 sums, by which a thread gets eight neighbouring columns (`sum_place`).
+//            NORMED has mean and 1 / sigma of each row behind the slots, 8 bytes a norm.
+// Bytes      2 * (rows * inputs + outputs * inputs + rows * outputs), and as many again for a residual.
+// FLOPs      2 * rows * outputs * inputs.
+#include "tensor_rows.cuh"
+
+/// Sums of a block, and the warps that have them.
+template <unsigned M, unsigned N, unsigned ACROSS_M, unsigned ACROSS_N>
+struct Tile {
+    enum : unsigned {
+        BM = M,
+        BN = N,
+        WARPS_M = ACROSS_M,
+        WARPS_N = ACROSS_N,
+        THREADS = WARPS_M * WARPS_N * WARP,
+        WM = BM / WARPS_M,
+        WN = BN / WARPS_N,
+        A_BYTES = BM * ROW_BYTES,
+        SLOT = (BM + BN) * ROW_BYTES,
+    };
+    static_assert(WM % 16 == 0 && WN % 32 == 0, "a warp has whole fragments, and writes 32 columns at a time");
+};
+
+/// Sums pass through shared memory 16 rows and 32 columns at a time, in rows of 36 words. Four columns are a quad; quad q of eight columns c
+/// lies at c + 4 q: the pairs of a fragment and the quads of a row are free of conflicts.
+enum : unsigned { SUM_COLUMNS = 32, SUM_PITCH = 36, SUM_WORDS = 16 * SUM_PITCH };
+
+__device__ __forceinline__ unsigned sum_place(unsigned row, unsigned column) {
+    return row * SUM_PITCH + (column / 8 + column / 4 % 2 * 4) * 4 + column % 4;
+}
+
+/// Waits for the oldest of the copies that are under way.
+__device__ __forceinline__ void wait_for_tile(unsigned stages) {
+    if (stages == 3) {
+        wait_copies<1>();
+    } else if (stages == 4) {
+        wait_copies<2>();
+    } else if (stages == 5) {
+        wait_copies<3>();
+    } else {
+        wait_copies<0>();
+    }
+}
+
+/// Begins to bring a tile of rows into a slot: all the way, or into registers.
+template <typename ROWS>
+__device__ __forceinline__ void begin_tile(ROWS& rows, unsigned slot, unsigned tile) {
+    if constexpr (ROWS::ASYNC) {
+        rows.copy(slot, tile);
+    } else {
+        rows.hold(tile);
+    }
+}
+
+/// Brings it from registers into the slot.
+template <typename ROWS>
+__device__ __forceinline__ void end_tile(ROWS& rows, unsigned slot) {
+    if constexpr (!ROWS::ASYNC) rows.put(slot);
+}
+
+/// Adds the products of a tile of K.
+template <typename T, typename TILE>
+__device__ __forceinline__ void multiply(float (&sums)[TILE::WM / 16][TILE::WN / 8][4], unsigned a_rows, unsigned b_rows) {
+#if __CUDA_ARCH__ >= 800
+#pragma unroll
+#else
+#pragma unroll 1  // 128 registers have room for the fragments of one step
+#endif
+    for (unsigned step = 0; step < 2; step++) {
+        // Chunk 2 lies beside chunk 0, and 3 beside 1, at a distance of 32 bytes either way.
+        const unsigned turn = step * 32;
+        unsigned a[TILE::WM / 16][4], b[TILE::WN / 16][4];
+        for (unsigned i = 0; i < TILE::WM / 16; i++) load_matrices(a[i], (a_rows ^ turn) + i * 16 * ROW_BYTES);
+        for (unsigned j = 0; j < TILE::WN / 16; j++) load_matrices(b[j], (b_rows ^ turn) + j * 16 * ROW_BYTES);
+        for (unsigned i = 0; i < TILE::WM / 16; i++) {
+            for (unsigned j = 0; j < TILE::WN / 8; j++) multiply_add<T>(sums[i][j], a[i], b[j / 2] + j % 2 * 2);
+        }
+    }
+}
+
+/// What becomes of 16 rows and 32 columns of sums that no thread can write eight at a time, or that are parts.
+template <typename T>
+__device__ __forceinline__ void write_any(const TensorLinear& op, const float* own, unsigned top, unsigned left) {
+#pragma unroll 1
+    for (unsigned row = 0; row < 16; row++) {
+        const unsigned column = threadIdx.x % WARP;
+        if (top + row >= op.rows || left + column >= op.outputs) break;
+        const float sum = own[sum_place(row, column)];
+        if (op.partials != nullptr) {
+            op.partials[(size_t{blockIdx.y} * op.rows + top + row) * op.outputs + left + column] = sum;
+        } else {
+            finish_number<T>(op, top + row, left + column, sum);
+        }
+    }
+}
+
+/// Writes the fragments of a slab of a warp's sums: 16 rows and 32 columns.
+template <typename TILE, unsigned SLAB>
+__device__ __forceinline__ void write_pairs(const float (&sums)[TILE::WM / 16][TILE::WN / 8][4], float* pairs) {
+    enum : unsigned { SLABS = TILE::WM / 16, PARTS = TILE::WN / SUM_COLUMNS, FRAGMENTS = SUM_COLUMNS / 8 };
+    static_assert(SLABS * PARTS <= 8, "write_sums has a case for each slab");
+    if constexpr (SLAB < SLABS * PARTS) {
+#pragma unroll
+        for (unsigned j = 0; j < FRAGMENTS; j++) {
+            const float(&four)[4] = sums[SLAB % SLABS][SLAB / SLABS * FRAGMENTS + j];
+            *reinterpret_cast<float2*>(pairs + j * 4) = make_float2(four[0], four[1]);
+            *reinterpret_cast<float2*>(pairs + j * 4 + 8 * SUM_PITCH) = make_float2(four[2], four[3]);
+        }
+    }
+}
+
+/// What becomes of a warp's sums, slab after slab, in a loop: code that is long is fetched slowly.
+template <typename T, typename TILE>
+__device__ __forceinline__ void write_sums(
+    const TensorLinear& op, const float (&sums)[TILE::WM / 16][TILE::WN / 8][4], float* own, unsigned top, unsigned left) {
+    enum : unsigned { SLABS = TILE::WM / 16 };
+    const unsigned lane = threadIdx.x % WARP;
+    const bool eight = by_eight(op) && op.partials == nullptr;
+    float* const pairs = own + sum_place(lane / 4, lane % 4 * 2);
+    // Rows r and r + 4 beside each other: their quads share no bank.
+    const unsigned own_row = lane / 4 % 2 * 4 + lane / 8;
+    const float* const quads = own + sum_place(own_row, lane % 4 * 8);
+#pragma unroll 1
+    for (unsigned part = 0; part < TILE::WN / SUM_COLUMNS; part++) {
+        const unsigned column = left + part * SUM_COLUMNS + lane % 4 * 8;
+        const unsigned rows = eight && column < op.outputs ? op.rows : 0;
+        const size_t first = size_t{top + own_row} * op.outputs + column;
+        Columns<T> columns;
+        if (rows != 0) columns = Columns<T>(op, column);
+        // What is added is loaded a slab ahead.
+        Packed<T, 8> next[2];
+        for (unsigned half = 0; half < 2; half++) {
+            next[half] = columns.residual(op, first + half * 8 * size_t{op.outputs}, top + half * 8 + own_row < rows);
+        }
+#pragma unroll 1
+        for (unsigned slab = 0; slab < SLABS; slab++) {
+            __syncwarp();
+            // Registers have no index: a case for each slab.
+            switch (part * SLABS + slab) {
+                case 0: write_pairs<TILE, 0>(sums, pairs); break;
+                case 1: write_pairs<TILE, 1>(sums, pairs); break;
+                case 2: write_pairs<TILE, 2>(sums, pairs); break;
+                case 3: write_pairs<TILE, 3>(sums, pairs); break;
+                case 4: write_pairs<TILE, 4>(sums, pairs); break;
+                case 5: write_pairs<TILE, 5>(sums, pairs); break;
+                case 6: write_pairs<TILE, 6>(sums, pairs); break;
+                case 7: write_pairs<TILE, 7>(sums, pairs); break;
+            }
+            __syncwarp();
+            if (!eight) {
+                write_any<T>(op, own, top + slab * 16, left + part * SUM_COLUMNS);
+                continue;
+            }
+            const size_t at = first + slab * 16 * size_t{op.outputs};
+            for (unsigned half = 0; half < 2; half++) {
+                const unsigned row = slab * 16 + half * 8;
+                const size_t step = half * 8 * size_t{op.outputs};
+                const Packed<T, 8> residual = next[half];
+                const bool more = slab + 1 < SLABS && top + own_row + row + 16 < rows;
+                next[half] = columns.residual(op, at + step + 16 * size_t{op.outputs}, more);
+                const float4 low = *reinterpret_cast<const float4*>(quads + half * 8 * SUM_PITCH);
+                const float4 high = *reinterpret_cast<const float4*>(quads + half * 8 * SUM_PITCH + 16);
+                float values[8] = {low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w};
+                columns.finish(op, at + step, values, residual, top + own_row + row < rows);
+            }
+        }
+    }
+}
+
+/// Where rows of A come from.
+enum Source { PLAIN, GATHERED, NORMED };
+
+template <typename T, typename TILE, Source SOURCE>
+__device__ __forceinline__ auto rows_of(const TensorLinear& op, unsigned char* shared, unsigned top, unsigned tile) {
+    if constexpr (SOURCE == PLAIN) {
+        return PlainRows<TILE::BM, TILE::THREADS>(op.input, op.inputs, top, op.rows);
+    } else {
+        float2* const norms = reinterpret_cast<float2*>(shared + op.stages * TILE::SLOT);
+        if constexpr (SOURCE == NORMED) {
+            measure_norms<T, TILE::BM, TILE::THREADS>(op, top, norms);
+            __syncthreads();
+        }
+        return GatheredRows<T, TILE::BM, TILE::THREADS, SOURCE == NORMED>(op, norms, top, tile);
+    }
+}
+
+template <typename T, typename TILE, Source SOURCE>
+__device__ __forceinline__ void product(const TensorLinear& op) {
+    extern __shared__ __align__(128) unsigned char shared[];
+    const unsigned slots = shared_address(shared);
+    const unsigned columns = (op.outputs + TILE::BN - 1) / TILE::BN;
+    const unsigned top = blockIdx.x / columns * TILE::BM;
+    const unsigned left = blockIdx.x % columns * TILE::BN;
+    const unsigned first = blockIdx.y * op.tiles_per_split;
+    const unsigned end = min(first + op.tiles_per_split, (op.inputs + TILE_K - 1) / TILE_K);
+    const unsigned ahead = op.stages - 1;
+
+    PlainRows<TILE::BN, TILE::THREADS> b(op.weight, op.inputs, left, op.outputs);
+    // The weight is on its way while norms are measured.
+    for (unsigned stage = 0; HAS_ASYNC && stage < ahead && first + stage < end; stage++) {
+        begin_tile(b, slots + stage * TILE::SLOT + TILE::A_BYTES, first + stage);
+    }
+    auto a = rows_of<T, TILE, SOURCE>(op, shared, top, first);
+    for (unsigned stage = 0; stage < ahead; stage++) {
+        const unsigned slot = slots + stage * TILE::SLOT;
+        if (first + stage < end) {
+            begin_tile(a, slot, first + stage);
+            if (!HAS_ASYNC) begin_tile(b, slot, first + stage);
+            end_tile(a, slot);
+            end_tile(b, slot + TILE::A_BYTES);
+        }
+        commit_copies();
+    }
+
+    const unsigned lane = threadIdx.x % WARP, warp = threadIdx.x / WARP;
+    const unsigned warp_row = warp % TILE::WARPS_M * TILE::WM, warp_column = warp / TILE::WARPS_M * TILE::WN;
+    // Matrices of a fragment: A's rows 0-7 and 8-15 of the first eight products, then of the next; B's columns 0-7 of both, then 8-15.
+    const unsigned a_rows = chunk_place(warp_row + lane % 16, lane / 16);
+    const unsigned b_rows = TILE::A_BYTES + chunk_place(warp_column + lane % 8 + lane / 16 * 8, lane / 8 % 2);
+    float sums[TILE::WM / 16][TILE::WN / 8][4] = {};
+    unsigned read = slots, write = slots + ahead * TILE::SLOT;
+    const unsigned past = slots + op.stages * TILE::SLOT;
+#pragma unroll 1
+    for (unsigned tile = first; tile < end; tile++) {
+        wait_for_tile(op.stages);
+        // All have the tile, and none reads the one before it any longer.
+        __syncthreads();
+        const bool more = tile + ahead < end;
+        if (more) {
+            begin_tile(a, write, tile + ahead);
+            begin_tile(b, write + TILE::A_BYTES, tile + ahead);
+        }
+        commit_copies();
+        multiply<T, TILE>(sums, read + a_rows, read + b_rows);
+        if (more) {
+            end_tile(a, write);
+            end_tile(b, write + TILE::A_BYTES);
+        }
+        read += TILE::SLOT;
+        write += TILE::SLOT;
+        if (read == past) read = slots;
+        if (write == past) write = slots;
+    }
+    __syncthreads();
+    float* const own = reinterpret_cast<float*>(shared) + warp * SUM_WORDS;
+    write_sums<T, TILE>(op, sums, own, top + warp_row, left + warp_column);
+}
+
+/// Adds up the splits in their order, and ends the product.
+template <typename T>
+__device__ __forceinline__ void finish(const TensorLinear& op) {
+    const size_t numbers = size_t{op.rows} * op.outputs;
+    const unsigned each = by_eight(op) ? 8 : 1;
+    const size_t at = (size_t{blockIdx.x} * blockDim.x + threadIdx.x) * each;
+    if (at >= numbers) return;
+    const unsigned column = at % op.outputs;
+    const float* const partials = op.partials + at;
+    if (each == 8) {
+        const Columns<T> columns(op, column);
+        const Packed<T, 8> residual = columns.residual(op, at, true);
+        float sums[8] = {};
+        for (unsigned split = 0; split < op.splits; split++) {
+            Packed<float, 8> packed;
+            load(partials + split * numbers, packed);
+            float values[8];
+            packed.unpack(values);
+            for (unsigned i = 0; i < 8; i++) sums[i] += values[i];
+        }
+        columns.finish(op, at, sums, residual, true);
+    } else {
+        float sum = 0;
+        for (unsigned split = 0; split < op.splits; split++) sum += __ldg(partials + split * numbers);
+        finish_number<T>(op, at / op.outputs, column, sum);
+    }
+}
+
+#define KERNEL(NAME, T, TILE, SOURCE, BLOCKS) \
+    extern "C" __global__ void __launch_bounds__(TILE::THREADS, BLOCKS) NAME(const TensorLinear op) { product<T, TILE, SOURCE>(op); }
+#define FINISH(TYPE, T) \
+    extern "C" __global__ void __launch_bounds__(128) tensor_linear_finish_##TYPE(const TensorLinear op) { finish<T>(op); }
+#define OF_TYPE(NAME, TYPE, T, TILE, BLOCKS) KERNEL(tensor_linear_##NAME##_##TYPE, T, TILE, PLAIN, BLOCKS)
+#define NORMED_OF_TYPE(NAME, TYPE, T, TILE, BLOCKS) KERNEL(tensor_linear_##NAME##_normed_##TYPE, T, TILE, NORMED, BLOCKS)
+#if __CUDA_ARCH__ >= 800
+#define EACH_TYPE(KERNEL, NAME, TILE, BLOCKS) KERNEL(NAME, f16, __half, TILE, BLOCKS) KERNEL(NAME, bf16, __nv_bfloat16, TILE, BLOCKS)
+#else
+#define EACH_TYPE(KERNEL, NAME, TILE, BLOCKS) KERNEL(NAME, f16, __half, TILE, BLOCKS)
+#endif
+#define TYPES(NAME, TILE, BLOCKS) EACH_TYPE(OF_TYPE, NAME, TILE, BLOCKS) EACH_TYPE(NORMED_OF_TYPE, NAME, TILE, BLOCKS)
+#define PLAIN_TYPES(NAME, TILE, BLOCKS) EACH_TYPE(OF_TYPE, NAME, TILE, BLOCKS)
+
+using Large = Tile<128, 128, 2, 2>;
+using LargeOfEight = Tile<128, 128, 2, 4>;
+using Three = Tile<128, 96, 2, 3>;
+using Square = Tile<64, 64, 2, 2>;
+using Low = Tile<32, 64, 2, 2>;
+using Lowest = Tile<16, 64, 1, 2>;
+
+#if __CUDA_ARCH__ >= 800
+TYPES(128x128x4, Large, 2)
+#endif
+TYPES(128x128x8, LargeOfEight, 2)
+TYPES(128x96, Three, 2)
+TYPES(64x64, Square, 4)
+PLAIN_TYPES(32x64, Low, 4)
+PLAIN_TYPES(16x64, Lowest, 4)
+KERNEL(tensor_linear_gathered_f16, __half, Square, GATHERED, 4)
+FINISH(f16, __half)
+#if __CUDA_ARCH__ >= 800
+KERNEL(tensor_linear_gathered_bf16, __nv_bfloat16, Square, GATHERED, 4)
+FINISH(bf16, __nv_bfloat16)
+#endif

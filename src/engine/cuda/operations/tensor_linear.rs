@@ -1,0 +1,180 @@
+//! The kernel of [`Linear`] by tensor cores: f16 and bf16, rows of whole 16 bytes. Kernel: `kernels/tensor_linear.cu`.
+//!
+//! Not here: what a linear computes (`linear`), which tile is taken (`tile`), where tiles lie in shared memory (`places`).
+
+#[cfg(test)]
+mod places;
+mod tile;
+
+use super::Operands;
+use super::linear::{Linear, Rows};
+use crate::engine::cuda::array::address;
+use crate::engine::cuda::card::{Card, Target};
+use crate::engine::cuda::launch::{Launch, Source, arguments, source};
+use crate::engine::cuda::number::Type;
+use tile::{Source as RowsFrom, Tile};
+
+static SOURCE: Source = source!("tensor_linear");
+
+/// Values in 16 bytes.
+const CHUNK: usize = 8;
+/// Longest row or pixel that is normed: 32 lanes hold 12 chunks each.
+const LONGEST_NORM: usize = 32 * 12 * CHUNK;
+/// Threads of a block that adds up splits.
+const FINISH_BLOCK: u32 = 128;
+
+arguments! {
+    /// `struct TensorLinear` of the kernel.
+    struct TensorLinearArguments {
+        input: u64,
+        weight: u64,
+        bias: u64,
+        scale: u64,
+        residual: u64,
+        output: u64,
+        partials: u64,
+        rows: u32,
+        outputs: u32,
+        inputs: u32,
+        splits: u32,
+        tiles_per_split: u32,
+        stages: u32,
+        gelu: u32,
+        wide: u32,
+        rows_per_image: u32,
+        height: u32,
+        width: u32,
+        channels: u32,
+        across: u32,
+        size: u32,
+        merged: u32,
+        norms: u32,
+        eps: f32,
+        padding: u32,
+    }
+}
+
+/// Whether this kernel computes it on this card.
+pub(crate) fn fits(linear: &Linear, card: &Card) -> bool {
+    let known = match linear.ty {
+        Type::F16 => true,
+        Type::Bf16 => card.target() >= Target::Sm80,
+        Type::F32 | Type::U8 => false,
+    };
+    let pixel = pixel(linear);
+    let normed = match linear.rows {
+        Rows::Patches { .. } => pixel,
+        Rows::Plain | Rows::Merged { .. } => linear.inputs,
+    };
+    known
+        && (linear.output == linear.ty || linear.output == Type::F32)
+        && linear.inputs.is_multiple_of(CHUNK)
+        && pixel.is_multiple_of(CHUNK)
+        && (linear.norm.is_none() || normed <= LONGEST_NORM)
+}
+
+/// Bytes that it needs between its launches.
+pub(crate) fn scratch(linear: &Linear, card: &Card, images: usize) -> usize {
+    let tile = chosen(linear, card, images);
+    if tile.splits > 1 { tile.splits as usize * images * linear.count * linear.outputs * size_of::<f32>() } else { 0 }
+}
+
+/// The launches that compute it.
+pub(crate) fn launches(linear: &Linear, card: &Card, images: usize, at: &Operands) -> Vec<Launch> {
+    let tile = chosen(linear, card, images);
+    let arguments = arguments(linear, images, at, &tile);
+    let (rows, outputs) = (images * linear.count, linear.outputs);
+    let blocks = rows.div_ceil(tile.shape.rows) * outputs.div_ceil(tile.shape.columns);
+    let norms = if linear.norm.is_some() { tile.shape.rows * arguments.norms as usize * 8 } else { 0 };
+    let (grid, block) = ([blocks as u32, tile.splits, 1], [tile.shape.threads(), 1, 1]);
+    let product = Launch::new(&SOURCE, kernel(linear, &tile), grid, block, &arguments);
+    let mut launches = vec![product.with_shared((tile.bytes() + norms) as u32)];
+    if tile.splits > 1 {
+        let threads = if linear.output != Type::F32 && outputs.is_multiple_of(8) { rows * outputs / 8 } else { rows * outputs };
+        let blocks = (threads as u32).div_ceil(FINISH_BLOCK);
+        let kernel = if linear.ty == Type::Bf16 { "tensor_linear_finish_bf16" } else { "tensor_linear_finish_f16" };
+        launches.push(Launch::new(&SOURCE, kernel, [blocks, 1, 1], [FINISH_BLOCK, 1, 1], &arguments));
+    }
+    launches
+}
+
+fn chosen(linear: &Linear, card: &Card, images: usize) -> Tile {
+    tile::tile(card, rows_from(linear), images * linear.count, linear.outputs, linear.inputs)
+}
+
+fn rows_from(linear: &Linear) -> RowsFrom {
+    match (linear.norm, linear.rows) {
+        (Some(_), _) => RowsFrom::Normed,
+        (None, Rows::Plain) => RowsFrom::Plain,
+        (None, Rows::Patches { .. } | Rows::Merged { .. }) => RowsFrom::Gathered,
+    }
+}
+
+/// Length of what lies together in the input: a pixel, or a plain row.
+fn pixel(linear: &Linear) -> usize {
+    match linear.rows {
+        Rows::Plain => linear.inputs,
+        Rows::Patches { channels, .. } | Rows::Merged { channels, .. } => channels,
+    }
+}
+
+fn arguments(linear: &Linear, images: usize, at: &Operands, tile: &Tile) -> TensorLinearArguments {
+    // height, width, patches side by side, size of a patch
+    let (height, width, across, size) = match linear.rows {
+        Rows::Plain => (1, 1, 1, 1),
+        Rows::Patches { height, width, size, .. } => (height, width, width / size, size),
+        Rows::Merged { height, width, .. } => (height, width, width.div_ceil(2), 2),
+    };
+    let norms = if matches!(linear.rows, Rows::Patches { .. }) { size * size } else { 1 };
+    let rows_per_image = if linear.rows == Rows::Plain { 1 } else { linear.count };
+    TensorLinearArguments {
+        input: at.input.address,
+        weight: linear.weight.address,
+        bias: linear.bias.address,
+        scale: address(linear.scale),
+        residual: address(at.residual.filter(|_| linear.residual)),
+        output: at.output.address,
+        partials: if tile.splits > 1 { address(at.scratch) } else { 0 },
+        rows: (images * linear.count) as u32,
+        outputs: linear.outputs as u32,
+        inputs: linear.inputs as u32,
+        splits: tile.splits,
+        tiles_per_split: tile.tiles_per_split,
+        stages: tile.stages,
+        gelu: u32::from(linear.gelu),
+        wide: u32::from(linear.output == Type::F32),
+        rows_per_image: rows_per_image as u32,
+        height: height as u32,
+        width: width as u32,
+        channels: pixel(linear) as u32,
+        across: across as u32,
+        size: size as u32,
+        merged: u32::from(matches!(linear.rows, Rows::Merged { .. })),
+        norms: norms as u32,
+        eps: linear.norm.unwrap_or(0.0),
+        padding: 0,
+    }
+}
+
+/// The kernel's name.
+fn kernel(linear: &Linear, tile: &Tile) -> &'static str {
+    let [f16, bf16] = tile.shape.kernels(rows_from(linear)).unwrap_or(tile.shape.plain);
+    if linear.ty == Type::Bf16 { bf16 } else { f16 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_argument_lies_as_the_kernels() {
+        let of = |shape: &tile::Shape| [Some(shape.plain), shape.gathered, shape.normed];
+        let kernels = tile::SHAPES.iter().flat_map(of).flatten().flatten();
+        let kernels: Vec<&str> = kernels.chain(["tensor_linear_finish_f16", "tensor_linear_finish_bf16"]).collect();
+        // four warps of 64 × 64 are for cards that have cp.async
+        let (newer, all): (Vec<&str>, Vec<&str>) = kernels.into_iter().partition(|kernel| kernel.contains("128x128x4"));
+        crate::engine::cuda::launch::assert_fits::<TensorLinearArguments>(&SOURCE, &all);
+        let newest = Source { name: SOURCE.name, sm_75: SOURCE.sm_80, sm_80: SOURCE.sm_80 };
+        crate::engine::cuda::launch::assert_fits::<TensorLinearArguments>(&newest, &newer);
+    }
+}
