@@ -28,20 +28,18 @@ __device__ void attention_plain(const Attention& op) {
     const size_t pixels = size_t{op.height} * op.width;
     const T* const input = static_cast<const T*>(op.input) + blockIdx.z * pixels * 3 * op.channels + head * dim;
     // A channel of this head, by the place's pixel: of the queries, the keys (from `channels` on) or the values (twice that).
-    const auto value = [&](int pixel, unsigned channel) {
-        if (pixel >= 0) return static_cast<float>(input[size_t(pixel) * 3 * op.channels + channel]);
-        return static_cast<float>(static_cast<T>(op.padding[head * dim + channel]));
+    const auto value = [&](unsigned pixel, unsigned channel) {
+        if (pixel & PADDED) return static_cast<float>(static_cast<T>(op.padding[head * dim + channel]));
+        return static_cast<float>(input[size_t{pixel & PIXEL} * 3 * op.channels + channel]);
     };
 
     // Queries that are not there, or are padding, are computed as some other's, and not written.
-    unsigned places[QUERIES];
+    Position query[QUERIES];
     const T* queries[QUERIES];
     for (unsigned i = 0; i < QUERIES; i++) {
-        const Position query = positions[min(first + i, area - 1)];
-        places[i] = query.place;
-        queries[i] = input + size_t(max(query.pixel, 0)) * 3 * op.channels;
+        query[i] = positions[min(first + i, area - 1)];
+        queries[i] = input + size_t{query[i].pixel & PIXEL} * 3 * op.channels;
     }
-    const unsigned middle = middle_of(op);
     for (unsigned key = threadIdx.x; key < area; key += PLAIN_BLOCK) {
         const Position position = positions[key];
         float dots[QUERIES] = {};
@@ -50,8 +48,8 @@ __device__ void attention_plain(const Attention& op) {
             for (unsigned i = 0; i < QUERIES; i++) dots[i] += static_cast<float>(queries[i][channel]) * k;
         }
         for (unsigned i = 0; i < QUERIES; i++) {
-            const unsigned difference = (middle + places[i] % REGION - position.place % REGION) / sizeof(float);
-            const float mask = (places[i] ^ position.place) / REGION == 0 ? 0.0f : MASKED;
+            const unsigned difference = op.middle + query[i].place - position.place;
+            const float mask = ((query[i].pixel ^ position.pixel) & REGION) == 0 ? 0.0f : MASKED;
             scores[i * area + key] = dots[i] * op.scale + op.bias[size_t{difference} * op.heads + head] + mask;
         }
     }
@@ -86,8 +84,9 @@ __device__ void attention_plain(const Attention& op) {
         }
         for (unsigned i = 0; i < QUERIES_A_THREAD; i++) {
             if (first + of + i >= area) break;
-            const int pixel = positions[first + of + i].pixel;
-            if (pixel >= 0) output[size_t(pixel) * op.channels + channel] = static_cast<T>(results[i] / sums[of + i]);
+            const unsigned pixel = positions[first + of + i].pixel;
+            if (pixel & PADDED) continue;
+            output[size_t{pixel & PIXEL} * op.channels + channel] = static_cast<T>(results[i] / sums[of + i]);
         }
     }
 }

@@ -1,20 +1,25 @@
 // Window attention by tensor cores, for f16 and bf16 and heads of 32 channels: a block takes a window and some heads.
 // Not here: other types and shapes (`attention_plain.cuh`).
 //
-// Launch     `group` heads a block with `split` warps each: block 32 * group * split; grid (ceil(heads / group) * windows across,
-//            windows down, images), the groups first. KEY_TILES * 8 is at least the area; split is at least MIN_SPLIT.
-// Tile       A warp takes 16 queries at a time, of `split` warps each every split-th tile: scores 16 × 8 KEY_TILES, softmax and
-//            results 16 × 32 stay in its registers. What a query gives does not depend on group and split.
-// Shared     Position [KEYS]; for each head keys [KEYS][64 bytes] and values [KEYS][64 bytes]; biases [group][differences] in f32.
-//            KEYS = 8 KEY_TILES; at most 48 KB.
-// Fragments  A product's sum does not care in which order its terms come, as long as both operands agree. So a lane takes its
-//            16 bytes of a row, channels 8t … 8t+7 for t = lane % 4, for what mma calls columns 2t, 2t+1, 2t+8 and so on: queries go from
+// Launch     block (32, split, group): `group` heads of a window, `split` warps each; grid (groups * windows across, windows down,
+//            images), where groups = ceil(heads / group), and the groups come first. 8 * KEY_TILES is at least the area, group * split at most 4,
+//            split at least MIN_SPLIT.
+// Tile       A warp takes 16 queries at a time, every split-th such tile: scores 16 × 8 KEY_TILES, softmax and results
+//            16 × 32 stay in its registers. What a query gives does not depend on group and split.
+// Shared     pixels [POSITIONS] and places [POSITIONS] in bytes, 4 bytes each; for each head keys [KEYS][64 bytes] and values [KEYS][64 bytes];
+//            for each head a table of biases [pitch] in f32. KEYS = 8 KEY_TILES, POSITIONS are KEYS up to a multiple of 16. At most 48 KB.
+// Fragments  The terms of a sum may come in any order, as long as both operands agree. So a lane takes its 16 bytes of a row,
+//            channels 8t … 8t+7 for t = lane % 4, for what mma calls columns 2t, 2t+1, 2t+8 and so on: queries go from
 //            memory to fragments as they are, and keys come from shared memory 16 bytes a lane, as they were written.
 //            Values are needed by columns: ldmatrix.trans. They are written such that word i of a lane's 16 bytes comes to stand in
-//            chunk i, and then the results of a lane are channels 8t … 8t+7 again, 16 bytes of a row.
-// Banks      keys at 16 * lane: no conflict. Values: chunk i of row r lies at r * 64 + (i ^ (r / 2 % 4)) * 16, so that neither the
+//            chunk i; then the results of a lane are channels 8t … 8t+7 again, 16 bytes of a row. A column of ones beside the values
+//            gives the sums of the exponentials.
+// Beyond     Where the area is less than KEYS, the last position is repeated. Such keys have places of their own, at which the
+//            table says NO_KEY; such queries are not written.
+// Banks      Keys at 16 * lane: no conflict. Values: chunk i of row r lies at r * 64 + (i ^ (r / 2 % 4)) * 16, so that neither the
 //            words of 8 rows, which are written at once, nor 8 rows of a chunk, which ldmatrix reads, share a bank. Biases of 8 queries and
-//            4 pairs of keys, where windows are 7 or 8 wide, lie less than 32 words apart.
+//            4 pairs of keys, where windows are 7 or 8 wide, lie less than 32 words apart, those of NO_KEY 16 banks away. The tables of
+//            a block's heads are written side by side: each begins as many banks further as a warp writes of the one before.
 #pragma once
 
 #include "attention.cuh"
@@ -80,15 +85,21 @@ __device__ uint4 load_shared(unsigned address) {
     return words;
 }
 
+__device__ int2 load_shared_pair(unsigned address) {
+    int2 words;
+    asm volatile("ld.shared.v2.u32 {%0, %1}, [%2];" : "=r"(words.x), "=r"(words.y) : "r"(address) : "memory");
+    return words;
+}
+
+/// A number of a table that is complete.
+__device__ float load_bias(unsigned address) {
+    float bias;
+    asm volatile("ld.shared.f32 %0, [%1];" : "=f"(bias) : "r"(address));
+    return bias;
+}
+
 /// Bytes from the begin of a head's values to 16 bytes of a row.
 __device__ unsigned value_offset(unsigned row, unsigned chunk) { return row * ROW_BYTES + (chunk ^ (row / 2 % 4)) * 16; }
-
-/// 16 bytes of a row of 3 * channels; zeros where there is no pixel.
-template <typename T>
-__device__ uint4 load_chunk(const T* from, int pixel, unsigned row_length) {
-    if (pixel < 0) return make_uint4(0, 0, 0, 0);
-    return __ldg(reinterpret_cast<const uint4*>(from + size_t(pixel) * row_length));
-}
 
 /// 8 channels of padding, rounded.
 template <typename T>
@@ -104,92 +115,103 @@ __device__ uint4 padding_chunk(const float* from) {
 
 template <typename T, unsigned KEY_TILES, unsigned MIN_SPLIT>
 __device__ void attention_tensor(const Attention& op) {
-    constexpr unsigned KEYS = KEY_TILES * TILE_KEYS;
-    // Tiles of keys and biases that a thread copies, at most: a table has less than 4 KEYS rows.
+    constexpr unsigned KEYS = KEY_TILES * TILE_KEYS, POSITIONS = (KEYS + TILE_QUERIES - 1) / TILE_QUERIES * TILE_QUERIES;
+    // Tiles of keys and rows of the table that a thread copies, at most: a table has less than 4 KEYS rows.
     constexpr unsigned COPIES = (KEY_TILES + MIN_SPLIT - 1) / MIN_SPLIT;
+    constexpr unsigned A_CHUNK = 16 / sizeof(T);
     extern __shared__ uint4 memory[];
 
-    const unsigned lane = threadIdx.x % WARP, warp = threadIdx.x / WARP;
+    const unsigned lane = threadIdx.x, part = threadIdx.y, slot = threadIdx.z;
+    const unsigned split = blockDim.y, threads = WARP * split * op.group;
+    const unsigned thread = lane + WARP * (part + split * slot);
     const unsigned line = lane / 4, quad = lane % 4;
-    const unsigned slot = warp / op.split, part = warp % op.split;
-    const unsigned groups = (op.heads + op.group - 1) / op.group;
-    const unsigned first_head = blockIdx.x % groups * op.group;
-    const unsigned head = first_head + slot;
-    const Window window{blockIdx.y, blockIdx.x / groups};
+    const unsigned across = blockIdx.x / op.groups;
+    const unsigned first_head = (blockIdx.x - across * op.groups) * op.group;
+    const Window window{blockIdx.y, across};
     const unsigned area = op.window_height * op.window_width;
     const unsigned differences = (2 * op.window_height - 1) * (2 * op.window_width - 1);
 
-    Position* const positions = reinterpret_cast<Position*>(memory);
-    uint4* const keys = memory + KEYS * sizeof(Position) / 16 + slot * 2 * KEYS * ROW_BYTES / 16;
+    unsigned* const pixels = reinterpret_cast<unsigned*>(memory);
+    int* const places = reinterpret_cast<int*>(pixels + POSITIONS);
+    uint4* const keys = memory + POSITIONS * 8 / 16 + slot * 2 * KEYS * ROW_BYTES / 16;
     char* const values = reinterpret_cast<char*>(keys + KEYS * ROW_BYTES / 16);
-    float* const tables = reinterpret_cast<float*>(memory + (KEYS * sizeof(Position) + op.group * 2 * KEYS * ROW_BYTES) / 16);
+    float* const tables = reinterpret_cast<float*>(memory + (POSITIONS * 8 + op.group * 2 * KEYS * ROW_BYTES) / 16);
 
-    // Biases of all heads of the block, neighbours in the table side by side. They are asked for first and stored when all else is
-    // asked for too.
-    const unsigned bias_slot = threadIdx.x % op.group, bias_first = threadIdx.x / op.group;
-    const unsigned bias_step = WARP * op.split;
+    // Biases of all heads of the block, neighbours in memory side by side. They are asked for first, and stored when all else is
+    // asked for too. A head beyond the last has the last one's.
+    const unsigned bias_row = quotient(thread, op.group_reciprocal), bias_slot = thread - bias_row * op.group;
+    const float* const bias = op.bias + min(first_head + bias_slot, op.heads - 1);
+    const unsigned bias_step = WARP * split;
     float biases[COPIES];
     for (unsigned i = 0; i < COPIES; i++) {
-        const unsigned difference = bias_first + i * bias_step;
-        biases[i] = 0;
-        if (difference < differences && first_head + bias_slot < op.heads) {
-            biases[i] = __ldg(op.bias + difference * op.heads + first_head + bias_slot);
-        }
+        const unsigned row = bias_row + i * bias_step;
+        biases[i] = row < differences ? __ldg(bias + row * op.heads) : 0;
     }
-    for (unsigned i = threadIdx.x; i < KEYS; i += blockDim.x) positions[i] = position_of(op, window, i);
+    for (unsigned i = thread; i < POSITIONS; i += threads) {
+        const Position position = position_of(op, window, min(i, area - 1));
+        pixels[i] = position.pixel;
+        places[i] = (i < area ? position.place : static_cast<int>(op.middle - op.no_key)) * static_cast<int>(sizeof(float));
+    }
     __syncthreads();
 
-    const bool is_there = head < op.heads;
-    const size_t pixels = size_t{op.height} * op.width;
-    const unsigned row_length = 3 * op.channels;
-    // This lane's 8 channels of a query.
-    const unsigned channel = head * DIM + quad * 8;
-    const T* const queries = static_cast<const T*>(op.input) + blockIdx.z * pixels * row_length + channel;
+    const bool is_there = first_head + slot < op.heads;
+    const unsigned head = min(first_head + slot, op.heads - 1);
+    const size_t area_of_map = size_t{op.height} * op.width;
+    // In 16 bytes: a row of the input and of the output, and this lane's 8 channels.
+    const unsigned input_row = 3 * op.channels / A_CHUNK, output_row = op.channels / A_CHUNK;
+    const unsigned chunk = head * (DIM / A_CHUNK) + quad;
+    const uint4* const queries = static_cast<const uint4*>(op.input) + blockIdx.z * area_of_map * input_row + chunk;
     const unsigned tiles = (area + TILE_QUERIES - 1) / TILE_QUERIES;
     unsigned tile = is_there ? part : tiles;
+    const unsigned first_key_tile = is_there ? part : KEY_TILES;
 
     uint4 query[2] = {};
     const auto load_queries = [&] {
         if (tile >= tiles) return;
         for (unsigned half = 0; half < 2; half++) {
-            const unsigned index = tile * TILE_QUERIES + half * 8 + line;
-            const int pixel = index < KEYS ? positions[index].pixel : NOTHING;
-            query[half] = load_chunk(queries, pixel, row_length);
+            const unsigned pixel = pixels[tile * TILE_QUERIES + half * 8 + line] & PIXEL;
+            query[half] = __ldg(queries + pixel * input_row);
         }
     };
     {
+        const uint4* const from[2] = {queries + output_row, queries + 2 * output_row};
         uint4 copied[COPIES][2];
         for (unsigned i = 0; i < COPIES; i++) {
-            const unsigned key_tile = part + i * op.split;
+            const unsigned key_tile = first_key_tile + i * split;
             if (key_tile >= KEY_TILES) break;
-            const int pixel = is_there ? positions[key_tile * TILE_KEYS + line].pixel : NOTHING;
-            copied[i][0] = load_chunk(queries + op.channels, pixel, row_length);
-            copied[i][1] = load_chunk(queries + 2 * op.channels, pixel, row_length);
+            const unsigned at = (pixels[key_tile * TILE_KEYS + line] & PIXEL) * input_row;
+            for (unsigned j = 0; j < 2; j++) copied[i][j] = __ldg(from[j] + at);
         }
         load_queries();
         for (unsigned i = 0; i < COPIES; i++) {
-            const unsigned difference = bias_first + i * bias_step;
-            if (difference < differences) tables[bias_slot * differences + difference] = biases[i] * LOG2_E;
+            const unsigned row = bias_row + i * bias_step;
+            if (row < differences) tables[bias_slot * op.pitch + row] = biases[i] * LOG2_E;
         }
-        if (op.padding != nullptr && is_there) {
-            const uint4 key = padding_chunk<T>(op.padding + op.channels + channel);
-            const uint4 value = padding_chunk<T>(op.padding + 2 * op.channels + channel);
+        if (area < KEYS) {
+            for (unsigned i = lane + WARP * part; i <= op.middle; i += bias_step) tables[slot * op.pitch + op.no_key + i] = NO_KEY;
+        }
+        if (op.padding != nullptr) {
+            uint4 padding[2];
+            for (unsigned j = 0; j < 2; j++) {
+                padding[j] = padding_chunk<T>(op.padding + (j + 1) * op.channels + chunk * A_CHUNK);
+            }
             for (unsigned i = 0; i < COPIES; i++) {
-                const unsigned key_tile = part + i * op.split;
+                const unsigned key_tile = first_key_tile + i * split;
                 if (key_tile >= KEY_TILES) break;
-                if (positions[key_tile * TILE_KEYS + line].pixel != PADDING) continue;
-                copied[i][0] = key;
-                copied[i][1] = value;
+                if ((pixels[key_tile * TILE_KEYS + line] & PADDED) == 0) continue;
+                for (unsigned j = 0; j < 2; j++) copied[i][j] = padding[j];
             }
         }
+        char* const value_words = values + quad * 4;
         for (unsigned i = 0; i < COPIES; i++) {
-            const unsigned key_tile = part + i * op.split;
+            const unsigned key_tile = first_key_tile + i * split;
             if (key_tile >= KEY_TILES) break;
             keys[key_tile * WARP + lane] = copied[i][0];
             const unsigned words[4] = {copied[i][1].x, copied[i][1].y, copied[i][1].z, copied[i][1].w};
-            for (unsigned chunk = 0; chunk < 4; chunk++) {
-                const unsigned to = value_offset(key_tile * TILE_KEYS + line, chunk) + quad * 4;
-                *reinterpret_cast<unsigned*>(values + to) = words[chunk];
+            for (unsigned j = 0; j < 4; j++) {
+                // the row's part that does not depend on the tile comes last
+                const unsigned to = key_tile * TILE_KEYS * ROW_BYTES + value_offset(line, j);
+                *reinterpret_cast<unsigned*>(value_words + to) = words[j];
             }
         }
     }
@@ -197,107 +219,102 @@ __device__ void attention_tensor(const Attention& op) {
 
     const bool is_masked = window.is_masked(op);
     const float scale = op.scale * LOG2_E;
-    const char* const table = reinterpret_cast<const char*>(tables + slot * differences) + middle_of(op);
-    // Where the row of a matrix begins that this lane gives to ldmatrix: two tiles of keys with two chunks, or one with four.
-    const unsigned matrix = lane / 8;
-    const unsigned values_address = static_cast<unsigned>(__cvta_generic_to_shared(values));
-    const unsigned keys_address = static_cast<unsigned>(__cvta_generic_to_shared(keys + lane));
-    // The positions of this lane's keys, two of each tile.
-    const unsigned places_address = static_cast<unsigned>(__cvta_generic_to_shared(memory + quad));
-    T* const output = static_cast<T*>(op.output) + blockIdx.z * pixels * op.channels + channel;
+    const auto address_of = [](const void* pointer) { return static_cast<unsigned>(__cvta_generic_to_shared(pointer)); };
+    const unsigned keys_address = address_of(keys + lane);
+    const unsigned table_address = address_of(tables + slot * op.pitch + op.middle);
+    // This lane's keys are two of each tile.
+    const unsigned pixels_address = address_of(pixels + quad * 2), places_address = address_of(places + quad * 2);
+    // Where the row of a matrix begins that this lane gives to ldmatrix: two tiles of keys with two chunks, or one tile with four.
+    const unsigned matrix = lane / 8, values_address = address_of(values);
+    T* const output = static_cast<T*>(op.output) + (blockIdx.z * area_of_map * output_row + chunk) * A_CHUNK;
 
 #pragma unroll 1
     while (tile < tiles) {
         float scores[KEY_TILES][4];
-        const unsigned low[4] = {query[0].x, query[1].x, query[0].y, query[1].y};
-        const unsigned high[4] = {query[0].z, query[1].z, query[0].w, query[1].w};
+        // New values in registers side by side: otherwise each product gets a copy of its own.
+        const auto fragment = [&](unsigned word) { return word ^ op.zero; };
+        const unsigned low[4] = {fragment(query[0].x), fragment(query[1].x), fragment(query[0].y), fragment(query[1].y)};
+        const unsigned high[4] = {fragment(query[0].z), fragment(query[1].z), fragment(query[0].w), fragment(query[1].w)};
         for (unsigned n = 0; n < KEY_TILES; n++) {
             for (float& score : scores[n]) score = 0;
-            const uint4 chunk = load_shared(keys_address + n * TILE_KEYS * ROW_BYTES);
-            Product<T>::whole(scores[n], low, chunk.x, chunk.y);
-            Product<T>::whole(scores[n], high, chunk.z, chunk.w);
-            if ((n + 1) * TILE_KEYS > area) {
-                const unsigned key = n * TILE_KEYS + quad * 2;
-                if (key >= area) scores[n][0] = scores[n][2] = NO_KEY;
-                if (key + 1 >= area) scores[n][1] = scores[n][3] = NO_KEY;
-            }
+            const uint4 key = load_shared(keys_address + n * TILE_KEYS * ROW_BYTES);
+            Product<T>::whole(scores[n], low, key.x, key.y);
+            Product<T>::whole(scores[n], high, key.z, key.w);
         }
 
-        Position rows[2];
+        unsigned pixel[2], row[2];
+        const unsigned first = tile * TILE_QUERIES + line;
         for (unsigned half = 0; half < 2; half++) {
-            const unsigned index = tile * TILE_QUERIES + half * 8 + line;
-            rows[half] = index < KEYS ? positions[index] : Position{NOTHING, 0};
+            pixel[half] = pixels[first + half * 8];
+            // beyond the area as at the last position
+            const unsigned place = min(static_cast<unsigned>(places[first + half * 8]), op.middle * unsigned{sizeof(float)});
+            row[half] = table_address + place;
         }
         // The queries of the next tile come while these are computed.
-        tile += op.split;
+        tile += split;
         load_queries();
 
         // Scores in powers of two.
         for (unsigned n = 0; n < KEY_TILES; n++) {
-            const uint4 two = load_shared(places_address + n * TILE_KEYS * sizeof(Position));
+            const int2 place = load_shared_pair(places_address + n * TILE_KEYS * sizeof(int));
             for (unsigned i = 0; i < 4; i++) {
-                const unsigned query_place = rows[i / 2].place % REGION;
-                const unsigned key_place = (i % 2 == 0 ? two.y : two.w) % REGION;
-                const float bias = *reinterpret_cast<const float*>(table + static_cast<int>(query_place - key_place));
+                const float bias = load_bias(row[i / 2] - (i % 2 == 0 ? place.x : place.y));
                 scores[n][i] = scores[n][i] * scale + bias;
             }
         }
         if (is_masked) {
             for (unsigned n = 0; n < KEY_TILES; n++) {
-                const uint4 two = load_shared(places_address + n * TILE_KEYS * sizeof(Position));
+                const int2 key = load_shared_pair(pixels_address + n * TILE_KEYS * sizeof(int));
                 for (unsigned i = 0; i < 4; i++) {
-                    const unsigned key_place = i % 2 == 0 ? two.y : two.w;
-                    if ((rows[i / 2].place ^ key_place) >= REGION) scores[n][i] += MASKED * LOG2_E;
+                    const unsigned difference = pixel[i / 2] ^ (i % 2 == 0 ? key.x : key.y);
+                    if ((difference & REGION) != 0) scores[n][i] += MASKED * LOG2_E;
                 }
             }
         }
 
         // A row is four lanes'.
-        float factors[2];
         for (unsigned half = 0; half < 2; half++) {
             float most = fmaxf(scores[0][half * 2], scores[0][half * 2 + 1]);
             for (unsigned n = 1; n < KEY_TILES; n++) most = fmaxf(most, fmaxf(scores[n][half * 2], scores[n][half * 2 + 1]));
             most = fmaxf(most, __shfl_xor_sync(ALL_LANES, most, 1));
             most = fmaxf(most, __shfl_xor_sync(ALL_LANES, most, 2));
-            float sum = 0;
             for (unsigned n = 0; n < KEY_TILES; n++) {
-                for (unsigned i = half * 2; i < half * 2 + 2; i++) {
-                    scores[n][i] = power_of_two(scores[n][i] - most);
-                    sum += scores[n][i];
-                }
+                for (unsigned i = half * 2; i < half * 2 + 2; i++) scores[n][i] = power_of_two(scores[n][i] - most);
             }
-            sum += __shfl_xor_sync(ALL_LANES, sum, 1);
-            sum += __shfl_xor_sync(ALL_LANES, sum, 2);
-            factors[half] = __fdividef(1.0f, sum);
         }
 
-        float results[4][4] = {};
+        float results[4][4] = {}, sums[4] = {};
+        const float ones[2] = {1, 1};
+        const unsigned one = Stored<T>::pack(ones);
         for (unsigned n = 0; n + 1 < KEY_TILES; n += 2) {
             unsigned powers[4];
             for (unsigned i = 0; i < 4; i++) powers[i] = Stored<T>::pack(scores[n + i / 2] + i % 2 * 2);
-            for (unsigned chunk = 0; chunk < 4; chunk += 2) {
+            for (unsigned j = 0; j < 4; j += 2) {
                 unsigned words[4];
-                const unsigned row = n * TILE_KEYS + matrix % 2 * 8 + lane % 8;
-                load_transposed(words, values_address + value_offset(row, chunk + matrix / 2));
-                Product<T>::whole(results[chunk], powers, words[0], words[1]);
-                Product<T>::whole(results[chunk + 1], powers, words[2], words[3]);
+                const unsigned at = n * TILE_KEYS * ROW_BYTES + value_offset(matrix % 2 * 8 + lane % 8, j + matrix / 2);
+                load_transposed(words, values_address + at);
+                Product<T>::whole(results[j], powers, words[0], words[1]);
+                Product<T>::whole(results[j + 1], powers, words[2], words[3]);
             }
+            Product<T>::whole(sums, powers, one, one);
         }
         if constexpr (KEY_TILES % 2 == 1) {
             unsigned words[4];
-            const unsigned row = (KEY_TILES - 1) * TILE_KEYS + lane % 8;
-            load_transposed(words, values_address + value_offset(row, matrix));
-            const unsigned first = Stored<T>::pack(scores[KEY_TILES - 1]), second = Stored<T>::pack(scores[KEY_TILES - 1] + 2);
-            for (unsigned chunk = 0; chunk < 4; chunk++) Product<T>::half(results[chunk], first, second, words[chunk]);
+            load_transposed(words, values_address + (KEYS - TILE_KEYS) * ROW_BYTES + value_offset(lane % 8, matrix));
+            unsigned powers[2];
+            for (unsigned i = 0; i < 2; i++) powers[i] = Stored<T>::pack(scores[KEY_TILES - 1] + i * 2);
+            for (unsigned j = 0; j < 4; j++) Product<T>::half(results[j], powers[0], powers[1], words[j]);
+            Product<T>::half(sums, powers[0], powers[1], one);
         }
 
         for (unsigned half = 0; half < 2; half++) {
-            if (rows[half].pixel < 0) continue;
-            float row[8];
-            for (unsigned i = 0; i < 8; i++) row[i] = results[i / 2][half * 2 + i % 2] * factors[half];
+            if (pixel[half] & PADDED || first + half * 8 >= area) continue;
+            const float factor = reciprocal(sums[half * 2]);
+            float channels[8];
+            for (unsigned i = 0; i < 8; i++) channels[i] = results[i / 2][half * 2 + i % 2] * factor;
             Packed<T, 8> packed;
-            packed.pack(row);
-            store(output + size_t(rows[half].pixel) * op.channels, packed);
+            packed.pack(channels);
+            store(output + size_t{pixel[half] & PIXEL} * op.channels, packed);
         }
     }
 }

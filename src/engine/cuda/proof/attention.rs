@@ -13,6 +13,7 @@ struct Shapes {
     size: [usize; 2],
     shift: [usize; 2],
     pads_first: bool,
+    images: usize,
 }
 
 /// Swin-T's stages, of the first two a part; the demo's; maps that are padded, in either order; heads and windows of odd sizes.
@@ -24,9 +25,10 @@ pub(super) fn cases(ty: Type) -> Vec<Case> {
         size: [window; 2],
         shift: [shift; 2],
         pads_first,
+        images: 2,
     };
     let odd = |map: [usize; 2], [heads, dim]: [usize; 2], size: [usize; 2], shift: [usize; 2]| {
-        [false, true].map(|pads_first| Shapes { map, heads, dim, size, shift, pads_first })
+        [false, true].map(|pads_first| Shapes { map, heads, dim, size, shift, pads_first, images: 2 })
     };
     let real = [
         square(21, 3, 7, 0, false),
@@ -56,22 +58,28 @@ pub(super) fn cases(ty: Type) -> Vec<Case> {
         odd([9, 13], [2, 32], [4, 6], [2, 3]),
         odd([3, 33], [2, 32], [2, 32], [1, 16]),
     ];
-    let one = Shapes { map: [1, 1], heads: 2, dim: 32, size: [1, 1], shift: [0, 0], pads_first: false };
-    let large = Shapes { map: [32, 32], heads: 1, dim: 3, size: [32, 32], shift: [5, 0], pads_first: false };
-    let all = real.into_iter().chain(edges.into_iter().flatten()).chain([one, large]);
+    let one = square(1, 2, 1, 0, false);
+    let large = Shapes { dim: 3, shift: [5, 0], images: 1, ..square(32, 1, 32, 0, false) };
+    // so many windows that any card gives a head one warp, and blocks several heads; of the latter, one block not all
+    let many = [
+        Shapes { images: 6, ..square(56, 3, 7, 3, false) },
+        Shapes { images: 14, ..square(28, 5, 7, 3, false) },
+        Shapes { images: 18, ..square(16, 4, 4, 2, true) },
+    ];
+    let many = many.into_iter().filter(|_| ty != Type::F32);
+    let all = real.into_iter().chain(edges.into_iter().flatten()).chain([one, large]).chain(many);
     all.map(|shapes| case(shapes, ty)).collect()
 }
 
 /// Inputs and biases are such that some keys have most of the weight and others nearly none.
 fn case(shapes: Shapes, ty: Type) -> Case {
-    let Shapes { map: [height, width], heads, dim, size, shift, pads_first } = shapes;
+    let Shapes { map: [height, width], heads, dim, size, shift, pads_first, images } = shapes;
     let windows = Windows { size, shift, pads_first };
     let order = if pads_first { "padded and rolled" } else { "rolled and padded" };
     let name = format!(
         "attention on {height}×{width}, {heads} heads of {dim}, windows of {}×{}, by {} and {} {order}",
         size[0], size[1], shift[0], shift[1]
     );
-    let images = if height * width > 400 { 1 } else { 2 };
     let channels = heads * dim;
     Case {
         spread: (2.0, 0.0),
