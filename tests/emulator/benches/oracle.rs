@@ -34,7 +34,8 @@ fn main() {
     [size; 3].iter().for_each(|size| parameters.extend_from_slice(&size.to_le_bytes()));
     parameters.resize(kernel.parameter_bytes, 0);
     let shared = if target == "sm_80" { 16384 } else { 8192 };
-    let launch = Launch { grid: [size / TILE, size / TILE, 1], block: [128, 1, 1], shared, parameters };
+    let launch =
+        Launch { grid: [size / TILE, size / TILE, 1], block: [128, 1, 1], shared, parameters, cooperative: false };
     let mut seconds = [Vec::new(), Vec::new()];
     let mut executed = 0;
     for _ in 0..ROUNDS {

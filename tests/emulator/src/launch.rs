@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::count::Count;
 use crate::count::device::devices;
@@ -12,7 +12,7 @@ use crate::exec::grid::{Fault, Grid};
 use crate::exec::op::Action;
 use crate::exec::order::Released;
 use crate::exec::print::Printed;
-use crate::memory::Memory;
+use crate::memory::{Allocation, Kind, Memory};
 use crate::program::Kernel;
 use crate::settings::Settings;
 
@@ -27,6 +27,8 @@ pub struct Launch {
     pub shared: u32,
     /// The block of parameters, `Kernel::parameter_bytes` long.
     pub parameters: Vec<u8>,
+    /// Whether all blocks are resident at once, so that they may wait for each other.
+    pub cooperative: bool,
 }
 
 /// Why a launch ended early.
@@ -69,6 +71,7 @@ pub fn run(kernel: &Kernel, launch: &Launch, memory: &Memory, settings: &Setting
         _ => false,
     });
     let number = memory.next_launch();
+    let workspace = workspace(kernel, launch, memory);
     let grid = Grid {
         code: &kernel.code,
         allocations: memory.live(),
@@ -85,6 +88,7 @@ pub fn run(kernel: &Kernel, launch: &Launch, memory: &Memory, settings: &Setting
         released: Released::default(),
         orders,
         printed: Printed::default(),
+        workspace: workspace.as_ref().map_or(0, |workspace| workspace.address),
         stop: AtomicBool::new(false),
     };
     let count = launch.grid.iter().map(|size| u64::from(*size)).product();
@@ -98,6 +102,10 @@ pub fn run(kernel: &Kernel, launch: &Launch, memory: &Memory, settings: &Setting
         std::iter::once(own).chain(others).collect()
     });
     grid.printed.flush();
+    if let Some(workspace) = workspace {
+        // it was there a moment ago
+        let _ = memory.free(workspace.address);
+    }
     let mut all =
         Outcome { counts: vec![Count::default(); kernel.code.ops.len()], blocks: blocks.some, ..Outcome::default() };
     for result in results {
@@ -107,6 +115,20 @@ pub fn run(kernel: &Kernel, launch: &Launch, memory: &Memory, settings: &Setting
         all.infinite = first(all.infinite, one.infinite);
     }
     Ok(all)
+}
+
+/// Bytes of the memory in which a cooperative launch counts the blocks that wait for the others.
+const WORKSPACE: u64 = 256;
+
+/// That memory, of zeros, for a kernel that asks where it is.
+fn workspace(kernel: &Kernel, launch: &Launch, memory: &Memory) -> Option<Arc<Allocation>> {
+    let asks = kernel.code.specials.iter().any(|(name, _)| name.starts_with("%envreg"));
+    if !(launch.cooperative && asks) {
+        return None;
+    }
+    let found = memory.allocate(WORKSPACE, Kind::Variable).ok()?;
+    memory.write(found.address, &[0; WORKSPACE as usize]).ok()?;
+    Some(found)
 }
 
 /// Bytes of dynamic shared memory, and what lies between the static and it.

@@ -57,7 +57,7 @@ fn what_is_not_emulated_is_refused_by_its_name() {
         ("tex.2d.v4.f32.f32 {%f0, %f1, %f2, %f3}, [%d0, {%f4, %f5}];", "tex.2d"),
         ("suld.b.2d.b32.trap %r0, [%d0, {%r1, %r2}];", "suld.b.2d"),
         ("barrier.cluster.arrive.aligned;", "barrier.cluster"),
-        ("mov.u32 %r0, %envreg2;", "%envreg2"),
+        ("mov.u32 %r0, %envreg5;", "%envreg5"),
         ("mov.u32 %r0, %reserved_smem_offset_begin;", "%reserved_smem_offset_begin"),
         ("vadd.s32.s32.s32 %r0, %r1.b0, %r2.h1;", "vadd"),
         ("vmax4.s32.u32.s32 %r0.b20, %r1.b7654, %r2.b3210, %r3;", "vmax4"),

@@ -64,6 +64,34 @@ fn the_last_block_may_read_what_all_wrote() {
     }
 }
 
+/// Whose fence it is that stands behind the atomic: every warp fences before its block takes a ticket, as in NVIDIA's threadFenceReduction,
+/// and the last block reads what all left. Without a fence behind the ticket that is a race whatever the order of warps; with one it is none.
+#[track_caller]
+fn by_ticket(test: &str, behind: &str, code: Code) {
+    let body = format!(
+        "setp.ne.u32 %p0, %r0, 0; mul.wide.u32 %x5, %r1, 4; add.u64 %x6, %x0, %x5; @!%p0 st.global.u32 [%x6], %r1; membar.gl;\n\
+         @!%p0 atom.global.add.u32 %r4, [%x1+1020], 1; {behind} @!%p0 st.shared.u32 [tile], %r4; bar.sync 0; ld.shared.u32 %r4, [tile];\n\
+         mov.u32 %r5, %nctaid.x; add.u32 %r5, %r5, 6; setp.ne.u32 %p1, %r4, %r5; setp.ge.u32 %p2, %r0, 8; or.pred %p1, %p1, %p2;\n\
+         @!%p1 ld.global.u32 %r6, [%x3]; @!%p1 add.u32 %r6, %r6, 1; @!%p1 st.global.u32 [%x4], %r6;"
+    );
+    for drawn in ["0", "1", "2", "3", "4", "5", "6", "7"] {
+        let Some(told) = apart(test, &[("CUDA_EMULATOR_SEED", drawn)], || outcome(&body, 8, 128).to_string()) else {
+            return;
+        };
+        assert_eq!(told.printed, code.to_string(), "seed {drawn}: {}", told.explained);
+    }
+}
+
+#[test]
+fn a_fence_before_the_ticket_is_none_behind_it() {
+    by_ticket("a_fence_before_the_ticket_is_none_behind_it", "", LAUNCH_FAILED);
+}
+
+#[test]
+fn a_fence_behind_the_ticket_orders() {
+    by_ticket("a_fence_behind_the_ticket_orders", "membar.gl;", 0);
+}
+
 /// Blocks that add in turn, as a serial split-K does: each waits for its turn, adds to what those before left, and hands on. `wait` reads the
 /// turn into %r4, `hand` gives it to the next.
 fn in_turn(wait: &str, hand: &str) {
@@ -139,13 +167,13 @@ fn use_after_free() {
 
 #[test]
 fn unwritten_global_memory() {
-    let body = "ld.global.u32 %r4, [%x3]; st.global.u32 [%x3], %r4;";
+    let body = "ld.global.u32 %r4, [%x3]; add.u32 %r4, %r4, 1; st.global.u32 [%x3], %r4;";
     caught("unwritten_global_memory", body, [1, 32], LAUNCH_FAILED, &["unwritten: read of 4 bytes"]);
 }
 
 #[test]
 fn unwritten_shared_memory() {
-    let body = "ld.shared.u32 %r4, [%r2]; st.global.u32 [%x3], %r4;";
+    let body = "ld.shared.u32 %r4, [%r2]; add.u32 %r4, %r4, 1; st.global.u32 [%x3], %r4;";
     caught("unwritten_shared_memory", body, [1, 32], LAUNCH_FAILED, &["unwritten", "shared memory"]);
 }
 
@@ -243,7 +271,7 @@ fn writes_to_constants() {
 
 #[test]
 fn unwritten_local_memory() {
-    let body = ".local .align 16 .b8 stack[64]; st.local.u32 [stack], %r0; ld.local.u32 %r4, [stack+4]; st.global.u32 [%x3], %r4;";
+    let body = ".local .align 16 .b8 stack[64]; st.local.u32 [stack], %r0; ld.local.u32 %r4, [stack+4]; add.u32 %r4, %r4, 1; st.global.u32 [%x3], %r4;";
     caught("unwritten_local_memory", body, [1, 32], LAUNCH_FAILED, &["local memory", "nothing has written"]);
 }
 

@@ -58,7 +58,8 @@ fn results(case: &Value, frames: &Value, shared: &Value, settings: &Settings) ->
     }
     parameters.resize(kernel.parameter_bytes, 0);
     let shared = u32::try_from(case["shared"].as_u64().unwrap()).unwrap();
-    let launch = Launch { grid: sizes(&case["grid"]), block: sizes(&case["block"]), shared, parameters };
+    let launch =
+        Launch { grid: sizes(&case["grid"]), block: sizes(&case["block"]), shared, parameters, cooperative: false };
     launch::run(&kernel, &launch, &memory, settings).map_err(|failure| failure.to_string())?;
     let read = |(address, size)| {
         let mut bytes = vec![0; size];

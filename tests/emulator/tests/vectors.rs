@@ -100,3 +100,45 @@ fn what_is_too_large_becomes_the_greatest_number() {
     assert_eq!(row(5), [0x7BFF_7BFF, 0x7F7F_7F7F, 0x7F7F_E000]);
     assert_eq!(row(6)[..2], [0x7FFF_7FFF, 0x7FFF_7FFF]);
 }
+
+/// Whole numbers, of which all sums are exact: e4m3 times e5m2, by the ISA's figures of who holds what.
+#[test]
+fn matrices_of_8_bits_are_multiplied() {
+    // 0, 1, 2 and -1 in both formats
+    let (first, second) = ([0x00u8, 0x38, 0x40, 0xB8], [0x00u8, 0x3C, 0x40, 0xBC]);
+    let number = |at: usize| [0.0f32, 1.0, 2.0, -1.0][at];
+    let (a, b) = (
+        |row: usize, k: usize| (row * 7 + k * 3 + row * k) % 4,
+        |k: usize, column: usize| (k + column * 5 + k / 3) % 4,
+    );
+    let mut words = Vec::new();
+    for lane in 0..32 {
+        let word = |at: &dyn Fn(usize) -> u8| u32::from_le_bytes(std::array::from_fn(at));
+        for register in 0..4 {
+            let (row, k) = (lane / 4 + 8 * (register % 2), lane % 4 * 4 + 16 * (register / 2));
+            words.push(word(&|part| first[a(row, k + part)]));
+        }
+        for register in 0..2 {
+            words.push(word(&|part| second[b(lane % 4 * 4 + 16 * register + part, lane / 4)]));
+        }
+    }
+    let body = "mul.wide.u32 %x5, %r0, 24; add.u64 %x6, %x1, %x5; ld.global.v2.u32 {%r4, %r5}, [%x6]; ld.global.v2.u32 {%r6, %r7}, [%x6+8];\n\
+        ld.global.v2.u32 {%r8, %r9}, [%x6+16]; mov.f32 %f0, 0f3F800000;\n\
+        mma.sync.aligned.m16n8k32.row.col.f32.e4m3.e5m2.f32 {%f1, %f2, %f3, %f4}, {%r4, %r5, %r6, %r7}, {%r8, %r9}, {%f0, %f0, %f0, %f0};\n\
+        add.f32 %f1, %f1, %f2; add.f32 %f3, %f3, %f4; mul.wide.u32 %x5, %r0, 8; add.u64 %x6, %x0, %x5; st.global.v2.f32 [%x6], {%f1, %f3};";
+    let act = || {
+        let card = Card::open();
+        let kernel = card.kernel(&ptx("sm_89", body).replace(".version 7.8", ".version 8.4"), "k").unwrap();
+        let (out, given) = (card.upload(&[0f32; 64]).unwrap(), card.upload(&words).unwrap());
+        let parameters = [out.to_le_bytes().to_vec(), given.to_le_bytes().to_vec()];
+        card.launch(kernel, [1; 3], [32, 1, 1], 0, &parameters).unwrap();
+        card.synchronize().unwrap();
+        card.download::<f32>(out, 64).unwrap().iter().map(f32::to_string).collect::<Vec<_>>().join(" ")
+    };
+    let Some(told) = apart("matrices_of_8_bits_are_multiplied", &[("CUDA_EMULATOR_SM", "89")], act) else { return };
+    let sum = |row: usize, column: usize| 1.0 + (0..32).map(|k| number(a(row, k)) * number(b(k, column))).sum::<f32>();
+    let pair = |lane: usize, low: usize| sum(lane / 4 + low, lane % 4 * 2) + sum(lane / 4 + low, lane % 4 * 2 + 1);
+    let expected: Vec<f32> = (0..32).flat_map(|lane| [pair(lane, 0), pair(lane, 8)]).collect();
+    let got: Vec<f32> = told.printed.split(' ').map(|value| value.parse().unwrap()).collect();
+    assert_eq!(got, expected);
+}

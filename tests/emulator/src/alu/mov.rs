@@ -37,7 +37,7 @@ pub(super) fn decode(reader: &mut Reader) -> Result<Option<Lanes>, Fault> {
 }
 
 /// Beginnings of the names of special registers that change while a warp runs, or that a card gives and no launch.
-const CHANGING: &[&str] = &["%clock", "%globaltimer", "%pm", "%envreg", "%reserved_smem", "%current_graph"];
+const CHANGING: &[&str] = &["%clock", "%globaltimer", "%pm"];
 
 /// Whether the source is one that no slot holds.
 fn is_changing(reader: &Reader) -> Result<bool, Fault> {

@@ -3,11 +3,10 @@
 use std::collections::HashMap;
 
 use super::names::{Names, Symbol};
-use super::types::Type;
 use super::{Error, Fault, layout};
 use crate::count;
-use crate::exec::op::{Action, CALL_PARAMETERS, Callable, Op, Place};
-use crate::exec::registers::{Sizes, Slot};
+use crate::exec::op::{Action, CALL_PARAMETERS, Callable, Moves, Op, Place, Touched};
+use crate::exec::registers::Sizes;
 use crate::parse::syntax::{Function, Module, Space, Statement, Variable};
 
 /// Where a function takes its parameters and leaves its results.
@@ -99,7 +98,9 @@ impl Builder<'_> {
         }
         self.block(function.body.as_deref().unwrap_or_default(), own)?;
         let last = function.line;
-        self.push(last, "ret".to_owned(), None, Action::Return, count::Class::Branch, None);
+        let touched = Touched { reads: Vec::new(), writes: Vec::new(), moves: Moves::Uses };
+        let (text, action, class) = ("ret".to_owned(), Action::Return, count::Class::Branch);
+        self.ops.push(Op { line: last, text, guard: None, action, class, float: None, touched });
         self.resolve(entry);
         self.names.leave();
         if let Some((number, signature)) = called {
@@ -218,17 +219,5 @@ impl Builder<'_> {
             }
             Space::Global | Space::Const => Err(Fault::Unsupported("a .global variable in a function".to_owned())),
         }
-    }
-
-    pub(super) fn push(
-        &mut self,
-        line: usize,
-        text: String,
-        guard: Option<(Slot, bool)>,
-        action: Action,
-        class: count::Class,
-        float: Option<(Vec<Slot>, Type)>,
-    ) {
-        self.ops.push(Op { line, text, guard, action, class, float });
     }
 }

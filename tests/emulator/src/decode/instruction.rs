@@ -3,8 +3,8 @@
 use super::body::Builder;
 use super::names::{Symbol, written};
 use super::types::{Kind, Type};
-use super::{Fault, atomic, control, features, mbarrier, memory, refused};
-use crate::exec::op::{Action, CALL_PARAMETERS, Call, Place, Print};
+use super::{Fault, atomic, control, features, mbarrier, memory, refused, touched};
+use crate::exec::op::{Action, CALL_PARAMETERS, Call, Op, Place, Print};
 use crate::exec::registers::{LANES, Slot};
 use crate::parse::syntax::{Instruction, Operand, Space};
 use crate::{alu, count, warp};
@@ -25,7 +25,9 @@ impl Builder<'_> {
         let action = self.action(instruction).map_err(|fault| refused::named(fault, instruction))?;
         let float = self.float(instruction);
         let class = count::class(instruction);
-        self.push(instruction.line, written(instruction), guard, action, class, float);
+        let touched = touched::touched(instruction, &self.names);
+        let (line, text) = (instruction.line, written(instruction));
+        self.ops.push(Op { line, text, guard, action, class, float, touched });
         Ok(())
     }
 

@@ -12,6 +12,7 @@ mod mbarrier;
 mod memory;
 pub mod names;
 mod refused;
+mod touched;
 pub mod types;
 
 /// An instruction cannot be decoded.

@@ -75,6 +75,8 @@ const SPECIALS: &[(&str, u32)] = &[
     ("%dynamic_smem_size", 32),
     ("%total_smem_size", 32),
     ("%aggr_smem_size", 32),
+    ("%envreg1", 32),
+    ("%envreg2", 32),
     ("%clusterid.x", 32),
     ("%clusterid.y", 32),
     ("%clusterid.z", 32),

@@ -83,7 +83,13 @@ impl State {
         }
         let kernel = Arc::clone(&function.kernel);
         let parameters = parameters(&kernel.parameters, kernel.parameter_bytes).ok_or(Code::INVALID_VALUE)?;
-        let launch = Launch { grid: shape.grid, block: shape.block, shared: shape.shared, parameters };
+        let launch = Launch {
+            grid: shape.grid,
+            block: shape.block,
+            shared: shape.shared,
+            parameters,
+            cooperative: shape.cooperative,
+        };
         Ok(Work::Kernel { function: handle, kernel, launch })
     }
 }

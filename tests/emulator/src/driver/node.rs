@@ -63,7 +63,8 @@ impl State {
             return Err(Code::INVALID_VALUE);
         };
         let parameters = Parameters::new(&launch.parameters, &kernel.parameters);
-        let shape = Shape { grid: launch.grid, block: launch.block, shared: launch.shared, cooperative: false };
+        let shape =
+            Shape { grid: launch.grid, block: launch.block, shared: launch.shared, cooperative: launch.cooperative };
         let context = self.function(*function)?.context;
         let told = Told { function: *function, context, shape, parameters: parameters.each.as_ptr() as usize };
         debug_assert_eq!(parameters.block.len(), kernel.parameter_bytes);

@@ -22,6 +22,8 @@ pub struct Pending {
     to: usize,
     size: usize,
     bytes: u128,
+    /// Those of them that nothing has written.
+    unwritten: u16,
 }
 
 impl Pending {
@@ -29,13 +31,14 @@ impl Pending {
     pub fn land(&self, thread: Thread, time: u32, shared: &mut Shared) {
         shared.store(self.to, self.size, self.bytes);
         shared.land(thread, time, self.to, self.size);
+        shared.forget(self.to, self.unwritten);
     }
 }
 
 impl Copies {
     /// A lane has issued a copy of these bytes.
-    pub fn issue(&mut self, lane: usize, to: usize, size: usize, bytes: u128) {
-        self.queue.push_back(Pending { lane, group: self.committed[lane], to, size, bytes });
+    pub fn issue(&mut self, lane: usize, to: usize, size: usize, (bytes, unwritten): (u128, u16)) {
+        self.queue.push_back(Pending { lane, group: self.committed[lane], to, size, bytes, unwritten });
     }
 
     /// Lanes close their groups.

@@ -43,6 +43,8 @@ pub struct Grid<'a> {
     pub released: Released,
     /// Whether the kernel has what orders blocks: fences, acquiring or releasing atomics.
     pub orders: bool,
+    /// Memory in which a cooperative launch counts the blocks that wait for the others; 0 of other launches.
+    pub workspace: u64,
     /// What the kernel has printed.
     pub printed: Printed,
     /// A block has failed: the others need not go on.

@@ -38,6 +38,18 @@ impl Local {
         self.at(lane, offset, size).is_some_and(|at| self.written[at..at + size].iter().all(|written| *written))
     }
 
+    /// A bit for each of up to 16 bytes of a lane, which lie within, that it has not written.
+    pub fn missing(&self, lane: usize, offset: u64, size: usize) -> u16 {
+        let Some(at) = self.at(lane, offset, size) else { return 0 };
+        (0..size).filter(|byte| !self.written[at + byte]).fold(0, |missing, byte| missing | 1 << byte)
+    }
+
+    /// Says of bytes of a lane, which lie within, that nothing has written them.
+    pub fn forget(&mut self, lane: usize, offset: u64, size: usize, bytes: u16) {
+        let Some(at) = self.at(lane, offset, size) else { return };
+        (0..size).filter(|byte| bytes >> byte & 1 == 1).for_each(|byte| self.written[at + byte] = false);
+    }
+
     /// Stores up to 16 bytes of a lane; None past the end.
     pub fn store(&mut self, lane: usize, offset: u64, size: usize, value: u128) -> Option<()> {
         let at = self.at(lane, offset, size)?;

@@ -18,6 +18,7 @@ pub mod registers;
 pub mod shared;
 mod special;
 mod together;
+mod unwritten;
 pub mod warp;
 
 use registers::{Mask, Registers};

@@ -50,6 +50,30 @@ pub struct Op {
     pub class: Class,
     /// The fractions that it computes, whose first infinity or NaN is worth knowing.
     pub float: Option<(Vec<Slot>, Type)>,
+    /// The registers that it reads and writes.
+    pub touched: Touched,
+}
+
+/// The registers of an instruction.
+#[derive(Clone, Debug)]
+pub struct Touched {
+    /// Those that it reads, with a bit for each byte that it uses; of a store only its address.
+    pub reads: Vec<(Slot, u8)>,
+    /// Those that it writes.
+    pub writes: Vec<Slot>,
+    /// What becomes of what it reads.
+    pub moves: Moves,
+}
+
+/// What becomes of what an instruction reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moves {
+    /// The result depends on it.
+    Uses,
+    /// It is the result.
+    Copies,
+    /// The first, where a predicate holds, or the second is the result.
+    Selects(Slot),
 }
 
 impl Action {

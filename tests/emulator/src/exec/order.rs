@@ -42,8 +42,8 @@ pub struct Order {
     blocks: u64,
     own: u32,
     known: Set,
-    /// Seen through an atomic or a volatile read, but no fence stands behind it yet.
-    seen: Set,
+    /// Of each warp: seen through an atomic or a volatile read, but no fence of its own stands behind it yet.
+    seen: Vec<Set>,
     /// Warps that wrote, or waited at a barrier with one that did, since their last fence.
     dirty: Vec<bool>,
 }
@@ -51,7 +51,7 @@ pub struct Order {
 impl Order {
     /// Of a block of so many warps, one of so many.
     pub fn new(blocks: u64, own: u32, warps: usize) -> Self {
-        Self { blocks, own, known: Set::default(), seen: Set::default(), dirty: vec![false; warps] }
+        Self { blocks, own, known: Set::default(), seen: vec![Set::default(); warps], dirty: vec![false; warps] }
     }
 
     /// A warp has written global memory.
@@ -60,16 +60,23 @@ impl Order {
         self.dirty[warp] = true;
     }
 
-    /// A barrier of the block: a fence behind it is one for the writes of all who came.
+    /// A barrier of the block: a fence behind it is one for the writes of all who came, and for what they have seen.
     pub fn join(&mut self) {
         let dirty = self.dirty.contains(&true);
         self.dirty.fill(dirty);
+        if self.seen.iter().any(|seen| !seen.bits.is_empty()) {
+            let all = self.seen.iter().fold(Set::default(), |mut all, seen| {
+                all.join(seen);
+                all
+            });
+            self.seen.fill(all);
+        }
     }
 
     /// A warp's fence of the device's scope.
     pub fn fence(&mut self, warp: usize) {
         self.dirty[warp] = false;
-        let seen = std::mem::take(&mut self.seen);
+        let seen = std::mem::take(&mut self.seen[warp]);
         self.known.join(&seen);
     }
 
@@ -83,11 +90,11 @@ impl Order {
         }
     }
 
-    /// A load or an atomic at an address is done; with `.acquire`, or once a fence follows, what was released there can be relied on.
-    pub fn acquire(&mut self, address: u64, released: &Released, acquires: bool) {
+    /// A load or an atomic of a warp at an address is done; with `.acquire`, or once a fence follows, what was released there can be relied on.
+    pub fn acquire(&mut self, warp: usize, address: u64, released: &Released, acquires: bool) {
         let all = released.by_address.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(entry) = all.get(&address) {
-            if acquires { self.known.join(entry) } else { self.seen.join(entry) }
+            if acquires { self.known.join(entry) } else { self.seen[warp].join(entry) }
         }
     }
 

@@ -1,6 +1,8 @@
 //! The shared memory of a block, with what is known of each granule: who wrote it and when, who read it, whether a `cp.async` is still on its
 //! way to it. Not here: bank conflicts (`count`).
 
+use std::collections::BTreeSet;
+
 use super::clocks::{Clocks, Thread};
 
 /// Bytes and their shadow.
@@ -12,6 +14,8 @@ pub struct Shared {
     writers: Vec<Writer>,
     /// `[granule][warp]`
     readers: Vec<Reader>,
+    /// Bytes of written granules that were copied from where nothing had written them.
+    holes: BTreeSet<usize>,
 }
 
 /// The last write of a granule.
@@ -76,6 +80,7 @@ impl Shared {
             warps,
             writers: vec![Writer::default(); granules],
             readers: vec![Reader::default(); granules * warps],
+            holes: BTreeSet::new(),
         }
     }
 
@@ -139,7 +144,53 @@ impl Shared {
                 self.note(thread, granule, now);
             }
         }
+        if !self.holes.is_empty() && self.missing(offset, size) != 0 { Err(Conflict::Unwritten) } else { Ok(()) }
+    }
+
+    /// A bit for each of up to 16 bytes that nothing has written.
+    #[cold]
+    pub fn missing(&self, offset: usize, size: usize) -> u16 {
+        let fresh = |at: &usize| {
+            let writer = self.writers.get((offset + at) / self.granule);
+            writer.is_some_and(|writer| writer.state == State::Fresh) || self.holes.contains(&(offset + at))
+        };
+        (0..size).filter(fresh).fold(0, |missing, at| missing | 1 << at)
+    }
+
+    /// Notes a read of what is partly unwritten: of the granules that are not.
+    pub fn read_written(
+        &mut self,
+        thread: Thread,
+        offset: usize,
+        size: usize,
+        strong: bool,
+        clocks: &Clocks,
+    ) -> Result<(), Conflict> {
+        for granule in offset / self.granule..(offset + size).div_ceil(self.granule) {
+            match self.read(thread, granule * self.granule, self.granule, strong, clocks) {
+                // which of its bytes, the caller knows
+                Ok(()) | Err(Conflict::Unwritten) => {}
+                other => return other,
+            }
+        }
         Ok(())
+    }
+
+    /// Says of bytes that were just stored that nothing has written them.
+    pub fn forget(&mut self, offset: usize, bytes: u16) {
+        if !self.writers.is_empty() {
+            self.holes.extend((0..16).filter(|at| bytes >> at & 1 == 1).map(|at| offset + at));
+        }
+    }
+
+    /// Bytes are written: none of them is a hole any more.
+    #[inline(always)]
+    fn fill(&mut self, offset: usize, size: usize) {
+        if !self.holes.is_empty() {
+            while let Some(hole) = self.holes.range(offset..offset + size).next().copied() {
+                self.holes.remove(&hole);
+            }
+        }
     }
 
     /// Notes a write; `same` says whether it changes nothing, which does no harm whoever else writes it.
@@ -167,6 +218,7 @@ impl Shared {
         if self.writers.is_empty() {
             return;
         }
+        self.fill(offset, size);
         let writer = written(thread, State::Written, false, time);
         self.writers[offset / self.granule..(offset + size).div_ceil(self.granule)].fill(writer);
     }
@@ -228,6 +280,7 @@ impl Shared {
         if self.writers.is_empty() {
             return Ok(());
         }
+        self.fill(offset, size);
         let writer = written(thread, state, strong, clocks.now(thread.warp));
         for granule in offset / self.granule..(offset + size).div_ceil(self.granule) {
             let old = self.writers[granule];

@@ -42,6 +42,9 @@ pub(super) fn values(name: &str, grid: &Grid<'_>, block: u64, warp: usize) -> [u
         "%lanemask_lt" => each(|lane| (1u64 << lane) - 1),
         "%lanemask_ge" => each(|lane| 0xFFFF_FFFF & !((1u64 << lane) - 1)),
         "%lanemask_gt" => each(|lane| 0xFFFF_FFFF & !((2u64 << lane) - 1)),
+        // the system's words, the upper first: where the workspace of a cooperative launch is
+        "%envreg1" => all(grid.workspace >> 32),
+        "%envreg2" => all(grid.workspace & 0xFFFF_FFFF),
         "%dynamic_smem_size" => all(grid.shared[1] as u64),
         _ => all((grid.shared[0] + grid.shared[1]) as u64),
     }

@@ -8,6 +8,7 @@ use super::grid::{Fault, Grid, ILLEGAL_ADDRESS, LAUNCH_FAILED, Team};
 use super::local::{Local, lanes};
 use super::op::{Action, Clock, Op};
 use super::registers::{LANES, Mask, Registers, Slot};
+use super::unwritten::Unwritten;
 
 /// Calls in each other that a thread's stack has room for.
 const DEEPEST: usize = 2048;
@@ -22,6 +23,8 @@ pub struct Warp {
     pub local: Local,
     /// What it copies.
     pub copies: Copies,
+    /// What its registers hold that nothing has written.
+    pub unwritten: Unwritten,
     /// Threads that have not ended.
     pub live: Mask,
     /// Lanes by where they are.
@@ -121,7 +124,8 @@ impl Warp {
         let local = Local::new(code.local);
         let lots =
             grid.seed.wrapping_add(team_number << 8).wrapping_add(number as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        Self { number, registers, local, copies: Copies::default(), live, fragments, steps: 0, lots: lots | 1 }
+        let (copies, unwritten) = (Copies::default(), Unwritten::default());
+        Self { number, registers, local, copies, unwritten, live, fragments, steps: 0, lots: lots | 1 }
     }
 
     /// Runs up to so many instructions.
@@ -216,6 +220,9 @@ impl Warp {
         if mask == 0 {
             self.fragments[index].pc += 1;
             return Ok(false);
+        }
+        if !self.unwritten.is_empty() {
+            self.follow(grid, pc, op, mask)?;
         }
         match &op.action {
             Action::Lanes(run) => run(&mut self.registers, mask),

@@ -31,6 +31,18 @@ impl Bits {
         }
     }
 
+    /// Takes back those of up to 16 bytes for which a bit is set.
+    pub fn unset(&self, offset: usize, bytes: u16) {
+        for at in (0..16).filter(|at| bytes >> at & 1 == 1) {
+            self.bits[(offset + at) / 8].fetch_and(!(1 << ((offset + at) % 8)), Relaxed);
+        }
+    }
+
+    /// A bit for each of up to 16 bytes that is not set.
+    pub fn missing(&self, offset: usize, size: usize) -> u16 {
+        (0..size).filter(|at| self.first_unset(offset + at, 1).is_some()).fold(0, |missing, at| missing | 1 << at)
+    }
+
     /// The first byte of a range that is not set.
     #[inline(always)]
     pub fn first_unset(&self, offset: usize, size: usize) -> Option<usize> {

@@ -20,7 +20,7 @@ pub(crate) fn launched(text: &str, sm: u32, kernel: &str, shape: [[u32; 3]; 2], 
     let kernel = program.kernel(kernel).unwrap();
     let mut parameters = [out, source].map(u64::to_le_bytes).concat();
     parameters.extend(number.to_le_bytes());
-    let launch = Launch { grid: shape[0], block: shape[1], shared: 0, parameters };
+    let launch = Launch { grid: shape[0], block: shape[1], shared: 0, parameters, cooperative: false };
     let settings = Settings { sm, ..Settings::default() };
     let outcome = launch::run(&kernel, &launch, &memory, &settings).unwrap_or_else(|failure| panic!("{failure}"));
     LaunchReport::of(&kernel, &launch, &outcome)

@@ -14,6 +14,7 @@ mod clients;
 mod deviations;
 mod faults;
 mod graphs;
+mod grids;
 mod launches;
 mod libraries;
 mod limits;
@@ -61,6 +62,7 @@ fn run(name: &str) -> Log {
         resources::CASES,
         captures::CASES,
         graphs::CASES,
+        grids::CASES,
         limits::CASES,
         libraries::CASES,
         clients::CASES,

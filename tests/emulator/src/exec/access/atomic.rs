@@ -101,6 +101,7 @@ impl Accessor<'_, '_> {
             let offset = (address - allocation.address) as usize;
             if grid.checks {
                 let manner = Manner { strong: true, ..Manner::default() };
+                self.check_written(allocation, lane, offset, size)?;
                 self.check_load(allocation, lane, offset, size, manner)?;
                 if allocation.kind == Kind::Constant {
                     let text = format!("atomic on {size} bytes at {address:#x}, in constant memory");
@@ -115,7 +116,7 @@ impl Accessor<'_, '_> {
             old[lane] =
                 allocation.bytes.update(offset, size, |old| (atomic.global)(old, operands[lane], seconds[lane]));
             if grid.checks && grid.orders {
-                self.team.order.acquire(address, &grid.released, atomic.acquire);
+                self.team.order.acquire(self.warp.number, address, &grid.released, atomic.acquire);
             }
         }
         Ok(())

@@ -1,5 +1,6 @@
 //! `cp.async`: read when it is issued, landed when it is waited for (`copies`).
 
+use super::missing::{Found, note};
 use super::{Accessor, Manner};
 use crate::count::Access;
 use crate::exec::grid::{Fault, Team};
@@ -23,21 +24,27 @@ impl Accessor<'_, '_> {
             None => [copy.size as u32; LANES],
         };
         let mut values = [0; LANES];
+        let mut missing = None;
         let full = lanes(mask & !ignored).filter(|lane| read[*lane] as usize >= copy.size);
         let full = full.fold(0, |mask, lane| mask | 1 << lane);
         if mask & !ignored != 0 {
             self.count_global(&from, mask & !ignored, copy.size);
         }
         if full != 0 {
-            self.load_global(&from, full, copy.size, Manner::default(), &mut values)?;
+            self.load_global(&from, full, copy.size, Manner::default(), &mut values, &mut missing)?;
         }
         for lane in lanes(mask & !ignored & !full) {
             // fewer bytes than are written: one by one, for nothing says that they are a power of two
             for byte in 0..read[lane] as usize {
                 let at = from.map(|address| address.wrapping_add(byte as u64));
                 let mut one = [0; LANES];
-                self.load_global(&at, 1 << lane, 1, Manner::default(), &mut one)?;
+                let mut lacks = None;
+                self.load_global(&at, 1 << lane, 1, Manner::default(), &mut one, &mut lacks)?;
                 values[lane] |= one[lane] << (8 * byte);
+                if let Some(lacks) = lacks {
+                    let before = missing.as_ref().map_or(0, |found: &Found| found.bytes[lane]);
+                    note(&mut missing, lane, before | 1 << byte, || lacks.what);
+                }
             }
         }
         for lane in lanes(mask) {
@@ -45,7 +52,8 @@ impl Accessor<'_, '_> {
             let Team { shared, clocks, .. } = &mut *self.team;
             let noted = shared.issue(thread, offset, copy.size, clocks);
             noted.map_err(|why| self.conflict(lane, "copy", offsets[lane], copy.size, why))?;
-            self.warp.copies.issue(lane, offset, copy.size, values[lane]);
+            let unwritten = missing.as_ref().map_or(0, |found| found.bytes[lane]);
+            self.warp.copies.issue(lane, offset, copy.size, (values[lane], unwritten));
         }
         Ok(())
     }

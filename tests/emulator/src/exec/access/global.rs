@@ -1,5 +1,6 @@
 //! Global memory: where an address is, whether it was written, and which block was there before.
 
+use super::missing::{Found, note};
 use super::{Accessor, Manner, Values};
 use crate::count;
 use crate::exec::grid::{Fault, Grid, ILLEGAL_ADDRESS, LAUNCH_FAILED};
@@ -54,6 +55,7 @@ impl Accessor<'_, '_> {
         size: usize,
         manner: Manner,
         values: &mut Values,
+        missing: &mut Option<Found>,
     ) -> Result<(), Fault> {
         let grid = self.grid;
         let (mut last, mut sector) = (None, u64::MAX);
@@ -63,6 +65,10 @@ impl Accessor<'_, '_> {
             last = Some(allocation);
             let offset = (address - allocation.address) as usize;
             if grid.checks {
+                if allocation.written.first_unset(offset, size).is_some() {
+                    let why = || unwritten(allocation, offset, size);
+                    note(missing, lane, allocation.written.missing(offset, size), why);
+                }
                 self.check_load(allocation, lane, offset, size, manner)?;
             }
             if address >> 5 != sector && allocation.kind != Kind::Constant {
@@ -71,10 +77,27 @@ impl Accessor<'_, '_> {
             }
             values[lane] = allocation.bytes.load(offset, size);
             if manner.strong && grid.orders && grid.checks {
-                self.team.order.acquire(address, &grid.released, manner.acquire);
+                self.team.order.acquire(self.warp.number, address, &grid.released, manner.acquire);
             }
         }
         Ok(())
+    }
+
+    /// Whether something has written all of these bytes.
+    pub(super) fn check_written(
+        &self,
+        allocation: &Allocation,
+        lane: usize,
+        offset: usize,
+        size: usize,
+    ) -> Result<(), Fault> {
+        match allocation.written.first_unset(offset, size) {
+            None => Ok(()),
+            Some(_) => {
+                let text = format!("unwritten: {}", unwritten(allocation, offset, size));
+                Err(self.fault(lane, LAUNCH_FAILED, text))
+            }
+        }
     }
 
     #[inline(always)]
@@ -87,13 +110,6 @@ impl Accessor<'_, '_> {
         manner: Manner,
     ) -> Result<(), Fault> {
         let address = allocation.address + offset as u64;
-        if let Some(first) = allocation.written.first_unset(offset, size) {
-            let text = format!(
-                "unwritten: read of {size} bytes at {address:#x}, of which nothing has written the one at {first} in an allocation of {}",
-                allocation.size
-            );
-            return Err(self.fault(lane, LAUNCH_FAILED, text));
-        }
         if manner.constants && allocation.kind != Kind::Constant {
             let text = format!("read of {size} bytes at {address:#x}, which is no constant memory, as a constant");
             return Err(self.fault(lane, ILLEGAL_ADDRESS, text));
@@ -165,4 +181,14 @@ impl Accessor<'_, '_> {
         let noted = allocation.shadow.write(self.team.worker, offset, size, granule, |block| order.knows(block));
         noted.map_err(|why| self.conflicting(lane, "write", address, size, why))
     }
+}
+
+/// What was read.
+fn unwritten(allocation: &Allocation, offset: usize, size: usize) -> String {
+    let (address, first) =
+        (allocation.address + offset as u64, allocation.written.first_unset(offset, size).unwrap_or(0));
+    format!(
+        "read of {size} bytes at {address:#x}, of which nothing has written the one at {first} in an allocation of {}",
+        allocation.size
+    )
 }

@@ -1,7 +1,8 @@
 //! Parameters and local memory.
 
+use super::missing::{Found, note};
 use super::{Accessor, Values};
-use crate::exec::grid::{Fault, ILLEGAL_ADDRESS, LAUNCH_FAILED};
+use crate::exec::grid::{Fault, ILLEGAL_ADDRESS};
 use crate::exec::local::lanes;
 use crate::exec::op::CALL_PARAMETERS;
 use crate::exec::registers::{LANES, Mask};
@@ -14,6 +15,7 @@ impl Accessor<'_, '_> {
         mask: Mask,
         size: usize,
         values: &mut Values,
+        missing: &mut Option<Found>,
     ) -> Result<(), Fault> {
         let first = mask.trailing_zeros() as usize % LANES;
         if addresses[first] >= CALL_PARAMETERS {
@@ -22,6 +24,7 @@ impl Accessor<'_, '_> {
                 mask,
                 size,
                 values,
+                missing,
             );
         }
         for lane in lanes(mask) {
@@ -41,6 +44,7 @@ impl Accessor<'_, '_> {
         mask: Mask,
         size: usize,
         values: &mut Values,
+        missing: &mut Option<Found>,
     ) -> Result<(), Fault> {
         for lane in lanes(mask) {
             let at = addresses[lane];
@@ -49,8 +53,9 @@ impl Accessor<'_, '_> {
                 None => return Err(self.outside(lane, "local", at, size, self.warp.local.size())),
             }
             if self.grid.checks && !self.warp.local.written(lane, at, size) {
-                let text = format!("read of {size} bytes of local memory at {at:#x} that nothing has written");
-                return Err(self.fault(lane, LAUNCH_FAILED, text));
+                note(missing, lane, self.warp.local.missing(lane, at, size), || {
+                    format!("read of {size} bytes of local memory at {at:#x} that nothing has written")
+                });
             }
         }
         Ok(())

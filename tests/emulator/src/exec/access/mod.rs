@@ -7,6 +7,7 @@ mod global;
 mod local;
 mod matrix;
 mod mbarrier;
+mod missing;
 mod peek;
 mod shared;
 
@@ -23,6 +24,9 @@ use crate::parse::syntax::Space;
 
 /// The bytes of each lane's access, the first lowest.
 type Values = [u128; LANES];
+
+/// A bit for each byte of a lane's access that nothing has written.
+type Missing = [u16; LANES];
 
 /// A warp that accesses memory.
 pub(in crate::exec) struct Accessor<'a, 'g> {
@@ -98,8 +102,9 @@ impl Accessor<'_, '_> {
         let size = load.ty.bytes() as usize * load.into.len();
         let mut addresses = self.addresses(&load.address);
         let mut values = [0; LANES];
+        let mut missing = None;
         if load.address.space == Some(Space::Param) {
-            self.parameters(&addresses, mask, size, &mut values)?;
+            self.parameters(&addresses, mask, size, &mut values, &mut missing)?;
         } else {
             let constants = load.address.space == Some(Space::Const);
             let manner = Manner {
@@ -113,18 +118,23 @@ impl Accessor<'_, '_> {
                 if mask != 0 {
                     self.aligned(&addresses, mask, size)?;
                     match space {
-                        Space::Shared => self.load_shared(&addresses, mask, size, manner, &mut values)?,
-                        Space::Local => self.load_local(&addresses, mask, size, &mut values)?,
+                        Space::Shared => {
+                            self.load_shared(&addresses, mask, size, manner, &mut values, &mut missing)?;
+                        }
+                        Space::Local => self.load_local(&addresses, mask, size, &mut values, &mut missing)?,
                         _ => {
                             // constants come from a cache of their own
                             if load.address.space != Some(Space::Const) {
                                 self.count_global(&addresses, mask, size);
                             }
-                            self.load_global(&addresses, mask, size, manner, &mut values)?;
+                            self.load_global(&addresses, mask, size, manner, &mut values, &mut missing)?;
                         }
                     }
                 }
             }
+        }
+        if let Some(missing) = missing {
+            self.note_missing(load, mask, &missing);
         }
         for (element, into) in load.into.iter().enumerate() {
             unpack(&mut self.warp.registers, *into, &values, load.ty, element, mask);
@@ -147,7 +157,9 @@ impl Accessor<'_, '_> {
         if store.address.space == Some(Space::Param) {
             // a call's parameters become registers, whatever their alignment
             addresses = addresses.map(|address| address.wrapping_sub(CALL_PARAMETERS));
-            return self.store_local(&addresses, mask, size, &values);
+            let stored = self.store_local(&addresses, mask, size, &values);
+            self.forget(store, Space::Local, &addresses, mask);
+            return stored;
         }
         let manner = Manner { strong: store.strong, release: store.release, ..Manner::default() };
         for (space, mask) in self.spaces(&store.address, mask, &mut addresses) {
@@ -158,6 +170,7 @@ impl Accessor<'_, '_> {
                     Space::Local => self.store_local(&addresses, mask, size, &values)?,
                     _ => self.store_global(&addresses, mask, size, manner, &values)?,
                 }
+                self.forget(store, space, &addresses, mask);
             }
         }
         Ok(())

@@ -1,7 +1,7 @@
 //! Bytes of one lane at a generic address, however aligned: what `printf` reads.
 
 use super::{Accessor, Manner};
-use crate::exec::grid::Fault;
+use crate::exec::grid::{Fault, LAUNCH_FAILED};
 use crate::exec::op::{LOCAL_WINDOW, SHARED_WINDOW, WINDOW};
 use crate::exec::registers::LANES;
 
@@ -11,14 +11,24 @@ impl Accessor<'_, '_> {
         let mut bits = 0;
         for at in 0..bytes as u64 {
             let address = address.wrapping_add(at);
-            let (mask, mut values) = (1 << lane, [0; LANES]);
+            let (mask, mut values, mut missing) = (1 << lane, [0; LANES], None);
             let within = |window: u64| (window..window + WINDOW).contains(&address);
             if within(LOCAL_WINDOW) {
-                self.load_local(&[address - LOCAL_WINDOW; LANES], mask, 1, &mut values)?;
+                self.load_local(&[address - LOCAL_WINDOW; LANES], mask, 1, &mut values, &mut missing)?;
             } else if within(SHARED_WINDOW) {
-                self.load_shared(&[address - SHARED_WINDOW; LANES], mask, 1, Manner::default(), &mut values)?;
+                self.load_shared(
+                    &[address - SHARED_WINDOW; LANES],
+                    mask,
+                    1,
+                    Manner::default(),
+                    &mut values,
+                    &mut missing,
+                )?;
             } else {
-                self.load_global(&[address; LANES], mask, 1, Manner::default(), &mut values)?;
+                self.load_global(&[address; LANES], mask, 1, Manner::default(), &mut values, &mut missing)?;
+            }
+            if let Some(missing) = missing {
+                return Err(self.fault(lane, LAUNCH_FAILED, format!("unwritten: {}", missing.what)));
             }
             bits |= (values[lane] as u64) << (8 * at);
         }

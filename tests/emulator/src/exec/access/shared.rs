@@ -1,5 +1,6 @@
 //! Shared memory.
 
+use super::missing::{Found, note};
 use super::{Accessor, Manner, Values};
 use crate::count::{self, Access};
 use crate::exec::grid::{Fault, LAUNCH_FAILED, Team};
@@ -48,13 +49,21 @@ impl Accessor<'_, '_> {
         size: usize,
         manner: Manner,
         values: &mut Values,
+        missing: &mut Option<Found>,
     ) -> Result<(), Fault> {
         let offsets = self.shared_offsets(addresses, mask, size, Access::Load)?;
         for lane in lanes(mask) {
             let thread = self.thread(lane);
             let Team { shared, clocks, .. } = &mut *self.team;
-            let noted = shared.read(thread, offsets[lane] as usize, size, manner.strong, clocks);
-            values[lane] = shared.load(offsets[lane] as usize, size);
+            let at = offsets[lane] as usize;
+            let mut noted = shared.read(thread, at, size, manner.strong, clocks);
+            if noted == Err(Conflict::Unwritten) {
+                note(missing, lane, shared.missing(at, size), || {
+                    format!("read of {size} bytes of shared memory at {at:#x} that nothing has written")
+                });
+                noted = shared.read_written(thread, at, size, manner.strong, clocks);
+            }
+            values[lane] = shared.load(at, size);
             noted.map_err(|why| self.conflict(lane, "read", offsets[lane], size, why))?;
         }
         Ok(())

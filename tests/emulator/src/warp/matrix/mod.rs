@@ -4,6 +4,7 @@
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 mod doubles;
+mod eights;
 mod floats;
 mod fragments;
 mod half;
@@ -19,10 +20,11 @@ use crate::parse::syntax::{Instruction, Operand};
 
 use super::{Collective, Members, operands};
 use doubles::F64;
+use eights::{E4M3, E5M2};
 use floats::{Bf16, F16, Factor, Tf32};
 use fragments::{COLUMNS, Packed};
 use integers::{S8, U8};
-use sums::{Sums, Total};
+use sums::{Element, Sums, Total};
 
 /// The registers of D = A·B + C.
 struct Operands {
@@ -58,6 +60,9 @@ pub(super) fn decode(instruction: &Instruction, modifiers: &[&str], names: &mut 
             "m16n8k8" => decoder.floats::<Tf32, 8>(Total::F32),
             _ => Err(other(instruction, modifiers)),
         },
+        ["sync", "aligned", shape, "row", "col", "f32", a @ ("e4m3" | "e5m2"), b @ ("e4m3" | "e5m2"), "f32"] => {
+            decoder.eights(shape, a, b).unwrap_or_else(|| Err(other(instruction, modifiers)))
+        }
         ["sync", "aligned", shape, "row", "col", "f64", "f64", "f64", "f64"]
         | ["sync", "aligned", shape, "row", "col", "rn", "f64", "f64", "f64", "f64"] => match *shape {
             "m8n8k4" => decoder.doubles::<8, 4>(),
@@ -102,6 +107,30 @@ impl Decoder<'_> {
 
     fn doubles<const M: usize, const K: usize>(self) -> Result<Lanes, Fault> {
         Ok(doubles::run::<M, K>(self.operands::<F64, F64, M, K>(Type::F64, Type::F64, 1)?))
+    }
+
+    /// None of another shape.
+    fn eights(self, shape: &str, a: &str, b: &str) -> Option<Result<Lanes, Fault>> {
+        match (a, b) {
+            ("e4m3", "e4m3") => self.eights_of::<E4M3, E4M3>(shape),
+            ("e4m3", _) => self.eights_of::<E4M3, E5M2>(shape),
+            (_, "e4m3") => self.eights_of::<E5M2, E4M3>(shape),
+            _ => self.eights_of::<E5M2, E5M2>(shape),
+        }
+    }
+
+    fn eights_of<A, B>(self, shape: &str) -> Option<Result<Lanes, Fault>>
+    where
+        A: Packed<Word = u32, Value = f32> + 'static,
+        B: Packed<Word = u32, Value = f32> + 'static,
+    {
+        let sums = Sums::of(self.names.sm, Element::Eight, Total::F32);
+        let (factor, sum) = (Type::B32, Type::F32);
+        Some(match shape {
+            "m16n8k16" => self.operands::<A, B, 16, 16>(factor, sum, 1).map(|all| eights::run::<A, B, 16>(all, sums)),
+            "m16n8k32" => self.operands::<A, B, 16, 32>(factor, sum, 1).map(|all| eights::run::<A, B, 32>(all, sums)),
+            _ => return None,
+        })
     }
 
     /// None of another shape.

@@ -9,6 +9,8 @@ pub(super) enum Element {
     F16,
     Bf16,
     Tf32,
+    /// e4m3 and e5m2.
+    Eight,
 }
 
 /// The type that products are added up in.
@@ -33,6 +35,8 @@ pub(super) struct Sums {
     pub(super) accumulator: i32,
     /// What the sum is rounded to.
     pub(super) total: Total,
+    /// Bits of an f32 that the sum has not.
+    pub(super) cut: u32,
 }
 
 /// The exponent of zero, which takes no part in the alignment: below all sums of two exponents even when one of them is large.
@@ -45,7 +49,8 @@ impl Sums {
     /// behavior of NVIDIA tensor cores", PeerJ CS 2021, and of Khattak, Mikaitis, "Accurate models of NVIDIA tensor cores", 2025, from where the
     /// lowest exponents and the groups of tf32 are too. What cards answered to the latter (github.com/north-numerical-computing/MATLAB-tensor-core:
     /// A100, A2, L40S, an Ada, V100; 5,000 sums a type) is given bit for bit. Assumed: that Turing, of whose details neither tells, is as Volta, and
-    /// that between groups a sum is rounded to the type of the result.
+    /// that between groups a sum is rounded to the type of the result. Of factors of 8 bits Zhang et al. found that sums have 13 bits of fraction
+    /// on Ada and Hopper ("SageAttention2", 2024); that all of an instruction is added at once, and aligned as those of f16, is assumed.
     pub(super) fn of(sm: u32, element: Element, total: Total) -> Self {
         let (group, fraction, lowest, lowest_half) = match sm {
             ..80 => (4, 23, NOTHING, -19),
@@ -53,13 +58,18 @@ impl Sums {
             _ => (16, 25, -133, -21),
         };
         Self {
-            // A word holds one tf32 and two of the others.
-            group: if element == Element::Tf32 { group / 2 } else { group },
-            fraction,
+            // A word holds one tf32 and two of the others, or four.
+            group: match element {
+                Element::Tf32 => group / 2,
+                Element::Eight => 32,
+                _ => group,
+            },
+            fraction: if element == Element::Eight { 13 } else { fraction },
             lowest: if total == Total::F16 { lowest_half } else { lowest },
-            factor: if element == Element::F16 { -14 } else { -126 },
+            factor: if matches!(element, Element::F16 | Element::Eight) { -14 } else { -126 },
             accumulator: if total == Total::F16 { -14 } else { -126 },
             total,
+            cut: if element == Element::Eight { (1 << 10) - 1 } else { 0 },
         }
     }
 
@@ -89,7 +99,10 @@ impl Sums {
     /// The exact sum in the type of the result, held in an f32: towards zero to f32, to nearest even to f16.
     pub(super) fn round(&self, exact: f64) -> f32 {
         match self.total {
-            Total::F32 => towards_zero(exact),
+            Total::F32 if self.cut == 0 => towards_zero(exact),
+            // of a NaN nothing is cut
+            Total::F32 if exact.is_nan() => f32::NAN,
+            Total::F32 => f32::from_bits(towards_zero(exact).to_bits() & !self.cut),
             Total::F16 => half::round(to_odd(exact)),
         }
     }
@@ -140,6 +153,19 @@ mod tests {
             assert_eq!([23, 24, 25, 26].map(|small| sum(sm, small)), [more, more, 1.0, 1.0]);
         }
         assert_eq!([23, 24, 25, 26].map(|small| sum(90, small)), [more, more, more, 1.0]);
+    }
+
+    #[test]
+    fn sums_of_bytes_keep_13_bits() {
+        let sums = Sums::of(89, Element::Eight, Total::F32);
+        let sum = |small: i32, accumulator| {
+            let pairs = std::iter::once((1.0, 1.0)).chain(std::iter::repeat_n(((-small as f32).exp2(), 1.0), 2));
+            sums.round(sums.exact(pairs, accumulator))
+        };
+        assert_eq!([sum(13, 0.0), sum(14, 0.0)], [1.0 + (-12f32).exp2(), 1.0]);
+        // an accumulator of more bits loses them
+        assert_eq!(sum(13, 1.0 + (-20f32).exp2()), 2.0 + (-12f32).exp2());
+        assert!(sum(13, f32::NAN).is_nan());
     }
 
     #[test]
