@@ -2,7 +2,7 @@
 //! patches; then bias, GELU, layer scale, residual. It has two kernels: tensor cores (`tensor_linear`) where the shape fits, and a plain one
 //! (`plain_linear`) for everything.
 
-use super::{Expected, Needs, Operands, Operation, plain_linear};
+use super::{Expected, Needs, Operands, Operation, plain_linear, tensor_linear};
 use crate::engine::cuda::array::{Array, Contents};
 use crate::engine::cuda::card::Card;
 use crate::engine::cuda::driver::error::DriverError;
@@ -90,18 +90,26 @@ impl Operation for Linear {
         }
     }
 
-    fn needs(&self, _card: &Card, images: usize) -> Needs {
+    fn needs(&self, card: &Card, images: usize) -> Needs {
         let output = images * self.count * self.outputs;
         Needs {
             input: images * self.rows.numbers(self.count, self.inputs),
             residual: if self.residual { output } else { 0 },
             output,
-            scratch: plain_linear::scratch(self, images),
+            scratch: if tensor_linear::fits(self, card) {
+                tensor_linear::scratch(self, card, images)
+            } else {
+                plain_linear::scratch(self, images)
+            },
         }
     }
 
-    fn launches(&self, _card: &Card, images: usize, at: &Operands) -> Vec<Launch> {
-        plain_linear::launches(self, images, at)
+    fn launches(&self, card: &Card, images: usize, at: &Operands) -> Vec<Launch> {
+        if tensor_linear::fits(self, card) {
+            tensor_linear::launches(self, card, images, at)
+        } else {
+            plain_linear::launches(self, images, at)
+        }
     }
 
     fn expected(

@@ -10,7 +10,7 @@ pub(crate) mod layer_norm;
 pub(crate) mod linear;
 pub(crate) mod norm;
 pub(crate) mod patch_embedding;
-mod plain_linear;
+pub(crate) mod plain_linear;
 pub(crate) mod pool;
 pub(crate) mod tensor_linear;
 

@@ -90,7 +90,8 @@ pub(crate) fn launches(linear: &Linear, card: &Card, images: usize, at: &Operand
     let product = Launch::new(&SOURCE, kernel(linear, &tile), grid, block, &arguments);
     let mut launches = vec![product.with_shared((tile.bytes() + norms) as u32)];
     if tile.splits > 1 {
-        let threads = if linear.output != Type::F32 && outputs.is_multiple_of(8) { rows * outputs / 8 } else { rows * outputs };
+        let threads =
+            if linear.output != Type::F32 && outputs.is_multiple_of(8) { rows * outputs / 8 } else { rows * outputs };
         let blocks = (threads as u32).div_ceil(FINISH_BLOCK);
         let kernel = if linear.ty == Type::Bf16 { "tensor_linear_finish_bf16" } else { "tensor_linear_finish_f16" };
         launches.push(Launch::new(&SOURCE, kernel, [blocks, 1, 1], [FINISH_BLOCK, 1, 1], &arguments));

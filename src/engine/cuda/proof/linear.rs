@@ -1,8 +1,40 @@
 //! Cases of the matrix product with all that stands about it. Not here: which of its kernels a network gets (`operations/linear`).
 
 use super::case::Case;
+use crate::engine::cuda::array::Contents;
+use crate::engine::cuda::card::Card;
+use crate::engine::cuda::driver::error::DriverError;
+use crate::engine::cuda::launch::Launch;
 use crate::engine::cuda::number::Type;
 use crate::engine::cuda::operations::linear::{Linear, Rows};
+use crate::engine::cuda::operations::{Expected, Needs, Operands, Operation, plain_linear};
+
+/// A linear that is always computed by the plain kernel.
+struct ByPlainKernel(Linear);
+
+impl Operation for ByPlainKernel {
+    fn name(&self) -> &'static str {
+        self.0.name()
+    }
+
+    fn needs(&self, card: &Card, images: usize) -> Needs {
+        Needs { scratch: plain_linear::scratch(&self.0, images), ..self.0.needs(card, images) }
+    }
+
+    fn launches(&self, _card: &Card, images: usize, at: &Operands) -> Vec<Launch> {
+        plain_linear::launches(&self.0, images, at)
+    }
+
+    fn expected(
+        &self,
+        images: usize,
+        at: &Operands,
+        memory: &dyn Contents,
+        outputs: &[usize],
+    ) -> Result<Vec<Expected>, DriverError> {
+        self.0.expected(images, at, memory, outputs)
+    }
+}
 
 /// A case of [`Linear`], its weights yet to make.
 #[derive(Clone, Copy)]
@@ -78,7 +110,7 @@ impl Shape {
                 let bias = weights.array(outputs, Type::F32, 0.5, 0.0)?;
                 let scale = if scale { Some(weights.array(outputs, Type::F32, 0.5, 1.0)?) } else { None };
                 let norm = norm.then_some(1e-6);
-                Ok(Box::new(Linear {
+                Ok(Box::new(ByPlainKernel(Linear {
                     rows,
                     count,
                     inputs,
@@ -91,7 +123,7 @@ impl Shape {
                     residual,
                     ty,
                     output,
-                }))
+                })))
             })
         }
     }

@@ -147,7 +147,8 @@ pub(super) fn cases(ty: Type) -> Vec<Case> {
         Product { norm: None, ..merged(5, 5, 24) },
     ];
     let one = mlp(49, 96).into_iter().chain(mlp(49, 192)).chain(mlp(17, 384)).chain(mlp(9, 768)).chain(one);
-    let large = [Product { gelu: true, ..plain(784, 96, 384) }, Product { scale: true, residual: true, ..plain(784, 384, 96) }];
+    let large =
+        [Product { gelu: true, ..plain(784, 96, 384) }, Product { scale: true, residual: true, ..plain(784, 384, 96) }];
     let cases = one.map(|product| product.case(ty, 1)).chain(two.map(|product| product.case(ty, 2)));
     cases.chain(large.map(|product| product.case(ty, 16))).collect()
 }

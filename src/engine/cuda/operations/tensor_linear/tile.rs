@@ -51,20 +51,11 @@ const LARGE: Shape = Shape {
     normed: Some(kernels!("128x128x4_normed")),
 };
 /// Eight warps of 64 × 32, for the other cards.
-const LARGE_OF_EIGHT: Shape = Shape {
-    warps: 8,
-    plain: kernels!("128x128x8"),
-    normed: Some(kernels!("128x128x8_normed")),
-    ..LARGE
-};
+const LARGE_OF_EIGHT: Shape =
+    Shape { warps: 8, plain: kernels!("128x128x8"), normed: Some(kernels!("128x128x8_normed")), ..LARGE };
 /// For 96 · 2ⁿ columns.
-const THREE: Shape = Shape {
-    columns: 96,
-    warps: 6,
-    plain: kernels!("128x96"),
-    normed: Some(kernels!("128x96_normed")),
-    ..LARGE
-};
+const THREE: Shape =
+    Shape { columns: 96, warps: 6, plain: kernels!("128x96"), normed: Some(kernels!("128x96_normed")), ..LARGE };
 const SQUARE: Shape = Shape {
     rows: 64,
     columns: 64,
@@ -166,7 +157,8 @@ impl Tile {
         // about 13 issue slots for each number of the output, and its bytes
         let written = sums * 0.1 + sums * if self.splits > 1 { 4.0 } else { 2.0 } / l2;
         let at_once = multiplied.max(loaded) * tiles + written;
-        let alone = (multiplied * 4.0 / f64::from(warps.min(4)) + 100.0).max(600.0 / f64::from(self.stages - 1)).max(loaded);
+        let alone =
+            (multiplied * 4.0 / f64::from(warps.min(4)) + 100.0).max(600.0 / f64::from(self.stages - 1)).max(loaded);
         let one_block = 1300.0 + alone * tiles + written;
         let product = (busiest as f64 * at_once).max(busiest.div_ceil(held) as f64 * one_block);
         // a second launch, which reads all sums
