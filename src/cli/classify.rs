@@ -37,7 +37,7 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().context("starting tokio")?;
     runtime.block_on(async {
         let options =
-            ModelOptions { max_batch: 8, precision: args.device.named_precision(), ..ModelOptions::default() };
+            ModelOptions { max_batch: 1, precision: args.device.named_precision(), ..ModelOptions::default() };
         let settings = Settings { model: options, ..Settings::default() };
         let (classifier, loading) = Classifier::start(engine, vec![model], settings).map_err(anyhow::Error::from)?;
         loading.done().await.map_err(anyhow::Error::from)?;
