@@ -7,14 +7,14 @@
 // Launch     grid (row tiles * column tiles, splits): column tiles of one row tile are neighbours, so that A comes from memory once and the
 //            weight stays in L2. Where K is split, each split writes its sums to partials, and tensor_linear_finish adds them in their order:
 //            no atomics, one result.
-// Tile       BM x BN sums in registers of WARPS_M x WARPS_N warps; K in tiles of 32 through a ring of `stages` slots. sm_80 and later fill it by
-//            cp.async, stages - 1 tiles ahead; Turing, and rows that are normed, through registers, one tile ahead. One barrier a tile.
+// Tile       BM x BN sums in registers of WARPS_M x WARPS_N warps; K in tiles of 32 through a ring of slots. sm_80 and later fill it by
+//            cp.async, two to four tiles ahead; Turing, and rows that are normed, through registers, one tile ahead. One barrier a tile.
 //                    128x128, 4 warps of 64x64    A100, H100: fewest reads of shared memory a product
 //                    128x128, 8 warps of 64x32    T4, A10, L4: two blocks an SM in 128 registers
 //                    128x96,  6 warps of 64x32    outputs that are a multiple of 96 and not of 128: ConvNeXt-T and Swin-T
 //                    64x64, 32x64, 16x64          few rows
 //            Every tile adds up K in the same order: which one is used changes no bit of a result, only splits do.
-// Shared     stages * (BM + BN) * 64 bytes, chunks of 16 bytes by `chunk_place`: ldmatrix and cp.async are free of conflicts. After the product the
+// Shared     (BM + BN) * 64 bytes a slot, chunks of 16 bytes by `chunk_place`: ldmatrix and cp.async are free of conflicts. After the product the
 //            same memory takes 2304 bytes a warp: 16 rows of 32 sums, by which a thread gets eight neighbouring columns (`sum_place`).
 //            NORMED has mean and 1 / sigma of each row behind the slots, 8 bytes a norm.
 // Bytes      2 * (rows * inputs + outputs * inputs + rows * outputs), and as many again for a residual.
@@ -22,7 +22,7 @@
 #include "tensor_rows.cuh"
 
 /// Sums of a block, and the warps that have them.
-template <unsigned M, unsigned N, unsigned ACROSS_M, unsigned ACROSS_N>
+template <unsigned M, unsigned N, unsigned ACROSS_M, unsigned ACROSS_N, unsigned AHEAD>
 struct Tile {
     enum : unsigned {
         BM = M,
@@ -34,6 +34,7 @@ struct Tile {
         WN = BN / WARPS_N,
         A_BYTES = BM * ROW_BYTES,
         SLOT = (BM + BN) * ROW_BYTES,
+        STAGES = AHEAD + 1,
     };
     static_assert(WM % 16 == 0 && WN % 32 == 0, "a warp has whole fragments, and writes 32 columns at a time");
 };
@@ -44,19 +45,6 @@ enum : unsigned { SUM_COLUMNS = 32, SUM_PITCH = 36, SUM_WORDS = 16 * SUM_PITCH }
 
 __device__ __forceinline__ unsigned sum_place(unsigned row, unsigned column) {
     return row * SUM_PITCH + (column / 8 + column / 4 % 2 * 4) * 4 + column % 4;
-}
-
-/// Waits for the oldest of the copies that are under way.
-__device__ __forceinline__ void wait_for_tile(unsigned stages) {
-    if (stages == 3) {
-        wait_copies<1>();
-    } else if (stages == 4) {
-        wait_copies<2>();
-    } else if (stages == 5) {
-        wait_copies<3>();
-    } else {
-        wait_copies<0>();
-    }
 }
 
 /// Begins to bring a tile of rows into a slot: all the way, or into registers.
@@ -187,12 +175,18 @@ __device__ __forceinline__ void write_sums(
 /// Where rows of A come from.
 enum Source { PLAIN, GATHERED, NORMED };
 
+/// Slots for tiles of K: what passes through registers is one tile ahead, whatever room there is; the weight of rows that are normed two.
+template <typename TILE, Source SOURCE>
+struct Ring {
+    enum : unsigned { STAGES = !HAS_ASYNC ? 2 : SOURCE == NORMED ? 3 : TILE::STAGES, AHEAD = STAGES - 1, BYTES = STAGES * TILE::SLOT };
+};
+
 template <typename T, typename TILE, Source SOURCE>
 __device__ __forceinline__ auto rows_of(const TensorLinear& op, unsigned char* shared, unsigned top, unsigned tile) {
     if constexpr (SOURCE == PLAIN) {
         return PlainRows<TILE::BM, TILE::THREADS>(op.input, op.inputs, top, op.rows);
     } else {
-        float2* const norms = reinterpret_cast<float2*>(shared + op.stages * TILE::SLOT);
+        float2* const norms = reinterpret_cast<float2*>(shared + Ring<TILE, SOURCE>::BYTES);
         if constexpr (SOURCE == NORMED) {
             measure_norms<T, TILE::BM, TILE::THREADS>(op, top, norms);
             __syncthreads();
@@ -210,15 +204,15 @@ __device__ __forceinline__ void product(const TensorLinear& op) {
     const unsigned left = blockIdx.x % columns * TILE::BN;
     const unsigned first = blockIdx.y * op.tiles_per_split;
     const unsigned end = min(first + op.tiles_per_split, (op.inputs + TILE_K - 1) / TILE_K);
-    const unsigned ahead = op.stages - 1;
+    enum : unsigned { AHEAD = Ring<TILE, SOURCE>::AHEAD };
 
     PlainRows<TILE::BN, TILE::THREADS> b(op.weight, op.inputs, left, op.outputs);
     // The weight is on its way while norms are measured.
-    for (unsigned stage = 0; HAS_ASYNC && stage < ahead && first + stage < end; stage++) {
+    for (unsigned stage = 0; HAS_ASYNC && stage < AHEAD && first + stage < end; stage++) {
         begin_tile(b, slots + stage * TILE::SLOT + TILE::A_BYTES, first + stage);
     }
     auto a = rows_of<T, TILE, SOURCE>(op, shared, top, first);
-    for (unsigned stage = 0; stage < ahead; stage++) {
+    for (unsigned stage = 0; stage < AHEAD; stage++) {
         const unsigned slot = slots + stage * TILE::SLOT;
         if (first + stage < end) {
             begin_tile(a, slot, first + stage);
@@ -235,17 +229,17 @@ __device__ __forceinline__ void product(const TensorLinear& op) {
     const unsigned a_rows = chunk_place(warp_row + lane % 16, lane / 16);
     const unsigned b_rows = TILE::A_BYTES + chunk_place(warp_column + lane % 8 + lane / 16 * 8, lane / 8 % 2);
     float sums[TILE::WM / 16][TILE::WN / 8][4] = {};
-    unsigned read = slots, write = slots + ahead * TILE::SLOT;
-    const unsigned past = slots + op.stages * TILE::SLOT;
+    unsigned read = slots, write = slots + AHEAD * TILE::SLOT;
+    const unsigned past = slots + Ring<TILE, SOURCE>::BYTES;
 #pragma unroll 1
     for (unsigned tile = first; tile < end; tile++) {
-        wait_for_tile(op.stages);
+        wait_copies<AHEAD - 1>();
         // All have the tile, and none reads the one before it any longer.
         __syncthreads();
-        const bool more = tile + ahead < end;
+        const bool more = tile + AHEAD < end;
         if (more) {
-            begin_tile(a, write, tile + ahead);
-            begin_tile(b, write + TILE::A_BYTES, tile + ahead);
+            begin_tile(a, write, tile + AHEAD);
+            begin_tile(b, write + TILE::A_BYTES, tile + AHEAD);
         }
         commit_copies();
         multiply<T, TILE>(sums, read + a_rows, read + b_rows);
@@ -267,10 +261,11 @@ __device__ __forceinline__ void product(const TensorLinear& op) {
 template <typename T>
 __device__ __forceinline__ void finish(const TensorLinear& op) {
     const size_t numbers = size_t{op.rows} * op.outputs;
-    const unsigned each = by_eight(op) ? 8 : 1;
-    const size_t at = (size_t{blockIdx.x} * blockDim.x + threadIdx.x) * each;
-    if (at >= numbers) return;
-    const unsigned column = at % op.outputs;
+    const unsigned each = by_eight(op) ? 8 : 1, threads_a_row = op.outputs / each;
+    const unsigned index = blockIdx.x * blockDim.x + threadIdx.x;
+    const unsigned row = index / threads_a_row, column = index % threads_a_row * each;
+    if (row >= op.rows) return;
+    const size_t at = size_t{row} * op.outputs + column;
     const float* const partials = op.partials + at;
     if (each == 8) {
         const Columns<T> columns(op, column);
@@ -287,7 +282,7 @@ __device__ __forceinline__ void finish(const TensorLinear& op) {
     } else {
         float sum = 0;
         for (unsigned split = 0; split < op.splits; split++) sum += __ldg(partials + split * numbers);
-        finish_number<T>(op, at / op.outputs, column, sum);
+        finish_number<T>(op, row, column, sum);
     }
 }
 
@@ -305,12 +300,12 @@ __device__ __forceinline__ void finish(const TensorLinear& op) {
 #define TYPES(NAME, TILE, BLOCKS) EACH_TYPE(OF_TYPE, NAME, TILE, BLOCKS) EACH_TYPE(NORMED_OF_TYPE, NAME, TILE, BLOCKS)
 #define PLAIN_TYPES(NAME, TILE, BLOCKS) EACH_TYPE(OF_TYPE, NAME, TILE, BLOCKS)
 
-using Large = Tile<128, 128, 2, 2>;
-using LargeOfEight = Tile<128, 128, 2, 4>;
-using Three = Tile<128, 96, 2, 3>;
-using Square = Tile<64, 64, 2, 2>;
-using Low = Tile<32, 64, 2, 2>;
-using Lowest = Tile<16, 64, 1, 2>;
+using Large = Tile<128, 128, 2, 2, 4>;
+using LargeOfEight = Tile<128, 128, 2, 4, 2>;
+using Three = Tile<128, 96, 2, 3, 2>;
+using Square = Tile<64, 64, 2, 2, 3>;
+using Low = Tile<32, 64, 2, 2, 4>;
+using Lowest = Tile<16, 64, 1, 2, 4>;
 
 #if __CUDA_ARCH__ >= 800
 TYPES(128x128x4, Large, 2)

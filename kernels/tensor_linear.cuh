@@ -18,7 +18,6 @@ struct TensorLinear {
     unsigned inputs;           // K
     unsigned splits;
     unsigned tiles_per_split;  // of K
-    unsigned stages;           // tiles in shared memory
     unsigned gelu;
     unsigned wide;             // output and residual are f32
     // Where rows are gathered from pixels. A plain row is an image of one row and one pixel, of K channels.

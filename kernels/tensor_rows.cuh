@@ -109,7 +109,8 @@ __device__ __forceinline__ void measure_norms(const TensorLinear& op, unsigned t
     enum : unsigned { HELD = 12 };
     const unsigned length = op.norms == 1 ? op.inputs : op.channels;
     const unsigned chunks = length / CHUNK_VALUES;
-    const unsigned lanes = chunks <= 8 * HELD ? 8 : chunks <= 16 * HELD ? 16 : 32;
+    unsigned lanes = 4;
+    while (lanes * HELD < chunks) lanes *= 2;
     const unsigned lane = threadIdx.x % lanes;
     const float share = 1.0f / static_cast<float>(length);
     // A warp's lanes take every turn together: ROWS is a multiple of the rows of a warp.
@@ -117,15 +118,20 @@ __device__ __forceinline__ void measure_norms(const TensorLinear& op, unsigned t
     for (unsigned at = threadIdx.x / lanes; at < ROWS * op.norms; at += THREADS / lanes) {
         unsigned top_y, left_x;
         const char* const from = corner(op, min(top + at % ROWS, op.rows - 1), top_y, left_x);
+        Pixel pixel(op, op.norms == 1 ? 0 : at / ROWS);
+        unsigned channel = lane * CHUNK_VALUES;
         uint4 held[HELD];
         for (unsigned i = 0; i < HELD; i++) {
             held[i] = make_uint4(0, 0, 0, 0);
-            const unsigned chunk = lane + i * lanes;
-            if (chunk >= chunks) continue;
-            const unsigned value = chunk * CHUNK_VALUES;
-            const Pixel pixel(op, op.norms == 1 ? value / op.channels : at / ROWS);
-            if (top_y + pixel.y >= op.height || left_x + pixel.x >= op.width) continue;
-            held[i] = __ldg(reinterpret_cast<const uint4*>(from + pixel.offset(op) + value % op.channels * 2));
+            if (lane + i * lanes >= chunks) continue;
+            while (channel >= op.channels) {
+                channel -= op.channels;
+                pixel.next(op);
+            }
+            if (top_y + pixel.y < op.height && left_x + pixel.x < op.width) {
+                held[i] = __ldg(reinterpret_cast<const uint4*>(from + pixel.offset(op) + channel * 2));
+            }
+            channel += lanes * CHUNK_VALUES;
         }
         float sum = 0;
         for (const uint4& chunk : held) {

@@ -12,7 +12,8 @@ use crate::engine::cuda::array::address;
 use crate::engine::cuda::card::{Card, Target};
 use crate::engine::cuda::launch::{Launch, Source, arguments, source};
 use crate::engine::cuda::number::Type;
-use tile::{Source as RowsFrom, Tile};
+use tile::Source as RowsFrom;
+pub(crate) use tile::Tile;
 
 static SOURCE: Source = source!("tensor_linear");
 
@@ -21,7 +22,7 @@ const CHUNK: usize = 8;
 /// Longest row or pixel that is normed: 32 lanes hold 12 chunks each.
 const LONGEST_NORM: usize = 32 * 12 * CHUNK;
 /// Threads of a block that adds up splits.
-const FINISH_BLOCK: u32 = 128;
+const FINISH_BLOCK: usize = 128;
 
 arguments! {
     /// `struct TensorLinear` of the kernel.
@@ -38,7 +39,6 @@ arguments! {
         inputs: u32,
         splits: u32,
         tiles_per_split: u32,
-        stages: u32,
         gelu: u32,
         wide: u32,
         rows_per_image: u32,
@@ -50,7 +50,6 @@ arguments! {
         merged: u32,
         norms: u32,
         eps: f32,
-        padding: u32,
     }
 }
 
@@ -75,26 +74,41 @@ pub(crate) fn fits(linear: &Linear, card: &Card) -> bool {
 
 /// Bytes that it needs between its launches.
 pub(crate) fn scratch(linear: &Linear, card: &Card, images: usize) -> usize {
-    let tile = chosen(linear, card, images);
-    if tile.splits > 1 { tile.splits as usize * images * linear.count * linear.outputs * size_of::<f32>() } else { 0 }
+    scratch_of(linear, images, &chosen(linear, card, images))
 }
 
 /// The launches that compute it.
 pub(crate) fn launches(linear: &Linear, card: &Card, images: usize, at: &Operands) -> Vec<Launch> {
-    let tile = chosen(linear, card, images);
-    let arguments = arguments(linear, images, at, &tile);
+    launches_by(linear, images, at, &chosen(linear, card, images))
+}
+
+/// One of the ways to cut it that the card has, for a proof of them all: a number of a shape, and how many splits of K there may be.
+pub(crate) fn any_tile(linear: &Linear, card: &Card, number: usize, splits: usize) -> Tile {
+    let from = rows_from(linear);
+    let shapes: Vec<_> = tile::shapes(card, from).collect();
+    tile::cut(card, from, shapes[number % shapes.len()], linear.inputs, splits)
+}
+
+/// Bytes that it needs between its launches when it is cut so.
+pub(crate) fn scratch_of(linear: &Linear, images: usize, tile: &Tile) -> usize {
+    if tile.splits > 1 { tile.splits as usize * images * linear.count * linear.outputs * size_of::<f32>() } else { 0 }
+}
+
+/// The launches that compute it when it is cut so.
+pub(crate) fn launches_by(linear: &Linear, images: usize, at: &Operands, tile: &Tile) -> Vec<Launch> {
+    let arguments = arguments(linear, images, at, tile);
     let (rows, outputs) = (images * linear.count, linear.outputs);
     let blocks = rows.div_ceil(tile.shape.rows) * outputs.div_ceil(tile.shape.columns);
     let norms = if linear.norm.is_some() { tile.shape.rows * arguments.norms as usize * 8 } else { 0 };
     let (grid, block) = ([blocks as u32, tile.splits, 1], [tile.shape.threads(), 1, 1]);
-    let product = Launch::new(&SOURCE, kernel(linear, &tile), grid, block, &arguments);
+    let product = Launch::new(&SOURCE, kernel(linear, tile), grid, block, &arguments);
     let mut launches = vec![product.with_shared((tile.bytes() + norms) as u32)];
     if tile.splits > 1 {
-        let threads =
-            if linear.output != Type::F32 && outputs.is_multiple_of(8) { rows * outputs / 8 } else { rows * outputs };
-        let blocks = (threads as u32).div_ceil(FINISH_BLOCK);
+        // as `by_eight` of the kernel has it
+        let each = if linear.output != Type::F32 && outputs.is_multiple_of(8) { 8 } else { 1 };
+        let blocks = (rows * outputs / each).div_ceil(FINISH_BLOCK);
         let kernel = if linear.ty == Type::Bf16 { "tensor_linear_finish_bf16" } else { "tensor_linear_finish_f16" };
-        launches.push(Launch::new(&SOURCE, kernel, [blocks, 1, 1], [FINISH_BLOCK, 1, 1], &arguments));
+        launches.push(Launch::new(&SOURCE, kernel, [blocks as u32, 1, 1], [FINISH_BLOCK as u32, 1, 1], &arguments));
     }
     launches
 }
@@ -141,7 +155,6 @@ fn arguments(linear: &Linear, images: usize, at: &Operands, tile: &Tile) -> Tens
         inputs: linear.inputs as u32,
         splits: tile.splits,
         tiles_per_split: tile.tiles_per_split,
-        stages: tile.stages,
         gelu: u32::from(linear.gelu),
         wide: u32::from(linear.output == Type::F32),
         rows_per_image: rows_per_image as u32,
@@ -153,7 +166,6 @@ fn arguments(linear: &Linear, images: usize, at: &Operands, tile: &Tile) -> Tens
         merged: u32::from(matches!(linear.rows, Rows::Merged { .. })),
         norms: norms as u32,
         eps: linear.norm.unwrap_or(0.0),
-        padding: 0,
     }
 }
 

@@ -10,19 +10,36 @@ use crate::engine::cuda::operations::linear::{Linear, Rows};
 use crate::engine::cuda::operations::{Expected, Needs, Operands, Operation, tensor_linear};
 
 /// A linear that is always computed by tensor cores.
-struct ByTensorCores(Linear);
+struct ByTensorCores {
+    linear: Linear,
+    /// The number of a tile and how many splits, where it is not the launcher that chooses.
+    cut: Option<(usize, usize)>,
+}
 
 impl Operation for ByTensorCores {
     fn name(&self) -> &'static str {
-        self.0.name()
+        self.linear.name()
     }
 
     fn needs(&self, card: &Card, images: usize) -> Needs {
-        Needs { scratch: tensor_linear::scratch(&self.0, card, images), ..self.0.needs(card, images) }
+        let scratch = match self.cut {
+            Some((number, splits)) => {
+                let tile = tensor_linear::any_tile(&self.linear, card, number, splits);
+                tensor_linear::scratch_of(&self.linear, images, &tile)
+            }
+            None => tensor_linear::scratch(&self.linear, card, images),
+        };
+        Needs { scratch, ..self.linear.needs(card, images) }
     }
 
     fn launches(&self, card: &Card, images: usize, at: &Operands) -> Vec<Launch> {
-        tensor_linear::launches(&self.0, card, images, at)
+        match self.cut {
+            Some((number, splits)) => {
+                let tile = tensor_linear::any_tile(&self.linear, card, number, splits);
+                tensor_linear::launches_by(&self.linear, images, at, &tile)
+            }
+            None => tensor_linear::launches(&self.linear, card, images, at),
+        }
     }
 
     fn expected(
@@ -32,9 +49,12 @@ impl Operation for ByTensorCores {
         memory: &dyn Contents,
         outputs: &[usize],
     ) -> Result<Vec<Expected>, DriverError> {
-        self.0.expected(images, at, memory, outputs)
+        self.linear.expected(images, at, memory, outputs)
     }
 }
+
+/// At least as many as a card has.
+const TILES: usize = 5;
 
 /// A linear in numbers, without arrays.
 #[derive(Clone, Copy)]
@@ -48,12 +68,14 @@ struct Product {
     scale: bool,
     residual: bool,
     wide: bool,
+    /// The number of a tile and how many splits.
+    cut: Option<(usize, usize)>,
 }
 
 /// Rows of K numbers to rows of N, with a bias.
 const fn plain(count: usize, inputs: usize, outputs: usize) -> Product {
-    let rows = Rows::Plain;
-    Product { rows, count, inputs, outputs, norm: None, gelu: false, scale: false, residual: false, wide: false }
+    let (rows, norm, cut) = (Rows::Plain, None, None);
+    Product { rows, count, inputs, outputs, norm, gelu: false, scale: false, residual: false, wide: false, cut }
 }
 
 impl Product {
@@ -72,7 +94,8 @@ impl Product {
             Rows::Patches { .. } => "patches",
             Rows::Merged { .. } => "merged",
         };
-        let name = format!("{count} {rows_name} of {inputs} to {outputs}, {}", what.join(" + "));
+        let cut = self.cut.map(|(number, splits)| format!(", tile {number} in {splits} splits")).unwrap_or_default();
+        let name = format!("{count} {rows_name} of {inputs} to {outputs}, {}{cut}", what.join(" + "));
         let case = Case::new(name, ty, images, move |weights| {
             let spread = 2.0 / (inputs as f32).sqrt();
             let weight = weights.array(inputs * outputs, ty, spread, 0.0)?;
@@ -80,20 +103,8 @@ impl Product {
             let scale = if self.scale { Some(weights.array(outputs, Type::F32, 0.5, 0.25)?) } else { None };
             let Self { norm, gelu, residual, .. } = self;
             let output = if self.wide { Type::F32 } else { ty };
-            Ok(Box::new(ByTensorCores(Linear {
-                rows,
-                count,
-                inputs,
-                outputs,
-                norm,
-                weight,
-                bias,
-                gelu,
-                scale,
-                residual,
-                ty,
-                output,
-            })))
+            let linear = Linear { rows, count, inputs, outputs, norm, weight, bias, gelu, scale, residual, ty, output };
+            Ok(Box::new(ByTensorCores { linear, cut: self.cut }))
         });
         let spread = if self.norm.is_some() { (3.0, 5.0) } else { (2.0, 0.0) };
         let output = if self.wide { Type::F32 } else { ty };
@@ -147,8 +158,16 @@ pub(super) fn cases(ty: Type) -> Vec<Case> {
         Product { norm: None, ..merged(5, 5, 24) },
     ];
     let one = mlp(49, 96).into_iter().chain(mlp(49, 192)).chain(mlp(17, 384)).chain(mlp(9, 768)).chain(one);
-    let large =
-        [Product { gelu: true, ..plain(784, 96, 384) }, Product { scale: true, residual: true, ..plain(784, 384, 96) }];
     let cases = one.map(|product| product.case(ty, 1)).chain(two.map(|product| product.case(ty, 2)));
-    cases.chain(large.map(|product| product.case(ty, 16))).collect()
+    cases.chain(every_tile().map(|product| product.case(ty, 2))).collect()
+}
+
+/// Every kernel on two row tiles and two column tiles that end within one, whole and in splits, with everything before and after it.
+fn every_tile() -> impl Iterator<Item = Product> {
+    let cuts = (0..TILES).flat_map(|number| [1, 3].map(|splits| Some((number, splits))));
+    cuts.flat_map(|cut| {
+        let plain = plain(75, 208, 136);
+        let whole = Product { gelu: true, scale: true, residual: true, cut, ..plain };
+        [whole, Product { norm: Some(1e-6), cut, ..plain }, Product { outputs: 67, cut, ..plain }]
+    })
 }
