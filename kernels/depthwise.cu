@@ -49,6 +49,9 @@ struct Depthwise {
     unsigned plane;
     unsigned two_planes;
     unsigned row;
+    // words of a column of the map, and of a row, where a word is two channels
+    unsigned column_words;
+    unsigned row_words;
     float eps;
 };
 
@@ -61,32 +64,107 @@ enum : unsigned { GROUP = 4 };
 /// What a block knows of its tile.
 struct Tile {
     size_t image;
-    // the first row and column that are read: three above and left of the first output, so that they may wrap
+    // the first row and column of its outputs
     unsigned top;
     unsigned left;
+
+    /// Whether row R of those that are read, three above `top` the first, is a row of the map.
+    template <unsigned R>
+    __device__ bool has(unsigned height) const {
+        return R < HALO ? top > 0 : R - HALO < height - top;
+    }
 };
 
 __device__ inline Tile tile_of(const Depthwise& op, unsigned tile, unsigned rows, unsigned columns) {
     const unsigned across = tile % op.across;
     const unsigned down = tile / op.across % op.down;
-    return {tile / op.across / op.down, down * rows - HALO, across * columns - HALO};
+    return {tile / op.across / op.down, down * rows, across * columns};
 }
 
-/// Copies 16 bytes to shared memory, or zeros.
-__device__ inline void copy(uint4* to, const void* from, bool inside) {
+/// Where vector `part` of a column lies in a row of the tile.
+__device__ inline unsigned vector_at(const Depthwise& op, unsigned part, unsigned column) {
+    return part % 2 * op.plane + part / 2 * op.two_planes + column;
+}
+
+/// The address of shared memory, as instructions take it.
+__device__ inline unsigned shared_address(const void* at) { return static_cast<unsigned>(__cvta_generic_to_shared(at)); }
+
+/// The thread's number, from which the compiler does not know what it computed before: the fused kernel has no registers to keep that from
+/// tile to tile.
+__device__ inline unsigned again_thread() {
+    unsigned thread = threadIdx.x;
+    asm volatile("" : "+r"(thread));
+    return thread;
+}
+
+/// A vector of each row that a thread copies.
+struct Slot {
+    // where to in shared memory, and where from
+    unsigned to;
+    const char* from;
+    // bytes of the map from a row to the next; 0 where zeros are copied
+    unsigned step;
+    bool mine;
+    bool inside;
+
+    __device__ Slot(const Depthwise& op, const Tile& at, const uint4* tile, unsigned slot, unsigned first_part, unsigned parts,
+                    unsigned columns) {
+        // Eight lanes that write together write to the banks of even columns, or of odd ones.
+        const unsigned part = slot % parts;
+        const unsigned in_order = slot / parts;
+        const unsigned column = in_order / 8 * 8 + in_order % 4 * 2 + in_order / 4 % 2;
+        const unsigned x = at.left + column - HALO;
+        mine = column < columns;
+        inside = x < op.width && (first_part + part) * VECTOR < op.channels;
+        to = shared_address(tile + vector_at(op, part, column));
+        const size_t row = at.image * op.height + at.top;
+        const size_t words = (row * op.width + x) * op.column_words + (first_part + part) * (VECTOR / 2);
+        // the first row may lie above the map, and is not read then
+        from = static_cast<const char*>(op.input) + (inside ? words * 4 - size_t{HALO} * op.row_words * 4 : 0);
+        step = inside ? op.row_words * 4 : 0;
+    }
+};
+
+/// Starts copying row R of the tile and those after it, and ends a group after every `GROUP` of them.
+template <unsigned ROWS, unsigned R, unsigned SLOTS>
+__device__ __forceinline__ void copy_rows(const Depthwise& op, const Tile& at, Slot (&slots)[SLOTS]) {
+    if constexpr (R < ROWS + KERNEL - 1) {
+        const bool there = at.has<R>(op.height);
+        for (Slot& slot : slots) {
+            if (slot.mine && there) {
 #if __CUDA_ARCH__ >= 800
-    const unsigned address = static_cast<unsigned>(__cvta_generic_to_shared(to));
-    const unsigned bytes = inside ? VECTOR_BYTES : 0;
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(address), "l"(from), "r"(bytes) : "memory");
+                const unsigned bytes = slot.inside ? VECTOR_BYTES : 0;
+                asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(slot.to), "l"(slot.from), "r"(bytes) : "memory");
 #else
-    *to = inside ? __ldg(static_cast<const uint4*>(from)) : make_uint4(0, 0, 0, 0);
+                const uint4 zeros = make_uint4(0, 0, 0, 0);
+                const uint4 v = slot.inside ? __ldg(reinterpret_cast<const uint4*>(slot.from)) : zeros;
+                asm volatile("st.shared.v4.u32 [%0], {%1, %2, %3, %4};" ::"r"(slot.to), "r"(v.x), "r"(v.y), "r"(v.z), "r"(v.w) : "memory");
 #endif
+            }
+            slot.to += op.row * VECTOR_BYTES;
+            slot.from += slot.step;
+            // One addition a row: the compiler would compute all of them before the first.
+            asm volatile("" : "+r"(slot.to), "+l"(slot.from));
+        }
+#if __CUDA_ARCH__ >= 800
+        if constexpr (R % GROUP == GROUP - 1 || R == ROWS + KERNEL - 2) asm volatile("cp.async.commit_group;" ::: "memory");
+#endif
+        copy_rows<ROWS, R + 1>(op, at, slots);
+    }
 }
 
-__device__ inline void commit() {
-#if __CUDA_ARCH__ >= 800
-    asm volatile("cp.async.commit_group;" ::: "memory");
-#endif
+/// Starts copying the tile's rows. A thread copies up to `SLOTS` vectors of each.
+template <unsigned ROWS, unsigned SLOTS>
+__device__ void fill(const Depthwise& op, const Tile& at, const uint4* tile, unsigned first_part, unsigned parts, unsigned columns) {
+    const unsigned thread = SLOTS == 1 ? threadIdx.x : again_thread();
+    const Slot first(op, at, tile, thread, first_part, parts, columns);
+    if constexpr (SLOTS == 1) {
+        Slot slots[] = {first};
+        copy_rows<ROWS, 0>(op, at, slots);
+    } else {
+        Slot slots[] = {first, Slot(op, at, tile, thread + blockDim.x, first_part, parts, columns)};
+        copy_rows<ROWS, 0>(op, at, slots);
+    }
 }
 
 /// Waits until all have copied all groups but the last `LATER`. Without cp.async the first time is enough.
@@ -100,67 +178,22 @@ __device__ void wait(bool first) {
 #endif
 }
 
-/// Where vector `part` of a column lies in a row of the tile.
-__device__ inline unsigned vector_at(const Depthwise& op, unsigned part, unsigned column) {
-    return part % 2 * op.plane + part / 2 * op.two_planes + column;
-}
-
-/// Starts copying the tile's rows, group by group. Eight lanes that write together write to eight columns' banks: even columns first.
-template <unsigned ROWS>
-__device__ void fill(const Depthwise& op, const Tile& at, uint4* tile, unsigned first_channel, unsigned parts, unsigned columns) {
-    const unsigned slots = (columns + 7) / 8 * 8 * parts;
-    for (unsigned group = 0; group < ROWS + KERNEL - 1; group += GROUP) {
-#pragma unroll 1
-        for (unsigned slot = threadIdx.x; slot < slots; slot += blockDim.x) {
-            const unsigned part = slot % parts;
-            const unsigned in_order = slot / parts;
-            const unsigned column = in_order / 8 * 8 + in_order % 4 * 2 + in_order / 4 % 2;
-            if (column >= columns) continue;
-            const unsigned x = at.left + column;
-            const unsigned channel = first_channel + part * VECTOR;
-            const bool inside = x < op.width && channel < op.channels;
-            const size_t pitch = size_t{op.width} * op.channels;
-            const size_t within = inside ? size_t{x} * op.channels + channel : 0;
-            const unsigned y = at.top + group;
-            const auto* from = static_cast<const unsigned short*>(op.input) + at.image * op.height * pitch + within;
-            uint4* const to = tile + group * op.row + vector_at(op, part, column);
-#pragma unroll
-            for (unsigned i = 0; i < GROUP; i++) {
-                if (group + i < ROWS + KERNEL - 1 && y + i < op.height) copy(to + i * op.row, from + (y + i) * pitch, inside);
-            }
-        }
-        commit();
-    }
-}
-
-/// A thread's part of a block's work.
-struct Share {
-    // two channels of 16-byte vectors: the word of its first column in the tile's first row
-    const unsigned* from;
-    // words from a row of the tile to the next
-    unsigned row;
-    // whether its channels and columns are the map's
-    bool active;
-};
-
-/// Takes input row R of the strip, then hands the output row that is complete with it to `done`.
+/// Takes input row R of the strip, then hands the output row that is complete with it to `done`. `from`: where the thread's first column
+/// of the row is in shared memory; `active`: whether its outputs are the map's.
 template <typename T, unsigned ROWS, unsigned R, typename Done>
-__device__ __forceinline__ void take_rows(const Share& share, const unsigned* from, unsigned top, unsigned height,
+__device__ __forceinline__ void take_rows(const Depthwise& op, const Tile& at, unsigned from, bool active,
                                           const float (&weights)[TAPS][2], const float (&bias)[2],
-                                          float (&sums)[KERNEL][COLUMNS][2], const Done& done) {
+                                          float (&sums)[KERNEL][COLUMNS][2], Done& done) {
     if constexpr (R < ROWS + KERNEL - 1) {
         constexpr unsigned GROUPS = (ROWS + KERNEL - 1 + GROUP - 1) / GROUP;
         if constexpr (R % GROUP == 0) wait<GROUPS - 1 - R / GROUP>(R == 0);
-        if constexpr (R < ROWS) {
-            for (unsigned column = 0; column < COLUMNS; column++) {
-                for (unsigned i = 0; i < 2; i++) sums[R % KERNEL][column][i] = bias[i];
-            }
-        }
-        if (top + R < height && share.active) {
+        if (at.has<R>(op.height) && active) {
 #pragma unroll
             for (unsigned x = 0; x < READ; x++) {
+                unsigned word;
+                asm volatile("ld.shared.u32 %0, [%1];" : "=r"(word) : "r"(from + x * VECTOR_BYTES) : "memory");
                 float values[2];
-                Stored<T>::unpack(from[x * (VECTOR_BYTES / 4)], values);
+                Stored<T>::unpack(word, values);
 #pragma unroll
                 for (unsigned ky = 0; ky < KERNEL; ky++) {
                     if (R < ky || R - ky >= ROWS) continue;
@@ -169,13 +202,23 @@ __device__ __forceinline__ void take_rows(const Share& share, const unsigned* fr
                         if (x < column || x - column >= KERNEL) continue;
                         const float(&weight)[2] = weights[ky * KERNEL + x - column];
                         float(&sum)[2] = sums[(R - ky) % KERNEL][column];
-                        for (unsigned i = 0; i < 2; i++) sum[i] = fmaf(values[i], weight[i], sum[i]);
+                        const bool first = ky == 0 && x == column;
+                        for (unsigned i = 0; i < 2; i++) sum[i] = fmaf(values[i], weight[i], first ? bias[i] : sum[i]);
                     }
                 }
             }
+        } else if constexpr (R < ROWS && R < HALO) {
+            // a row below the map is the first of no output
+            for (unsigned column = 0; column < COLUMNS; column++) {
+                for (unsigned i = 0; i < 2; i++) sums[R % KERNEL][column][i] = bias[i];
+            }
         }
-        if constexpr (R >= KERNEL - 1) done(R - (KERNEL - 1), sums[(R - (KERNEL - 1)) % KERNEL]);
-        take_rows<T, ROWS, R + 1>(share, from + share.row, top, height, weights, bias, sums, done);
+        if constexpr (R >= KERNEL - 1) {
+            if (at.has<R - HALO>(op.height) && active) done(op, sums[(R - (KERNEL - 1)) % KERNEL]);
+        }
+        from += op.row * VECTOR_BYTES;
+        asm volatile("" : "+r"(from));
+        take_rows<T, ROWS, R + 1>(op, at, from, active, weights, bias, sums, done);
     }
 }
 
@@ -191,33 +234,47 @@ __device__ inline void load_weights(const Depthwise& op, unsigned channel, float
     for (unsigned tap = 0; tap < TAPS; tap++) pair(op.weight + size_t{tap} * op.channels, weights[tap]);
 }
 
+/// Writes two channels of two columns, from row to row.
+template <typename T>
+struct Rows {
+    // of the first column
+    char* to;
+    bool both;
+
+    __device__ void operator()(const Depthwise& op, const float (&sums)[COLUMNS][2]) {
+        write(to, sums[0]);
+        if (both) write(to + op.column_words * 4, sums[1]);
+        to += op.row_words * 4;
+        asm volatile("" : "+l"(to));
+    }
+
+    static __device__ void write(char* to, const float (&sums)[2]) {
+        asm volatile("st.global.u32 [%0], %1;" ::"l"(__cvta_generic_to_global(to)), "r"(Stored<T>::pack(sums)) : "memory");
+    }
+};
+
 template <typename T, unsigned ROWS>
 __device__ void strip(const Depthwise& op) {
     extern __shared__ uint4 tile[];
-    const unsigned pair = threadIdx.x % op.pairs;
-    const unsigned first_column = threadIdx.x / op.pairs * COLUMNS;
-    const unsigned block_columns = blockDim.x / op.pairs * COLUMNS;
+    // a power of two
+    const unsigned shift = 31 - __clz(op.pairs);
+    const unsigned pair = threadIdx.x & (op.pairs - 1);
+    const unsigned first_column = (threadIdx.x >> shift) * COLUMNS;
+    const unsigned block_columns = (blockDim.x >> shift) * COLUMNS;
     const unsigned first_channel = blockIdx.y * op.pairs * 2;
     const unsigned channel = first_channel + pair * 2;
     const bool own = channel < op.channels;
     float weights[TAPS][2], bias[2];
     load_weights(op, own ? channel : 0, weights, bias);
-    const unsigned vector = vector_at(op, pair / 4, first_column);
+    const unsigned from = shared_address(tile + vector_at(op, pair / 4, first_column)) + pair % 4 * 4;
     for (unsigned index = blockIdx.x; index < op.tiles; index += gridDim.x) {
         const Tile at = tile_of(op, index, ROWS, block_columns);
-        fill<ROWS>(op, at, tile, first_channel, op.pairs / 4, block_columns + KERNEL - 1);
-        const unsigned x = at.left + HALO + first_column;
-        const Share share = {reinterpret_cast<const unsigned*>(tile + vector) + pair % 4, op.row * (VECTOR_BYTES / 4), own && x < op.width};
-        T* const output = static_cast<T*>(op.output) + (at.image * op.height * op.width + x) * op.channels + channel;
-        const auto write = [&](unsigned row, const float (&sums)[COLUMNS][2]) {
-            const unsigned y = at.top + HALO + row;
-            if (!share.active || y >= op.height) return;
-            T* const to = output + size_t{y} * op.width * op.channels;
-            *reinterpret_cast<unsigned*>(to) = Stored<T>::pack(sums[0]);
-            if (x + 1 < op.width) *reinterpret_cast<unsigned*>(to + op.channels) = Stored<T>::pack(sums[1]);
-        };
+        fill<ROWS, 1>(op, at, tile, first_channel / VECTOR, op.pairs / 4, block_columns + KERNEL - 1);
+        const unsigned x = at.left + first_column;
+        const size_t words = ((at.image * op.height + at.top) * op.width + x) * op.column_words + channel / 2;
+        Rows<T> rows = {static_cast<char*>(op.output) + words * 4, x + 1 < op.width};
         float sums[KERNEL][COLUMNS][2];
-        take_rows<T, ROWS, 0>(share, share.from, at.top, op.height, weights, bias, sums, write);
+        take_rows<T, ROWS, 0>(op, at, from, own && x < op.width, weights, bias, sums, rows);
         if (index + gridDim.x < op.tiles) __syncthreads();
     }
 }
@@ -239,47 +296,19 @@ __device__ inline void eight(const float* from, float (&values)[VECTOR]) {
     }
 }
 
+/// Norms the positions of a tile, whose sums are in `stash`, and writes them.
 template <typename T>
-__device__ void fused(const Depthwise& op) {
-    constexpr unsigned ROWS = KERNEL;
-    extern __shared__ uint4 tile[];
-    const unsigned pair = threadIdx.x % op.pairs;
-    const unsigned turn = threadIdx.x / op.pairs;
-    const unsigned column_pairs = blockDim.x / op.pairs;
-    // A warp that is shared by two column pairs reads four columns apart: 0, 2, 1, 3.
-    const unsigned column_pair = column_pairs % 4 == 0 ? turn / 4 * 4 + turn % 2 * 2 + turn / 2 % 2 : turn;
-    const unsigned first_column = column_pair * COLUMNS;
-    const unsigned block_columns = column_pairs * COLUMNS;
-    const unsigned channel = pair * 2;
-    const Tile at = tile_of(op, blockIdx.x, ROWS, block_columns);
-    fill<ROWS>(op, at, tile, 0, op.channels / VECTOR, block_columns + KERNEL - 1);
-    float sums[KERNEL][COLUMNS][2];
-    {
-        float weights[TAPS][2], bias[2];
-        load_weights(op, channel, weights, bias);
-        const unsigned* const from = reinterpret_cast<const unsigned*>(tile + vector_at(op, pair / 4, first_column)) + pair % 4;
-        const Share share = {from, op.row * (VECTOR_BYTES / 4), at.left + HALO + first_column < op.width};
-        take_rows<T, ROWS, 0>(share, from, at.top, op.height, weights, bias, sums, [](unsigned, const float (&)[COLUMNS][2]) {});
-    }
-    __syncthreads();
-    float* const stash = reinterpret_cast<float*>(tile);
-    const unsigned pitch = op.channels + 4;
-    for (unsigned row = 0; row < ROWS; row++) {
-        for (unsigned column = 0; column < COLUMNS; column++) {
-            float* const to = stash + (row * block_columns + first_column + column) * pitch + channel;
-            *reinterpret_cast<float2*>(to) = make_float2(sums[row][column][0], sums[row][column][1]);
-        }
-    }
-    __syncthreads();
-
+__device__ void norm_tile(const Depthwise& op, const Tile& at, const float* stash, unsigned pitch, unsigned rows, unsigned columns) {
     const float share = 1.0f / static_cast<float>(op.channels);
-    const unsigned positions = ROWS * block_columns;
-    const unsigned lane = threadIdx.x % 4 * VECTOR;
+    const unsigned positions = rows * columns;
+    const unsigned thread = again_thread();
+    const unsigned lane = thread % 4 * VECTOR;
     // A whole warp takes every turn, also where some of its positions are past the last: there are shuffles in it.
-    for (unsigned first = threadIdx.x / WARP * 8; first < positions; first += blockDim.x / WARP * 8) {
-        const unsigned position = first + threadIdx.x % WARP / 4;
-        const unsigned y = at.top + HALO + position / block_columns;
-        const unsigned x = at.left + HALO + position % block_columns;
+#pragma unroll 1
+    for (unsigned first = thread / WARP * 8; first < positions; first += blockDim.x / WARP * 8) {
+        const unsigned position = first + thread % WARP / 4;
+        const unsigned y = at.top + position / columns;
+        const unsigned x = at.left + position % columns;
         const bool inside = position < positions && y < op.height && x < op.width;
         const float* const from = stash + (inside ? position * pitch : 0);
         float values[VECTOR];
@@ -316,6 +345,52 @@ __device__ void fused(const Depthwise& op) {
             packed.pack(values);
             store(to + c, packed);
         }
+    }
+}
+
+/// A thread's first column and first channel in a block of all channels.
+struct Place {
+    unsigned column;
+    unsigned channel;
+
+    __device__ Place(const Depthwise& op, unsigned thread, unsigned column_pairs) {
+        const unsigned turn = thread / op.pairs;
+        // A warp that is shared by two column pairs reads four columns apart: 0, 2, 1, 3.
+        const unsigned column_pair = column_pairs % 4 == 0 ? turn / 4 * 4 + turn % 2 * 2 + turn / 2 % 2 : turn;
+        column = column_pair * COLUMNS;
+        channel = thread % op.pairs * 2;
+    }
+};
+
+template <typename T, unsigned SLOTS>
+__device__ void fused(const Depthwise& op) {
+    constexpr unsigned ROWS = KERNEL;
+    extern __shared__ uint4 tile[];
+    const unsigned column_pairs = blockDim.x / op.pairs;
+    const unsigned columns = column_pairs * COLUMNS;
+    float* const stash = reinterpret_cast<float*>(tile);
+    const unsigned pitch = op.channels + 4;
+    const Place place(op, threadIdx.x, column_pairs);
+    float weights[TAPS][2], bias[2];
+    load_weights(op, place.channel, weights, bias);
+    const unsigned from = shared_address(tile + vector_at(op, place.channel / VECTOR, place.column)) + place.channel % VECTOR * 2;
+    for (unsigned index = blockIdx.x; index < op.tiles; index += gridDim.x) {
+        const Tile at = tile_of(op, index, ROWS, columns);
+        fill<ROWS, SLOTS>(op, at, tile, 0, op.channels / VECTOR, columns + KERNEL - 1);
+        float sums[KERNEL][COLUMNS][2];
+        const auto keep = [](const Depthwise&, const float (&)[COLUMNS][2]) {};
+        take_rows<T, ROWS, 0>(op, at, from, at.left + place.column < op.width, weights, bias, sums, keep);
+        __syncthreads();
+        const Place again(op, again_thread(), column_pairs);
+        float* to = stash + again.column * pitch + again.channel;
+        for (unsigned row = 0; row < ROWS; row++, to += columns * pitch) {
+            for (unsigned column = 0; column < COLUMNS; column++) {
+                *reinterpret_cast<float2*>(to + column * pitch) = make_float2(sums[row][column][0], sums[row][column][1]);
+            }
+        }
+        __syncthreads();
+        norm_tile<T>(op, at, stash, pitch, ROWS, columns);
+        if (index + gridDim.x < op.tiles) __syncthreads();
     }
 }
 
@@ -419,7 +494,9 @@ __device__ void norm(const Depthwise& op) {
     STRIP(TYPE, NAME, 4)     \
     STRIP(TYPE, NAME, 7)     \
     STRIP(TYPE, NAME, 14)    \
-    extern "C" __global__ void __launch_bounds__(384, 1) depthwise_fused_##NAME(const Depthwise op) { fused<TYPE>(op); }
+    extern "C" __global__ void __launch_bounds__(384, 1) depthwise_fused_##NAME(const Depthwise op) {                        \
+        fused<TYPE, 2>(op);                                                    \
+    }
 
 KERNELS(float, f32)
 KERNELS(__half, f16)

@@ -109,9 +109,29 @@ pub(crate) fn assert_fits<A: Arguments>(source: &Source, kernels: &[&str]) {
         };
         let parameter = format!("{kernel}_param_0");
         assert_eq!(number(body, &format!("{parameter}["), ']'), Some(size_of::<A>()), "the size of {parameter}");
+        // a register may hold the parameter's address, or that of one of its fields
+        let mut bases = vec![(parameter.clone(), 0)];
+        for line in body.lines() {
+            let words: Vec<&str> = line.split([' ', '\t', ',', ';']).filter(|word| !word.is_empty()).collect();
+            let base = |name: &str| bases.iter().find(|(known, _)| known == name).map(|(_, offset)| *offset);
+            let found: Option<(&str, i64)> = match words[..] {
+                ["mov.b64" | "mov.u64", to, from] => base(from).map(|offset| (to, offset)),
+                ["add.s64", to, from, more] => {
+                    base(from).zip(more.parse::<i64>().ok()).map(|(offset, more)| (to, offset + more))
+                }
+                _ => None,
+            };
+            bases.extend(found.map(|(register, offset)| (register.to_owned(), offset)));
+        }
         let mut loads = 0;
         for line in body.lines().filter(|line| line.trim_start().starts_with("ld.param")) {
-            let offset = number(line, &format!("{parameter}+"), ']').unwrap_or(0);
+            let address =
+                line.split_once('[').and_then(|(_, address)| address.split_once(']')).map_or("", |(at, _)| at);
+            let (base, offset) = address.split_once('+').unwrap_or((address, "0"));
+            let base = bases.iter().find(|(known, _)| known == base).map(|(_, offset)| *offset);
+            let offset =
+                base.zip(offset.parse::<i64>().ok()).and_then(|(base, offset)| usize::try_from(base + offset).ok());
+            let offset = offset.unwrap_or_else(|| panic!("{kernel}: {line}"));
             let ty = line.trim_start().split_whitespace().next().unwrap_or_default();
             let many = [("v2", 2), ("v4", 4)].iter().find(|(name, _)| ty.contains(name)).map_or(1, |(_, many)| *many);
             let bits = ty.rsplit(['u', 's', 'b', 'f']).next().and_then(|bits| bits.parse::<usize>().ok());

@@ -42,6 +42,8 @@ arguments! {
         plane: u32,
         two_planes: u32,
         row: u32,
+        column_words: u32,
+        row_words: u32,
         eps: f32,
         padding: u32,
     }
@@ -76,7 +78,7 @@ pub(crate) fn norm_inside(
     card: &Card,
     images: usize,
 ) -> bool {
-    let tiles = Tiles::fused([height, width, channels], kernel, ty, card);
+    let tiles = Tiles::fused([height, width, channels], kernel, ty, card, images);
     tiles.is_some_and(|tiles| tiles.count([height, width, channels], images) >= 2 * card.multiprocessors as usize)
 }
 
@@ -89,7 +91,7 @@ impl Depthwise {
     fn tiles(&self, card: &Card, images: usize) -> Option<Tiles> {
         match self.norm {
             None => Tiles::strip(self.shape(), self.kernel, self.ty, card, images),
-            Some(_) => Tiles::fused(self.shape(), self.kernel, self.ty, card),
+            Some(_) => Tiles::fused(self.shape(), self.kernel, self.ty, card, images),
         }
     }
 }
@@ -132,6 +134,8 @@ impl Operation for Depthwise {
             plane: plane as u32,
             two_planes: two_planes as u32,
             row: row as u32,
+            column_words: (self.channels / 2) as u32,
+            row_words: (self.width * self.channels / 2) as u32,
             eps,
             padding: 0,
         };
