@@ -75,8 +75,21 @@ __device__ void load_transposed(unsigned (&words)[4], unsigned address) {
                  : "memory");
 }
 
-/// 16 bytes of shared memory, read where it says and not once for all: they would take too many registers.
-__device__ uint4 load_shared(unsigned address) {
+// Shared memory by its address, which has 32 bits. What is read is read here, and not kept since an earlier round: registers are few.
+
+__device__ unsigned load_word(unsigned address) {
+    unsigned word;
+    asm volatile("ld.shared.u32 %0, [%1];" : "=r"(word) : "r"(address) : "memory");
+    return word;
+}
+
+__device__ uint2 load_pair(unsigned address) {
+    uint2 words;
+    asm volatile("ld.shared.v2.u32 {%0, %1}, [%2];" : "=r"(words.x), "=r"(words.y) : "r"(address) : "memory");
+    return words;
+}
+
+__device__ uint4 load_four(unsigned address) {
     uint4 words;
     asm volatile("ld.shared.v4.u32 {%0, %1, %2, %3}, [%4];"
                  : "=r"(words.x), "=r"(words.y), "=r"(words.z), "=r"(words.w)
@@ -85,17 +98,26 @@ __device__ uint4 load_shared(unsigned address) {
     return words;
 }
 
-__device__ int2 load_shared_pair(unsigned address) {
-    int2 words;
-    asm volatile("ld.shared.v2.u32 {%0, %1}, [%2];" : "=r"(words.x), "=r"(words.y) : "r"(address) : "memory");
-    return words;
+__device__ void store_word(unsigned address, unsigned word) {
+    asm volatile("st.shared.u32 [%0], %1;" ::"r"(address), "r"(word) : "memory");
 }
 
-/// A number of a table that is complete.
-__device__ float load_bias(unsigned address) {
-    float bias;
-    asm volatile("ld.shared.f32 %0, [%1];" : "=f"(bias) : "r"(address));
-    return bias;
+__device__ void store_four(unsigned address, const uint4& words) {
+    asm volatile("st.shared.v4.u32 [%0], {%1, %2, %3, %4};" ::"r"(address), "r"(words.x), "r"(words.y), "r"(words.z), "r"(words.w)
+                 : "memory");
+}
+
+/// A pointer from which the compiler counts, instead of summing up anew what it was made of.
+template <typename T>
+__device__ const T* base(const void* pointer) {
+    asm("" : "+l"(pointer));
+    return static_cast<const T*>(pointer);
+}
+
+/// Reads at so many rows of so many bytes from a pointer.
+template <typename T>
+__device__ T load_row(const T* from, unsigned row, unsigned row_bytes) {
+    return __ldg(reinterpret_cast<const T*>(reinterpret_cast<const char*>(from) + size_t{row} * row_bytes));
 }
 
 /// Bytes from the begin of a head's values to 16 bytes of a row.
@@ -118,7 +140,7 @@ __device__ void attention_tensor(const Attention& op) {
     constexpr unsigned KEYS = KEY_TILES * TILE_KEYS, POSITIONS = (KEYS + TILE_QUERIES - 1) / TILE_QUERIES * TILE_QUERIES;
     // Tiles of keys and rows of the table that a thread copies, at most: a table has less than 4 KEYS rows.
     constexpr unsigned COPIES = (KEY_TILES + MIN_SPLIT - 1) / MIN_SPLIT;
-    constexpr unsigned A_CHUNK = 16 / sizeof(T);
+    constexpr unsigned WORD = 4, A_TILE = TILE_KEYS * ROW_BYTES;
     extern __shared__ uint4 memory[];
 
     const unsigned lane = threadIdx.x, part = threadIdx.y, slot = threadIdx.z;
@@ -131,87 +153,88 @@ __device__ void attention_tensor(const Attention& op) {
     const unsigned area = op.window_height * op.window_width;
     const unsigned differences = (2 * op.window_height - 1) * (2 * op.window_width - 1);
 
-    unsigned* const pixels = reinterpret_cast<unsigned*>(memory);
-    int* const places = reinterpret_cast<int*>(pixels + POSITIONS);
-    uint4* const keys = memory + POSITIONS * 8 / 16 + slot * 2 * KEYS * ROW_BYTES / 16;
-    char* const values = reinterpret_cast<char*>(keys + KEYS * ROW_BYTES / 16);
-    float* const tables = reinterpret_cast<float*>(memory + (POSITIONS * 8 + op.group * 2 * KEYS * ROW_BYTES) / 16);
+    const unsigned pixels = static_cast<unsigned>(__cvta_generic_to_shared(memory)), places = pixels + POSITIONS * WORD;
+    const unsigned heads = places + POSITIONS * WORD, keys = heads + slot * 2 * KEYS * ROW_BYTES;
+    const unsigned values = keys + KEYS * ROW_BYTES, tables = heads + op.group * 2 * KEYS * ROW_BYTES;
 
     // Biases of all heads of the block, neighbours in memory side by side. They are asked for first, and stored when all else is
     // asked for too. A head beyond the last has the last one's.
     const unsigned bias_row = quotient(thread, op.group_reciprocal), bias_slot = thread - bias_row * op.group;
-    const float* const bias = op.bias + min(first_head + bias_slot, op.heads - 1);
+    const float* const bias = base<float>(op.bias + min(first_head + bias_slot, op.heads - 1));
     const unsigned bias_step = WARP * split;
     float biases[COPIES];
     for (unsigned i = 0; i < COPIES; i++) {
         const unsigned row = bias_row + i * bias_step;
-        biases[i] = row < differences ? __ldg(bias + row * op.heads) : 0;
+        if (row < differences) biases[i] = load_row(bias, row, op.heads * WORD);
     }
     for (unsigned i = thread; i < POSITIONS; i += threads) {
         const Position position = position_of(op, window, min(i, area - 1));
-        pixels[i] = position.pixel;
-        places[i] = (i < area ? position.place : static_cast<int>(op.middle - op.no_key)) * static_cast<int>(sizeof(float));
+        store_word(pixels + i * WORD, position.pixel);
+        store_word(places + i * WORD, (i < area ? position.place : op.middle - op.no_key) * WORD);
     }
     __syncthreads();
 
     const bool is_there = first_head + slot < op.heads;
     const unsigned head = min(first_head + slot, op.heads - 1);
-    const size_t area_of_map = size_t{op.height} * op.width;
-    // In 16 bytes: a row of the input and of the output, and this lane's 8 channels.
-    const unsigned input_row = 3 * op.channels / A_CHUNK, output_row = op.channels / A_CHUNK;
-    const unsigned chunk = head * (DIM / A_CHUNK) + quad;
-    const uint4* const queries = static_cast<const uint4*>(op.input) + blockIdx.z * area_of_map * input_row + chunk;
+    // Bytes of a pixel of the output; one of the input has three times as many. And how many come before this lane's 8 channels.
+    const unsigned output_row = op.channels * sizeof(T), input_row = 3 * output_row, channel = head * ROW_BYTES + quad * 16;
+    const size_t first_pixel = size_t{blockIdx.z} * op.height * op.width;
+    const char* const input = static_cast<const char*>(op.input) + first_pixel * input_row + channel;
+    const uint4* const queries = base<uint4>(input);
     const unsigned tiles = (area + TILE_QUERIES - 1) / TILE_QUERIES;
     unsigned tile = is_there ? part : tiles;
     const unsigned first_key_tile = is_there ? part : KEY_TILES;
 
-    uint4 query[2] = {};
+    const unsigned query_pixels = pixels + line * WORD;
+    uint4 query[2];
     const auto load_queries = [&] {
         if (tile >= tiles) return;
         for (unsigned half = 0; half < 2; half++) {
-            const unsigned pixel = pixels[tile * TILE_QUERIES + half * 8 + line] & PIXEL;
-            query[half] = __ldg(queries + pixel * input_row);
+            const unsigned pixel = load_word(query_pixels + (tile * TILE_QUERIES + half * 8) * WORD) & PIXEL;
+            query[half] = load_row(queries, pixel, input_row);
         }
     };
     {
-        const uint4* const from[2] = {queries + output_row, queries + 2 * output_row};
+        const uint4* const from[2] = {base<uint4>(input + output_row), base<uint4>(input + 2 * output_row)};
         uint4 copied[COPIES][2];
         for (unsigned i = 0; i < COPIES; i++) {
             const unsigned key_tile = first_key_tile + i * split;
             if (key_tile >= KEY_TILES) break;
-            const unsigned at = (pixels[key_tile * TILE_KEYS + line] & PIXEL) * input_row;
-            for (unsigned j = 0; j < 2; j++) copied[i][j] = __ldg(from[j] + at);
+            const unsigned pixel = load_word(query_pixels + key_tile * TILE_KEYS * WORD) & PIXEL;
+            for (unsigned j = 0; j < 2; j++) copied[i][j] = load_row(from[j], pixel, input_row);
         }
         load_queries();
+        const unsigned table = tables + bias_slot * op.pitch * WORD;
         for (unsigned i = 0; i < COPIES; i++) {
             const unsigned row = bias_row + i * bias_step;
-            if (row < differences) tables[bias_slot * op.pitch + row] = biases[i] * LOG2_E;
+            if (row < differences) store_word(table + row * WORD, __float_as_uint(biases[i] * LOG2_E));
         }
         if (area < KEYS) {
-            for (unsigned i = lane + WARP * part; i <= op.middle; i += bias_step) tables[slot * op.pitch + op.no_key + i] = NO_KEY;
+            const unsigned table = tables + (slot * op.pitch + op.no_key) * WORD;
+            for (unsigned i = lane + WARP * part; i <= op.middle; i += bias_step) {
+                store_word(table + i * WORD, __float_as_uint(NO_KEY));
+            }
         }
         if (op.padding != nullptr) {
             uint4 padding[2];
             for (unsigned j = 0; j < 2; j++) {
-                padding[j] = padding_chunk<T>(op.padding + (j + 1) * op.channels + chunk * A_CHUNK);
+                padding[j] = padding_chunk<T>(op.padding + (j + 1) * op.channels + channel / sizeof(T));
             }
             for (unsigned i = 0; i < COPIES; i++) {
                 const unsigned key_tile = first_key_tile + i * split;
                 if (key_tile >= KEY_TILES) break;
-                if ((pixels[key_tile * TILE_KEYS + line] & PADDED) == 0) continue;
+                if ((load_word(query_pixels + key_tile * TILE_KEYS * WORD) & PADDED) == 0) continue;
                 for (unsigned j = 0; j < 2; j++) copied[i][j] = padding[j];
             }
         }
-        char* const value_words = values + quad * 4;
         for (unsigned i = 0; i < COPIES; i++) {
             const unsigned key_tile = first_key_tile + i * split;
             if (key_tile >= KEY_TILES) break;
-            keys[key_tile * WARP + lane] = copied[i][0];
-            const unsigned words[4] = {copied[i][1].x, copied[i][1].y, copied[i][1].z, copied[i][1].w};
+            const uint4 key = copied[i][0], value = copied[i][1];
+            store_four(keys + lane * 16 + key_tile * A_TILE, key);
+            const unsigned words[4] = {value.x, value.y, value.z, value.w};
             for (unsigned j = 0; j < 4; j++) {
-                // the row's part that does not depend on the tile comes last
-                const unsigned to = key_tile * TILE_KEYS * ROW_BYTES + value_offset(line, j);
-                *reinterpret_cast<unsigned*>(value_words + to) = words[j];
+                store_word(values + value_offset(line, j) + quad * WORD + key_tile * A_TILE, words[j]);
             }
         }
     }
@@ -219,14 +242,10 @@ __device__ void attention_tensor(const Attention& op) {
 
     const bool is_masked = window.is_masked(op);
     const float scale = op.scale * LOG2_E;
-    const auto address_of = [](const void* pointer) { return static_cast<unsigned>(__cvta_generic_to_shared(pointer)); };
-    const unsigned keys_address = address_of(keys + lane);
-    const unsigned table_address = address_of(tables + slot * op.pitch + op.middle);
-    // This lane's keys are two of each tile.
-    const unsigned pixels_address = address_of(pixels + quad * 2), places_address = address_of(places + quad * 2);
-    // Where the row of a matrix begins that this lane gives to ldmatrix: two tiles of keys with two chunks, or one tile with four.
-    const unsigned matrix = lane / 8, values_address = address_of(values);
-    T* const output = static_cast<T*>(op.output) + (blockIdx.z * area_of_map * output_row + chunk) * A_CHUNK;
+    const unsigned table = tables + (slot * op.pitch + op.middle) * WORD;
+    // Which row of which matrix this lane gives to ldmatrix: of two tiles of keys and two chunks, or of one tile and four.
+    const unsigned matrix = lane / 8, matrix_row = lane % 8;
+    char* const output = static_cast<char*>(op.output) + first_pixel * output_row + channel;
 
 #pragma unroll 1
     while (tile < tiles) {
@@ -237,7 +256,7 @@ __device__ void attention_tensor(const Attention& op) {
         const unsigned high[4] = {fragment(query[0].z), fragment(query[1].z), fragment(query[0].w), fragment(query[1].w)};
         for (unsigned n = 0; n < KEY_TILES; n++) {
             for (float& score : scores[n]) score = 0;
-            const uint4 key = load_shared(keys_address + n * TILE_KEYS * ROW_BYTES);
+            const uint4 key = load_four(keys + lane * 16 + n * A_TILE);
             Product<T>::whole(scores[n], low, key.x, key.y);
             Product<T>::whole(scores[n], high, key.z, key.w);
         }
@@ -245,10 +264,10 @@ __device__ void attention_tensor(const Attention& op) {
         unsigned pixel[2], row[2];
         const unsigned first = tile * TILE_QUERIES + line;
         for (unsigned half = 0; half < 2; half++) {
-            pixel[half] = pixels[first + half * 8];
+            const unsigned at = (first + half * 8) * WORD;
+            pixel[half] = load_word(pixels + at);
             // beyond the area as at the last position
-            const unsigned place = min(static_cast<unsigned>(places[first + half * 8]), op.middle * unsigned{sizeof(float)});
-            row[half] = table_address + place;
+            row[half] = table + min(load_word(places + at), op.middle * WORD);
         }
         // The queries of the next tile come while these are computed.
         tile += split;
@@ -256,15 +275,16 @@ __device__ void attention_tensor(const Attention& op) {
 
         // Scores in powers of two.
         for (unsigned n = 0; n < KEY_TILES; n++) {
-            const int2 place = load_shared_pair(places_address + n * TILE_KEYS * sizeof(int));
+            // this lane's keys are two of each tile
+            const uint2 place = load_pair(places + (n * TILE_KEYS + quad * 2) * WORD);
             for (unsigned i = 0; i < 4; i++) {
-                const float bias = load_bias(row[i / 2] - (i % 2 == 0 ? place.x : place.y));
+                const float bias = __uint_as_float(load_word(row[i / 2] - (i % 2 == 0 ? place.x : place.y)));
                 scores[n][i] = scores[n][i] * scale + bias;
             }
         }
         if (is_masked) {
             for (unsigned n = 0; n < KEY_TILES; n++) {
-                const int2 key = load_shared_pair(pixels_address + n * TILE_KEYS * sizeof(int));
+                const uint2 key = load_pair(pixels + (n * TILE_KEYS + quad * 2) * WORD);
                 for (unsigned i = 0; i < 4; i++) {
                     const unsigned difference = pixel[i / 2] ^ (i % 2 == 0 ? key.x : key.y);
                     if ((difference & REGION) != 0) scores[n][i] += MASKED * LOG2_E;
@@ -291,8 +311,7 @@ __device__ void attention_tensor(const Attention& op) {
             for (unsigned i = 0; i < 4; i++) powers[i] = Stored<T>::pack(scores[n + i / 2] + i % 2 * 2);
             for (unsigned j = 0; j < 4; j += 2) {
                 unsigned words[4];
-                const unsigned at = n * TILE_KEYS * ROW_BYTES + value_offset(matrix % 2 * 8 + lane % 8, j + matrix / 2);
-                load_transposed(words, values_address + at);
+                load_transposed(words, values + value_offset(matrix % 2 * 8 + matrix_row, j + matrix / 2) + n * A_TILE);
                 Product<T>::whole(results[j], powers, words[0], words[1]);
                 Product<T>::whole(results[j + 1], powers, words[2], words[3]);
             }
@@ -300,7 +319,7 @@ __device__ void attention_tensor(const Attention& op) {
         }
         if constexpr (KEY_TILES % 2 == 1) {
             unsigned words[4];
-            load_transposed(words, values_address + (KEYS - TILE_KEYS) * ROW_BYTES + value_offset(lane % 8, matrix));
+            load_transposed(words, values + value_offset(matrix_row, matrix) + (KEY_TILES - 1) * A_TILE);
             unsigned powers[2];
             for (unsigned i = 0; i < 2; i++) powers[i] = Stored<T>::pack(scores[KEY_TILES - 1] + i * 2);
             for (unsigned j = 0; j < 4; j++) Product<T>::half(results[j], powers[0], powers[1], words[j]);
@@ -314,7 +333,7 @@ __device__ void attention_tensor(const Attention& op) {
             for (unsigned i = 0; i < 8; i++) channels[i] = results[i / 2][half * 2 + i % 2] * factor;
             Packed<T, 8> packed;
             packed.pack(channels);
-            store(output + size_t{pixel[half] & PIXEL} * op.channels, packed);
+            store(reinterpret_cast<T*>(output + size_t{pixel[half] & PIXEL} * output_row), packed);
         }
     }
 }

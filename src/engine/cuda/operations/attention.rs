@@ -169,7 +169,8 @@ impl Attention {
         let [down, across] = self.windows.count(self.map());
         let area = self.windows.area();
         let grid = [area.div_ceil(QUERIES) * self.heads * across, down, images].map(|blocks| blocks as u32);
-        let shared = POSITION * area + size_of::<f32>() * QUERIES * (area + 1);
+        let pitch = area.next_multiple_of(4);
+        let shared = POSITION * pitch + size_of::<f32>() * QUERIES * (pitch + 1);
         let arguments = self.arguments(at, 1);
         Launch::new(&SOURCE, kernel, grid, [PLAIN_BLOCK as u32, 1, 1], &arguments).with_shared(shared as u32)
     }

@@ -16,6 +16,11 @@ const UNIT: f64 = f32::EPSILON as f64 / 2.0;
 /// `ex2.approx`: two units in the last place, so 2^-22.
 const POWER_ERROR: f64 = 4.0 * UNIT;
 
+/// The largest error of an addition, as a share of what was added so far: a rounding to the nearest, but tensor cores cut off.
+fn addition(ty: Type) -> f64 {
+    if ty == Type::F32 { UNIT } else { 2.0 * UNIT }
+}
+
 /// The numbers of the output at these indices.
 pub(super) fn expected(
     op: &Attention,
@@ -141,9 +146,8 @@ impl Judge<'_> {
             let bias = self.table[windows.difference(index, key) * heads + head];
             let mask = if window.regions[index] == window.regions[key] { 0.0 } else { MASKED };
             scores.push(product + bias + mask);
-            // Each addition of the sum is off by at most a unit in the last place, for tensor cores cut off; scale, bias and mask come with
-            // a rounding each, of themselves and of what they give, and once more where they are multiplied by log2 e.
-            errors.push(2.0 * dim * UNIT * sizes + 4.0 * UNIT * (product.abs() + bias.abs() + mask.abs()));
+            // scale, bias and mask come with a rounding each, of themselves and of what they give, and once more where they are multiplied by log2 e
+            errors.push(dim * addition(self.op.ty) * sizes + 4.0 * UNIT * (product.abs() + bias.abs() + mask.abs()));
         }
         let most = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let powers: Vec<f64> = scores.iter().map(|score| (score - most).exp()).collect();
@@ -166,7 +170,7 @@ impl Row {
         let keys = self.probabilities.len() as f64;
         let value: f64 = self.probabilities.iter().zip(&self.window.values).map(|(p, v)| p * v[channel]).sum();
         // sums of as many as there are keys, one after the other
-        let sums = 2.0 * UNIT * keys;
+        let sums = addition(ty) * keys;
         let mut bound = 0.0;
         let mut share = 0.0;
         for ((p, error), v) in self.probabilities.iter().zip(&self.errors).zip(&self.window.values) {
