@@ -98,7 +98,7 @@ impl Builder<'_> {
         }
         self.block(function.body.as_deref().unwrap_or_default(), own)?;
         let last = function.line;
-        let touched = Touched { reads: Vec::new(), writes: Vec::new(), moves: Moves::Uses };
+        let touched = Box::new(Touched { reads: Vec::new(), writes: Vec::new(), moves: Moves::Uses });
         let (text, action, class) = ("ret".to_owned(), Action::Return, count::Class::Branch);
         self.ops.push(Op { line: last, text, guard: None, action, class, float: None, touched });
         self.resolve(entry);

@@ -25,7 +25,7 @@ impl Builder<'_> {
         let action = self.action(instruction).map_err(|fault| refused::named(fault, instruction))?;
         let float = self.float(instruction);
         let class = count::class(instruction);
-        let touched = touched::touched(instruction, &self.names);
+        let touched = Box::new(touched::touched(instruction, &self.names));
         let (line, text) = (instruction.line, written(instruction));
         self.ops.push(Op { line, text, guard, action, class, float, touched });
         Ok(())

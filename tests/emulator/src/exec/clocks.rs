@@ -78,10 +78,12 @@ impl Clocks {
         } else {
             time <= self.seen[now.warp][earlier.warp]
         };
-        together || !self.single[now.warp].is_empty() && self.saw_lane(earlier, time, now.warp)
+        together || self.saw_lane(earlier, time, now.warp)
     }
 
+    /// Whether it is ordered by what the lane alone released.
     #[cold]
+    #[inline(never)]
     fn saw_lane(&self, earlier: Thread, time: u32, now: usize) -> bool {
         self.single[now].get(&earlier.warp).is_some_and(|times| time <= times[earlier.lane])
     }

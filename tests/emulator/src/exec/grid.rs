@@ -80,7 +80,7 @@ pub struct Team {
     pub barriers: Barriers,
     /// Those in shared memory.
     pub mbarriers: Mbarriers,
-    /// Grows with every instruction that others may wait for.
+    /// Grows with every arrival at an mbarrier, and whatever else may end a wait: what reads memory that others change, threads that end.
     pub progress: u64,
     /// Order among blocks.
     pub order: Order,

@@ -51,7 +51,7 @@ pub struct Op {
     /// The fractions that it computes, whose first infinity or NaN is worth knowing.
     pub float: Option<(Vec<Slot>, Type)>,
     /// The registers that it reads and writes.
-    pub touched: Touched,
+    pub touched: Box<Touched>,
 }
 
 /// The registers of an instruction.
@@ -74,19 +74,6 @@ pub enum Moves {
     Copies,
     /// The first, where a predicate holds, or the second is the result.
     Selects(Slot),
-}
-
-impl Action {
-    /// Whether it changes nothing that another thread could wait for.
-    pub fn is_idle(&self) -> bool {
-        match self {
-            Self::Load(load) => !load.strong,
-            Self::Mbarrier(mbarrier) => matches!(mbarrier.what, MbarrierUse::Wait { .. }),
-            Self::Clock(..) | Self::Call(_) | Self::Return | Self::Table(..) | Self::Collective(_) => true,
-            Self::WarpBarrier(_) | Self::LoadMatrix(_) => true,
-            _ => false,
-        }
-    }
 }
 
 /// What an instruction does.

@@ -36,6 +36,7 @@ impl Warp {
             self.wait_for_phase(grid, team, index, (into, awaited, acquire), &offsets, mask)?;
             return Ok(team.mbarriers.has_completed());
         }
+        team.progress += 1;
         for lane in lanes(mask) {
             // a release of all lanes that arrive together at one is one of each
             let together = lanes(mask).filter(|other| offsets[*other] == offsets[lane]);

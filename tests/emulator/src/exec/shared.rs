@@ -130,11 +130,8 @@ impl Shared {
         let now = clocks.now(thread.warp);
         for granule in offset / self.granule..(offset + size).div_ceil(self.granule) {
             let writer = self.writers[granule];
-            match writer.state {
-                State::Written => {}
-                State::Fresh => return Err(Conflict::Unwritten),
-                State::Pending => return Err(Conflict::Pending),
-                State::Claimed => return Err(Conflict::Claimed),
+            if writer.state != State::Written {
+                return Err(unreadable(writer.state));
             }
             let by = Thread { warp: usize::from(writer.warp), lane: usize::from(writer.lane) };
             if !(strong && writer.strong || clocks.ordered(by, writer.time, thread)) {
@@ -285,13 +282,12 @@ impl Shared {
         for granule in offset / self.granule..(offset + size).div_ceil(self.granule) {
             let old = self.writers[granule];
             let by = Thread { warp: usize::from(old.warp), lane: usize::from(old.lane) };
-            match old.state {
-                State::Pending => return Err(Conflict::Pending),
-                State::Claimed => return Err(Conflict::Claimed),
-                State::Written if !(same || strong && old.strong || clocks.ordered(by, old.time, thread)) => {
+            if old.state == State::Written {
+                if !(same || strong && old.strong || clocks.ordered(by, old.time, thread)) {
                     return Err(Conflict::AfterWrite(by));
                 }
-                _ => {}
+            } else if old.state != State::Fresh {
+                return Err(unreadable(old.state));
             }
             for (warp, reader) in self.readers[granule * self.warps..][..self.warps].iter().enumerate() {
                 let lanes = if warp == thread.warp { reader.lanes & !(1 << thread.lane) } else { reader.lanes };
@@ -305,6 +301,16 @@ impl Shared {
             self.writers[granule] = writer;
         }
         Ok(())
+    }
+}
+
+/// What is wrong with the use of a granule in this state.
+#[cold]
+fn unreadable(state: State) -> Conflict {
+    match state {
+        State::Pending => Conflict::Pending,
+        State::Claimed => Conflict::Claimed,
+        State::Fresh | State::Written => Conflict::Unwritten,
     }
 }
 

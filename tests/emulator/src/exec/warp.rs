@@ -257,11 +257,16 @@ impl Warp {
     /// Everything but what is lane-wise or a branch.
     fn act(&mut self, grid: &Grid<'_>, team: &mut Team, index: usize, op: &Op, mask: Mask) -> Result<bool, Fault> {
         let pc = self.fragments[index].pc;
-        team.progress += u64::from(!op.action.is_idle());
         match &op.action {
-            Action::Load(load) => self.accessor(grid, team, pc).load(load, mask)?,
+            Action::Load(load) => {
+                team.progress += u64::from(load.strong);
+                self.accessor(grid, team, pc).load(load, mask)?;
+            }
             Action::Store(store) => self.accessor(grid, team, pc).store(store, mask)?,
-            Action::Atomic(atomic) => self.accessor(grid, team, pc).atomic(atomic, mask)?,
+            Action::Atomic(atomic) => {
+                team.progress += 1;
+                self.accessor(grid, team, pc).atomic(atomic, mask)?;
+            }
             Action::Atomics(all) => self.accessor(grid, team, pc).atomics(all, mask)?,
             Action::Copy(copy) => self.accessor(grid, team, pc).copy(copy, mask)?,
             Action::Commit => self.copies.commit(mask),
@@ -354,6 +359,7 @@ impl Warp {
     fn exit(&mut self, team: &mut Team, index: usize, mask: Mask) -> bool {
         self.live &= !mask;
         team.live -= mask.count_ones();
+        team.progress += 1;
         self.fragments[index].pc += 1;
         self.fragments[index].mask &= !mask;
         if self.fragments[index].mask == 0 {

@@ -1,6 +1,6 @@
 //! `cp.async`: read when it is issued, landed when it is waited for (`copies`).
 
-use super::missing::{Found, note};
+use super::missing::note;
 use super::{Accessor, Manner};
 use crate::count::Access;
 use crate::exec::grid::{Fault, Team};
@@ -42,7 +42,7 @@ impl Accessor<'_, '_> {
                 self.load_global(&at, 1 << lane, 1, Manner::default(), &mut one, &mut lacks)?;
                 values[lane] |= one[lane] << (8 * byte);
                 if let Some(lacks) = lacks {
-                    let before = missing.as_ref().map_or(0, |found: &Found| found.bytes[lane]);
+                    let before = missing.as_ref().map_or(0, |found| found.bytes[lane]);
                     note(&mut missing, lane, before | 1 << byte, || lacks.what);
                 }
             }

@@ -55,7 +55,7 @@ impl Accessor<'_, '_> {
         size: usize,
         manner: Manner,
         values: &mut Values,
-        missing: &mut Option<Found>,
+        missing: &mut Option<Box<Found>>,
     ) -> Result<(), Fault> {
         let grid = self.grid;
         let (mut last, mut sector) = (None, u64::MAX);

@@ -15,7 +15,7 @@ impl Accessor<'_, '_> {
         mask: Mask,
         size: usize,
         values: &mut Values,
-        missing: &mut Option<Found>,
+        missing: &mut Option<Box<Found>>,
     ) -> Result<(), Fault> {
         let first = mask.trailing_zeros() as usize % LANES;
         if addresses[first] >= CALL_PARAMETERS {
@@ -44,7 +44,7 @@ impl Accessor<'_, '_> {
         mask: Mask,
         size: usize,
         values: &mut Values,
-        missing: &mut Option<Found>,
+        missing: &mut Option<Box<Found>>,
     ) -> Result<(), Fault> {
         for lane in lanes(mask) {
             let at = addresses[lane];

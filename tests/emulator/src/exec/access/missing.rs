@@ -14,8 +14,9 @@ pub(super) struct Found {
 }
 
 /// Notes bytes of a lane; what is said of the first stays.
-pub(super) fn note(found: &mut Option<Found>, lane: usize, bytes: u16, what: impl FnOnce() -> String) {
-    found.get_or_insert_with(|| Found { bytes: [0; LANES], what: what() }).bytes[lane] = bytes;
+#[cold]
+pub(super) fn note(found: &mut Option<Box<Found>>, lane: usize, bytes: u16, what: impl FnOnce() -> String) {
+    found.get_or_insert_with(|| Box::new(Found { bytes: [0; LANES], what: what() })).bytes[lane] = bytes;
 }
 
 impl Accessor<'_, '_> {

@@ -49,7 +49,7 @@ impl Accessor<'_, '_> {
         size: usize,
         manner: Manner,
         values: &mut Values,
-        missing: &mut Option<Found>,
+        missing: &mut Option<Box<Found>>,
     ) -> Result<(), Fault> {
         let offsets = self.shared_offsets(addresses, mask, size, Access::Load)?;
         for lane in lanes(mask) {
