@@ -155,8 +155,10 @@ impl CudaExecutable {
 impl Slot {
     fn new(model: &Arc<Model>, compute: &Stream, arena: &Allocation) -> Result<Self, DriverError> {
         let gpu: &Arc<Gpu> = &model.gpu;
-        // zeros: what pads a batch to its bucket is computed too
-        let images = Allocation::zeros(gpu, model.slot_bytes())?;
+        let images = Allocation::new(gpu, model.slot_bytes())?;
+        // zeros, for what pads a batch to its bucket is computed too; waited for, or they could come after the first image
+        compute.fill(images.array(0, images.bytes(), Type::U8), 0)?;
+        compute.wait()?;
         let logits = Allocation::new(gpu, model.logits_bytes())?;
         let memory = memory(model, arena, &images, &logits);
         let graph = |plan: &Plan| {

@@ -73,6 +73,7 @@ impl Weights {
             memory.write(*offset, &ty.encode(values))?;
             arrays.insert(WeightId(index), array);
         }
+        gpu.settle()?;
         Ok(Self { memory: Some(memory), arrays, rounding })
     }
 

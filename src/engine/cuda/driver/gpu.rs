@@ -72,6 +72,13 @@ impl Gpu {
         self.context.mem_get_info().ok().map(|(free, _)| free as u64)
     }
 
+    /// Waits until what was copied with [`Allocation::write`](super::memory::Allocation::write) is on the device. Streams do not wait for it by
+    /// themselves, for none of ours is ordered behind the driver's default stream.
+    pub(crate) fn settle(&self) -> Result<(), DriverError> {
+        self.bind()?;
+        self.note(self.context.default_stream().synchronize().doing(|| "waiting for copies".to_owned()))
+    }
+
     /// Waits until the GPU has done all that it was given.
     pub(crate) fn synchronize(&self) -> Result<(), DriverError> {
         self.bind()?;

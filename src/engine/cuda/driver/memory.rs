@@ -30,15 +30,6 @@ impl Allocation {
         Ok(Self { gpu: Arc::clone(gpu), address, bytes })
     }
 
-    /// Allocates, all zeros.
-    pub(crate) fn zeros(gpu: &Arc<Gpu>, bytes: usize) -> Result<Self, DriverError> {
-        let memory = Self::new(gpu, bytes)?;
-        // SAFETY: as many bytes as were allocated.
-        let cleared = unsafe { result::memset_d8_sync(memory.address, 0, memory.bytes) };
-        gpu.note(cleared.doing(|| format!("clearing {bytes} bytes")))?;
-        Ok(memory)
-    }
-
     /// Its size in bytes.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
@@ -50,7 +41,8 @@ impl Allocation {
         Array { address: self.address + offset as u64, len, ty }
     }
 
-    /// Copies bytes into it, from this byte on. Waits until they are there.
+    /// Copies bytes into it, from this byte on, which are read now. They are there once [`Gpu::settle`] has returned: the driver may only have staged
+    /// them.
     pub(crate) fn write(&self, offset: usize, bytes: &[u8]) -> Result<(), DriverError> {
         self.check(offset, bytes.len())?;
         self.gpu.bind()?;

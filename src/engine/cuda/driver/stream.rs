@@ -81,6 +81,14 @@ impl Stream {
         self.gpu.note(copied.doing(|| format!("copying {} bytes from the device", into.len())))
     }
 
+    /// Queues that every byte of an array becomes this one.
+    pub(crate) fn fill(&self, array: Array, byte: u8) -> Result<(), DriverError> {
+        self.gpu.bind()?;
+        // SAFETY: as many bytes as the array has, whose memory the caller owns until it has waited for this stream.
+        let filled = unsafe { result::memset_d8_async(array.address, byte, array.bytes(), self.stream.cu_stream()) };
+        self.gpu.note(filled.doing(|| format!("filling {} bytes", array.bytes())))
+    }
+
     /// Notes how far the stream has come.
     pub(crate) fn mark(&self, event: &Event) -> Result<(), DriverError> {
         self.gpu.bind()?;
