@@ -39,5 +39,8 @@ macro_rules! kernels {
 
 kernels! {
     layer_norm on turing = 75, ampere = 80;
+    plain_linear on turing = 75, ampere = 80;
+    pool on turing = 75, ampere = 80;
+    grn on turing = 75, ampere = 80;
     tensor_linear on turing = 75, ampere = 80, ada = 89, hopper = 90;
 }

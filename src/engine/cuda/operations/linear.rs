@@ -2,7 +2,6 @@
 //! patches; then bias, GELU, layer scale, residual. It has two kernels: tensor cores (`tensor_linear`) where the shape fits, and a plain one
 //! (`plain_linear`) for everything.
 
-use super::layer_norm::normed;
 use super::{Expected, Needs, Operands, Operation, plain_linear};
 use crate::engine::cuda::array::{Array, Contents};
 use crate::engine::cuda::card::Card;
@@ -97,7 +96,7 @@ impl Operation for Linear {
             input: images * self.rows.numbers(self.count, self.inputs),
             residual: if self.residual { output } else { 0 },
             output,
-            scratch: 0,
+            scratch: plain_linear::scratch(self, images),
         }
     }
 
@@ -112,37 +111,34 @@ impl Operation for Linear {
         memory: &dyn Contents,
         outputs: &[usize],
     ) -> Result<Vec<Expected>, DriverError> {
-        let mut last = None;
+        let mut last: Option<(usize, Multiplied)> = None;
         outputs
             .iter()
             .map(|index| {
                 let (row, output) = (index / self.outputs, index % self.outputs);
-                let values = match last.take() {
-                    Some((known, values)) if known == row => values,
+                let multiplied = match last.take() {
+                    Some((known, multiplied)) if known == row => multiplied,
                     _ => self.row(at.input, memory, row)?,
                 };
                 let weights = memory.read(self.weight, output * self.inputs..(output + 1) * self.inputs)?;
-                let one = |array: Array| memory.read(array, output..output + 1).map(|values| values[0]);
-                let bias = one(self.bias)?;
-                let scale = self.scale.map_or(Ok(1.0), one)?;
+                let one = |array: Array, index: usize| memory.read(array, index..index + 1).map(|values| values[0]);
+                let bias = one(self.bias, output)?;
+                let scale = self.scale.map_or(Ok(1.0), |array| one(array, output))?;
                 let residual = at.residual.filter(|_| self.residual);
-                let residual = residual.map_or(Ok(0.0), |array| {
-                    memory.read(array, *index..*index + 1).map(|values| values[0])
-                })?;
-                let product: f64 = values.iter().zip(&weights).map(|(x, w)| x * w).sum();
-                let sizes: f64 = values.iter().zip(&weights).map(|(x, w)| (x * w).abs()).sum();
-                last = Some((row, values));
-                let sum = product + bias;
+                let residual = residual.map_or(Ok(0.0), |array| one(array, *index))?;
+                let dot = |values: &[f64]| values.iter().zip(&weights).map(|(x, w)| x * w).sum::<f64>();
+                let sizes = multiplied.values.iter().zip(&weights).map(|(x, w)| (x * w).abs()).sum::<f64>();
+                let off = multiplied.off.iter().zip(&weights).map(|(off, w)| off * w.abs()).sum::<f64>();
+                let sum = dot(&multiplied.values) + bias;
+                last = Some((row, multiplied));
                 let activated = if self.gelu { gelu(sum) } else { sum };
                 let value = activated * scale + residual;
-                // a normed number may be rounded to the neighbour of what f64 rounds to, or be off by the error of the norm
-                let normed = if self.norm.is_some() { 2.0 * self.ty.unit() + 2e-6 } else { 0.0 };
-                // GELU's slope is at most 1.13; its own error is that of the error function
-                let before = (2.0_f64.powi(-22) * (self.inputs as f64).max(8.0).sqrt() + normed) * sizes + 4e-7 * sum.abs();
-                let gelu_error = if self.gelu { 4e-4 * self.ty.unit() / Type::F16.unit() * sum.abs().min(1.0) + 4e-7 } else { 0.0 };
-                let bound = (1.13 * before + gelu_error) * scale.abs()
+                // roundings of a sum grow as the root of their number; K · 2⁻²² · Σ|a·b| would be the worst of all orders
+                let before = SUM * (self.inputs as f64).max(8.0).sqrt() * sizes + off + SUM * sum.abs();
+                let activated_bound = if self.gelu { STEEPEST * before + gelu_bound(sum, self.ty) } else { before };
+                let bound = activated_bound * scale.abs()
                     + 2.0 * self.output.unit() * value.abs()
-                    + 2.0_f64.powi(-22) * residual.abs()
+                    + SUM * residual.abs()
                     + self.output.smallest();
                 Ok(Expected { value, bound })
             })
@@ -150,9 +146,21 @@ impl Operation for Linear {
     }
 }
 
+/// Four roundings of f32: what one step of a sum, or a few operations after it, may be off by.
+const SUM: f64 = 1.0 / (1 << 22) as f64;
+/// The largest slope of GELU is 1.129.
+const STEEPEST: f64 = 1.13;
+
+/// A row that is multiplied, and how far from it each number may be in a right kernel.
+struct Multiplied {
+    values: Vec<f64>,
+    /// Of normed rows; empty where they are taken as they are.
+    off: Vec<f64>,
+}
+
 impl Linear {
-    /// A row that is multiplied, of all rows of all images.
-    fn row(&self, input: Array, memory: &dyn Contents, row: usize) -> Result<Vec<f64>, DriverError> {
+    /// A row, of all rows of all images.
+    fn row(&self, input: Array, memory: &dyn Contents, row: usize) -> Result<Multiplied, DriverError> {
         let (image, row) = (row / self.count, row % self.count);
         let first = image * self.rows.numbers(self.count, self.inputs);
         let pixels = self.rows.pixels(row, self.inputs);
@@ -164,13 +172,33 @@ impl Linear {
                 None => values.resize(values.len() + length, 0.0),
             }
         }
-        let Some(eps) = self.norm else { return Ok(values) };
+        let Some(eps) = self.norm else { return Ok(Multiplied { values, off: Vec::new() }) };
         let normed_alone = if matches!(self.rows, Rows::Patches { .. }) { length } else { self.inputs };
-        let rows = values.chunks(normed_alone);
-        let normed = rows.flat_map(|row| (0..row.len()).map(move |at| normed(row, at, f64::from(eps))));
-        // rounded as the kernel rounds it
-        Ok(self.ty.decode(&self.ty.encode(normed.map(|value| value as f32))))
+        let mut off = Vec::with_capacity(self.inputs);
+        for row in values.chunks_mut(normed_alone) {
+            let count = row.len() as f64;
+            let mean = row.iter().sum::<f64>() / count;
+            let size = row.iter().map(|value| value.abs()).sum::<f64>() / count;
+            let variance = row.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / count;
+            let factor = 1.0 / (variance + f64::from(eps)).sqrt();
+            for value in row {
+                let normed = (*value - mean) * factor;
+                // rounded as the kernel rounds it
+                *value = self.ty.decode(&self.ty.encode([normed as f32]))[0];
+                // the mean is a sum in f32 too, and what it is off by all numbers are off by, times the factor; the kernel's number may
+                // then be rounded to the neighbour, one more distance of two numbers away
+                let before = SUM * (2.0 * size * factor + 2.0 * normed.abs());
+                off.push(before + 2.0 * self.ty.unit() * normed.abs() + self.ty.smallest());
+            }
+        }
+        Ok(Multiplied { values, off })
     }
+}
+
+/// What GELU of a kernel may be off by: one rounding of its type near 1, so that 16 bits need no more than they can show; in f32 the error of the
+/// error function.
+fn gelu_bound(x: f64, ty: Type) -> f64 {
+    4e-4 * ty.unit() / Type::F16.unit() * x.abs().min(1.0) + 4e-7
 }
 
 /// `x · Φ(x)`

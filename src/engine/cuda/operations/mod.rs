@@ -3,9 +3,11 @@
 //!
 //! Not here: which operations a program becomes (`plan`), how a launch reaches the device (`driver`).
 
+pub(crate) mod grn;
 pub(crate) mod layer_norm;
 pub(crate) mod linear;
 mod plain_linear;
+pub(crate) mod pool;
 pub(crate) mod tensor_linear;
 
 use super::array::{Array, Contents};

@@ -4,7 +4,10 @@
 //! [`expected`](super::operations::Operation::expected). Not here: whole networks (`verify`, the golden cases).
 
 mod case;
+mod grn;
 mod layer_norm;
+mod linear;
+mod pool;
 mod tensor_linear;
 
 use std::sync::Arc;
@@ -29,7 +32,13 @@ pub struct Outcome {
 type Cases = fn(Type) -> Vec<Case>;
 
 /// All kernels with their cases.
-const KERNELS: &[(&str, Cases)] = &[("layer_norm", layer_norm::cases), ("tensor_linear", tensor_linear::cases)];
+const KERNELS: &[(&str, Cases)] = &[
+    ("layer_norm", layer_norm::cases),
+    ("plain_linear", linear::plain_cases),
+    ("pool", pool::cases),
+    ("grn", grn::cases),
+    ("tensor_linear", tensor_linear::cases),
+];
 
 /// The names of all kernels that can be proved.
 pub fn kernels() -> impl Iterator<Item = &'static str> {
