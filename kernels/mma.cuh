@@ -1,13 +1,13 @@
-// Matrix products of a warp by tensor cores, and the copies that feed them: ldmatrix, mma, cp.async, and where 16 bytes of a tile lie in
-// shared memory. Fragments are those of m16n8k16 on every card; Turing multiplies them in two steps of k8.
+// Matrix products of a warp by tensor cores, and the copies that feed them: ldmatrix, mma, cp.async, and where 16 bytes of a
+// tile lie in shared memory. Fragments are those of m16n8k16 on every card; Turing multiplies them in two steps of k8.
 // Not here: any operation of a network.
 #pragma once
 
 #include "common.cuh"
 
 /// Tiles in shared memory are rows of 32 values of 16 bits, 64 bytes: four chunks of 16. Chunk c of row r lies at place
-/// c ^ (r / 2 % 4) of the row, so that the same chunk of 8 rows in order, which ldmatrix reads at once, covers all 32 banks, and so do the
-/// 8 chunks of two rows, which 8 lanes write at once.
+/// c ^ (r / 2 % 4) of the row, so that the same chunk of 8 rows in order, which ldmatrix reads at once, covers all 32 banks,
+/// and so do the 8 chunks of two rows, which 8 lanes write at once.
 enum : unsigned { TILE_K = 32, ROW_BYTES = 64, ROW_CHUNKS = 4, CHUNK_VALUES = 8 };
 
 __device__ __forceinline__ unsigned chunk_place(unsigned row, unsigned chunk) {

@@ -1,24 +1,30 @@
-// Linear by tensor cores: output = act(A * weight^T + bias) * scale + residual, where the rows of A are those of the input, or gathered from
-// it (patches, patch merging), as they are or normed. Sums are f32.
+// Linear by tensor cores: output = act(A * weight^T + bias) * scale + residual, where the rows of A are those of the input,
+// or gathered from it (patches, patch merging), as they are or normed. Sums are f32.
 //
-// Shapes     A [rows, inputs], weight [outputs, inputs] in f16 or bf16; bias, scale [outputs] in f32; output and residual [rows, outputs] in
-//            the same 16 bits or in f32. inputs, and the channels of a pixel, a multiple of 8 (16 bytes); rows and outputs any. All arrays
-//            aligned to 16 bytes. The residual may be the output.
-// Launch     grid (row tiles * column tiles, splits): column tiles of one row tile are neighbours, so that A comes from memory once and the
-//            weight stays in L2. Where K is split, each split writes its sums to partials, and tensor_linear_finish adds them in their order:
-//            no atomics, one result.
-// Tile       BM x BN sums in registers of WARPS_M x WARPS_N warps; K in tiles of 32 through a ring of slots. sm_80 and later fill it by
-//            cp.async, two to four tiles ahead; Turing, and rows that are normed, through registers, one tile ahead. One barrier a tile.
-//                    128x128, 4 warps of 64x64    A100, H100: fewest reads of shared memory a product
-//                    128x128, 8 warps of 64x32    T4, A10, L4: two blocks an SM in 128 registers
-//                    128x96,  6 warps of 64x32    outputs that are a multiple of 96 and not of 128: ConvNeXt-T and Swin-T
-//                    64x64, 32x64, 16x64          few rows
-//            Every tile adds up K in the same order: which one is used changes no bit of a result, only splits do.
-// Shared     (BM + BN) * 64 bytes a slot, chunks of 16 bytes by `chunk_place`: ldmatrix and cp.async are free of conflicts. After the product the
-//            same memory takes 2304 bytes a warp: 16 rows of 32 sums, by which a thread gets eight neighbouring columns (`sum_place`).
-//            NORMED has mean and 1 / sigma of each row behind the slots, 8 bytes a norm.
-// Bytes      2 * (rows * inputs + outputs * inputs + rows * outputs), and as many again for a residual.
+// Shapes     A [rows, inputs], weight [outputs, inputs] in f16 or bf16; bias, scale [outputs] in f32; output and residual
+//            [rows, outputs] in the same 16 bits or in f32. inputs, and the channels of a pixel, a multiple of 8 (16 bytes);
+//            rows and outputs any. All arrays aligned to 16 bytes. The residual may be the output.
+// Launch     grid (row tiles * column tiles, splits): column tiles of one row tile are neighbours, so that A comes from
+//            memory once and the weight stays in L2. Where K is split, each split writes its sums to partials, and
+//            tensor_linear_finish adds them in their order: no atomics, one result. Where many column tiles have rows that
+//            are normed, tensor_linear_measure measures the norms of 32 rows a block before; else each block measures its own.
+// Tile       BM x BN sums in registers of WARPS_M x WARPS_N warps; K in tiles of 32 through a ring of slots. sm_80 and later
+//            fill it by cp.async, two to four tiles ahead; Turing, and rows that are normed, through registers, one tile
+//            ahead. One barrier a tile.
+//                128x256, 8 warps of 64x64    A100, H100: fewest reads of L2 a product, but one block an SM
+//                128x128, 4 warps of 64x64    A100, H100: two blocks an SM
+//                128x128, 8 warps of 64x32    T4, A10, L4: two blocks an SM in 128 registers
+//                128x96,  6 warps of 64x32    outputs that are 96 times something: ConvNeXt-T and Swin-T
+//                64x64, 32x64, 16x64          few rows
+//            Every tile adds up K in the same order: which one is taken changes no bit of a result, only splits do.
+// Shared     (BM + BN) * 64 bytes a slot, chunks of 16 bytes by `chunk_place`: ldmatrix and cp.async are free of conflicts.
+//            After the product the same memory takes 2304 bytes a warp: 16 rows of 32 sums (a slab), by which a thread gets
+//            eight neighbouring columns (`sum_place`). NORMED has 8 bytes for each norm behind the slots.
+// Bytes      2 * (rows * inputs + outputs * inputs + rows * outputs), and 2 * rows * outputs again for a residual; splits
+//            write and read 4 * rows * outputs each.
 // FLOPs      2 * rows * outputs * inputs.
+// Slots      128x128 of 4 warps, a tile of K and warp: 64 HMMA, 16 LDSM, 8 LDGSTS and about 40 others. The end, a number:
+//            9.5 for bias, GELU and packing, about 15 with the way through shared memory and addresses.
 #include "tensor_rows.cuh"
 
 /// Sums of a block, and the warps that have them.
@@ -39,8 +45,8 @@ struct Tile {
     static_assert(WM % 16 == 0 && WN % 32 == 0, "a warp has whole fragments, and writes 32 columns at a time");
 };
 
-/// Sums pass through shared memory 16 rows and 32 columns at a time, in rows of 36 words. Four columns are a quad; quad q of eight columns c
-/// lies at c + 4 q: the pairs of a fragment and the quads of a row are free of conflicts.
+/// Sums pass through shared memory 16 rows and 32 columns at a time, in rows of 36 words. Four columns are a quad; quad q of
+/// eight columns c lies at c + 4 q: the pairs of a fragment and the quads of a row are free of conflicts.
 enum : unsigned { SUM_COLUMNS = 32, SUM_PITCH = 36, SUM_WORDS = 16 * SUM_PITCH };
 
 __device__ __forceinline__ unsigned sum_place(unsigned row, unsigned column) {
@@ -175,10 +181,15 @@ __device__ __forceinline__ void write_sums(
 /// Where rows of A come from.
 enum Source { PLAIN, GATHERED, NORMED };
 
-/// Slots for tiles of K: what passes through registers is one tile ahead, whatever room there is; the weight of rows that are normed two.
+/// Slots for tiles of K: what passes through registers is one tile ahead, whatever room there is; the weight of rows that are
+/// normed two.
 template <typename TILE, Source SOURCE>
 struct Ring {
-    enum : unsigned { STAGES = !HAS_ASYNC ? 2 : SOURCE == NORMED ? 3 : TILE::STAGES, AHEAD = STAGES - 1, BYTES = STAGES * TILE::SLOT };
+    enum : unsigned {
+        STAGES = !HAS_ASYNC ? 2 : SOURCE == NORMED ? 3 : TILE::STAGES,
+        AHEAD = STAGES - 1,
+        BYTES = STAGES * TILE::SLOT,
+    };
 };
 
 template <typename T, typename TILE, Source SOURCE>
@@ -188,7 +199,14 @@ __device__ __forceinline__ auto rows_of(const TensorLinear& op, unsigned char* s
     } else {
         float2* const norms = reinterpret_cast<float2*>(shared + Ring<TILE, SOURCE>::BYTES);
         if constexpr (SOURCE == NORMED) {
-            measure_norms<T, TILE::BM, TILE::THREADS>(op, top, norms);
+            if (op.measured == nullptr) {
+                measure_norms<T, TILE::BM, TILE::THREADS>(op, top, top + TILE::BM, norms, TILE::BM);
+            } else {
+                for (unsigned at = threadIdx.x; at < TILE::BM * op.norms; at += TILE::THREADS) {
+                    const unsigned row = min(top + at % TILE::BM, op.rows - 1);
+                    norms[at] = __ldg(op.measured + size_t{at / TILE::BM} * op.rows + row);
+                }
+            }
             __syncthreads();
         }
         return GatheredRows<T, TILE::BM, TILE::THREADS, SOURCE == NORMED>(op, norms, top, tile);
@@ -208,7 +226,8 @@ __device__ __forceinline__ void product(const TensorLinear& op) {
 
     PlainRows<TILE::BN, TILE::THREADS> b(op.weight, op.inputs, left, op.outputs);
     // The weight is on its way while norms are measured.
-    for (unsigned stage = 0; HAS_ASYNC && stage < AHEAD && first + stage < end; stage++) {
+    enum : bool { EARLY = HAS_ASYNC && SOURCE == NORMED };
+    for (unsigned stage = 0; EARLY && stage < AHEAD && first + stage < end; stage++) {
         begin_tile(b, slots + stage * TILE::SLOT + TILE::A_BYTES, first + stage);
     }
     auto a = rows_of<T, TILE, SOURCE>(op, shared, top, first);
@@ -216,7 +235,7 @@ __device__ __forceinline__ void product(const TensorLinear& op) {
         const unsigned slot = slots + stage * TILE::SLOT;
         if (first + stage < end) {
             begin_tile(a, slot, first + stage);
-            if (!HAS_ASYNC) begin_tile(b, slot, first + stage);
+            if (!EARLY) begin_tile(b, slot + TILE::A_BYTES, first + stage);
             end_tile(a, slot);
             end_tile(b, slot + TILE::A_BYTES);
         }
@@ -225,7 +244,8 @@ __device__ __forceinline__ void product(const TensorLinear& op) {
 
     const unsigned lane = threadIdx.x % WARP, warp = threadIdx.x / WARP;
     const unsigned warp_row = warp % TILE::WARPS_M * TILE::WM, warp_column = warp / TILE::WARPS_M * TILE::WN;
-    // Matrices of a fragment: A's rows 0-7 and 8-15 of the first eight products, then of the next; B's columns 0-7 of both, then 8-15.
+    // Matrices of a fragment: A's rows 0-7 and 8-15 of the first eight products, then of the next; B's columns 0-7 of both,
+    // then 8-15.
     const unsigned a_rows = chunk_place(warp_row + lane % 16, lane / 16);
     const unsigned b_rows = TILE::A_BYTES + chunk_place(warp_column + lane % 8 + lane / 16 * 8, lane / 8 % 2);
     float sums[TILE::WM / 16][TILE::WN / 8][4] = {};
@@ -255,6 +275,15 @@ __device__ __forceinline__ void product(const TensorLinear& op) {
     __syncthreads();
     float* const own = reinterpret_cast<float*>(shared) + warp * SUM_WORDS;
     write_sums<T, TILE>(op, sums, own, top + warp_row, left + warp_column);
+}
+
+/// Measures the norms of 32 rows, for a product whose blocks would each measure the same.
+enum : unsigned { MEASURED_ROWS = 32, MEASURING_THREADS = 128 };
+
+template <typename T>
+__device__ __forceinline__ void measure(const TensorLinear& op) {
+    const unsigned top = blockIdx.x * MEASURED_ROWS;
+    measure_norms<T, MEASURED_ROWS, MEASURING_THREADS>(op, top, op.rows, op.measured + top, op.rows);
 }
 
 /// Adds up the splits in their order, and ends the product.
@@ -287,19 +316,26 @@ __device__ __forceinline__ void finish(const TensorLinear& op) {
 }
 
 #define KERNEL(NAME, T, TILE, SOURCE, BLOCKS) \
-    extern "C" __global__ void __launch_bounds__(TILE::THREADS, BLOCKS) NAME(const TensorLinear op) { product<T, TILE, SOURCE>(op); }
-#define FINISH(TYPE, T) \
+    extern "C" __global__ void __launch_bounds__(TILE::THREADS, BLOCKS) NAME(const TensorLinear op) { \
+        product<T, TILE, SOURCE>(op); \
+    }
+#define BESIDE(TYPE, T) \
+    extern "C" __global__ void __launch_bounds__(MEASURING_THREADS, 4) tensor_linear_measure_##TYPE(const TensorLinear op) { \
+        measure<T>(op); \
+    } \
     extern "C" __global__ void __launch_bounds__(128) tensor_linear_finish_##TYPE(const TensorLinear op) { finish<T>(op); }
 #define OF_TYPE(NAME, TYPE, T, TILE, BLOCKS) KERNEL(tensor_linear_##NAME##_##TYPE, T, TILE, PLAIN, BLOCKS)
 #define NORMED_OF_TYPE(NAME, TYPE, T, TILE, BLOCKS) KERNEL(tensor_linear_##NAME##_normed_##TYPE, T, TILE, NORMED, BLOCKS)
 #if __CUDA_ARCH__ >= 800
-#define EACH_TYPE(KERNEL, NAME, TILE, BLOCKS) KERNEL(NAME, f16, __half, TILE, BLOCKS) KERNEL(NAME, bf16, __nv_bfloat16, TILE, BLOCKS)
+#define EACH_TYPE(KERNEL, NAME, TILE, BLOCKS) \
+    KERNEL(NAME, f16, __half, TILE, BLOCKS) KERNEL(NAME, bf16, __nv_bfloat16, TILE, BLOCKS)
 #else
 #define EACH_TYPE(KERNEL, NAME, TILE, BLOCKS) KERNEL(NAME, f16, __half, TILE, BLOCKS)
 #endif
 #define TYPES(NAME, TILE, BLOCKS) EACH_TYPE(OF_TYPE, NAME, TILE, BLOCKS) EACH_TYPE(NORMED_OF_TYPE, NAME, TILE, BLOCKS)
 #define PLAIN_TYPES(NAME, TILE, BLOCKS) EACH_TYPE(OF_TYPE, NAME, TILE, BLOCKS)
 
+using Widest = Tile<128, 256, 2, 4, 3>;
 using Large = Tile<128, 128, 2, 2, 4>;
 using LargeOfEight = Tile<128, 128, 2, 4, 2>;
 using Three = Tile<128, 96, 2, 3, 2>;
@@ -308,6 +344,7 @@ using Low = Tile<32, 64, 2, 2, 4>;
 using Lowest = Tile<16, 64, 1, 2, 4>;
 
 #if __CUDA_ARCH__ >= 800
+TYPES(128x256, Widest, 1)
 TYPES(128x128x4, Large, 2)
 #endif
 TYPES(128x128x8, LargeOfEight, 2)
@@ -316,8 +353,8 @@ TYPES(64x64, Square, 4)
 PLAIN_TYPES(32x64, Low, 4)
 PLAIN_TYPES(16x64, Lowest, 4)
 KERNEL(tensor_linear_gathered_f16, __half, Square, GATHERED, 4)
-FINISH(f16, __half)
+BESIDE(f16, __half)
 #if __CUDA_ARCH__ >= 800
 KERNEL(tensor_linear_gathered_bf16, __nv_bfloat16, Square, GATHERED, 4)
-FINISH(bf16, __nv_bfloat16)
+BESIDE(bf16, __nv_bfloat16)
 #endif

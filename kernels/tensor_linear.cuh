@@ -13,6 +13,7 @@ struct TensorLinear {
     const void* residual;      // of the output's type, and it may be the output; or null
     void* output;
     float* partials;           // [splits, rows, outputs] where K is split, else null
+    float2* measured;          // [norms, rows] where a launch before has measured them, else null
     unsigned rows;             // M, of all images
     unsigned outputs;          // N
     unsigned inputs;           // K

@@ -1,5 +1,6 @@
-// Where the rows of a product come from, and how a tile of them gets into shared memory: 32 values of each row, 16 bytes (a chunk) at a time.
-// Every thread of the block has the same chunk of every so many rows. Rows beyond the last are the last one again: they are never written.
+// Where the rows of a product come from, and how a tile of them gets into shared memory: 32 values of each row, 16 bytes
+// (a chunk) at a time. Every thread of the block has the same chunk of every so many rows. Rows beyond the last are the last
+// one again: they are never written.
 // Not here: the product (tensor_linear.cu).
 #pragma once
 
@@ -101,11 +102,13 @@ struct Pixel {
     __device__ __forceinline__ unsigned offset(const TensorLinear& op) const { return (y * op.width + x) * op.channels * 2; }
 };
 
-/// Of each norm of the block's rows, [norms, ROWS]: 1 / sigma, and -mean / sigma. The mean first, then the deviations from it: E[x^2] - mean^2
-/// would lose all digits where the mean is far from zero. A row or pixel is of so many neighbouring lanes that each holds at most HELD of its
-/// chunks; how many follows from its length alone.
+/// 1 / sigma and -mean / sigma of each norm of ROWS rows from `top` on, before `end`, to norms[number * pitch + row]; those of rows
+/// beyond the last are the last one's. The mean first, then the deviations from it: E[x^2] - mean^2 would lose all digits where
+/// the mean is far from zero. A row or pixel is of so many neighbouring lanes that each holds at most HELD of its chunks; how
+/// many follows from its length alone.
 template <typename T, unsigned ROWS, unsigned THREADS>
-__device__ __forceinline__ void measure_norms(const TensorLinear& op, unsigned top, float2* norms) {
+__device__ __forceinline__ void measure_norms(
+    const TensorLinear& op, unsigned top, unsigned end, float2* norms, unsigned pitch) {
     enum : unsigned { HELD = 12 };
     const unsigned length = op.norms == 1 ? op.inputs : op.channels;
     const unsigned chunks = length / CHUNK_VALUES;
@@ -150,7 +153,7 @@ __device__ __forceinline__ void measure_norms(const TensorLinear& op, unsigned t
         }
         for (unsigned step = lanes / 2; step > 0; step /= 2) squares += __shfl_xor_sync(ALL_LANES, squares, step);
         const float factor = rsqrtf(squares * share + op.eps);
-        if (lane == 0) norms[at] = make_float2(factor, -mean * factor);
+        if (lane == 0 && top + at % ROWS < end) norms[at / ROWS * pitch + at % ROWS] = make_float2(factor, -mean * factor);
     }
 }
 

@@ -54,7 +54,7 @@ impl Operation for ByTensorCores {
 }
 
 /// At least as many as a card has.
-const TILES: usize = 5;
+const TILES: usize = 6;
 
 /// A linear in numbers, without arrays.
 #[derive(Clone, Copy)]

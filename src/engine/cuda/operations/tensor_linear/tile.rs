@@ -44,7 +44,7 @@ macro_rules! kernels {
     };
 }
 
-/// Four warps of 64 × 64: fewest reads of shared memory, for cards whose tensor cores are fast.
+/// Four warps of 64 × 64: few reads of shared memory, for cards whose tensor cores are fast.
 const LARGE: Shape = Shape {
     rows: 128,
     columns: 128,
@@ -54,6 +54,16 @@ const LARGE: Shape = Shape {
     plain: kernels!("128x128x4"),
     gathered: None,
     normed: Some(kernels!("128x128x4_normed")),
+};
+/// Two of these beside each other: fewest reads of L2.
+const WIDEST: Shape = Shape {
+    columns: 256,
+    warps: 8,
+    stages: 4,
+    resident: 1,
+    plain: kernels!("128x256"),
+    normed: Some(kernels!("128x256_normed")),
+    ..LARGE
 };
 /// Eight warps of 64 × 32, for the other cards.
 const LARGE_OF_EIGHT: Shape =
@@ -80,7 +90,7 @@ const SQUARE: Shape = Shape {
 const LOW: Shape = Shape { rows: 32, stages: 5, plain: kernels!("32x64"), gathered: None, normed: None, ..SQUARE };
 const LOWEST: Shape = Shape { rows: 16, warps: 2, plain: kernels!("16x64"), ..LOW };
 
-pub(super) static SHAPES: [Shape; 6] = [LARGE, LARGE_OF_EIGHT, THREE, SQUARE, LOW, LOWEST];
+pub(super) static SHAPES: [Shape; 7] = [WIDEST, LARGE, LARGE_OF_EIGHT, THREE, SQUARE, LOW, LOWEST];
 
 /// How a product is cut into blocks.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -91,6 +101,8 @@ pub(crate) struct Tile {
     /// Parts of K, each in blocks of its own.
     pub(super) splits: u32,
     pub(super) tiles_per_split: u32,
+    /// Whether a launch before measures the norms of rows, and not each block those of its own.
+    pub(super) measured: bool,
 }
 
 /// What a multiprocessor of a capability does in a clock (`tests/emulator/src/count/device.rs` has the cards, and where their figures come from).
@@ -122,6 +134,11 @@ impl Shape {
             Source::Gathered => self.gathered,
             Source::Normed => self.normed,
         }
+    }
+
+    /// Whether little of it lies beyond so many columns: what is multiplied for nothing is power, which large products run out of.
+    fn suits(&self, n: usize) -> bool {
+        self.columns <= 64 || n.next_multiple_of(self.columns) * 8 <= n * 9
     }
 
     /// Tiles of K in shared memory: `Ring` of the kernel.
@@ -174,16 +191,36 @@ impl Tile {
         let finish = 2000.0 + sums_of_splits * (m * n) as f64 / (l2 * f64::from(card.multiprocessors));
         product + if self.splits > 1 { finish } else { 0.0 }
     }
+
+    /// The same with a launch before it that measures norms, if that is faster; and the clocks, with those for the norms.
+    fn with_norms(self, card: &Card, [m, n, k]: [usize; 3]) -> (f64, Self) {
+        let Multiprocessor { l2, .. } = multiprocessor(card);
+        let busiest = self.blocks(m, n).div_ceil(card.multiprocessors as usize);
+        // in turns, of which each waits for its loads and sums
+        let turns = |rows: usize, threads: usize| 900.0 * (rows * (k / 96).clamp(4, 32)).div_ceil(threads) as f64;
+        let bytes = |rows: usize| (rows * k * 2) as f64;
+        let Shape { rows, .. } = *self.shape;
+        let each = busiest as f64 * bytes(rows) / l2 + turns(rows, self.shape.threads() as usize);
+        // a launch, and all rows once from memory, which is about four times as slow as L2
+        let before = 2000.0 + turns(32, 128) + bytes(m) / (l2 / 4.0 * f64::from(card.multiprocessors));
+        let product = self.clocks(card, Source::Normed, m, n);
+        if before * 1.2 < each { (product + before, Self { measured: true, ..self }) } else { (product + each, self) }
+    }
 }
 
 /// The tile of `[m, k] · [k, n]`: of those that keep the card busy, the fastest as computed; or the fastest of all, where that is much faster.
 pub(super) fn tile(card: &Card, source: Source, m: usize, n: usize, k: usize) -> Tile {
     let all = k.div_ceil(TILE_K);
     let splits = || (1..=MOST_SPLITS).filter(|splits| *splits == 1 || all.div_ceil(*splits) >= LEAST_TILES);
-    let tiles = shapes(card, source).flat_map(|shape| splits().map(move |splits| cut(card, source, shape, k, splits)));
+    let tiles = shapes(card, source)
+        .filter(|shape| shape.suits(n))
+        .flat_map(|shape| splits().map(move |splits| cut(card, source, shape, k, splits)));
     let mut fastest: [Option<(f64, Tile)>; 2] = [None, None];
     for tile in tiles {
-        let clocks = tile.clocks(card, source, m, n);
+        let (clocks, tile) = match source {
+            Source::Normed => tile.with_norms(card, [m, n, k]),
+            Source::Plain | Source::Gathered => (tile.clocks(card, source, m, n), tile),
+        };
         let busy = tile.busy(card, m, n) >= BUSY;
         for (of_busy, best) in [false, true].into_iter().zip(&mut fastest) {
             if (busy || !of_busy) && best.is_none_or(|(least, _)| clocks < least) {
@@ -195,16 +232,16 @@ pub(super) fn tile(card: &Card, source: Source, m: usize, n: usize, k: usize) ->
         [Some((least, _)), Some((clocks, tile))] if clocks <= least * BUSY_COSTS => tile,
         [Some((_, tile)), _] => tile,
         // there is a tile for every source
-        [None, _] => cut(card, source, &SHAPES[3], k, 1),
+        [None, _] => cut(card, source, &SHAPES[4], k, 1),
     }
 }
 
-/// Shapes of a card, and of a source. Four warps of 64 × 64 are for cards with as much shared memory as A100 has, eight for the others.
+/// Shapes of a card, and of a source. Warps of 64 × 64 are for cards with as much shared memory as A100 has, of 64 × 32 for the others.
 pub(super) fn shapes(card: &Card, source: Source) -> impl Iterator<Item = &'static Shape> {
-    let large = card.shared_per_block >= MUCH_SHARED;
+    let much = card.shared_per_block >= MUCH_SHARED;
     SHAPES.iter().filter(move |shape| {
-        let other = if large { &LARGE_OF_EIGHT } else { &LARGE };
-        *shape != other && shape.kernels(source).is_some()
+        let other = if much { **shape == LARGE_OF_EIGHT } else { **shape == LARGE || **shape == WIDEST };
+        !other && shape.kernels(source).is_some()
     })
 }
 
@@ -213,7 +250,7 @@ pub(super) fn cut(card: &Card, source: Source, shape: &'static Shape, k: usize, 
     let all = k.div_ceil(TILE_K);
     let tiles_per_split = all.div_ceil(splits);
     let splits = all.div_ceil(tiles_per_split) as u32;
-    Tile { shape, stages: shape.stages(card, source), splits, tiles_per_split: tiles_per_split as u32 }
+    Tile { shape, stages: shape.stages(card, source), splits, tiles_per_split: tiles_per_split as u32, measured: false }
 }
 
 fn multiprocessor(card: &Card) -> Multiprocessor {
@@ -310,13 +347,22 @@ mod tests {
     }
 
     #[test]
-    fn every_tile_fits_into_shared_memory_with_the_norms_of_four_pixels_a_row() {
+    fn norms_are_measured_before_where_many_columns_share_rows() {
+        for (name, card) in cards() {
+            let measured = |m, n, k| tile(&card, Source::Normed, m, n, k).measured;
+            assert!(measured(64 * 196, 1536, 384), "{name}: fc1 of Swin's third stage at 64");
+            assert!(!measured(3136, 384, 96), "{name}: fc1 of the first stage of one image");
+        }
+    }
+
+    #[test]
+    fn every_tile_fits_into_shared_memory_with_the_most_norms() {
         for (name, card) in cards() {
             for shape in &SHAPES {
                 for source in [Source::Plain, Source::Gathered, Source::Normed] {
                     let stages = shape.stages(&card, source);
-                    let tile = Tile { shape, stages, splits: 1, tiles_per_split: 1 };
-                    let norms = if source == Source::Normed { shape.rows * 4 * 8 } else { 0 };
+                    let tile = Tile { shape, stages, splits: 1, tiles_per_split: 1, measured: false };
+                    let norms = if source == Source::Normed { shape.rows * super::super::MOST_NORMS * 8 } else { 0 };
                     assert!(tile.bytes() + norms <= card.shared_per_block as usize, "{name}: {tile:?}");
                     let sums = shape.warps as usize * 16 * 36 * 4;
                     assert!(sums <= tile.bytes(), "{name}: {tile:?} has no room for sums");
