@@ -71,7 +71,7 @@ struct Tile {
     unsigned left;
 
     /// Whether a row of those that are read, three above `top` the first, is a row of the map.
-    __device__ bool has(unsigned row, unsigned height) const { return row < HALO ? top > 0 : row - HALO < height - top; }
+    __device__ bool has(unsigned row, unsigned height) const { return row < HALO ? top + row >= HALO : row - HALO < height - top; }
 };
 
 __device__ inline Tile tile_of(const Depthwise& op, unsigned tile, unsigned rows, unsigned columns) {
