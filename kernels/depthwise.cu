@@ -15,7 +15,7 @@
 //            (part % 2) * plane + part / 2 * two_planes + column of its row. So the column's stride is an immediate, and with an odd plane a
 //            warp's reads meet no bank twice (`Map` in depthwise/tiles.rs, where it is proved). Rows are copied in groups, by cp.async where
 //            there is one; the first rows are computed while the last ones come.
-//   strip    grid (tiles or fewer, chunks of channels): a block's weights serve each tile that it takes. Block: column pairs * pairs of
+//   strip    grid (tiles or fewer * chunks of channels): a block's weights serve each tile that it takes. Block: column pairs * pairs of
 //            channels (8, 16 or 32), at least 4 column pairs, at most 192 threads. Output rows are written as they are complete.
 //            Bytes: output once; input (1 + 6 / ROWS) * (1 + 6 / columns) times, from L2 but for the first; weights once a block.
 //   fused    grid (tiles or fewer), block: column pairs * channels / 2, at most 384; channels a multiple of 32, ROWS 7. The block has all
@@ -45,8 +45,9 @@ struct Depthwise {
     unsigned tiles;
     unsigned down;
     unsigned across;
-    // pairs of channels of a block
+    // pairs of channels of a block, and how many such chunks there are
     unsigned pairs;
+    unsigned chunks;
     // vectors from a tile's plane to the next, to the next but one, from a row to the next
     unsigned plane;
     unsigned two_planes;
@@ -278,13 +279,15 @@ __device__ void strip(const Depthwise& op) {
     const unsigned pair = threadIdx.x & (op.pairs - 1);
     const unsigned first_column = (threadIdx.x >> shift) * COLUMNS;
     const unsigned block_columns = (blockDim.x >> shift) * COLUMNS;
-    const unsigned first_channel = blockIdx.y * op.pairs * 2;
+    // Blocks of the same pixels are neighbours, so that their chunks come from memory together.
+    const unsigned first_channel = blockIdx.x % op.chunks * op.pairs * 2;
+    const unsigned stride = gridDim.x / op.chunks;
     const unsigned channel = first_channel + pair * 2;
     const bool own = channel < op.channels;
     float weights[TAPS][2], bias[2];
     load_weights(op, own ? channel : 0, weights, bias);
     const unsigned from = shared_address(tile + vector_at(op, pair / 4, first_column)) + pair % 4 * 4;
-    for (unsigned index = blockIdx.x; index < op.tiles; index += gridDim.x) {
+    for (unsigned index = blockIdx.x / op.chunks; index < op.tiles; index += stride) {
         const Tile at = tile_of(op, index, ROWS, block_columns);
         fill<ROWS, 1>(op, at, tile, first_channel / VECTOR, op.pairs / 4, block_columns + KERNEL - 1);
         const unsigned x = at.left + first_column;
@@ -292,7 +295,7 @@ __device__ void strip(const Depthwise& op) {
         Rows<T> rows = {static_cast<char*>(op.output) + words * 4, x + 1 < op.width};
         float sums[KERNEL][COLUMNS][2];
         take_rows<T, ROWS, 0>(op, at, from, own && x < op.width, weights, bias, sums, rows);
-        if (index + gridDim.x < op.tiles) __syncthreads();
+        if (index + stride < op.tiles) __syncthreads();
     }
 }
 

@@ -39,13 +39,13 @@ arguments! {
         down: u32,
         across: u32,
         pairs: u32,
+        chunks: u32,
         plane: u32,
         two_planes: u32,
         row: u32,
         column_words: u32,
         row_words: u32,
         eps: f32,
-        padding: u32,
     }
 }
 
@@ -140,16 +140,16 @@ impl Operation for Depthwise {
             down: down as u32,
             across: across as u32,
             pairs: tiles.map_or(0, |tiles| tiles.pairs) as u32,
+            chunks: tiles.map_or(0, |tiles| tiles.chunks(self.shape())) as u32,
             plane: plane as u32,
             two_planes: two_planes as u32,
             row: row as u32,
             column_words: (self.channels / 2) as u32,
             row_words: (self.width * self.channels / 2) as u32,
             eps,
-            padding: 0,
         };
         if let Some(tiles) = tiles {
-            let grid = tiles.grid(self.shape(), images).map(|blocks| blocks as u32);
+            let grid = [tiles.blocks(self.shape(), images) as u32, 1, 1];
             let block = [tiles.threads() as u32, 1, 1];
             let launch = Launch::new(&SOURCE, self.kernel_of(tiles), grid, block, &arguments);
             return vec![launch.with_shared(tiles.shared() as u32)];
