@@ -83,11 +83,15 @@ impl Tiles {
         fitting.min_by(|a, b| a.clocks(shape, card, images).total_cmp(&b.clocks(shape, card, images)))
     }
 
-    /// With as many tiles a block as leave two rounds of blocks, so that the last ones are not alone: a block's weights are read once.
+    /// With several tiles a block, for a block's weights are read once: as many as leave two rounds of blocks, so that the last ones are not alone,
+    /// and as make the busiest SM the least busy.
     fn in_turns(self, shape: [usize; 3], card: &Card, images: usize) -> Self {
-        let at_once = self.resident(card) * card.multiprocessors as usize;
-        let turns = (self.count(shape, images) * self.chunks(shape) / (2 * at_once)).clamp(1, 16);
-        Self { turns, ..self }
+        let multiprocessors = card.multiprocessors as usize;
+        let at_once = self.resident(card) * multiprocessors;
+        let most = (self.count(shape, images) * self.chunks(shape) / (2 * at_once)).clamp(1, 16);
+        let tiles = (1..=most).rev().map(|turns| Self { turns, ..self });
+        let busiest = |tiles: &Self| tiles.blocks(shape, images).div_ceil(multiprocessors) * tiles.turns;
+        tiles.min_by_key(busiest).unwrap_or(self)
     }
 
     /// Threads of a block.
@@ -188,7 +192,8 @@ impl Tiles {
         let rate = if self.pairs == 8 { 20.0 } else { 32.0 };
         let by_bytes = busiest * turns * bytes / rate;
         let rounds = (busiest / self.resident(card) as f64).ceil();
-        let alone = rounds * (turns * (1.2 * (fma + other + around) + 600.0) + 600.0);
+        // four warps issue at once; one alone waits for itself at times
+        let alone = rounds * (turns * ((warps / 4.0).max(1.2) * (fma + other + around) + 600.0) + 600.0);
         // what is shorter hides behind what is longer, but for some of it
         let parts = [by_instructions, by_bytes, alone];
         let longest = parts.into_iter().fold(0.0, f64::max);
@@ -345,13 +350,6 @@ mod tests {
                 let tiles = Tiles::strip(shape, 7, Type::F16, card, images).expect("a tile");
                 assert!(tiles.shared() <= card.shared_per_block as usize && tiles.threads() <= WARPS * 32, "{tiles:?}");
                 let fused = Tiles::fused(shape, 7, Type::F16, card, images);
-                let clocks = fused.map(|fused| fused.clocks(shape, card, images));
-                eprintln!(
-                    "{} {} {shape:?} × {images}: {tiles:?} {} {fused:?} {clocks:?}",
-                    card.capability,
-                    card.multiprocessors,
-                    tiles.clocks(shape, card, images)
-                );
                 assert!(fused.is_none_or(|tiles| tiles.shared() <= card.shared_per_block as usize), "{fused:?}");
             }
         }
