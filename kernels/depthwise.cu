@@ -7,18 +7,20 @@
 //
 // strip, fused: kernel 7, channels a multiple of 8, f16 and bf16. A thread computes two channels of two columns of a strip of ROWS rows. It
 //            keeps its 98 weights in registers and takes the strip's input rows one after the other; a row adds to the up to seven output
-//            rows that see it, so that at most 28 sums live. Each output is summed by rows, then columns, whatever the strip.
+//            rows that see it, so that at most 28 sums live. Each output is summed by rows, then columns, whatever the strip. A row costs 196
+//            fma, 16 conversions and 8 loads; 140 to 168 registers, which is 12 warps an SM.
 //   Tile     (ROWS + 6) input rows, of each the block's columns and three to both sides, of each the block's channels. Columns beyond the
 //            map are zeros; rows beyond it are neither copied nor computed.
 //   Shared   the tile, in vectors of 8 channels (16 bytes). Vector `part` (of channels) and column: vector
 //            (part % 2) * plane + part / 2 * two_planes + column of its row. So the column's stride is an immediate, and with an odd plane a
-//            warp's reads meet no bank twice (`shared_map` in depthwise.rs).
-//   strip    grid (tiles or fewer, chunks of channels): a block's weights serve each tile that it takes. Block: column pairs * pairs of
-//            channels, at most 224. 144 registers, two blocks of 7 warps an SM. Output rows are written as they are complete.
+//            warp's reads meet no bank twice (`Map` in depthwise/tiles.rs, where it is proved). Rows are copied in groups, by cp.async where
+//            there is one; the first rows are computed while the last ones come.
+//   strip    grid (tiles or fewer * chunks of channels): a block's weights serve each tile that it takes. Block: column pairs * pairs of
+//            channels (8, 16 or 32), at least 4 column pairs, at most 192 threads. Output rows are written as they are complete.
 //            Bytes: output once; input (1 + 6 / ROWS) * (1 + 6 / columns) times, from L2 but for the first; weights once a block.
-//   fused    grid (tiles), block: column pairs * channels / 2, at most 384; channels a multiple of 32, ROWS 7. The block has all channels of
-//            its positions; the f32 sums go to shared memory, over the tile that is no longer needed, [positions, channels + 4]. Four lanes
-//            norm a position, 8 channels a load. 168 registers: 12 warps an SM.
+//   fused    grid (tiles or fewer), block: column pairs * channels / 2, at most 384; channels a multiple of 32, ROWS 7. The block has all
+//            channels of its positions; the f32 sums go to shared memory, over the tile that is no longer needed, [positions, channels + 4]. Four
+//            lanes norm a position, 8 channels a load.
 //
 // plain:     everything else. A thread computes four neighbouring columns of 16 bytes of channels, or of one channel. Grid: enough threads.
 //            With a norm it leaves f32 sums in scratch, which `norm` reads.
@@ -43,8 +45,9 @@ struct Depthwise {
     unsigned tiles;
     unsigned down;
     unsigned across;
-    // pairs of channels of a block
+    // pairs of channels of a block, and how many such chunks there are
     unsigned pairs;
+    unsigned chunks;
     // vectors from a tile's plane to the next, to the next but one, from a row to the next
     unsigned plane;
     unsigned two_planes;
@@ -68,11 +71,8 @@ struct Tile {
     unsigned top;
     unsigned left;
 
-    /// Whether row R of those that are read, three above `top` the first, is a row of the map.
-    template <unsigned R>
-    __device__ bool has(unsigned height) const {
-        return R < HALO ? top > 0 : R - HALO < height - top;
-    }
+    /// Whether a row of those that are read, three above `top` the first, is a row of the map.
+    __device__ bool has(unsigned row, unsigned height) const { return row < HALO ? top + row >= HALO : row - HALO < height - top; }
 };
 
 __device__ inline Tile tile_of(const Depthwise& op, unsigned tile, unsigned rows, unsigned columns) {
@@ -101,7 +101,7 @@ __device__ inline unsigned again_thread() {
 struct Slot {
     // where to in shared memory, and where from
     unsigned to;
-    const char* from;
+    const void* from;
     // bytes of the map from a row to the next; 0 where zeros are copied
     unsigned step;
     bool mine;
@@ -123,33 +123,51 @@ struct Slot {
         from = static_cast<const char*>(op.input) + (inside ? words * 4 - size_t{HALO} * op.row_words * 4 : 0);
         step = inside ? op.row_words * 4 : 0;
     }
+
+    /// On to the next row.
+    __device__ void next(const Depthwise& op) {
+        to += op.row * VECTOR_BYTES;
+        from = static_cast<const char*>(from) + step;
+        // One addition a row: the compiler would compute all of them before the first.
+        asm volatile("" : "+r"(to), "+l"(from));
+    }
 };
 
-/// Starts copying row R of the tile and those after it, and ends a group after every `GROUP` of them.
+/// Starts copying `GROUP` rows of the tile from row R on, then the groups after them.
 template <unsigned ROWS, unsigned R, unsigned SLOTS>
 __device__ __forceinline__ void copy_rows(const Depthwise& op, const Tile& at, Slot (&slots)[SLOTS]) {
     if constexpr (R < ROWS + KERNEL - 1) {
-        const bool there = at.has<R>(op.height);
+        constexpr unsigned HERE = ROWS + KERNEL - 1 - R < GROUP ? ROWS + KERNEL - 1 - R : GROUP;
         for (Slot& slot : slots) {
-            if (slot.mine && there) {
 #if __CUDA_ARCH__ >= 800
+            for (unsigned i = 0; i < HERE; i++) {
                 const unsigned bytes = slot.inside ? VECTOR_BYTES : 0;
-                asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(slot.to), "l"(slot.from), "r"(bytes) : "memory");
-#else
-                const uint4 zeros = make_uint4(0, 0, 0, 0);
-                const uint4 v = slot.inside ? __ldg(reinterpret_cast<const uint4*>(slot.from)) : zeros;
-                asm volatile("st.shared.v4.u32 [%0], {%1, %2, %3, %4};" ::"r"(slot.to), "r"(v.x), "r"(v.y), "r"(v.z), "r"(v.w) : "memory");
-#endif
+                if (slot.mine && at.has(R + i, op.height)) {
+                    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(slot.to), "l"(slot.from), "r"(bytes) : "memory");
+                }
+                slot.next(op);
             }
-            slot.to += op.row * VECTOR_BYTES;
-            slot.from += slot.step;
-            // One addition a row: the compiler would compute all of them before the first.
-            asm volatile("" : "+r"(slot.to), "+l"(slot.from));
+#else
+            // All loads before the first store, and no branch between them: where nothing is to be read, the map's first vector is.
+            uint4 held[HERE];
+            unsigned to[HERE];
+            for (unsigned i = 0; i < HERE; i++) {
+                const bool there = slot.inside && at.has(R + i, op.height);
+                held[i] = __ldg(static_cast<const uint4*>(there ? slot.from : op.input));
+                if (!there) held[i] = make_uint4(0, 0, 0, 0);
+                to[i] = slot.to;
+                slot.next(op);
+            }
+            for (unsigned i = 0; i < HERE; i++) {
+                const uint4 v = held[i];
+                if (slot.mine) asm volatile("st.shared.v4.u32 [%0], {%1, %2, %3, %4};" ::"r"(to[i]), "r"(v.x), "r"(v.y), "r"(v.z), "r"(v.w) : "memory");
+            }
+#endif
         }
 #if __CUDA_ARCH__ >= 800
-        if constexpr (R % GROUP == GROUP - 1 || R == ROWS + KERNEL - 2) asm volatile("cp.async.commit_group;" ::: "memory");
+        asm volatile("cp.async.commit_group;" ::: "memory");
 #endif
-        copy_rows<ROWS, R + 1>(op, at, slots);
+        copy_rows<ROWS, R + GROUP>(op, at, slots);
     }
 }
 
@@ -187,7 +205,7 @@ __device__ __forceinline__ void take_rows(const Depthwise& op, const Tile& at, u
     if constexpr (R < ROWS + KERNEL - 1) {
         constexpr unsigned GROUPS = (ROWS + KERNEL - 1 + GROUP - 1) / GROUP;
         if constexpr (R % GROUP == 0) wait<GROUPS - 1 - R / GROUP>(R == 0);
-        if (at.has<R>(op.height) && active) {
+        if (at.has(R, op.height) && active) {
 #pragma unroll
             for (unsigned x = 0; x < READ; x++) {
                 unsigned word;
@@ -214,7 +232,7 @@ __device__ __forceinline__ void take_rows(const Depthwise& op, const Tile& at, u
             }
         }
         if constexpr (R >= KERNEL - 1) {
-            if (at.has<R - HALO>(op.height) && active) done(op, sums[(R - (KERNEL - 1)) % KERNEL]);
+            if (at.has(R - HALO, op.height) && active) done(op, sums[(R - (KERNEL - 1)) % KERNEL]);
         }
         from += op.row * VECTOR_BYTES;
         asm volatile("" : "+r"(from));
@@ -261,13 +279,15 @@ __device__ void strip(const Depthwise& op) {
     const unsigned pair = threadIdx.x & (op.pairs - 1);
     const unsigned first_column = (threadIdx.x >> shift) * COLUMNS;
     const unsigned block_columns = (blockDim.x >> shift) * COLUMNS;
-    const unsigned first_channel = blockIdx.y * op.pairs * 2;
+    // Blocks of the same pixels are neighbours, so that their chunks come from memory together.
+    const unsigned first_channel = blockIdx.x % op.chunks * op.pairs * 2;
+    const unsigned stride = gridDim.x / op.chunks;
     const unsigned channel = first_channel + pair * 2;
     const bool own = channel < op.channels;
     float weights[TAPS][2], bias[2];
     load_weights(op, own ? channel : 0, weights, bias);
     const unsigned from = shared_address(tile + vector_at(op, pair / 4, first_column)) + pair % 4 * 4;
-    for (unsigned index = blockIdx.x; index < op.tiles; index += gridDim.x) {
+    for (unsigned index = blockIdx.x / op.chunks; index < op.tiles; index += stride) {
         const Tile at = tile_of(op, index, ROWS, block_columns);
         fill<ROWS, 1>(op, at, tile, first_channel / VECTOR, op.pairs / 4, block_columns + KERNEL - 1);
         const unsigned x = at.left + first_column;
@@ -275,7 +295,7 @@ __device__ void strip(const Depthwise& op) {
         Rows<T> rows = {static_cast<char*>(op.output) + words * 4, x + 1 < op.width};
         float sums[KERNEL][COLUMNS][2];
         take_rows<T, ROWS, 0>(op, at, from, own && x < op.width, weights, bias, sums, rows);
-        if (index + gridDim.x < op.tiles) __syncthreads();
+        if (index + stride < op.tiles) __syncthreads();
     }
 }
 

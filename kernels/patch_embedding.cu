@@ -9,14 +9,15 @@
 //            which keeps it from f16's subnormals; 2^-7 is undone on the f32 sums.
 // FLOPs      6 * size^2 * patches * outputs.
 //
-// tensor     size 4, width a multiple of 4, outputs a multiple of 8 and at most 256, f16 and bf16. A warp takes 16 patches at a time and all outputs: 48 = 3 * 16 are
-//            its products' depth, and a row's norm stays among four lanes. Grid: blocks of 4 or 2 warps; each warp takes every so many-th 16
-//            patches, so that the weight is read once a block.
-//   Tile     16 x 48 numbers, read in units of 4: 4 bytes of a row of pixels, or 4 columns of a plane; neighbouring lanes read
-//            neighbouring units.
-//   Shared   the weight, [outputs][56]; bias, scale and shift in f32; then for each warp its [16][56] numbers (rows of 112 bytes: ldmatrix meets no bank twice), into whose
-//            place the outputs come: 16 rows of outputs / 8 vectors, vector n of row r at n ^ (r >> swizzle_shift & swizzle_mask), so that neither
-//            writes of fragments nor reads of rows meet a bank twice.
+// tensor     size 4, width a multiple of 4, outputs a multiple of 8 and at most 192, or 256, f16 and bf16. A warp takes 16 patches at a time
+//            and all outputs: 48 = 3 * 16 are its products' depth, and a row's norm stays among four lanes. Kernels for 96, 128, 192, 256
+//            outputs, and `few` for the others. Grid: blocks of 4 or 2 warps; each warp takes every so many-th 16 patches, so that the weight
+//            is read once a block.
+//   Tile     16 x 48 numbers. A lane reads two rows of a patch, 12 bytes each or 4 columns of the three planes; neighbouring lanes have
+//            neighbouring patches.
+//   Shared   the weight, [outputs][56]; bias, scale and shift in f32; then for each warp its [16][56] numbers (rows of 112 bytes: neither
+//            ldmatrix nor stores of 16 bytes a row meet a bank twice), into whose place the outputs come: 16 rows of outputs / 8 vectors, vector n
+//            of row r at n ^ (r >> swizzle_shift & swizzle_mask), so that neither writes of fragments nor reads of rows meet a bank twice.
 //   Bytes    input once, output once, in whole rows; weight once a block.
 // plain      everything else: a thread computes one output of 8 patches, whose numbers lie in shared memory, DEPTH of each at a time. Grid:
 //            (patches / 8, outputs / 128). With a norm it leaves f32 sums in scratch, which `norm` reads.
@@ -55,8 +56,8 @@ struct PatchEmbedding {
 
 enum : unsigned { BYTES = 0, F32_PLANES = 1 };
 enum : unsigned { PLAIN_PATCHES = 8, PLAIN_BLOCK = 128, DEPTH = 96 };
-/// Rows of a warp's tile; its depth; from a row to the next in shared memory; units of 4 of it, in all, of a row of pixels, and a lane's.
-enum : unsigned { M = 16, K = 48, PITCH = 56, UNITS = M * K / 4, ROW_UNITS = M * 3, LANE_UNITS = UNITS / WARP };
+/// Rows of a warp's tile; its depth; from a row to the next in shared memory.
+enum : unsigned { M = 16, K = 48, PITCH = 56 };
 
 /// What was scaled up by 2^7 in the weight.
 __device__ inline float scaled_down(float sum, float bias) { return fmaf(sum, 0.0078125f, bias); }
@@ -194,83 +195,82 @@ __device__ inline void multiply<__nv_bfloat16>(float (&sums)[4], const unsigned 
 }
 #endif
 
-/// The patch that lane `from` has looked up.
-__device__ inline Patch patch_of_lane(const Patch& own, unsigned from) {
-    const auto image = reinterpret_cast<unsigned long long>(own.image);
-    return {reinterpret_cast<const unsigned char*>(__shfl_sync(ALL_LANES, image, from)), __shfl_sync(ALL_LANES, own.format, from),
-            __shfl_sync(ALL_LANES, own.pixel, from)};
+/// Twelve numbers of a patch's row, pixel by pixel.
+enum : unsigned { ROW = 12 };
+
+/// A row of a patch as bytes. A byte behind the exponent of 2^23 is 2^23 + byte, so that one subtraction is left.
+__device__ inline void bytes_of_row(const PatchEmbedding& op, const Patch& at, unsigned pixel, float (&values)[ROW]) {
+    const auto* const words = reinterpret_cast<const unsigned*>(at.image + size_t{pixel} * 3);
+    unsigned three[3];
+    for (unsigned w = 0; w < 3; w++) three[w] = __ldg(words + w);
+    for (unsigned i = 0; i < ROW; i++) {
+        const float centre = of_channel(i % 3, op.centre_0, op.centre_1, op.centre_2);
+        values[i] = __uint_as_float(__byte_perm(three[i / 4], 0x4b000000, 0x7650 + i % 4)) - (8388608.0f + centre);
+    }
 }
 
-/// Where unit `index` of 4 bytes is: patch, row of the patch, and which of the row's three units.
-struct ByteUnit {
-    unsigned patch, row, unit;
-    __device__ explicit ByteUnit(unsigned index) : patch(index % ROW_UNITS / 3), row(index / ROW_UNITS), unit(index % 3) {}
-};
+/// A row of a patch from normalised planes.
+__device__ inline void planes_of_row(const PatchEmbedding& op, const Patch& at, unsigned pixel, float (&values)[ROW]) {
+    for (unsigned channel = 0; channel < 3; channel++) {
+        const size_t index = size_t{channel} * op.height * op.width + pixel;
+        float four[4];
+        if (at.format == F32_PLANES) {
+            Packed<float, 4> packed;
+            load(reinterpret_cast<const float*>(at.image) + index, packed);
+            packed.unpack(four);
+        } else {
+            Packed<__half, 4> packed;
+            load(reinterpret_cast<const __half*>(at.image) + index, packed);
+            packed.unpack(four);
+        }
+        for (unsigned x = 0; x < 4; x++) values[3 * x + channel] = from_normalised(op, channel, four[x]);
+    }
+}
 
-/// Puts the numbers of a warp's 16 patches into its tile. `own`: the patch of lane % 16.
+/// Puts two rows of a lane's patch into the warp's tile: the upper two in the first half of the warp, the lower two in the second.
 template <typename T>
-__device__ void gather(const PatchEmbedding& op, const Patch& own, T* tile) {
-    unsigned lane = threadIdx.x % WARP;
-    // What follows from the lane is computed for each tile: kept from tile to tile it would not fit into registers.
-    asm volatile("" : "+r"(lane));
-    if (__any_sync(ALL_LANES, own.format == BYTES)) {
-        unsigned bytes[LANE_UNITS];
-        bool taken[LANE_UNITS];
-#pragma unroll
-        for (unsigned i = 0; i < LANE_UNITS; i++) {
-            const ByteUnit at(lane + i * WARP);
-            const Patch patch = patch_of_lane(own, at.patch);
-            taken[i] = patch.format == BYTES;
-            bytes[i] = 0;
-            if (!taken[i]) continue;
-            const unsigned char* const from = patch.image + size_t{patch.pixel + at.row * op.width} * 3 + at.unit * 4;
-            bytes[i] = __ldg(reinterpret_cast<const unsigned*>(from));
-        }
-#pragma unroll
-        for (unsigned i = 0; i < LANE_UNITS; i++) {
-            if (!taken[i]) continue;
-            const ByteUnit at(lane + i * WARP);
-            float values[4];
-            for (unsigned b = 0; b < 4; b++) {
-                // byte 4 * unit + b of the row: 4 * unit is unit modulo 3
-                values[b] = from_byte(op, (at.unit + b) % 3, bytes[i] >> 8 * b & 255);
-            }
-            Packed<T, 4> packed;
-            packed.pack(values);
-            store(tile + at.patch * PITCH + at.row * 12 + at.unit * 4, packed);
-        }
+__device__ void gather(const PatchEmbedding& op, const Patch& at, T* to) {
+    const unsigned pixel = at.pixel + threadIdx.x % WARP / M * 2 * op.width;
+    float rows[2][ROW];
+    if (at.format == BYTES) {
+        for (unsigned row = 0; row < 2; row++) bytes_of_row(op, at, pixel + row * op.width, rows[row]);
+    } else {
+        for (unsigned row = 0; row < 2; row++) planes_of_row(op, at, pixel + row * op.width, rows[row]);
     }
-    if (__any_sync(ALL_LANES, own.format != BYTES)) {
-        float values[LANE_UNITS][4];
-        bool taken[LANE_UNITS];
-        const Patch patch = patch_of_lane(own, lane % M);
-#pragma unroll
-        for (unsigned i = 0; i < LANE_UNITS; i++) {
-            const unsigned line = lane / M + 2 * i;
-            const unsigned row = line % 4, channel = line / 4;
-            taken[i] = patch.format != BYTES;
-            if (!taken[i]) continue;
-            const size_t index = size_t{channel} * op.height * op.width + patch.pixel + row * op.width;
-            if (patch.format == F32_PLANES) {
-                Packed<float, 4> packed;
-                load(reinterpret_cast<const float*>(patch.image) + index, packed);
-                packed.unpack(values[i]);
-            } else {
-                Packed<__half, 4> packed;
-                load(reinterpret_cast<const __half*>(patch.image) + index, packed);
-                packed.unpack(values[i]);
-            }
-        }
-#pragma unroll
-        for (unsigned i = 0; i < LANE_UNITS; i++) {
-            if (!taken[i]) continue;
-            const unsigned line = lane / M + 2 * i;
-            const unsigned row = line % 4, channel = line / 4;
-            T* const to = tile + lane % M * PITCH + row * 12 + channel;
-            for (unsigned c = 0; c < 4; c++) write_one(to + c * 3, from_normalised(op, channel, values[i][c]));
-        }
+    Packed<T, 2 * ROW> packed;
+    packed.pack(reinterpret_cast<const float(&)[2 * ROW]>(rows));
+    for (unsigned i = 0; i < 3; i++) {
+        const unsigned* const words = packed.words + 4 * i;
+        reinterpret_cast<uint4*>(to)[i] = make_uint4(words[0], words[1], words[2], words[3]);
     }
 }
+
+/// A lane's patch, from tile to tile: as far as the warp goes, without a division each time.
+struct Walk {
+    unsigned x, y, image;
+
+    __device__ Walk(const PatchEmbedding& op, unsigned patch)
+        : x(patch % op.across), y(patch / op.across % op.down), image(patch / op.across / op.down) {}
+
+    __device__ void on(const PatchEmbedding& op, const Walk& step) {
+        x += step.x;
+        y += step.y;
+        image += step.image;
+        if (x >= op.across) {
+            x -= op.across;
+            y++;
+        }
+        if (y >= op.down) {
+            y -= op.down;
+            image++;
+        }
+    }
+
+    __device__ Patch patch(const PatchEmbedding& op) const {
+        const unsigned format = __ldg(reinterpret_cast<const unsigned*>(op.slot) + image);
+        return {op.slot + op.first + size_t{image} * op.stride, format, (y * op.width + x) * op.size};
+    }
+};
 
 /// The sum over the four lanes that share a row, the same bits in each of them.
 __device__ inline float row_sum(float sum) {
@@ -278,44 +278,52 @@ __device__ inline float row_sum(float sum) {
     return sum + __shfl_xor_sync(ALL_LANES, sum, 1);
 }
 
-/// `TILES`: of 8 outputs, as many as registers are for.
-template <typename T, unsigned TILES>
+/// `MOST`: tiles of 8 outputs that registers are for; `WHOLE`: that there are just as many.
+template <typename T, unsigned MOST, bool WHOLE>
 __device__ void tensor(const PatchEmbedding& op) {
     extern __shared__ uint4 shared[];
     const unsigned lane = threadIdx.x % WARP;
     const unsigned warps = blockDim.x / WARP;
-    const unsigned tiles = op.outputs / 8;
+    const unsigned tiles = WHOLE ? MOST : op.outputs / 8;
+    const unsigned outputs = tiles * 8;
     T* const weight = reinterpret_cast<T*>(shared);
-    const unsigned room = max(M * PITCH, M * op.outputs);
-    float* const vectors = reinterpret_cast<float*>(weight + op.outputs * PITCH);
-    T* const tile = reinterpret_cast<T*>(vectors + 3 * op.outputs) + threadIdx.x / WARP * room;
-    for (unsigned i = threadIdx.x; i < op.outputs * (K / 8); i += blockDim.x) {
+    float* const vectors = reinterpret_cast<float*>(weight + outputs * PITCH);
+    T* const tile = reinterpret_cast<T*>(vectors + 3 * outputs) + threadIdx.x / WARP * max(M * PITCH, M * outputs);
+    for (unsigned i = threadIdx.x; i < outputs * (K / 8); i += blockDim.x) {
         const uint4 eight = __ldg(static_cast<const uint4*>(op.weight) + i);
         *reinterpret_cast<uint4*>(weight + i / (K / 8) * PITCH + i % (K / 8) * 8) = eight;
     }
-    for (unsigned i = threadIdx.x; i < op.outputs; i += blockDim.x) {
+    for (unsigned i = threadIdx.x; i < outputs; i += blockDim.x) {
         vectors[i] = __ldg(op.bias + i);
-        vectors[op.outputs + i] = op.scale == nullptr ? 1.0f : __ldg(op.scale + i);
-        vectors[2 * op.outputs + i] = op.scale == nullptr ? 0.0f : __ldg(op.shift + i);
+        vectors[outputs + i] = op.scale == nullptr ? 1.0f : __ldg(op.scale + i);
+        vectors[2 * outputs + i] = op.scale == nullptr ? 0.0f : __ldg(op.shift + i);
     }
     __syncthreads();
 
-    const unsigned row = lane / 4, column = lane % 4 * 2;
+    // Where all tiles are there, the branch is never taken: it keeps the assembler from beginning so many of them at once that registers spill.
+    const auto past = [&](unsigned n) { return (!WHOLE || n % 4 == 0) && n * 8 >= op.outputs; };
+    const unsigned column = lane % 4 * 2;
     const float* const own_vectors = vectors + column;
     const unsigned tile_at = static_cast<unsigned>(__cvta_generic_to_shared(tile + lane % M * PITCH + lane / M * 8));
     const unsigned weight_at = static_cast<unsigned>(__cvta_generic_to_shared(weight + lane % 8 * PITCH + lane / 8 * 8));
     const unsigned last_weight_at = static_cast<unsigned>(__cvta_generic_to_shared(weight + lane % 8 * PITCH + 32 + lane / 8 % 2 * 8));
-    for (unsigned first = (blockIdx.x * warps + threadIdx.x / WARP) * M; first < op.patches; first += gridDim.x * warps * M) {
-        const unsigned own = first + lane % M;
-        gather(op, patch_of(op, own < op.patches ? own : op.patches - 1), tile);
+    const unsigned stride = gridDim.x * warps * M;
+    const unsigned begin = (blockIdx.x * warps + threadIdx.x / WARP) * M;
+    const Walk step(op, stride);
+    Walk own(op, begin + lane % M);
+    for (unsigned first = begin; first < op.patches; first += stride) {
+        // what is past the last patch is computed of the first, and not written
+        const Patch patch = first + lane % M < op.patches ? own.patch(op) : Walk(op, 0).patch(op);
+        own.on(op, step);
+        gather(op, patch, tile + lane % M * PITCH + lane / M * 2 * ROW);
         __syncwarp();
         unsigned a[K / 16][4];
         for (unsigned k = 0; k < K / 16; k++) matrices(tile_at + k * 32, a[k]);
         __syncwarp();
-        float sums[TILES][4];
+        float sums[MOST][4];
 #pragma unroll
-        for (unsigned n = 0; n < TILES; n++) {
-            if (n >= tiles) break;
+        for (unsigned n = 0; n < MOST; n++) {
+            if (past(n)) break;
             unsigned b[K / 8];
             unsigned(&most)[4] = reinterpret_cast<unsigned(&)[4]>(b);
             matrices(weight_at + n * 16 * PITCH, most);
@@ -326,17 +334,17 @@ __device__ void tensor(const PatchEmbedding& op) {
             for (unsigned i = 0; i < 4; i++) sums[n][i] = scaled_down(sums[n][i], i % 2 == 0 ? bias.x : bias.y);
         }
         if (op.norm) {
-            const float share = 1.0f / static_cast<float>(op.outputs);
+            const float share = 1.0f / static_cast<float>(outputs);
             float mean[2] = {}, factor[2] = {};
 #pragma unroll
-            for (unsigned n = 0; n < TILES; n++) {
-                if (n >= tiles) break;
+            for (unsigned n = 0; n < MOST; n++) {
+                if (past(n)) break;
                 for (unsigned i = 0; i < 4; i++) mean[i / 2] += sums[n][i];
             }
             for (float& sum : mean) sum = row_sum(sum) * share;
 #pragma unroll
-            for (unsigned n = 0; n < TILES; n++) {
-                if (n >= tiles) break;
+            for (unsigned n = 0; n < MOST; n++) {
+                if (past(n)) break;
                 for (unsigned i = 0; i < 4; i++) {
                     sums[n][i] -= mean[i / 2];
                     factor[i / 2] += sums[n][i] * sums[n][i];
@@ -344,37 +352,43 @@ __device__ void tensor(const PatchEmbedding& op) {
             }
             for (float& sum : factor) sum = rsqrtf(row_sum(sum) * share + op.eps);
 #pragma unroll
-            for (unsigned n = 0; n < TILES; n++) {
-                if (n >= tiles) break;
+            for (unsigned n = 0; n < MOST; n++) {
+                if (past(n)) break;
+                const float2 scale = *reinterpret_cast<const float2*>(own_vectors + outputs + n * 8);
+                const float2 shift = *reinterpret_cast<const float2*>(own_vectors + 2 * outputs + n * 8);
                 for (unsigned i = 0; i < 4; i++) sums[n][i] *= factor[i / 2];
-                const float2 scale = *reinterpret_cast<const float2*>(own_vectors + op.outputs + n * 8);
-                const float2 shift = *reinterpret_cast<const float2*>(own_vectors + 2 * op.outputs + n * 8);
                 for (unsigned i = 0; i < 4; i += 2) {
                     sums[n][i] = fmaf(sums[n][i], scale.x, shift.x);
                     sums[n][i + 1] = fmaf(sums[n][i + 1], scale.y, shift.y);
                 }
             }
         }
+        // What follows from the lane here is computed for each tile: there are no registers to keep it.
+        unsigned lane_again = lane;
+        asm volatile("" : "+r"(lane_again));
+        const unsigned row = lane_again / 4;
         const unsigned swizzle = row >> op.swizzle_shift & op.swizzle_mask;
 #pragma unroll
-        for (unsigned n = 0; n < TILES; n++) {
-            if (n >= tiles) break;
-            T* const to = tile + (n ^ swizzle) * 8 + column;
-            *reinterpret_cast<unsigned*>(to + row * op.outputs) = Stored<T>::pack(sums[n]);
-            *reinterpret_cast<unsigned*>(to + (row + 8) * op.outputs) = Stored<T>::pack(sums[n] + 2);
+        for (unsigned n = 0; n < MOST; n++) {
+            if (past(n)) break;
+            T* const to = tile + row * outputs + (n ^ swizzle) * 8 + column;
+            *reinterpret_cast<unsigned*>(to) = Stored<T>::pack(sums[n]);
+            *reinterpret_cast<unsigned*>(to + 8 * outputs) = Stored<T>::pack(sums[n] + 2);
         }
         __syncwarp();
         uint4* const output = static_cast<uint4*>(op.output) + size_t{first} * tiles;
-        const unsigned rows = op.patches - first < M ? op.patches - first : M;
-        unsigned from_row = lane / tiles, vector = lane % tiles;
-        for (unsigned i = lane; i < rows * tiles; i += WARP) {
-            const unsigned at = vector ^ (from_row >> op.swizzle_shift & op.swizzle_mask);
-            output[i] = *reinterpret_cast<const uint4*>(tile + from_row * op.outputs + at * 8);
-            vector += WARP;
-            while (vector >= tiles) {
-                vector -= tiles;
-                from_row++;
-            }
+        const unsigned vectors_here = min(op.patches - first, static_cast<unsigned>(M)) * tiles;
+        const auto write = [&](unsigned i) {
+            const unsigned from = i / tiles, vector = i % tiles;
+            const unsigned at = vector ^ (from >> op.swizzle_shift & op.swizzle_mask);
+            if (i < vectors_here) output[i] = *reinterpret_cast<const uint4*>(tile + from * outputs + at * 8);
+        };
+        if constexpr (WHOLE) {
+#pragma unroll
+            for (unsigned i = 0; i < M * MOST; i += WARP) write(i + lane_again);
+        } else {
+#pragma unroll 1
+            for (unsigned i = 0; i < M * tiles; i += WARP) write(i + lane_again);
         }
         __syncwarp();
     }
@@ -385,11 +399,13 @@ __device__ void tensor(const PatchEmbedding& op) {
     KERNEL __launch_bounds__(PLAIN_BLOCK) patch_embedding_plain_##NAME(const PatchEmbedding op) { plain<TYPE>(op); }          \
     KERNEL __launch_bounds__(PLAIN_BLOCK) patch_embedding_norm_##NAME(const PatchEmbedding op) { norm<TYPE>(op); }
 #define TENSOR(TYPE, NAME, OUTPUTS, BLOCKS) \
-    KERNEL __launch_bounds__(128, BLOCKS) patch_embedding_##OUTPUTS##_##NAME(const PatchEmbedding op) { tensor<TYPE, OUTPUTS / 8>(op); }
+    KERNEL __launch_bounds__(128, BLOCKS) patch_embedding_##OUTPUTS##_##NAME(const PatchEmbedding op) { tensor<TYPE, OUTPUTS / 8, true>(op); }
 #define FAST(TYPE, NAME)       \
     TENSOR(TYPE, NAME, 96, 4)  \
+    TENSOR(TYPE, NAME, 128, 4) \
     TENSOR(TYPE, NAME, 192, 3) \
-    TENSOR(TYPE, NAME, 256, 2)
+    TENSOR(TYPE, NAME, 256, 2) \
+    KERNEL __launch_bounds__(128, 3) patch_embedding_few_##NAME(const PatchEmbedding op) { tensor<TYPE, 24, false>(op); }
 
 PLAIN(float, f32)
 PLAIN(__half, f16)

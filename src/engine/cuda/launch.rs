@@ -132,7 +132,7 @@ pub(crate) fn assert_fits<A: Arguments>(source: &Source, kernels: &[&str]) {
             let offset =
                 base.zip(offset.parse::<i64>().ok()).and_then(|(base, offset)| usize::try_from(base + offset).ok());
             let offset = offset.unwrap_or_else(|| panic!("{kernel}: {line}"));
-            let ty = line.trim_start().split_whitespace().next().unwrap_or_default();
+            let ty = line.split_whitespace().next().unwrap_or_default();
             let many = [("v2", 2), ("v4", 4)].iter().find(|(name, _)| ty.contains(name)).map_or(1, |(_, many)| *many);
             let bits = ty.rsplit(['u', 's', 'b', 'f']).next().and_then(|bits| bits.parse::<usize>().ok());
             let size = bits.unwrap_or_else(|| panic!("{kernel}: {line}")) / 8;

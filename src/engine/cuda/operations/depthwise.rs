@@ -39,13 +39,13 @@ arguments! {
         down: u32,
         across: u32,
         pairs: u32,
+        chunks: u32,
         plane: u32,
         two_planes: u32,
         row: u32,
         column_words: u32,
         row_words: u32,
         eps: f32,
-        padding: u32,
     }
 }
 
@@ -67,8 +67,12 @@ pub(crate) struct Depthwise {
     pub(crate) ty: Type,
 }
 
-/// Whether the norm after a convolution belongs into its launch: where a block can hold all channels of its tile, and enough tiles are there
-/// to keep the card busy. Elsewhere blocks share the channels, and the next product norms its rows.
+/// By how much a convolution may take longer for the norm in it: about what the norm costs elsewhere, which reads the map again.
+const WORTH: f64 = 1.5;
+
+/// Whether the norm after a convolution belongs into its launch: where a block can hold all channels of its tile, enough tiles are there
+/// to keep the card busy, and the tiles do not become so narrow that the convolution suffers. Elsewhere blocks share the channels, and the next
+/// product norms its rows.
 pub(crate) fn norm_inside(
     height: usize,
     width: usize,
@@ -78,8 +82,13 @@ pub(crate) fn norm_inside(
     card: &Card,
     images: usize,
 ) -> bool {
-    let tiles = Tiles::fused([height, width, channels], kernel, ty, card, images);
-    tiles.is_some_and(|tiles| tiles.count([height, width, channels], images) >= 2 * card.multiprocessors as usize)
+    let shape = [height, width, channels];
+    let fused = Tiles::fused(shape, kernel, ty, card, images);
+    let strip = Tiles::strip(shape, kernel, ty, card, images);
+    fused.zip(strip).is_some_and(|(fused, strip)| {
+        fused.count(shape, images) >= 2 * card.multiprocessors as usize
+            && fused.clocks(shape, card, images) <= WORTH * strip.clocks(shape, card, images)
+    })
 }
 
 impl Depthwise {
@@ -131,16 +140,16 @@ impl Operation for Depthwise {
             down: down as u32,
             across: across as u32,
             pairs: tiles.map_or(0, |tiles| tiles.pairs) as u32,
+            chunks: tiles.map_or(0, |tiles| tiles.chunks(self.shape())) as u32,
             plane: plane as u32,
             two_planes: two_planes as u32,
             row: row as u32,
             column_words: (self.channels / 2) as u32,
             row_words: (self.width * self.channels / 2) as u32,
             eps,
-            padding: 0,
         };
         if let Some(tiles) = tiles {
-            let grid = tiles.grid(self.shape(), images).map(|blocks| blocks as u32);
+            let grid = [tiles.blocks(self.shape(), images) as u32, 1, 1];
             let block = [tiles.threads() as u32, 1, 1];
             let launch = Launch::new(&SOURCE, self.kernel_of(tiles), grid, block, &arguments);
             return vec![launch.with_shared(tiles.shared() as u32)];
@@ -244,6 +253,17 @@ impl Depthwise {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_norm_is_inside_where_maps_are_large_and_images_many() {
+        let card = Card { capability: 90, multiprocessors: 132, shared_per_block: 227 << 10 };
+        let inside = |height, channels, ty, images| norm_inside(height, height, channels, 7, ty, &card, images);
+        assert!(inside(56, 96, Type::F16, 64) && inside(56, 128, Type::Bf16, 64) && inside(28, 192, Type::F16, 64));
+        assert!(!inside(56, 96, Type::F16, 1), "too few tiles");
+        assert!(!inside(56, 96, Type::F32, 64), "no kernel");
+        assert!(!inside(7, 768, Type::F16, 256), "all channels of two columns are too much for a block");
+        assert!(!norm_inside(56, 56, 96, 5, Type::F16, &card, 64), "no kernel of this size");
+    }
 
     #[test]
     fn the_argument_lies_as_the_kernels() {

@@ -23,8 +23,8 @@ static SOURCE: Source = source!("patch_embedding");
 /// Patches that a warp of the tensor-core kernel takes at a time, and their depth as it lies in shared memory.
 const ROWS: usize = 16;
 const PITCH: usize = 56;
-/// Most outputs of the tensor-core kernel.
-const MOST_OUTPUTS: usize = 256;
+/// Most outputs of the tensor-core kernel, but for 256.
+const MOST_OUTPUTS: usize = 192;
 /// Patches and outputs of a block of the plain kernel.
 const PLAIN_PATCHES: usize = 8;
 const PLAIN_BLOCK: usize = 128;
@@ -101,19 +101,23 @@ impl PatchEmbedding {
         self.size == 4
             && self.input.width.is_multiple_of(4)
             && self.outputs.is_multiple_of(8)
-            && self.outputs <= MOST_OUTPUTS
+            && (self.outputs <= MOST_OUTPUTS || self.outputs == 256)
             && self.ty.bytes() == 2
     }
 
     /// The tensor-core kernel, and how many blocks of 4 warps an SM has registers for.
     fn tensor_kernel(&self) -> (&'static str, usize) {
         match (self.outputs, self.ty) {
-            (..=96, Type::Bf16) => ("patch_embedding_96_bf16", 4),
-            (..=96, _) => ("patch_embedding_96_f16", 4),
-            (..=192, Type::Bf16) => ("patch_embedding_192_bf16", 3),
-            (..=192, _) => ("patch_embedding_192_f16", 3),
-            (_, Type::Bf16) => ("patch_embedding_256_bf16", 2),
-            (_, _) => ("patch_embedding_256_f16", 2),
+            (96, Type::Bf16) => ("patch_embedding_96_bf16", 4),
+            (96, _) => ("patch_embedding_96_f16", 4),
+            (128, Type::Bf16) => ("patch_embedding_128_bf16", 4),
+            (128, _) => ("patch_embedding_128_f16", 4),
+            (192, Type::Bf16) => ("patch_embedding_192_bf16", 3),
+            (192, _) => ("patch_embedding_192_f16", 3),
+            (256, Type::Bf16) => ("patch_embedding_256_bf16", 2),
+            (256, _) => ("patch_embedding_256_f16", 2),
+            (_, Type::Bf16) => ("patch_embedding_few_bf16", 3),
+            (_, _) => ("patch_embedding_few_f16", 3),
         }
     }
 
@@ -286,7 +290,7 @@ mod tests {
 
     #[test]
     fn the_argument_lies_as_the_kernels() {
-        let forms = ["plain", "norm", "96", "192", "256"];
+        let forms = ["plain", "norm", "96", "128", "192", "256", "few"];
         let kernels = forms.iter().flat_map(|form| ["f16", "bf16"].map(|ty| format!("patch_embedding_{form}_{ty}")));
         let kernels: Vec<String> = kernels.chain(["patch_embedding_plain_f32".to_owned()]).collect();
         let kernels: Vec<&str> = kernels.iter().map(String::as_str).collect();
@@ -295,7 +299,7 @@ mod tests {
 
     #[test]
     fn no_access_of_fragments_or_rows_meets_a_bank_twice() {
-        for outputs in (8..=MOST_OUTPUTS).step_by(8) {
+        for outputs in (8..=MOST_OUTPUTS).step_by(8).chain([256]) {
             let vectors = outputs / 8;
             let (shift, mask) = swizzle(vectors);
             let vector = |row: usize, n: usize| row * vectors + (n ^ (row >> shift & mask as usize));

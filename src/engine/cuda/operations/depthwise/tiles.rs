@@ -83,11 +83,15 @@ impl Tiles {
         fitting.min_by(|a, b| a.clocks(shape, card, images).total_cmp(&b.clocks(shape, card, images)))
     }
 
-    /// With as many tiles a block as leave two rounds of blocks, so that the last ones are not alone: a block's weights are read once.
+    /// With several tiles a block, for a block's weights are read once: as many as leave two rounds of blocks, so that the last ones are not alone,
+    /// and as make the busiest SM the least busy.
     fn in_turns(self, shape: [usize; 3], card: &Card, images: usize) -> Self {
-        let at_once = self.resident(card) * card.multiprocessors as usize;
-        let turns = (self.count(shape, images) * self.chunks(shape) / (2 * at_once)).clamp(1, 16);
-        Self { turns, ..self }
+        let multiprocessors = card.multiprocessors as usize;
+        let at_once = self.resident(card) * multiprocessors;
+        let most = (self.count(shape, images) * self.chunks(shape) / (2 * at_once)).clamp(1, 16);
+        let tiles = (1..=most).rev().map(|turns| Self { turns, ..self });
+        let busiest = |tiles: &Self| tiles.blocks(shape, images).div_ceil(multiprocessors) * tiles.turns;
+        tiles.min_by_key(busiest).unwrap_or(self)
     }
 
     /// Threads of a block.
@@ -111,13 +115,13 @@ impl Tiles {
     }
 
     /// Blocks that share the channels.
-    fn chunks(&self, [_, _, channels]: [usize; 3]) -> usize {
+    pub(super) fn chunks(&self, [_, _, channels]: [usize; 3]) -> usize {
         channels.div_ceil(2 * self.pairs)
     }
 
-    /// The grid: tiles, and chunks of channels.
-    pub(super) fn grid(&self, shape: [usize; 3], images: usize) -> [usize; 3] {
-        [self.count(shape, images).div_ceil(self.turns), self.chunks(shape), 1]
+    /// Blocks of a launch.
+    pub(super) fn blocks(&self, shape: [usize; 3], images: usize) -> usize {
+        self.count(shape, images).div_ceil(self.turns) * self.chunks(shape)
     }
 
     /// Where the tile's vectors lie.
@@ -151,7 +155,7 @@ impl Tiles {
 
     /// About how long the launch takes: the busiest SM by instructions, by what it reads from L2, and by how long a block takes alone. The
     /// constants are those of the kernels' SASS; a choice between tiles is all that hangs on them.
-    fn clocks(&self, shape: [usize; 3], card: &Card, images: usize) -> f64 {
+    pub(super) fn clocks(&self, shape: [usize; 3], card: &Card, images: usize) -> f64 {
         let [height, width, channels] = shape;
         let [down, across] = self.down_and_across(shape);
         let warps = self.threads().div_ceil(32) as f64;
@@ -164,7 +168,9 @@ impl Tiles {
         let fma = rows.iter().map(|row| outputs(*row) * KERNEL * COLUMNS * 2).sum::<usize>() as f64 / down as f64;
         let other = (rows.len() * 30) as f64 / down as f64;
         // a warp whose columns are all beyond the map only copies
-        let active = (width.div_ceil(COLUMNS) as f64 / (across * self.column_pairs) as f64).min(1.0);
+        let last = width.div_ceil(COLUMNS) - (across - 1) * self.column_pairs;
+        let idle = warps - (last * self.pairs).div_ceil(32) as f64;
+        let active = 1.0 - idle / (warps * across as f64);
         let slots = if self.column_pairs < 4 { 2 } else { 1 };
         let norming = if self.stash() > 0 {
             (self.rows * self.columns()).div_ceil(8) as f64 / warps * (60.0 + 2.0 * channels as f64) + 40.0
@@ -176,17 +182,22 @@ impl Tiles {
         let issue = (fma + other) * active + around;
         let fma_lanes = if matches!(card.capability, 75 | 80) { 2.0 } else { 4.0 };
 
-        let tiles = self.count(shape, images) * self.chunks(shape);
-        let blocks = tiles.div_ceil(self.turns);
-        let busiest = blocks.div_ceil(card.multiprocessors as usize) as f64;
+        let busiest = self.blocks(shape, images).div_ceil(card.multiprocessors as usize) as f64;
         let by_instructions = busiest * turns * warps * (issue / 4.0).max(fma * active / fma_lanes);
-        let weights = KERNEL * KERNEL * self.pairs * 2 * Type::F32.bytes();
+        // each warp reads those of its channels; that L1 may have them already is not counted on
+        let weights = warps as usize * KERNEL * KERNEL * self.pairs.min(32) * 2 * Type::F32.bytes();
         let outputs = self.rows * self.columns() * self.pairs * 2 * Type::F16.bytes();
         let bytes = (read_rows * self.map().row * VECTOR_BYTES + outputs) as f64 + weights as f64 / turns;
-        let by_bytes = busiest * turns * bytes / 32.0;
+        // L2 gives lines; a sector of each is half as fast
+        let rate = if self.pairs == 8 { 20.0 } else { 32.0 };
+        let by_bytes = busiest * turns * bytes / rate;
         let rounds = (busiest / self.resident(card) as f64).ceil();
-        let alone = rounds * (turns * (1.4 * (fma + other + around) + 600.0) + 600.0);
-        by_instructions.max(by_bytes).max(alone)
+        // four warps issue at once; one alone waits for itself at times
+        let alone = rounds * (turns * ((warps / 4.0).max(1.2) * (fma + other + around) + 600.0) + 600.0);
+        // what is shorter hides behind what is longer, but for some of it
+        let parts = [by_instructions, by_bytes, alone];
+        let longest = parts.into_iter().fold(0.0, f64::max);
+        longest + 0.2 * (parts.iter().sum::<f64>() - longest)
     }
 }
 
@@ -327,7 +338,7 @@ mod tests {
     fn one_image_gives_half_of_the_multiprocessors_a_block() {
         for (card, shape) in CARDS.iter().flat_map(|card| MAPS.map(|shape| (card, shape))) {
             let tiles = Tiles::strip(shape, 7, Type::F16, card, 1).expect("a tile");
-            let blocks: usize = tiles.grid(shape, 1).iter().product();
+            let blocks = tiles.blocks(shape, 1);
             assert!(blocks >= card.few_blocks() as usize, "{blocks} blocks of {tiles:?} of {shape:?} on {card:?}");
         }
     }
@@ -339,13 +350,6 @@ mod tests {
                 let tiles = Tiles::strip(shape, 7, Type::F16, card, images).expect("a tile");
                 assert!(tiles.shared() <= card.shared_per_block as usize && tiles.threads() <= WARPS * 32, "{tiles:?}");
                 let fused = Tiles::fused(shape, 7, Type::F16, card, images);
-                let clocks = fused.map(|fused| fused.clocks(shape, card, images));
-                eprintln!(
-                    "{} {} {shape:?} × {images}: {tiles:?} {} {fused:?} {clocks:?}",
-                    card.capability,
-                    card.multiprocessors,
-                    tiles.clocks(shape, card, images)
-                );
                 assert!(fused.is_none_or(|tiles| tiles.shared() <= card.shared_per_block as usize), "{fused:?}");
             }
         }
