@@ -402,10 +402,12 @@ __device__ void fused(const Depthwise& op) {
         take_rows<T, ROWS, 0>(op, at, from, at.left + place.column < op.width, weights, bias, sums, keep);
         __syncthreads();
         const Place again(op, again_thread(), column_pairs);
-        float* to = stash + again.column * pitch + again.channel;
-        for (unsigned row = 0; row < ROWS; row++, to += columns * pitch) {
+        unsigned to = shared_address(stash + again.column * pitch + again.channel);
+        for (unsigned row = 0; row < ROWS; row++, to += columns * pitch * sizeof(float)) {
             for (unsigned column = 0; column < COLUMNS; column++) {
-                *reinterpret_cast<float2*>(to + column * pitch) = make_float2(sums[row][column][0], sums[row][column][1]);
+                const float(&sum)[2] = sums[row][column];
+                const unsigned at_column = to + column * pitch * sizeof(float);
+                asm volatile("st.shared.v2.f32 [%0], {%1, %2};" ::"r"(at_column), "f"(sum[0]), "f"(sum[1]) : "memory");
             }
         }
         __syncthreads();
