@@ -1,7 +1,7 @@
 // LayerNorm over the last axis: output = (input - mean) / sqrt(variance + eps) * scale + shift, the variance biased.
 //
 // Shapes     input, output [rows, channels] in f16, bf16 or f32, which do not overlap; scale, shift [channels] in f32, or
-//            both null; all aligned to 16 bytes. rows any; channels even, at most 4096.
+//            both null; all aligned to 16 bytes. rows any; channels at most 4096.
 // Launch     block (lanes, R): `lanes` threads a row, R rows, lanes * R a multiple of 32 and at most 256. lanes is the
 //            least power of two that is at least channels / 16 and, up to 32, channels / (values in 16 bytes): a row's
 //            load is contiguous. Up to 512 channels a row is a warp's or a part of one, without barriers; 1024, 2048
@@ -11,11 +11,11 @@
 //            row of threads, once: scale and shift stay in registers too.
 // FLOPs      7 * rows * channels.
 // Tile       16 channels a thread, 16 bytes a load; where rows are not aligned to that (channels no multiple of 8, in f32
-//            of 4), 2 channels a load.
+//            of 4), 2 channels a load. Rows of an odd length have kernels of their own, 1 channel a load.
 // Shared     64 bytes: the block's partial sums, one a warp; two sets, so that one barrier a sum is enough.
 //
 // The variance is that of the deviations: E[x²] - mean² loses all digits where the mean is far from zero.
-#include "common.cuh"
+#include "plain.cuh"
 
 struct LayerNorm {
     const void* input;
@@ -59,11 +59,8 @@ __device__ void norm_rows(const LayerNorm& op, float (&partials)[2][BLOCK / WARP
             shift[i][j] = 0;
         }
         if (op.scale != nullptr && channel < op.channels) {
-            Packed<float, WIDTH> packed[2];
-            load(op.scale + channel, packed[0]);
-            load(op.shift + channel, packed[1]);
-            packed[0].unpack(scale[i]);
-            packed[1].unpack(shift[i]);
+            read(op.scale + channel, scale[i]);
+            read(op.shift + channel, shift[i]);
         }
     }
 
@@ -77,11 +74,7 @@ __device__ void norm_rows(const LayerNorm& op, float (&partials)[2][BLOCK / WARP
         float values[LOADS][WIDTH];
         for (unsigned i = 0; i < LOADS; i++) {
             const unsigned channel = first + i * stride;
-            if (channel < end) {
-                Packed<T, WIDTH> packed;
-                load(input + channel, packed);
-                packed.unpack(values[i]);
-            }
+            if (channel < end) read(input + channel, values[i]);
         }
         float sum = 0;
         for (unsigned i = 0; i < LOADS; i++) {
@@ -105,9 +98,7 @@ __device__ void norm_rows(const LayerNorm& op, float (&partials)[2][BLOCK / WARP
             const unsigned channel = first + i * stride;
             if (channel >= end) break;
             for (unsigned j = 0; j < WIDTH; j++) values[i][j] = values[i][j] * factor * scale[i][j] + shift[i][j];
-            Packed<T, WIDTH> packed;
-            packed.pack(values[i]);
-            store(output + channel, packed);
+            write(output + channel, values[i]);
         }
     }
 }
@@ -123,10 +114,19 @@ __device__ void layer_norm(const LayerNorm& op) {
     }
 }
 
+template <typename T>
+__device__ void layer_norm_odd(const LayerNorm& op) {
+    __shared__ float partials[2][BLOCK / WARP];
+    norm_rows<T, 1>(op, partials);
+}
+
 // Three blocks an SM: 24 warps with two loads each in flight are more than any card's latency asks for.
 #define KERNEL extern "C" __global__ void __launch_bounds__(BLOCK, 3)
 KERNEL layer_norm_f32(const LayerNorm op) { layer_norm<float>(op); }
 KERNEL layer_norm_f16(const LayerNorm op) { layer_norm<__half>(op); }
+KERNEL layer_norm_odd_f32(const LayerNorm op) { layer_norm_odd<float>(op); }
+KERNEL layer_norm_odd_f16(const LayerNorm op) { layer_norm_odd<__half>(op); }
 #if __CUDA_ARCH__ >= 800
 KERNEL layer_norm_bf16(const LayerNorm op) { layer_norm<__nv_bfloat16>(op); }
+KERNEL layer_norm_odd_bf16(const LayerNorm op) { layer_norm_odd<__nv_bfloat16>(op); }
 #endif

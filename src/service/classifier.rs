@@ -17,6 +17,7 @@ use super::names::check_names;
 use super::options::ModelOptions;
 use super::registry::Registry;
 use super::scheduler::DeviceIndex;
+use super::threads::{Threads, WaitsFor};
 use super::ticket::Ticket;
 use super::{Limits, ModelStatus, ServiceError};
 use crate::checkpoint::{Checkpoint, CheckpointError};
@@ -141,12 +142,11 @@ impl Classifier {
         }
         let decoder = Decoder::new(settings.decode_threads.max(1)).map_err(|e| system("decode pool")(&e))?;
         let dispatcher = Dispatcher::new(engine.devices().len());
+        let threads = Arc::new(Threads::default());
         for (index, info) in engine.devices().iter().enumerate() {
             let (dispatcher, name) = (Arc::clone(&dispatcher), info.to_string());
-            std::thread::Builder::new()
-                .name(format!("device-{}", info.name))
-                .spawn(move || Device::new(DeviceIndex(index), &name, dispatcher, SystemClock).run())
-                .map_err(|e| system("device thread")(&e))?;
+            let run = move || Device::new(DeviceIndex(index), &name, dispatcher, SystemClock).run();
+            threads.spawn(format!("device-{}", info.name), run).map_err(|e| system("device thread")(&e))?;
         }
         let loader = Loader {
             engine: Arc::clone(&engine),
@@ -158,6 +158,7 @@ impl Classifier {
         let registry = Arc::new(Registry::default());
         let more = settings.repository.is_some();
         let (lifecycle, models) = Lifecycle::start(
+            &threads,
             loader,
             Arc::clone(&registry),
             models,
@@ -178,6 +179,7 @@ impl Classifier {
             pixels: Budget::new(limits.decoded_pixels),
             draining: AtomicBool::new(false),
             next_entry: AtomicU64::new(0),
+            _threads: WaitsFor(threads),
         };
         Ok((Self { core: Arc::new(core), engine }, Loading { models, more }))
     }

@@ -11,6 +11,7 @@ use super::image::ImageJob;
 use super::lifecycle::Lifecycle;
 use super::queue::EntryId;
 use super::registry::Registry;
+use super::threads::WaitsFor;
 use crate::metrics::Metrics;
 
 /// Shared by the classifier's clones and by tickets. Its devices end with it.
@@ -27,6 +28,8 @@ pub(super) struct Core {
     pub(super) pixels: Arc<Budget>,
     pub(super) draining: AtomicBool,
     pub(super) next_entry: AtomicU64,
+    /// Last: by then all else has gone that keeps a thread from ending.
+    pub(super) _threads: WaitsFor,
 }
 
 impl Core {

@@ -34,6 +34,7 @@ mod request;
 pub mod scheduler;
 mod score;
 mod status;
+mod threads;
 mod ticket;
 pub mod times;
 mod warmup;

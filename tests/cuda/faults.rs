@@ -51,28 +51,40 @@ fn after_a_kernel_has_faulted_nothing_is_ever_answered_from_that_gpu() {
     });
 }
 
-#[test]
-fn memory_that_is_not_there_is_told_with_what_is_needed_and_free_and_all_is_given_back() {
-    for at in ["1", "2", "4"] {
-        let test = "faults::memory_that_is_not_there_is_told_with_what_is_needed_and_free_and_all_is_given_back";
-        let fault = format!("oom:{at}");
-        emulated::on_card_with_faults(test, 80, &[("CUDA_EMULATOR_FAULT", &fault)], || {
-            let engine = Cuda::new(Gpus::First).unwrap();
-            let used = engine.memory_used(DeviceId(0));
-            let failed = load(&engine, 4).and_then(|loaded| loaded.instantiate());
-            match failed.err() {
-                Some(LoadError::OutOfMemory { device, needed, free: Some(free), .. }) => {
-                    assert_eq!(device, "cuda:0");
-                    assert!(needed > 1_000_000 && free > 0, "{needed} needed, {free} free");
-                }
-                other => panic!("{other:?}"),
+/// No memory at this allocation: what is told, and what is left.
+fn out_of_memory(test: &str, at: usize) {
+    let fault = format!("oom:{at}");
+    emulated::on_card_with_faults(test, 80, &[("CUDA_EMULATOR_FAULT", &fault)], || {
+        let engine = Cuda::new(Gpus::First).unwrap();
+        let used = engine.memory_used(DeviceId(0));
+        let failed = load(&engine, 4).and_then(|loaded| loaded.instantiate());
+        match failed.err() {
+            Some(LoadError::OutOfMemory { device, needed, free: Some(free), .. }) => {
+                assert_eq!(device, "cuda:0");
+                assert!(needed > 1_000_000 && free > 0, "{needed} needed, {free} free");
             }
-            assert_eq!(engine.memory_used(DeviceId(0)), used, "what was allocated before is given back");
-            // the next attempt finds memory
-            let mut executable = load(&engine, 4).unwrap().instantiate().unwrap();
-            assert!(executable.run(grey()).is_ok());
-        });
-    }
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(engine.memory_used(DeviceId(0)), used, "what was allocated before is given back");
+        // the next attempt finds memory
+        let mut executable = load(&engine, 4).unwrap().instantiate().unwrap();
+        assert!(executable.run(grey()).is_ok());
+    });
+}
+
+#[test]
+fn no_memory_for_weights_is_told_with_what_is_needed_and_free() {
+    out_of_memory("faults::no_memory_for_weights_is_told_with_what_is_needed_and_free", 1);
+}
+
+#[test]
+fn no_memory_for_activations_is_told_and_the_weights_are_given_back() {
+    out_of_memory("faults::no_memory_for_activations_is_told_and_the_weights_are_given_back", 2);
+}
+
+#[test]
+fn no_memory_for_logits_is_told_and_all_else_is_given_back() {
+    out_of_memory("faults::no_memory_for_logits_is_told_and_all_else_is_given_back", 4);
 }
 
 #[test]

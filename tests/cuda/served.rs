@@ -12,7 +12,7 @@ const CLASSIFY: &str = "POST /classify?top_k=1 HTTP/1.1";
 
 /// A server on an emulated card, which lives as long as its driver.
 fn serve(driver: &Driver, arguments: &[&str], environment: &[(&str, &str)]) -> Process {
-    let defaults = ["--device", "cuda", "--max-batch", "4"];
+    let defaults = ["--device", "cuda"];
     let driver = driver.environment();
     let driver: Vec<(&str, &str)> = driver.iter().map(|(name, value)| (*name, value.as_str())).collect();
     Process::serve_with(&[&defaults, arguments].concat(), &[&driver, environment].concat())
@@ -36,7 +36,7 @@ fn bag() -> Vec<u8> {
 #[tokio::test]
 async fn both_demo_models_answer_over_http_and_say_where_and_in_what() {
     let driver = Driver::new(80);
-    let server = serve(&driver, &["--models", "convnext_atto,swin_atto"], &[]);
+    let server = serve(&driver, &["--models", "convnext_atto,swin_atto", "--max-batch", "1"], &[]);
     let (mut http, mut admin) = (Client::to(server.http).await, Client::to(server.admin).await);
     let models = ask(&mut admin, "GET /models HTTP/1.1", b"").await.ok();
     for (index, name) in ["convnext_atto", "swin_atto"].iter().enumerate() {
@@ -66,7 +66,7 @@ async fn both_demo_models_answer_over_http_and_say_where_and_in_what() {
 async fn after_a_fault_of_the_gpu_readiness_is_off_and_no_answer_ever_comes() {
     let driver = Driver::new(80);
     let server =
-        serve(&driver, &["--no-self-check"], &[("CUDA_EMULATOR_FAULT", "kernel:900"), ("CUDA_EMULATOR_STRICT", "0")]);
+        serve(&driver, &["--no-self-check"], &[("CUDA_EMULATOR_FAULT", "kernel:4000"), ("CUDA_EMULATOR_STRICT", "0")]);
     let mut http = Client::to(server.http).await;
     let image = bag();
     let failed = loop {
@@ -93,7 +93,7 @@ async fn after_a_fault_of_the_gpu_readiness_is_off_and_no_answer_ever_comes() {
 #[tokio::test]
 async fn reloads_under_load_give_back_every_byte_of_the_device() {
     let driver = Driver::new(80);
-    let server = serve(&driver, &["--no-self-check"], &[]);
+    let server = serve(&driver, &["--no-self-check", "--models", "convnext_atto", "--max-batch", "1"], &[]);
     let image = bag();
     let (mut http, mut admin) = (Client::to(server.http).await, Client::to(server.admin).await);
     let memory = "convnext_device_memory_used_bytes{device=\"cuda:0 (emulated)\"}";
@@ -102,11 +102,11 @@ async fn reloads_under_load_give_back_every_byte_of_the_device() {
     let address = server.http;
     let load = tokio::spawn(async move {
         let mut client = Client::to(address).await;
-        for _ in 0..40 {
+        for _ in 0..20 {
             assert_eq!(ask(&mut client, CLASSIFY, &image).await.ok()[0]["label"], "Bag");
         }
     });
-    for _ in 0..5 {
+    for _ in 0..3 {
         ask(&mut admin, "POST /models/convnext_atto/reload HTTP/1.1", b"").await.ok();
     }
     load.await.expect("every request was answered");

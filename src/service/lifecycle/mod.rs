@@ -21,6 +21,7 @@ use super::NamedModel;
 use super::loader::Loader;
 use super::options::ModelOptions;
 use super::registry::{Registry, Version};
+use super::threads::Threads;
 use thread::LifecycleThread;
 
 /// A command about a model could not be carried out. What served before serves on.
@@ -87,6 +88,7 @@ pub(super) struct Lifecycle {
 impl Lifecycle {
     /// Starts the thread, which begins with the models as they are configured, the default first.
     pub(super) fn start(
+        threads: &Arc<Threads>,
         loader: Loader,
         registry: Arc<Registry>,
         configured: Vec<NamedModel>,
@@ -122,7 +124,7 @@ impl Lifecycle {
             tried: HashMap::new(),
             ending: Arc::clone(&ending),
         };
-        std::thread::Builder::new().name("models".to_owned()).spawn(move || thread.run(&inbox, sender))?;
+        threads.spawn("models".to_owned(), move || thread.run(&inbox, sender))?;
         Ok((Self { messages, ending }, loading))
     }
 

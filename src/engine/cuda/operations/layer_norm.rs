@@ -69,10 +69,13 @@ impl Operation for LayerNorm {
             eps: self.eps,
             padding: 0,
         };
-        let kernel = match self.ty {
-            Type::F16 => "layer_norm_f16",
-            Type::Bf16 => "layer_norm_bf16",
-            Type::F32 | Type::U8 => "layer_norm_f32",
+        let kernel = match (self.ty, self.channels % 2) {
+            (Type::F16, 0) => "layer_norm_f16",
+            (Type::F16, _) => "layer_norm_odd_f16",
+            (Type::Bf16, 0) => "layer_norm_bf16",
+            (Type::Bf16, _) => "layer_norm_odd_bf16",
+            (Type::F32 | Type::U8, 0) => "layer_norm_f32",
+            (Type::F32 | Type::U8, _) => "layer_norm_odd_f32",
         };
         vec![Launch::new(&SOURCE, kernel, [blocks as u32, 1, 1], [lanes as u32, rows_per_block as u32, 1], &arguments)]
     }
@@ -127,6 +130,7 @@ mod tests {
     #[test]
     fn the_argument_lies_as_the_kernels() {
         let kernels = ["layer_norm_f32", "layer_norm_f16", "layer_norm_bf16"];
-        crate::engine::cuda::launch::assert_fits::<LayerNormArguments>(&SOURCE, &kernels);
+        let odd = ["layer_norm_odd_f32", "layer_norm_odd_f16", "layer_norm_odd_bf16"];
+        crate::engine::cuda::launch::assert_fits::<LayerNormArguments>(&SOURCE, &[kernels, odd].concat());
     }
 }
