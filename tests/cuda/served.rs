@@ -65,8 +65,10 @@ async fn both_demo_models_answer_over_http_and_say_where_and_in_what() {
 #[tokio::test]
 async fn after_a_fault_of_the_gpu_readiness_is_off_and_no_answer_ever_comes() {
     let driver = Driver::new(80);
-    let server =
-        serve(&driver, &["--no-self-check"], &[("CUDA_EMULATOR_FAULT", "kernel:4000"), ("CUDA_EMULATOR_STRICT", "0")]);
+    let arguments = ["--no-self-check", "--models", "convnext_atto", "--max-batch", "1"];
+    // some requests after warm-up
+    let planted = [("CUDA_EMULATOR_FAULT", "kernel:1500"), ("CUDA_EMULATOR_STRICT", "0")];
+    let server = serve(&driver, &arguments, &planted);
     let mut http = Client::to(server.http).await;
     let image = bag();
     let failed = loop {

@@ -56,9 +56,9 @@ pub(crate) fn unsupported(gpu: &Gpu, program: &Program, precision: Precision) ->
 
 /// The program as this engine folds it.
 ///
-/// In f16 and bf16 a scale in the weight rounds a weight that a checkpoint of that type has exactly. Swin shows it: with all norms folded its golden cases
-/// lose up to 2.5 times what torch loses. So norms of the residual stream stay as they are, launches of their own, until the product takes a scale at
-/// its loads. Norms of a depthwise convolution, of patches and of merged pixels, which are inside a product or none, are folded.
+/// In f16 and bf16 a scale in the weight rounds a weight that a checkpoint of that type holds exactly. Swin shows it: with all norms folded its golden
+/// cases lose up to 2.5 times what torch loses. So norms of the residual stream stay as they are, launches of their own. Norms of a depthwise convolution, of
+/// patches and of merged pixels are folded.
 fn folded(program: &Program, ty: Type) -> Program {
     fold_where(program, |norm, reader| {
         let input = program.ops[norm].1.input();
