@@ -1,7 +1,7 @@
 //! Kernels against plain arithmetic: each operation on arrays of its own, through its launcher, in every type and on shapes at the edges.
 //!
 //! The tests run it on the emulated driver, `convnext verify` on the user's card. What an operation must compute is its own
-//! [`expected`](super::operations::Operation::expected). Not here: whole networks (`verify`, the golden cases).
+//! `expected`. Not here: whole networks (`verify`, the golden cases).
 
 mod attention;
 mod case;
