@@ -158,7 +158,7 @@ fn what_makes_no_sense_exits_with_64_and_says_what_is_possible() {
         (&["serve", "--deadline", "5"], "500ms"),
         (&["serve", "--http-addr", "localhost"], "--http-addr"),
         (&["serve", "--device", "cuda:99"], "device cuda:99: "),
-        (&["serve", "--device", "tpu"], "auto and cpu"),
+        (&["serve", "--device", "tpu"], "auto, cpu, cuda"),
         (&["verify", "--device", "cpu:mmx"], "this machine has"),
         (&["serve", "--models", "no_such_folder"], "no_such_folder"),
         (&["serve", "--models", "convnext_atto,convnext_atto"], "two models are named"),
