@@ -14,8 +14,8 @@ impl Gpu {
         let [grid, block] = [launch.grid, launch.block].map(|[x, y, z]| (x, y, z));
         let arguments = launch.arguments.as_ptr().cast_mut().cast();
         // SAFETY: the kernel's one argument is the structure whose bytes these are (a test holds their layouts against each other), and the
-        // driver copies it now. That its addresses lie in arrays that are large enough is what `operations` promise: sizes are checked
-        // against `needs` where operands are made, the arrays are owned by whoever waits for this stream before it drops them.
+        // driver copies it now. That its addresses lie in arrays that are large enough is what `operations` promise: sizes are held
+        // against `needs` when a model is loaded (`Plan::check`), the arrays are owned by whoever waits for this stream before it drops them.
         let launched = unsafe {
             result::launch_kernel(
                 function.cu_function(),

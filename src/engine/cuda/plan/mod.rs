@@ -127,6 +127,20 @@ impl Plan {
         self.steps.iter().enumerate().flat_map(of_step).collect()
     }
 
+    /// Holds what every step needs against what it is given, on which the safety of its launches rests. The error names the step.
+    pub(crate) fn check(&self, card: &Card) -> Result<(), String> {
+        for step in &self.steps {
+            let needs = step.operation.needs(card, self.images);
+            let given = |value: ValueId| self.values[value].len;
+            let residual = step.residual.map_or(0, given);
+            if given(step.input) < needs.input || given(step.output) < needs.output || residual < needs.residual {
+                let names = step.names.join(" + ");
+                return Err(format!("{names}: {needs:?} is more than its tensors have at batch {}", self.images));
+            }
+        }
+        Ok(())
+    }
+
     /// Where a step reads and writes.
     pub(crate) fn operands(&self, step: usize, memory: &Memory) -> Operands {
         let Step { input, residual, output, .. } = &self.steps[step];
