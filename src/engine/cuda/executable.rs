@@ -26,6 +26,8 @@ pub(crate) struct CudaExecutable {
     compute: Stream,
     copy: Stream,
     arena: Allocation,
+    /// Counters of the kernels, which all graphs share as they do the arena. Every launch leaves them 0.
+    tickets: Allocation,
     buckets: Buckets,
     leases: Arc<LeasePool>,
     model: Arc<Model>,
@@ -61,19 +63,22 @@ impl CudaExecutable {
         let gpu = &model.gpu;
         let (compute, copy) = (Stream::new(gpu)?, Stream::new(gpu)?);
         let arena = Allocation::new(gpu, model.arena_bytes())?;
-        let slots = (0..IN_FLIGHT).map(|_| Slot::new(model, &compute, &arena)).collect::<Result<_, _>>()?;
+        let tickets = Allocation::new(gpu, model.tickets_bytes())?;
+        compute.fill(tickets.array(0, tickets.bytes(), Type::U8), 0)?;
+        let slots = (0..IN_FLIGHT).map(|_| Slot::new(model, &compute, &arena, &tickets)).collect::<Result<_, _>>()?;
         let image = model.input.height * model.input.width * 3;
         let pinning = Arc::clone(gpu);
         let leases = LeasePool::new(image, LEASED_BATCHES * model.max_batch(), move || {
             Some(Box::new(Pinned::new(&pinning, image).ok()?))
         });
         let buckets = Buckets::Fixed(model.plans.iter().map(|plan| plan.images).collect());
-        Ok(Self { slots, compute, copy, arena, buckets, leases, model: Arc::clone(model), batches: 0 })
+        Ok(Self { slots, compute, copy, arena, tickets, buckets, leases, model: Arc::clone(model), batches: 0 })
     }
 
     /// The memory of a run in a slot.
     pub(crate) fn memory(&self, slot: usize) -> Memory {
-        memory(&self.model, &self.arena, &self.slots[slot].images, &self.slots[slot].logits)
+        let Slot { images, logits, .. } = &self.slots[slot];
+        memory(&self.model, &self.arena, &self.tickets, images, logits)
     }
 
     pub(crate) fn model(&self) -> &Model {
@@ -153,14 +158,19 @@ impl CudaExecutable {
 }
 
 impl Slot {
-    fn new(model: &Arc<Model>, compute: &Stream, arena: &Allocation) -> Result<Self, DriverError> {
+    fn new(
+        model: &Arc<Model>,
+        compute: &Stream,
+        arena: &Allocation,
+        tickets: &Allocation,
+    ) -> Result<Self, DriverError> {
         let gpu: &Arc<Gpu> = &model.gpu;
         let images = Allocation::new(gpu, model.slot_bytes())?;
         // zeros, for what pads a batch to its bucket is computed too; waited for, or they could come after the first image
         compute.fill(images.array(0, images.bytes(), Type::U8), 0)?;
         compute.wait()?;
         let logits = Allocation::new(gpu, model.logits_bytes())?;
-        let memory = memory(model, arena, &images, &logits);
+        let memory = memory(model, arena, tickets, &images, &logits);
         let graph = |plan: &Plan| {
             let graph = compute.record(&plan.launches(&gpu.card, &memory))?;
             graph.upload()?;
@@ -188,11 +198,12 @@ impl Slot {
     }
 }
 
-fn memory(model: &Model, arena: &Allocation, images: &Allocation, logits: &Allocation) -> Memory {
+fn memory(model: &Model, arena: &Allocation, tickets: &Allocation, images: &Allocation, logits: &Allocation) -> Memory {
     Memory {
         images: images.array(0, images.bytes(), Type::U8),
         arena: arena.array(0, arena.bytes(), Type::U8),
         logits: logits.array(0, model.max_batch() * model.classes, Type::F32),
+        tickets: tickets.array(0, tickets.bytes(), Type::U8),
     }
 }
 

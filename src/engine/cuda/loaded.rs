@@ -130,6 +130,11 @@ impl Model {
         self.plans.iter().map(|plan| plan.arena).max().unwrap_or(0)
     }
 
+    /// Bytes of the counters that all buckets share.
+    pub(crate) fn tickets_bytes(&self) -> usize {
+        self.plans.iter().map(|plan| plan.tickets).max().unwrap_or(0)
+    }
+
     /// Bytes of a slot: the images of a batch as they came.
     pub(crate) fn slot_bytes(&self) -> usize {
         patch_embedding::slot_bytes(&self.input, self.max_batch())
@@ -142,7 +147,7 @@ impl Model {
 
     /// What an executable takes of the device's memory.
     pub(crate) fn executable_bytes(&self) -> usize {
-        self.arena_bytes() + IN_FLIGHT * (self.slot_bytes() + self.logits_bytes())
+        self.arena_bytes() + self.tickets_bytes() + IN_FLIGHT * (self.slot_bytes() + self.logits_bytes())
     }
 }
 

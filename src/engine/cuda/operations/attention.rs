@@ -253,7 +253,7 @@ mod tests {
         let channels = 32 * heads;
         let (bias, padding) = (array, None);
         let op = Attention { height: side, width: side, channels, heads, windows, bias, padding, ty };
-        let at = Operands { input: array, residual: None, output: array, scratch: None };
+        let at = Operands { input: array, residual: None, output: array, scratch: None, tickets: None };
         op.launches(&card, images, &at).remove(0)
     }
 

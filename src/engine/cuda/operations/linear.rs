@@ -101,6 +101,7 @@ impl Operation for Linear {
             } else {
                 plain_linear::scratch(self, images)
             },
+            ..Needs::default()
         }
     }
 

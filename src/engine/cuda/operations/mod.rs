@@ -44,6 +44,9 @@ pub(crate) trait Operation: Send + Sync {
     ) -> Result<Vec<Expected>, DriverError>;
 }
 
+/// Bytes of a counter of [`Needs::tickets`].
+pub(crate) const TICKET_BYTES: usize = 4;
+
 /// Numbers that an operation reads and writes, for all images together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Needs {
@@ -53,6 +56,8 @@ pub(crate) struct Needs {
     pub(crate) output: usize,
     /// Bytes, for what lives between its launches.
     pub(crate) scratch: usize,
+    /// Counters of 4 bytes by which the last block of several knows that it is the last. They are 0 before every launch, and every launch leaves them 0.
+    pub(crate) tickets: usize,
 }
 
 /// Where an operation reads and writes.
@@ -64,6 +69,8 @@ pub(crate) struct Operands {
     pub(crate) output: Array,
     /// Memory that nothing else uses meanwhile.
     pub(crate) scratch: Option<Array>,
+    /// Bytes of the counters, which are 0.
+    pub(crate) tickets: Option<Array>,
 }
 
 /// What a number of an output must be.

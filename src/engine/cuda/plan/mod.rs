@@ -13,7 +13,7 @@ use super::array::Array;
 use super::card::Card;
 use super::launch::Launch;
 use super::number::Type;
-use super::operations::{Operands, Operation};
+use super::operations::{Operands, Operation, TICKET_BYTES};
 use super::weights::Weights;
 use crate::program::Program;
 
@@ -49,6 +49,8 @@ pub(crate) struct Plan {
     scratch: Vec<Option<(usize, usize)>>,
     /// Bytes of the arena.
     pub(crate) arena: usize,
+    /// Bytes of the counters, which steps share.
+    pub(crate) tickets: usize,
 }
 
 /// The value of the images, which lie in a slot.
@@ -63,6 +65,8 @@ pub(crate) struct Memory {
     pub(crate) arena: Array,
     /// `[images, classes]` in f32.
     pub(crate) logits: Array,
+    /// As many bytes as [`Plan::tickets`], all 0.
+    pub(crate) tickets: Array,
 }
 
 impl Plan {
@@ -107,8 +111,11 @@ impl Plan {
             pieces.push(Piece { bytes: numbers.len * numbers.ty.bytes(), steps: first..=last });
         }
         let mut scratch_of = Vec::new();
+        let mut tickets = 0;
         for (index, step) in steps.iter().enumerate() {
-            let bytes = step.operation.needs(card, images).scratch;
+            let needs = step.operation.needs(card, images);
+            tickets = tickets.max(needs.tickets * TICKET_BYTES);
+            let bytes = needs.scratch;
             scratch_of.push((bytes > 0).then(|| {
                 pieces.push(Piece { bytes, steps: index..=index });
                 (pieces.len() - 1, bytes)
@@ -117,7 +124,7 @@ impl Plan {
         let (places, arena) = place(&pieces);
         let offsets = aliases.iter().map(|value| piece_of[*value].map(|piece: usize| places[piece])).collect();
         let scratch = scratch_of.into_iter().map(|piece| piece.map(|(piece, bytes)| (places[piece], bytes))).collect();
-        Self { images, steps, values, offsets, scratch, arena }
+        Self { images, steps, values, offsets, scratch, arena, tickets }
     }
 
     /// All launches of a run, in their order.
@@ -157,7 +164,8 @@ impl Plan {
             len: bytes,
             ty: Type::U8,
         });
-        Operands { input: array(*input), residual: residual.map(array), output: array(*output), scratch }
+        let tickets = (self.tickets > 0).then(|| memory.tickets.first(self.tickets));
+        Operands { input: array(*input), residual: residual.map(array), output: array(*output), scratch, tickets }
     }
 }
 

@@ -29,6 +29,7 @@ fn memory(plan: &Plan, program: &Program) -> Memory {
         images: array(1 << 40, plan.images * 224 * 224 * 12 + 4096, Type::U8),
         arena: array(1 << 41, plan.arena, Type::U8),
         logits: array(1 << 42, plan.images * program.classes(), Type::F32),
+        tickets: array(1 << 43, plan.tickets, Type::U8),
     }
 }
 
@@ -79,6 +80,7 @@ fn operands_are_as_large_as_operations_need_and_no_two_that_live_together_overla
                     let what = format!("{name}, step {index}, {}", step.operation.name());
                     assert_eq!((at.input.len, at.output.len), (needs.input, needs.output), "{what}");
                     assert_eq!(at.residual.map_or(0, |array| array.len), needs.residual, "{what}");
+                    assert!(at.tickets.map_or(0, |array| array.len) >= 4 * needs.tickets, "{what}");
                     assert!(at.scratch.map_or(0, |array| array.len) >= needs.scratch, "{what}");
                     let apart = |a: Array, b: Array| {
                         a.address + a.bytes() as u64 <= b.address || b.address + b.bytes() as u64 <= a.address

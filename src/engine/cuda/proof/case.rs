@@ -9,7 +9,7 @@ use crate::engine::cuda::driver::error::DriverError;
 use crate::engine::cuda::driver::gpu::Gpu;
 use crate::engine::cuda::driver::memory::Allocation;
 use crate::engine::cuda::number::Type;
-use crate::engine::cuda::operations::{Operands, Operation};
+use crate::engine::cuda::operations::{Operands, Operation, TICKET_BYTES};
 
 /// Makes the operation, its weights first.
 type Make = Box<dyn FnOnce(&mut Weights) -> Result<Box<dyn Operation>, DriverError>>;
@@ -57,9 +57,14 @@ impl Case {
         let residual =
             if needs.residual > 0 { Some(weights.array(needs.residual, self.output, 1.0, 0.0)?) } else { None };
         let scratch = if needs.scratch > 0 { Some(weights.room(needs.scratch, Type::U8)?) } else { None };
+        let tickets = if needs.tickets > 0 {
+            Some(weights.store(&vec![0; needs.tickets * TICKET_BYTES], Type::U8)?)
+        } else {
+            None
+        };
         let separate = weights.room(needs.output, self.output)?;
         let output = if self.in_place { residual.unwrap_or(separate) } else { separate };
-        let at = Operands { input, residual, output, scratch };
+        let at = Operands { input, residual, output, scratch, tickets };
         let all: Vec<usize> = (0..needs.output).collect();
         // before the launches: a residual in place is gone after them
         let expected = operation.expected(self.images, &at, &Cached::new(gpu), &all)?;

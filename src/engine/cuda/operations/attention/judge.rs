@@ -230,7 +230,7 @@ mod tests {
             let map = Shape::map(height, width, 3 * channels);
             let padding = windows.pads(map).then(|| arrays.add(3 * channels));
             let op = Attention { height, width, channels, heads, windows, bias, padding, ty: Type::F32 };
-            let at = Operands { input, residual: None, output, scratch: None };
+            let at = Operands { input, residual: None, output, scratch: None, tickets: None };
             let all: Vec<usize> = (0..output.len).collect();
             let found = expected(&op, &at, &arrays, &all).unwrap();
 
