@@ -91,6 +91,18 @@ fn verify_finds_the_cpu_engine_within_the_bound() {
 }
 
 #[test]
+fn verify_compares_golden_cases_in_every_precision_of_the_engine() {
+    let case = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/timm-convnext");
+    let report: Value =
+        serde_json::from_str(&stdout(&["verify", "--device", "cpu", "--images", "1", "--golden", case, "--json"]))
+            .unwrap();
+    let golden = report["golden"].as_array().unwrap();
+    assert_eq!(golden.len(), 1, "{report}");
+    assert_eq!((&golden[0]["case"], &golden[0]["precision"]), (&"timm-convnext".into(), &"f32".into()));
+    assert_eq!(golden[0]["passed"], true);
+}
+
+#[test]
 fn bench_measures_every_model_in_every_batch_and_draws_it() {
     let folder = tempfile::tempdir().unwrap();
     let plot = folder.path().join("bench.svg");
@@ -160,6 +172,8 @@ fn what_makes_no_sense_exits_with_64_and_says_what_is_possible() {
         (&["serve", "--device", "cuda:99"], "device cuda:99: "),
         (&["serve", "--device", "tpu"], "auto, cpu, cuda"),
         (&["verify", "--device", "cpu:mmx"], "this machine has"),
+        (&["verify", "--golden", "/nowhere"], "/nowhere"),
+        (&["verify", "--golden", "src"], "a golden case is a model's folder"),
         (&["serve", "--models", "no_such_folder"], "no_such_folder"),
         (&["serve", "--models", "convnext_atto,convnext_atto"], "two models are named"),
         (&["serve", "--config", "no-such-file.toml"], "no-such-file.toml"),

@@ -9,6 +9,7 @@ mod demo;
 mod error;
 mod files;
 mod float;
+pub mod golden;
 mod labels;
 mod names;
 mod preprocessing;

@@ -1,9 +1,12 @@
-//! `convnext verify`: an engine against the reference engine, on images made by a seed. On a GPU every kernel first, against plain arithmetic.
+//! `convnext verify`: an engine against the reference engine, on images made by a seed. Before that on a GPU every kernel against plain arithmetic, and
+//! where there are golden cases, these.
 //!
 //! The reference runs the program as the model emits it, unfolded and in f64.
 
+mod golden;
 mod kernels;
 
+use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Context, anyhow};
@@ -36,6 +39,12 @@ pub(super) struct Args {
     size: Option<usize>,
     #[command(flatten)]
     device: device::Choice,
+    /// Kernels of a GPU that are proved, by their names: all of them by default, or none
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', default_value = "all")]
+    kernels: Vec<String>,
+    /// A folder of golden cases to compare too, as tests/golden of the repository; in every precision, or in the one that is named
+    #[arg(long, value_name = "FOLDER")]
+    golden: Option<PathBuf>,
     /// Images that are compared
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..=1024))]
     images: u64,
@@ -48,9 +57,13 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     let engine = args.device.engine().map_err(Failure::Usage)?;
     let device = engine.devices()[0].to_string();
     let network = model_ref::network(&args.model, args.size).map_err(Failure::Usage)?;
-    let kernels = kernels::prove(&engine.devices()[0])?;
+    let wanted = kernels::Wanted::read(&args.kernels).map_err(Failure::Usage)?;
+    let kernels = kernels::prove(&engine.devices()[0], &wanted)?;
+    let golden = match &args.golden {
+        Some(folder) => golden::compare(&*engine, folder, args.device.named_precision())?,
+        None => Vec::new(),
+    };
     let program = &network.program;
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let count = args.images as usize;
     eprintln!(
         "{} ({}) on {}: {count} images of {}×{}, {:.2} GMAC each; the reference engine is slow",
@@ -62,7 +75,7 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
         program.cost().macs as f64 / 1e9
     );
     let precision = args.device.precision(&*engine);
-    let options = Options { precision, max_batch: count.min(8), threads, profile: false };
+    let options = Options { precision, max_batch: count.min(8), threads: threads(), profile: false };
     let executable = |engine: &dyn Engine, precision| {
         let loaded = engine.load(DeviceId(0), program, &*network.weights, &Options { precision, ..options });
         loaded.and_then(|loaded| loaded.instantiate()).with_context(|| format!("loading on {}", engine.devices()[0]))
@@ -87,14 +100,14 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
             eprintln!("image {} of {count}: relative error {:.2e}", errors.len(), errors[errors.len() - 1]);
         }
     }
-    // a NaN is over every bound
-    let worst = errors.iter().copied().fold(0.0, |a: f64, b| if b > a || b.is_nan() { b } else { a });
+    let worst = worst(errors.iter().copied());
     let bound = bound(precision);
     let passed = worst <= bound;
     let verdict = if passed { "within" } else { "OVER" };
     if args.json {
         let report = json!({"model": args.model, "architecture": program.architecture, "device": device,
                             "precision": precision.name(), "kernels": kernels.iter().map(Kernel::json).collect::<Vec<_>>(),
+                            "golden": golden.iter().map(golden::Outcome::json).collect::<Vec<_>>(),
                             "relative_errors": errors, "worst": worst, "bound": bound, "passed": passed});
         print(&format!("{report:#}\n"))?;
     } else {
@@ -106,6 +119,15 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
         ))?;
     }
     if passed { Ok(()) } else { Err(anyhow!("{} differs from the reference engine", device).into()) }
+}
+
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// The largest error; a NaN, if there is one, which is over every bound.
+fn worst(errors: impl Iterator<Item = f64>) -> f64 {
+    errors.fold(0.0, |a: f64, b| if b > a || b.is_nan() { b } else { a })
 }
 
 fn relative_error(out: &[f32], expected: &[f32]) -> f64 {

@@ -12,3 +12,4 @@ mod kernels;
 mod served;
 #[path = "../support/mod.rs"]
 mod support;
+mod wrong;

@@ -18,7 +18,7 @@ use crate::run::{cargo, root, step, target};
 /// CUDA_EMULATOR_SM=75|80|86|89|90      the card: T4, A100, A10, L4, H100 (80)
 /// CUDA_EMULATOR_SEED=N                 the order of what may run in any order; 0 is the natural one (1)
 /// CUDA_EMULATOR_CHECKS=0               only count, and run faster
-/// CUDA_EMULATOR_FAULT=kernel:N|oom:N|lost:N   a fault at the Nth launch or allocation
+/// CUDA_EMULATOR_FAULT=kernel:N|oom:N|lost:N   a fault at the Nth launch or allocation; wrong:NAME   a kernel that stores wrong numbers
 /// CUDA_EMULATOR_REPORT=FILE            counters of all launches, as JSON, or as a table in a file *.txt
 /// CUDA_EMULATOR_SASS=FILE              the table of `cargo xtask kernels`, for registers and issue slots in the report
 /// CUDA_EMULATOR_BLOCKS=N               run no more than N blocks of each launch, only to count

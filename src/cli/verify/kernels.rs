@@ -7,21 +7,56 @@ use crate::cli::Failure;
 use crate::engine::cuda::proof::{self, Outcome};
 use crate::engine::{DeviceInfo, DeviceKind};
 
+/// Which kernels are proved.
+pub(super) enum Wanted {
+    All,
+    These(Vec<&'static str>),
+}
+
+impl Wanted {
+    /// `all`, `none`, or kernels by their names.
+    ///
+    /// # Errors
+    /// For a name that no kernel has.
+    pub(super) fn read(names: &[String]) -> anyhow::Result<Self> {
+        let known: Vec<&'static str> = proof::kernels().collect();
+        match names {
+            [all] if all == "all" => Ok(Self::All),
+            [none] if none == "none" => Ok(Self::These(Vec::new())),
+            names => names.iter().map(|name| find(name, &known)).collect::<anyhow::Result<_>>().map(Self::These),
+        }
+    }
+
+    fn contain(&self, name: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::These(names) => names.contains(&name),
+        }
+    }
+}
+
+fn find(name: &str, known: &[&'static str]) -> anyhow::Result<&'static str> {
+    let found = known.iter().find(|known| **known == name);
+    found
+        .copied()
+        .ok_or_else(|| anyhow!("no kernel is called {name:?}; there are {}, or all, or none", known.join(", ")))
+}
+
 /// What a kernel has shown.
 pub(super) struct Kernel {
     name: &'static str,
     outcomes: Vec<Outcome>,
 }
 
-/// Proves every kernel of a GPU, and tells how each ended; nothing on other devices.
+/// Proves kernels of a GPU, and tells how each ended; nothing on other devices.
 ///
 /// # Errors
 /// When a kernel is wrong.
-pub(super) fn prove(device: &DeviceInfo) -> Result<Vec<Kernel>, Failure> {
+pub(super) fn prove(device: &DeviceInfo, wanted: &Wanted) -> Result<Vec<Kernel>, Failure> {
     let number = device.name.strip_prefix("cuda:").and_then(|number| number.parse().ok());
     let Some(number) = number.filter(|_| device.kind == DeviceKind::Cuda) else { return Ok(Vec::new()) };
     let mut kernels = Vec::new();
-    for name in proof::kernels() {
+    for name in proof::kernels().filter(|name| wanted.contain(name)) {
         let outcomes = proof::prove(name, number).map_err(|why| anyhow!("{device}: {why}"))?;
         let kernel = Kernel { name, outcomes };
         let (cases, worst) = (kernel.outcomes.len(), kernel.worst());

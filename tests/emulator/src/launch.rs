@@ -14,7 +14,7 @@ use crate::exec::order::Released;
 use crate::exec::print::Printed;
 use crate::memory::{Allocation, Kind, Memory};
 use crate::program::Kernel;
-use crate::settings::Settings;
+use crate::settings::{Planted, Settings};
 
 /// What `cuLaunchKernel` is given, its limits checked by the caller.
 #[derive(Clone, Debug)]
@@ -82,6 +82,7 @@ pub fn run(kernel: &Kernel, launch: &Launch, memory: &Memory, settings: &Setting
         parameters: &launch.parameters,
         shared: [kernel.static_shared as usize, dynamic(kernel, launch)],
         checks: settings.checks,
+        wrong: matches!(&settings.fault, Some(Planted::Wrong(name)) if *name == kernel.name),
         noise: settings.seed,
         seed: if settings.seed == 0 { 0 } else { settings.seed.wrapping_add(u64::from(number) << 32) },
         multiprocessors: devices(settings.sm).next().map_or(1, |device| device.multiprocessors),

@@ -26,7 +26,7 @@ pub struct Settings {
 }
 
 /// A fault that the client must live through.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Planted {
     /// `kernel:N`: the launch of this number, from 1, fails as if it had accessed memory that is none.
     Kernel(u64),
@@ -34,6 +34,8 @@ pub enum Planted {
     OutOfMemory(u64),
     /// `lost:N`: with the launch of this number the device is lost.
     Lost(u64),
+    /// `wrong:NAME`: what the kernel of this name stores is not what it computed, in every number: by a sixteenth in f16, by a half in bf16 and f32.
+    Wrong(String),
 }
 
 /// The environment says what the emulator cannot do.
@@ -80,15 +82,16 @@ impl Settings {
         settings.assembled = variable("CUDA_EMULATOR_SASS").map(PathBuf::from);
         if let Some(value) = variable("CUDA_EMULATOR_FAULT") {
             let planted = value.split_once(':').and_then(|(kind, number)| {
-                let number = number.parse().ok()?;
-                Some(match kind {
-                    "kernel" => Planted::Kernel(number),
-                    "oom" => Planted::OutOfMemory(number),
-                    "lost" => Planted::Lost(number),
-                    _ => return None,
-                })
+                let count = || number.parse().ok();
+                match kind {
+                    "kernel" => count().map(Planted::Kernel),
+                    "oom" => count().map(Planted::OutOfMemory),
+                    "lost" => count().map(Planted::Lost),
+                    "wrong" => Some(Planted::Wrong(number.to_owned())),
+                    _ => None,
+                }
             });
-            let needed = "kernel:N, oom:N or lost:N";
+            let needed = "kernel:N, oom:N, lost:N or wrong:NAME";
             settings.fault = Some(planted.ok_or(Error { variable: "CUDA_EMULATOR_FAULT", value, needed })?);
         }
         Ok(settings)
@@ -108,6 +111,9 @@ mod tests {
         assert_eq!(Settings::read(|_| None).unwrap(), Settings::default());
         assert_eq!(read("CUDA_EMULATOR_SM", "89").unwrap().sm, 89);
         assert_eq!(read("CUDA_EMULATOR_FAULT", "oom:3").unwrap().fault, Some(Planted::OutOfMemory(3)));
+        let wrong = read("CUDA_EMULATOR_FAULT", "wrong:pool_f16").unwrap().fault;
+        assert_eq!(wrong, Some(Planted::Wrong("pool_f16".to_owned())));
+        assert!(read("CUDA_EMULATOR_FAULT", "lost:soon").is_err());
         assert!(!read("CUDA_EMULATOR_CHECKS", "0").unwrap().checks);
         let error = read("CUDA_EMULATOR_SM", "70").unwrap_err().to_string();
         assert_eq!(error, "CUDA_EMULATOR_SM=70: 75, 80, 86, 89 or 90");

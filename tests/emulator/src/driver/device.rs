@@ -73,9 +73,9 @@ impl Device {
         let planted = |code: Code, what: &str| {
             Err(Failure { code: code.0, message: format!("launch {number}, of {}: {what}, as planted", kernel.name) })
         };
-        match self.settings.fault {
-            Some(Planted::Kernel(at)) if at == number => planted(Code::ILLEGAL_ADDRESS, "an illegal address"),
-            Some(Planted::Lost(at)) if at == number => {
+        match &self.settings.fault {
+            Some(Planted::Kernel(at)) if *at == number => planted(Code::ILLEGAL_ADDRESS, "an illegal address"),
+            Some(Planted::Lost(at)) if *at == number => {
                 self.lost.store(true, Relaxed);
                 planted(LOST, "the device is lost")
             }

@@ -33,6 +33,8 @@ pub struct Grid<'a> {
     pub shared: [usize; 2],
     /// Whether anything is checked that hardware does not.
     pub checks: bool,
+    /// Whether what it stores is made wrong, as planted.
+    pub wrong: bool,
     /// From where approximate instructions take their errors, in every launch alike; 0 for none.
     pub noise: u64,
     /// Of all that is drawn by lot; 0 for the natural order.

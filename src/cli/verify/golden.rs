@@ -1,0 +1,76 @@
+//! An engine against the logits of the libraries that published the models (`checkpoint::golden`), in every precision that it has. Not here: its
+//! kernels one by one (`kernels`).
+
+use std::path::Path;
+
+use anyhow::{Context as _, anyhow};
+use serde_json::{Value, json};
+
+use super::relative_error;
+use crate::checkpoint::golden::Golden;
+use crate::cli::Failure;
+use crate::engine::{Batch, DeviceId, Engine, Options, Precision};
+
+/// How a case ended in a precision.
+pub(super) struct Outcome {
+    case: String,
+    precision: Precision,
+    /// The largest relative error of an image's logits.
+    worst: f64,
+    bound: f64,
+}
+
+impl Outcome {
+    pub(super) fn passed(&self) -> bool {
+        // a NaN is over every bound
+        self.worst <= self.bound
+    }
+
+    pub(super) fn json(&self) -> Value {
+        json!({"case": self.case, "precision": self.precision.name(), "worst": self.worst, "bound": self.bound, "passed": self.passed()})
+    }
+}
+
+/// Compares every case of a folder, in this precision or in all that the engine has for it, and tells how each ended.
+///
+/// # Errors
+/// When a case cannot be read or does not run, and when logits are too far off.
+pub(super) fn compare(
+    engine: &dyn Engine,
+    folder: &Path,
+    precision: Option<Precision>,
+) -> Result<Vec<Outcome>, Failure> {
+    let folders = Golden::folders(folder).map_err(|why| Failure::Usage(why.into()))?;
+    let mut outcomes = Vec::new();
+    for folder in folders {
+        let golden = Golden::open(&folder).map_err(|why| Failure::Usage(why.into()))?;
+        let program = &golden.checkpoint.program;
+        let has = |precision: &Precision| engine.unsupported(program, *precision).is_empty();
+        let all = [Precision::F32, Precision::F16, Precision::Bf16];
+        let precisions = precision.map_or_else(|| all.into_iter().filter(has).collect(), |named| vec![named]);
+        for precision in precisions {
+            let Some(bound) = golden.bound(precision) else { continue };
+            let options =
+                Options { precision, max_batch: golden.logits.len(), threads: super::threads(), profile: false };
+            let loaded = engine.load(DeviceId(0), program, &*golden.checkpoint.weights, &options);
+            let loading = || format!("loading {} in {precision}", golden.name);
+            let mut executable = loaded.and_then(|loaded| loaded.instantiate()).with_context(loading)?;
+            let logits = executable.run(Batch::new(golden.images())).map_err(anyhow::Error::from)?;
+            let found = logits.chunks(program.classes()).zip(&golden.logits);
+            let worst = super::worst(found.map(|(found, expected)| relative_error(found, expected)));
+            let outcome = Outcome { case: golden.name.clone(), precision, worst, bound };
+            let verdict = if outcome.passed() { "within" } else { "OVER" };
+            eprintln!(
+                "{} in {precision}: worst relative error {worst:.1e}, {verdict} the bound of {bound:.1e}",
+                golden.name
+            );
+            outcomes.push(outcome);
+        }
+    }
+    let over: Vec<&Outcome> = outcomes.iter().filter(|outcome| !outcome.passed()).collect();
+    if over.is_empty() {
+        return Ok(outcomes);
+    }
+    let names: Vec<String> = over.iter().map(|outcome| format!("{} in {}", outcome.case, outcome.precision)).collect();
+    Err(anyhow!("logits are too far from those of the model's own library: {}", names.join(", ")).into())
+}
