@@ -3,6 +3,9 @@
 //! Not here: HTTP and the queue, which other suites cover; they hand the same pixels to the same engine.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+#[path = "support/emulated.rs"]
+#[allow(dead_code, reason = "each suite uses a part")]
+mod emulated;
 mod provisioned;
 
 use std::fs::File;
@@ -12,6 +15,7 @@ use std::thread;
 
 use convnext_server::checkpoint;
 use convnext_server::engine::cpu::Cpu;
+use convnext_server::engine::cuda::{Cuda, Gpus};
 use convnext_server::engine::{DeviceId, Engine, Image, Options, PixelFormat, Precision};
 use convnext_server::pixels::{self, Pixels, Transform};
 use image::{ExtendedColorType, ImageEncoder as _, codecs::png::PngEncoder};
@@ -39,23 +43,53 @@ fn the_demo_models_accuracy_on_fashion_mnist_is_their_cards() {
     }
 }
 
+/// Largest relative error of an image's logits in f16 on these networks: four of its rounding units.
+const IN_F16: f64 = 4.0 / 2048.0;
+const ON_A_GPU: usize = 100;
+
+/// In batches of 8 and one of 4, that is in two buckets.
+#[test]
+fn a_hundred_images_get_the_cpus_answers_on_an_emulated_gpu() {
+    let Some(folder) = provisioned("CONVNEXT_TEST_FASHION_MNIST", "/usr/share/datasets/fashion-mnist") else { return };
+    emulated::on_card("a_hundred_images_get_the_cpus_answers_on_an_emulated_gpu", 80, &[], || {
+        let images = idx(&folder.join("t10k-images-idx3-ubyte.gz"), &[IMAGES, 28, 28]);
+        let images = &images[..ON_A_GPU * 28 * 28];
+        for (name, _) in HITS_OF_THE_CARDS {
+            let expected = logits(&Cpu::default(), Precision::F32, BATCH, name, images);
+            let found = logits(&Cuda::new(Gpus::First).unwrap(), Precision::F16, 8, name, images);
+            assert_eq!(found.len(), 10 * ON_A_GPU);
+            for (index, (found, expected)) in found.chunks(10).zip(expected.chunks(10)).enumerate() {
+                assert_eq!(top_1(found), top_1(expected), "{name}, image {index}: {found:?}, on the CPU {expected:?}");
+                let norm = |values: &mut dyn Iterator<Item = f32>| values.map(|x| f64::from(x * x)).sum::<f64>().sqrt();
+                let off = norm(&mut found.iter().zip(expected).map(|(a, b)| a - b));
+                let error = off / norm(&mut expected.iter().copied());
+                assert!(error <= IN_F16, "{name}, image {index}: relative error {error:.1e}");
+            }
+        }
+    });
+}
+
 /// How many images a demo model knows.
 fn hits(name: &str, images: &[u8], labels: &[u8]) -> usize {
+    let logits = logits(&Cpu::default(), Precision::F32, BATCH, name, images);
+    logits.chunks(10).zip(labels).filter(|(logits, label)| top_1(logits) == usize::from(**label)).count()
+}
+
+/// Logits of a demo model, from the PNGs of images.
+fn logits(engine: &dyn Engine, precision: Precision, max_batch: usize, name: &str, images: &[u8]) -> Vec<f32> {
     let demo = checkpoint::demo(name).unwrap();
     let threads = thread::available_parallelism().unwrap().get();
-    let options = Options { precision: Precision::F32, max_batch: BATCH, threads, profile: false };
-    let loaded = Cpu::default().load(DeviceId(0), &demo.program, &*demo.weights, &options).unwrap();
+    let options = Options { precision, max_batch, threads, profile: false };
+    let loaded = engine.load(DeviceId(0), &demo.program, &*demo.weights, &options).unwrap();
     let mut executable = loaded.instantiate().unwrap();
-
-    let mut hits = 0;
-    for (images, labels) in images.chunks(BATCH * 28 * 28).zip(labels.chunks(BATCH)) {
+    let mut logits = Vec::new();
+    for images in images.chunks(max_batch * 28 * 28) {
         let images: Vec<&[u8]> = images.chunks(28 * 28).collect();
         let batch: Vec<Pixels> = images.par_iter().map(|grey| pixels_of_png(&png(grey), &demo.transform)).collect();
         let image = |pixels: &Pixels| Image::new(PixelFormat::Rgb8, pixels.bytes().to_vec());
-        let logits = executable.run(batch.iter().map(image).collect()).unwrap();
-        hits += logits.chunks(10).zip(labels).filter(|(logits, label)| top_1(logits) == usize::from(**label)).count();
+        logits.extend(executable.run(batch.iter().map(image).collect()).unwrap());
     }
-    hits
+    logits
 }
 
 /// A gzipped IDX file of bytes, <http://yann.lecun.com/exdb/mnist/>: `0 0 8 rank`, the sizes as big-endian u32, the bytes.
