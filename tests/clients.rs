@@ -3,6 +3,9 @@
 //! Not here: the table of routes and errors, which is tested inside the process (`http`).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+#[path = "support/emulated.rs"]
+#[allow(dead_code, reason = "each suite uses a part")]
+mod emulated;
 mod provisioned;
 
 use std::env;
@@ -64,6 +67,18 @@ fn a_sigterm_ends_the_server_with_exit_code_0() {
     assert_eq!(server.terminate().code(), Some(0));
 }
 
+/// Every other test again, with a server that finds an emulated GPU.
+#[test]
+fn it_is_the_same_to_clients_that_a_gpu_answers() {
+    if emulated::inside() {
+        return;
+    }
+    let output = emulated::rerun(&["--test-threads=1"], 80, &[]);
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{told}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(told.contains("5 passed"), "{told}");
+}
+
 /// A served demo model on a port of its own; killed when dropped.
 struct Server {
     process: Child,
@@ -77,6 +92,10 @@ impl Server {
         let mut command = Command::new(env!("CARGO_BIN_EXE_convnext"));
         let ports = ["--http-addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0"];
         command.arg("serve").args(ports).args(["--drain-delay", "0s"]);
+        if emulated::inside() {
+            // larger buckets and their checks take an emulator minutes
+            command.args(["--device", "cuda", "--max-batch", "1"]);
+        }
         // The configuration of whoever runs the tests is not the test's.
         env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CONVNEXT_")).for_each(|(name, _)| {
             command.env_remove(name);

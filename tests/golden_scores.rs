@@ -1,5 +1,9 @@
-//! From the file of a photo to scores, the whole way through the service on the CPU engine, against timm and transformers.
+//! From the file of a photo to scores, the whole way through the service on the CPU engine and on an emulated GPU, against timm and transformers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+#[path = "support/emulated.rs"]
+#[allow(dead_code, reason = "each suite uses a part")]
+mod emulated;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -8,7 +12,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use convnext_server::checkpoint::Source;
 use convnext_server::engine::cpu::Cpu;
-use convnext_server::service::{Admission, Classifier, Images, NamedModel, Request, ScoreFunction, Settings, Wanted};
+use convnext_server::engine::cuda::{Cuda, Gpus};
+use convnext_server::engine::{Engine, Precision};
+use convnext_server::service::{
+    Admission, Classifier, Images, ModelOptions, NamedModel, Request, ScoreFunction, Settings, Wanted,
+};
 
 /// For formats that all decoders decode alike. Measured is 0.005 at most; a crop that is one pixel off shows as 0.007 to 0.5.
 const EXACT: f64 = 0.006;
@@ -27,6 +35,9 @@ const CASES: [&str; 10] = [
     "transformers-swin-padded",
 ];
 
+/// One of each library and architecture, for an emulator is slow.
+const ON_A_GPU: [&str; 4] = ["timm-convnext", "transformers-convnextv2", "timm-swin-padded", "transformers-swin"];
+
 fn tests_folder() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests"))
 }
@@ -40,15 +51,31 @@ fn file(case: &str, row: &serde_json::Value) -> String {
 
 #[tokio::test]
 async fn photos_get_the_scores_of_the_library_that_published_the_model() {
+    compare(&CASES, Arc::new(Cpu::default()), Settings::default()).await;
+}
+
+/// In f32, for the bounds are those of decoders, not of 16 bits.
+#[test]
+fn photos_get_the_same_scores_on_a_gpu() {
+    emulated::on_card("photos_get_the_same_scores_on_a_gpu", 80, &[], || {
+        let model = ModelOptions { precision: Some(Precision::F32), max_batch: 1, ..ModelOptions::default() };
+        let settings = Settings { model, no_self_check: true, ..Settings::default() };
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(compare(&ON_A_GPU, Arc::new(Cuda::new(Gpus::First).unwrap()), settings));
+    });
+}
+
+/// Classifies the photos of every case, and compares the scores with those of its library.
+async fn compare(cases: &[&str], engine: Arc<dyn Engine>, settings: Settings) {
     let golden = tests_folder().join("golden");
     let model = |case: &&str| {
         let source = Source::Folder(golden.join(case));
         NamedModel { name: (*case).to_owned(), source: Arc::new(move || source.open()), baseline: None }
     };
-    let models = CASES.iter().map(model).collect();
-    let (classifier, loading) = Classifier::start(Arc::new(Cpu::default()), models, Settings::default()).unwrap();
+    let models = cases.iter().map(model).collect();
+    let (classifier, loading) = Classifier::start(engine, models, settings).unwrap();
     loading.done().await.unwrap();
-    for case in CASES {
+    for &case in cases {
         let text = std::fs::read(golden.join(case).join("expected.json")).unwrap();
         let expected: serde_json::Value = serde_json::from_slice(&text).unwrap();
         let expected = expected["images"].as_array().unwrap();
