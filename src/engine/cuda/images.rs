@@ -12,23 +12,18 @@ pub(super) fn noise(program: &Program, count: usize) -> Vec<Image> {
 
 fn image(program: &Program, seed: usize) -> Image {
     let len = program.input.height * program.input.width * 3;
-    // splitmix64 (Steele et al. 2014) of seed and place
-    let byte = |place: usize| {
-        let mut z = ((seed as u64) << 32 | place as u64).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z >> 56) as u8
-    };
-    let normalised = |place: usize| f32::from(byte(place)) / 64.0 - 2.0;
+    let mut random = fastrand::Rng::with_seed(seed as u64);
+    let bytes: Vec<u8> = (0..len).map(|_| random.u8(..)).collect();
+    let normalised = |byte: &u8| f32::from(*byte) / 64.0 - 2.0;
     match seed % 3 {
-        0 => Image::new(PixelFormat::Rgb8, (0..len).map(byte).collect::<Vec<u8>>()),
-        1 => Image::new(
-            PixelFormat::F32,
-            (0..len).flat_map(|place| normalised(place).to_le_bytes()).collect::<Vec<u8>>(),
-        ),
+        0 => Image::new(PixelFormat::Rgb8, bytes),
+        1 => {
+            let single = |byte| normalised(byte).to_le_bytes();
+            Image::new(PixelFormat::F32, bytes.iter().flat_map(single).collect::<Vec<u8>>())
+        }
         _ => {
-            let half = |place| f16::from_f32(normalised(place)).to_le_bytes();
-            Image::new(PixelFormat::F16, (0..len).flat_map(half).collect::<Vec<u8>>())
+            let half = |byte| f16::from_f32(normalised(byte)).to_le_bytes();
+            Image::new(PixelFormat::F16, bytes.iter().flat_map(half).collect::<Vec<u8>>())
         }
     }
 }

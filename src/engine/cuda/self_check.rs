@@ -143,5 +143,6 @@ fn wrong(executable: &CudaExecutable, why: String) -> LoadError {
 }
 
 fn broken(executable: &CudaExecutable, error: DriverError) -> LoadError {
-    failed(&executable.model().gpu, "the self-check", 0, error)
+    let model = executable.model();
+    failed(&model.gpu, "the self-check", model.executable_bytes(), error)
 }

@@ -47,7 +47,8 @@ impl Case {
     /// Runs it twice. The largest error as a share of its bound, and the number that is the furthest off when it is too far or when the two runs
     /// differ.
     pub(crate) fn run(self, gpu: &Arc<Gpu>) -> Result<(f64, Option<String>), DriverError> {
-        let mut weights = Weights { gpu: Arc::clone(gpu), allocations: Vec::new(), numbers: Numbers(1) };
+        let mut weights =
+            Weights { gpu: Arc::clone(gpu), allocations: Vec::new(), random: fastrand::Rng::with_seed(1) };
         let operation = (self.make)(&mut weights)?;
         let needs = operation.needs(&gpu.card, self.images);
         let input = match self.stored {
@@ -106,7 +107,7 @@ impl Case {
 pub(crate) struct Weights {
     gpu: Arc<Gpu>,
     allocations: Vec<(Array, Allocation)>,
-    numbers: Numbers,
+    random: fastrand::Rng,
 }
 
 impl Weights {
@@ -118,7 +119,7 @@ impl Weights {
 
     /// Numbers about `centre`, at most `spread` from it.
     pub(crate) fn numbers(&mut self, len: usize, spread: f32, centre: f32) -> Vec<f32> {
-        self.numbers.take(len).into_iter().map(|x| x * spread + centre).collect()
+        (0..len).map(|_| (2.0 * self.random.f32() - 1.0) * spread + centre).collect()
     }
 
     /// An array of these numbers, rounded.
@@ -147,23 +148,6 @@ impl Weights {
         let memory = self.allocations.iter().find(|(other, _)| *other == array);
         let bytes = array.ty.encode(values.iter().map(|value| *value as f32));
         memory.map_or(Ok(()), |(_, memory)| memory.write(0, &bytes))
-    }
-}
-
-/// Numbers from −1 to 1 of a seed.
-struct Numbers(u64);
-
-impl Numbers {
-    fn take(&mut self, len: usize) -> Vec<f32> {
-        let mut next = || {
-            // splitmix64 (Steele et al. 2014)
-            self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-            let mut z = self.0;
-            z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-            ((z ^ (z >> 31)) >> 40) as f32 / (1u64 << 23) as f32 - 1.0
-        };
-        (0..len).map(|_| next()).collect()
     }
 }
 
