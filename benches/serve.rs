@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use clap::Parser;
-use convnext_server::checkpoint::Checkpoint;
+use convnext_server::checkpoint::{Checkpoint, ScoreFunction};
 use convnext_server::engine::{Batch, DeviceId, Engine, Executable, Image, Options, PixelFormat, Precision, cpu::Cpu};
 use convnext_server::http;
 use convnext_server::model::Spec;
@@ -129,7 +129,14 @@ async fn serve(name: &str, program: Program, max_batch: usize) -> Uri {
     let fit = Fit::ShortestEdge(256);
     let transform =
         Transform { height: SIDE, width: SIDE, fit, rounding: CropRounding::HalfToEven, filter: Filter::Bicubic };
-    let checkpoint = Checkpoint { program, weights, transform, labels, origin: "random weights".to_owned() };
+    let checkpoint = Checkpoint {
+        program,
+        weights,
+        transform,
+        labels,
+        scores: ScoreFunction::Softmax,
+        origin: "random weights".to_owned(),
+    };
     // it is opened once
     let checkpoint = std::sync::Mutex::new(Some(checkpoint));
     let source: ModelSource = Arc::new(move || Ok(checkpoint.lock().unwrap().take().unwrap()));

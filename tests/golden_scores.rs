@@ -85,7 +85,7 @@ async fn compare(cases: &[&str], engine: Arc<dyn Engine>, settings: Settings) {
         };
         let images: Vec<Bytes> = expected.iter().map(photo).collect();
         assert_eq!(images.len(), 3);
-        let wanted = Wanted::Labels { top_k: 7, function: ScoreFunction::Softmax };
+        let wanted = Wanted::Labels { top_k: 7, function: Some(ScoreFunction::Softmax) };
         let request = Request { images: Images::Files(images), wanted };
         let ticket = classifier.admit(Admission { model: Some(case), ..Admission::default() }).unwrap();
         let answer = ticket.classify(request).await.unwrap();

@@ -14,37 +14,99 @@ pub(super) fn imagenet_1k() -> Vec<String> {
     IMAGENET_1K.lines().map(str::to_owned).collect()
 }
 
-/// Names for classes that nobody named: `class_0`, `class_1` and so on.
-pub(super) fn numbered(classes: usize) -> Vec<String> {
-    (0..classes).map(|class| format!("class_{class}")).collect()
+/// How a class is called that nobody named.
+pub(super) type Unnamed = fn(usize) -> String;
+
+/// `class_7`.
+pub(super) fn class(class: usize) -> String {
+    format!("class_{class}")
+}
+
+/// `LABEL_7`, as transformers has it.
+pub(super) fn transformers(class: usize) -> String {
+    format!("LABEL_{class}")
 }
 
 /// The names in a field of a configuration, which is a list in the order of the classes or an object from index to name;
-/// `None` when there is no such field.
+/// `None` when there is no such field. A number is a name too, as Python writes it. A class without a name gets one.
 ///
 /// # Errors
-/// [`CheckpointError::Config`] unless each class has just one name.
-pub(super) fn named(section: Section<'_>, key: &str, classes: usize) -> Result<Option<Vec<String>>, CheckpointError> {
+/// [`CheckpointError::Config`] for names of classes that the model does not have.
+pub(super) fn named(
+    section: Section<'_>,
+    key: &str,
+    classes: usize,
+    unnamed: Unnamed,
+) -> Result<Option<Vec<String>>, CheckpointError> {
     let Some(value) = section.get(key) else { return Ok(None) };
-    let names = match value {
-        Value::Array(names) => names.len(),
-        Value::Object(names) => names.len(),
+    let (count, beyond) = match value {
+        Value::Array(names) => (names.len(), names.len() > classes),
+        Value::Object(names) => {
+            let within = |index: &String| index.parse::<usize>().is_ok_and(|index| index < classes);
+            (names.len(), !names.keys().all(within))
+        }
         _ => return Err(section.invalid(key, "a list of names or an object from index to name is needed")),
     };
-    if names != classes {
-        return Err(section.invalid(key, &format!("these are {names} names for {classes} classes")));
+    if beyond {
+        return Err(
+            section.invalid(key, &format!("these are {count} names for {classes} classes, 0 to {}", classes - 1))
+        );
     }
     let name = |class: usize| match value.get(class).or_else(|| value.get(class.to_string())) {
         Some(Value::String(name)) => Ok(name.clone()),
-        Some(_) => Err(section.invalid(key, &format!("the name of class {class} is not a string"))),
-        None => Err(section.invalid(key, &format!("class {class} of {classes} has no name"))),
+        Some(Value::Number(number)) => Ok(number.to_string()),
+        Some(Value::Bool(flag)) => Ok(if *flag { "True" } else { "False" }.to_owned()),
+        None | Some(Value::Null) => Ok(unnamed(class)),
+        Some(_) => Err(section.invalid(key, &format!("the name of class {class} is no string"))),
     };
     (0..classes).map(name).collect::<Result<_, _>>().map(Some)
 }
 
+/// The descriptions of these names, in a field that is an object from name to description; a name that has none stays.
+///
+/// # Errors
+/// [`CheckpointError::Config`] when the field is no object of strings.
+pub(super) fn described(
+    section: Section<'_>,
+    key: &'static str,
+    names: Vec<String>,
+) -> Result<Vec<String>, CheckpointError> {
+    let Some(descriptions) = section.section(key)? else { return Ok(names) };
+    let description = |name: String| Ok(descriptions.text(&name)?.map_or(name, str::to_owned));
+    names.into_iter().map(description).collect()
+}
+
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
+    use std::path::Path;
+
+    use serde_json::json;
+
     use super::*;
+
+    fn read(names: Value, classes: usize) -> Result<Option<Vec<String>>, CheckpointError> {
+        let config = json!({ "names": names });
+        named(Section::new(Path::new("config.json"), &config)?, "names", classes, class)
+    }
+
+    #[test]
+    fn names_may_be_numbers_and_some_may_be_missing() {
+        let names = |names| read(names, 3).unwrap().unwrap();
+        assert_eq!(names(json!(["a", 5, 2.5])), ["a", "5", "2.5"]);
+        assert_eq!(names(json!({"0": "a", "2": true})), ["a", "class_1", "True"]);
+        assert_eq!(names(json!(["a", null])), ["a", "class_1", "class_2"]);
+        assert_eq!(read(json!(null), 3).unwrap(), None);
+    }
+
+    #[test]
+    fn names_of_classes_that_are_not_there_are_refused() {
+        for names in [json!(["a", "b", "c", "d"]), json!({"0": "a", "3": "d"}), json!({"first": "a"}), json!("a")] {
+            let error = read(names.clone(), 3).unwrap_err().to_string();
+            assert!(error.starts_with("config.json: names is"), "{names}: {error}");
+        }
+        assert!(read(json!(["a", ["b"]]), 2).unwrap_err().to_string().contains("the name of class 1 is no string"));
+    }
 
     #[test]
     fn imagenets_names_are_timms_in_timms_order() {

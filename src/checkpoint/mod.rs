@@ -14,6 +14,7 @@ mod labels;
 mod names;
 mod preprocessing;
 mod safetensors;
+mod score_function;
 mod shards;
 mod source;
 mod timm;
@@ -28,6 +29,7 @@ pub use error::{CheckpointError, Misfit};
 use files::Files;
 use names::Naming;
 use preprocessing::Preprocessing;
+pub use score_function::{ScoreFunction, UnknownScoreFunction};
 pub use source::Source;
 use weights::StoredWeights;
 
@@ -47,6 +49,8 @@ pub struct Checkpoint {
     pub transform: Transform,
     /// Names of the classes, by index. Two classes may have the same name, as ImageNet's two cranes do.
     pub labels: Vec<String>,
+    /// How logits become scores where a request does not say.
+    pub scores: ScoreFunction,
     /// Where it came from, in words: a folder, or built in.
     pub origin: String,
 }
@@ -87,6 +91,7 @@ fn open_files(files: Files<'_>, origin: String) -> Result<Checkpoint, Checkpoint
     let Description { spec, naming, preprocessing: Preprocessing { input, transform }, labels } = description;
     let program = spec.program(input).map_err(|cause| CheckpointError::Architecture { path: path.clone(), cause })?;
     let weights = Box::new(StoredWeights::open(files, &program, naming)?);
-    let labels = labels.unwrap_or_else(|| labels::numbered(program.classes()));
-    Ok(Checkpoint { program, weights, transform, labels, origin })
+    let labels = labels.unwrap_or_else(|| (0..program.classes()).map(labels::class).collect());
+    let scores = ScoreFunction::of(config, program.classes())?;
+    Ok(Checkpoint { program, weights, transform, labels, scores, origin })
 }

@@ -24,6 +24,9 @@ pub(super) struct Args {
     /// Labels an image
     #[arg(long, default_value_t = 5, value_name = "LABELS", value_parser = clap::value_parser!(i64).range(1..))]
     top_k: i64,
+    /// softmax, sigmoid or none [default: as the checkpoint says]
+    #[arg(long, value_name = "FUNCTION")]
+    function_to_apply: Option<ScoreFunction>,
     /// JSON instead of lines
     #[arg(long)]
     json: bool,
@@ -43,7 +46,7 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
         loading.done().await.map_err(anyhow::Error::from)?;
         let mut answers = Vec::with_capacity(args.images.len());
         for path in &args.images {
-            let answer = classify(&classifier, path, args.top_k).await;
+            let answer = classify(&classifier, path, args.top_k, args.function_to_apply).await;
             answers.push((path, answer.with_context(|| path.display().to_string())?));
         }
         if args.json {
@@ -66,10 +69,15 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     })
 }
 
-async fn classify(classifier: &Classifier, path: &PathBuf, top_k: i64) -> anyhow::Result<Classified> {
+async fn classify(
+    classifier: &Classifier,
+    path: &PathBuf,
+    top_k: i64,
+    function: Option<ScoreFunction>,
+) -> anyhow::Result<Classified> {
     let bytes = Bytes::from(std::fs::read(path)?);
     let ticket = classifier.admit(Admission { body_bytes: Some(bytes.len() as u64), ..Admission::default() })?;
-    let wanted = Wanted::Labels { top_k, function: ScoreFunction::Softmax };
+    let wanted = Wanted::Labels { top_k, function };
     let request = Request { images: Images::Files(vec![bytes]), wanted };
     let answer = ticket.classify(request).await?;
     answer.images.into_iter().next().context("no answer")

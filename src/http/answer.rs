@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::error::Error;
 use super::form::Shape;
-use crate::service::{Answer, Classified, Prediction, Timings};
+use crate::service::{Answer, Classified, Prediction, ScoreFunction, Timings};
 
 #[derive(Serialize)]
 struct Label<'a> {
@@ -21,6 +21,8 @@ struct Detailed<'a> {
     device: &'a str,
     /// The image's index in the request.
     index: usize,
+    /// How logits became scores.
+    function_to_apply: &'static str,
     batch_size: usize,
     timings_ms: Milliseconds,
     predictions: Vec<Label<'a>>,
@@ -77,6 +79,7 @@ fn detailed<'a>(answer: &'a Answer, index: usize, image: &'a Classified) -> Deta
         version: &answer.version,
         device: &image.device,
         index,
+        function_to_apply: answer.function.map_or("none", ScoreFunction::name),
         batch_size: image.batch_size,
         timings_ms: Milliseconds {
             decode: milliseconds(decode),
@@ -116,6 +119,7 @@ mod tests {
         Answer {
             model: "atto".into(),
             version: "1".into(),
+            function: Some(ScoreFunction::Sigmoid),
             images: vec![
                 Classified {
                     scores: Scores::Labels(predictions),
@@ -146,7 +150,8 @@ mod tests {
         assert_eq!(
             detailed[1],
             json!({
-                "model": "atto", "version": "1", "device": "cpu", "index": 1, "batch_size": 4,
+                "model": "atto", "version": "1", "device": "cpu", "index": 1,
+                "function_to_apply": "sigmoid", "batch_size": 4,
                 "timings_ms": {"decode": 1.5, "transform": 0.25, "queue": 0.0, "compute": 12.0},
                 "predictions": [{"label": "Bag", "score": 0.75}, {"label": "T-shirt/top", "score": 0.25}],
             })

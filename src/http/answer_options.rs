@@ -22,10 +22,6 @@ impl AnswerOptions {
     pub(super) fn top_k(self) -> i64 {
         self.top_k.unwrap_or(DEFAULT_TOP_K)
     }
-
-    pub(super) fn function(self) -> ScoreFunction {
-        self.function.unwrap_or_default()
-    }
 }
 
 /// A `top_k` that is at least 1.
@@ -43,12 +39,8 @@ pub(super) fn parse_top_k(text: &str) -> Result<i64, Error> {
 
 /// Reads `function_to_apply`.
 pub(super) fn parse_function(text: &str) -> Result<ScoreFunction, Error> {
-    match text.trim() {
-        "softmax" => Ok(ScoreFunction::Softmax),
-        "sigmoid" => Ok(ScoreFunction::Sigmoid),
-        "none" => Ok(ScoreFunction::None),
-        _ => Err(Error::Malformed(format!("function_to_apply is {text:?}; it must be softmax, sigmoid or none"))),
-    }
+    let unknown = |why| Error::Malformed(format!("function_to_apply is {text:?}; {why}"));
+    text.trim().parse().map_err(unknown)
 }
 
 #[cfg(test)]
@@ -72,6 +64,5 @@ mod tests {
         let body = AnswerOptions { top_k: Some(2), function: None };
         assert_eq!(body.or(query), AnswerOptions { top_k: Some(2), function: Some(ScoreFunction::Sigmoid) });
         assert_eq!(AnswerOptions::default().top_k(), 5);
-        assert_eq!(AnswerOptions::default().function(), ScoreFunction::Softmax);
     }
 }

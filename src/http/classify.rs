@@ -79,7 +79,7 @@ async fn labels(
         }
     };
     let answer_options = form.options.or(query.options);
-    let wanted = Wanted::Labels { top_k: answer_options.top_k(), function: answer_options.function() };
+    let wanted = Wanted::Labels { top_k: answer_options.top_k(), function: answer_options.function };
     let request = service::Request { images: Images::Files(form.images), wanted };
     let answer = ticket.classify(request).await?;
 

@@ -8,6 +8,7 @@ use super::job::Timings;
 use super::model::Model;
 use super::request::Wanted;
 use super::score;
+use crate::checkpoint::ScoreFunction;
 
 /// A class and its score.
 #[derive(Clone, Debug, PartialEq)]
@@ -60,18 +61,24 @@ pub struct Answer {
     pub model: String,
     /// The model's version.
     pub version: String,
+    /// How logits became scores; None where logits were asked for.
+    pub function: Option<ScoreFunction>,
     /// One for each image, in the request's order.
     pub images: Vec<Classified>,
 }
 
 /// The answer of what the devices computed.
 pub(super) fn of(model: &Model, wanted: Wanted, outputs: Vec<Output>) -> Result<Answer, ServiceError> {
+    let function = match wanted {
+        Wanted::Logits => None,
+        Wanted::Labels { function, .. } => Some(function.unwrap_or(model.scores)),
+    };
     let image = |(index, Output { computed, timings }): (usize, Output)| {
         let scores = match wanted {
             Wanted::Logits => score::are_finite(&computed.logits).then(|| Scores::Logits(computed.logits.clone())),
-            Wanted::Labels { top_k, function } => {
+            Wanted::Labels { top_k, .. } => {
                 let top_k = usize::try_from(top_k).unwrap_or(usize::MAX);
-                let ranked = function.rank(&computed.logits, top_k);
+                let ranked = score::rank(function.unwrap_or_default(), &computed.logits, top_k);
                 ranked.map(|ranked| Scores::Labels(ranked.into_iter().map(|entry| named(model, entry)).collect()))
             }
         };
@@ -84,6 +91,7 @@ pub(super) fn of(model: &Model, wanted: Wanted, outputs: Vec<Output>) -> Result<
     Ok(Answer {
         model: model.name().to_owned(),
         version: model.version.to_string(),
+        function,
         images: outputs.into_iter().enumerate().map(image).collect::<Result<_, _>>()?,
     })
 }

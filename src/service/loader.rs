@@ -71,7 +71,8 @@ impl Loader {
         options: &ModelOptions,
     ) -> Result<Model, String> {
         let began = Instant::now();
-        let Checkpoint { program, weights, transform, labels, origin } = open().map_err(|error| error.to_string())?;
+        let Checkpoint { program, weights, transform, labels, scores, origin } =
+            open().map_err(|error| error.to_string())?;
         let (program, weights): (_, Arc<dyn WeightSource + Send + Sync>) = (Arc::new(program), Arc::from(weights));
         let devices = self.devices(options)?;
         // what was unloaded before is to have left its memory
@@ -126,6 +127,7 @@ impl Loader {
             program,
             transform,
             classes: labels.into_iter().map(Arc::from).collect(),
+            scores,
             origin,
             precision: self.precision(options),
             max_batch: options.max_batch,

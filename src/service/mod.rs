@@ -48,9 +48,9 @@ pub use lifecycle::{ModelError, Repository};
 pub use limits::Limits;
 pub use options::{ModelOptions, VersionPolicy};
 pub use request::{Images, Request, Tensor, TensorType, Wanted};
-pub use score::ScoreFunction;
 pub use status::{ModelState, ModelStatus};
 pub use ticket::Ticket;
 
 // what a configuration of a model names
+pub use crate::checkpoint::ScoreFunction;
 pub use crate::engine::Precision;

@@ -9,6 +9,7 @@ use super::budget::Budget;
 use super::dispatcher::Dispatcher;
 use super::image::ImageJob;
 use super::scheduler::{DeviceIndex, ModelId};
+use crate::checkpoint::ScoreFunction;
 use crate::engine::{Lease, LeasePool, Precision};
 use crate::metrics::ModelMetrics;
 use crate::pixels::Transform;
@@ -24,6 +25,8 @@ pub(super) struct Model {
     pub(super) transform: Transform,
     /// Names of the classes.
     pub(super) classes: Vec<Arc<str>>,
+    /// How logits become scores where a request does not say.
+    pub(super) scores: ScoreFunction,
     pub(super) origin: String,
     pub(super) precision: Precision,
     pub(super) max_batch: usize,

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::score::ScoreFunction;
+use crate::checkpoint::ScoreFunction;
 
 /// The images of a request, and what is asked of them.
 #[derive(Clone, Debug)]
@@ -50,7 +50,7 @@ pub enum Wanted {
         /// How many; 0 and less are refused, more than there are is clamped.
         top_k: i64,
         /// How logits become scores.
-        function: ScoreFunction,
+        function: Option<ScoreFunction>,
     },
     /// The model's output as it is.
     Logits,

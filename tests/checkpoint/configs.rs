@@ -259,25 +259,29 @@ fn without_normalisation_pixels_are_only_scaled() {
 // ---- labels
 
 #[test]
-fn labels_must_name_each_class_once() {
+fn labels_may_be_numbers_or_missing_but_name_no_class_that_is_not_there() {
     let labels = |names: Value| timm_with("", "label_names", names);
-    assert_eq!(labels(json!({"1": "dog", "0": "cat"})).open().map(|opened| opened.labels).unwrap(), ["cat", "dog"]);
-    assert_says(&labels(json!(["cat"])).error(), &["config.json: label_names", "1 names for 2 classes"]);
+    let names = |fixture: &Fixture| fixture.open().map(|opened| opened.labels).unwrap();
+    assert_eq!(names(&labels(json!({"1": "dog", "0": "cat"}))), ["cat", "dog"]);
+    assert_eq!(names(&labels(json!(["cat"]))), ["cat", "class_1"]);
+    assert_eq!(names(&labels(json!(["cat", 7]))), ["cat", "7"]);
     assert_says(
         &labels(json!({"0": "cat", "2": "dog"})).error(),
-        &["config.json: label_names", "class 1 of 2 has no name"],
+        &["config.json: label_names", "2 names for 2 classes, 0 to 1"],
     );
-    assert_says(
-        &labels(json!(["cat", 7])).error(),
-        &["config.json: label_names", "the name of class 1 is not a string"],
-    );
+    assert_says(&labels(json!(["a", "b", "c"])).error(), &["config.json: label_names", "3 names for 2 classes"]);
+    assert_says(&labels(json!(["cat", {}])).error(), &["config.json: label_names", "the name of class 1 is no string"]);
     assert_says(&labels(json!("cat")).error(), &["config.json: label_names", "a list of names"]);
     let hole = transformers_with("id2label", json!({"0": "cat", "2": "dog"})).error();
-    assert_says(&hole, &["config.json: id2label", "class 1 of 2 has no name"]);
-    let mut both = transformers_with("num_labels", json!(3));
-    assert_says(&both.error(), &["config.json: id2label", "2 names for 3 classes"]);
-    both.config["num_labels"] = json!(2);
-    assert_eq!(both.open().map(|opened| opened.labels).unwrap(), ["cat", "dog"]);
+    assert_says(&hole, &["config.json: id2label", "2 names for 2 classes"]);
+    // num_labels is how many there are; id2label names some of them
+    let mut both = transformers_with("num_labels", json!(2));
+    assert_eq!(names(&both), ["cat", "dog"]);
+    both.config["id2label"] = json!({"1": "dog"});
+    assert_eq!(names(&both), ["LABEL_0", "dog"]);
+    let mut described = labels(json!(["n1", "n2"]));
+    described.config["label_descriptions"] = json!({"n2": "dog"});
+    assert_eq!(names(&described), ["n1", "dog"]);
 }
 
 #[test]

@@ -18,7 +18,10 @@ use convnext_server::service::{
 
 /// A request for the first label of images of these bytes.
 fn request(images: Vec<bytes::Bytes>) -> Request {
-    Request { images: Images::Files(images), wanted: Wanted::Labels { top_k: 1, function: ScoreFunction::Softmax } }
+    Request {
+        images: Images::Files(images),
+        wanted: Wanted::Labels { top_k: 1, function: Some(ScoreFunction::Softmax) },
+    }
 }
 
 /// Asks a model, of this version where one is given.

@@ -43,7 +43,7 @@ fn files(images: Vec<Bytes>) -> Request {
 }
 
 fn labels(top_k: i64) -> Wanted {
-    Wanted::Labels { top_k, function: ScoreFunction::Softmax }
+    Wanted::Labels { top_k, function: Some(ScoreFunction::Softmax) }
 }
 
 fn admit_within(classifier: &Classifier, deadline: Duration) -> Result<convnext_server::service::Ticket, ServiceError> {

@@ -65,8 +65,8 @@ fn labels(
     for (section, key) in
         [(config, "label_names"), (pretrained, "label_names"), (config, "labels"), (pretrained, "labels")]
     {
-        if let Some(names) = labels::named(section, key, classes)? {
-            return Ok(Some(names));
+        if let Some(names) = labels::named(section, key, classes, labels::class)? {
+            return labels::described(section, "label_descriptions", names).map(Some);
         }
     }
     Ok((classes == 1000).then(labels::imagenet_1k))

@@ -33,7 +33,8 @@ pub(super) fn describe(config: Section<'_>, files: Files<'_>) -> Result<Descript
     };
     let (Spec::ConvNext(crate::model::convnext::Spec { classes, .. })
     | Spec::Swin(crate::model::swin::Spec { classes, .. })) = &spec;
-    let labels = labels::named(config, "id2label", *classes)?;
+    let unnamed = || (0..*classes).map(labels::transformers).collect();
+    let labels = labels::named(config, "id2label", *classes, labels::transformers)?.or_else(|| Some(unnamed()));
     let path = files.path(PREPROCESSOR);
     let Some(preprocessor) = files.json(PREPROCESSOR)? else {
         let why = "it says how images are resized and normalised; save the model's image processor beside it, as \

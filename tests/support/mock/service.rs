@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use convnext_server::checkpoint::{Checkpoint, CheckpointError};
+use convnext_server::checkpoint::{Checkpoint, CheckpointError, ScoreFunction};
 use convnext_server::model::{Spec, convnext};
 use convnext_server::pixels::{CropRounding, Filter, Fit, Transform};
 use convnext_server::program::{InputSpec, RandomWeights};
@@ -34,6 +34,7 @@ pub fn checkpoint(architecture: &str) -> Checkpoint {
             filter: Filter::Bilinear,
         },
         labels: (0..CLASSES).map(|class| format!("class {class}")).collect(),
+        scores: ScoreFunction::Softmax,
         origin: "mock".to_owned(),
     }
 }
