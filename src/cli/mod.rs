@@ -100,7 +100,9 @@ pub fn run() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("convnext: {failure}");
+            use std::io::Write as _;
+            // nobody may read it
+            let _ = writeln!(std::io::stderr(), "convnext: {failure}");
             ExitCode::from(failure.code())
         }
     }

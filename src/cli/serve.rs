@@ -34,7 +34,7 @@ pub(super) struct Args {
 pub(super) fn run(args: Args) -> Result<(), Failure> {
     let file = args.config.as_deref().map(Flags::read).transpose().map_err(Failure::usage)?;
     let config = args.flags.or(file.unwrap_or_default()).resolve().map_err(Failure::usage)?;
-    let log_level = telemetry::init(config.log_format, &config.log).map_err(Failure::usage)?;
+    let (log_level, _logging) = telemetry::init(config.log_format, &config.log).map_err(Failure::usage)?;
     // all that can be wrong with the configuration shows before a port is bound
     let engine = device::engine(&config.device).map_err(Failure::Usage)?;
     let mut models: Vec<NamedModel> =

@@ -14,6 +14,8 @@ use prometheus::{
     TextEncoder,
 };
 
+use crate::telemetry;
+
 /// Seconds; OpenTelemetry's buckets for HTTP servers with finer ones below 5 ms, where GPUs and small models answer.
 const SECONDS: &[f64] =
     &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 30.0];
@@ -213,6 +215,9 @@ impl Metrics {
         let device_up = gauges("convnext_device_up", "0 once a device has failed.", &["device"])?;
         let help = "Bytes of a device's memory that are in use, by this process and others.";
         let device_memory = gauges("convnext_device_memory_used_bytes", help, &["device"])?;
+        if let Some(dropped) = telemetry::dropped() {
+            registry.register(Box::new(dropped))?;
+        }
         Ok(Self { registry, families, outcomes, rejected, build_info, device_up, device_memory })
     }
 

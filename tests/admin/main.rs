@@ -22,7 +22,7 @@ use tokio::sync::oneshot;
 /// The log level, which the process has once.
 fn log_level() -> LogLevel {
     static LEVEL: OnceLock<LogLevel> = OnceLock::new();
-    LEVEL.get_or_init(|| telemetry::init(LogFormat::Json, "off").unwrap()).clone()
+    LEVEL.get_or_init(|| telemetry::init(LogFormat::Json, "off").unwrap().0).clone()
 }
 
 /// A server of the models `m` and `other` with both of its ports.

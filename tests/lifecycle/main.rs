@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod commands;
+mod logs;
 mod options;
 mod repository;
 mod soak;

@@ -29,9 +29,18 @@ impl Process {
 
     /// The same with variables of its environment.
     pub fn serve_with(args: &[&str], environment: &[(&str, &str)]) -> Self {
-        let ports = ["--http-addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0", "--log", "off"];
-        let mut command = command(&[&ports, args].concat());
-        let mut child = command.envs(environment.iter().copied()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut command = command(&[&["--log", "off"], args].concat());
+        Self::begin(command.envs(environment.iter().copied()))
+    }
+
+    /// The same with a log, which goes where it is told.
+    pub fn serve_logging_to(stderr: Stdio, args: &[&str]) -> Self {
+        Self::begin(command(args).stderr(stderr))
+    }
+
+    fn begin(command: &mut Command) -> Self {
+        let ports = ["--http-addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0"];
+        let mut child = command.args(ports).stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
         let mut address = |words: &str| {
             let line = lines.next().expect("the server says where it listens");

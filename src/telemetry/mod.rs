@@ -1,7 +1,15 @@
 //! Logs: to standard error, for people or as one JSON object per line. What is logged is each module's own affair.
+//!
+//! A log that cannot be written stops nothing: `lines` says how.
+
+mod lines;
 
 use std::io::{self, IsTerminal as _};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use lines::Lines;
+pub(crate) use lines::dropped;
 
 use tracing::Subscriber;
 use tracing_subscriber::EnvFilter;
@@ -30,9 +38,26 @@ pub enum TelemetryError {
         /// What is wrong with it.
         why: String,
     },
+    /// There is no thread for it.
+    #[error("no thread for the log: {0}")]
+    Thread(#[from] io::Error),
     /// Somebody logs already.
     #[error("logging was begun before: {0}")]
     Twice(#[from] TryInitError),
+}
+
+/// How long the end of a process waits for its last lines.
+const LAST_LINES: Duration = Duration::from_secs(1);
+
+/// Logging goes on while this lives. Dropped, it waits for the last lines.
+#[derive(Debug)]
+#[must_use = "the last lines of the log are lost without it"]
+pub struct Logging(Lines);
+
+impl Drop for Logging {
+    fn drop(&mut self) {
+        self.0.flush(LAST_LINES);
+    }
 }
 
 /// What is logged, which may be changed while the process runs. Cheap to clone.
@@ -62,14 +87,20 @@ impl LogLevel {
     }
 }
 
-/// Begins to log what `filter` lets through, as `info` or `convnext_server=debug,warn`. Once per process.
+/// Begins to log what `filter` lets through, as `info` or `convnext_server=debug,warn`; panics too. Once per process.
 ///
 /// # Errors
-/// A filter that is not understood; a second call.
-pub fn init(format: LogFormat, filter: &str) -> Result<LogLevel, TelemetryError> {
-    let (subscriber, level) = subscriber(format, filter, io::stderr)?;
+/// A filter that is not understood; no thread; a second call.
+pub fn init(format: LogFormat, filter: &str) -> Result<(LogLevel, Logging), TelemetryError> {
+    let lines = Lines::to(io::stderr())?;
+    let (subscriber, level) = subscriber(format, filter, lines.clone())?;
     subscriber.try_init()?;
-    Ok(level)
+    // the default writes to standard error itself, where a full pipe would hold up the thread
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string);
+        tracing::error!(place, "{}", crate::panics::text(panic.payload()));
+    }));
+    Ok((level, Logging(lines)))
 }
 
 type BoxedSubscriber = Box<dyn Subscriber + Send + Sync>;
@@ -79,7 +110,8 @@ where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
     let level = |change| LogLevel { filter: Arc::new(Mutex::new(filter.to_owned())), change };
-    let lines = tracing_subscriber::fmt().with_writer(writer).with_env_filter(parse(filter)?);
+    let lines =
+        tracing_subscriber::fmt().log_internal_errors(false).with_writer(writer).with_env_filter(parse(filter)?);
     Ok(match format {
         LogFormat::Pretty => {
             let lines = lines.with_ansi(io::stderr().is_terminal()).with_filter_reloading();
