@@ -127,8 +127,14 @@ async fn serve(name: &str, program: Program, max_batch: usize) -> Uri {
     let labels = (0..program.classes()).map(|class| format!("class_{class}")).collect();
     let weights = Box::new(RandomWeights::new(&program, 0));
     let fit = Fit::ShortestEdge(256);
-    let transform =
-        Transform { height: SIDE, width: SIDE, fit, rounding: CropRounding::HalfToEven, filter: Filter::Bicubic };
+    let transform = Transform {
+        height: SIDE,
+        width: SIDE,
+        fit,
+        rounding: CropRounding::HalfToEven,
+        filter: Filter::Bicubic,
+        fill: [0; 3],
+    };
     let checkpoint = Checkpoint {
         program,
         weights,

@@ -11,10 +11,18 @@ use super::Rgb;
 /// The interpolation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Filter {
+    /// The pixel whose centre is nearest; the only one that averages nothing.
+    Nearest,
+    /// The mean of the pixels that a pixel covers.
+    Box,
     /// Triangle.
     Bilinear,
+    /// Hamming's window of a sinc, one lobe.
+    Hamming,
     /// Cubic convolution with a = −0.5, as Pillow's.
     Bicubic,
+    /// Lanczos' window of a sinc, three lobes.
+    Lanczos,
 }
 
 /// What of a resized axis is wanted.
@@ -67,6 +75,10 @@ pub(super) fn resize(
     filter: Filter,
     target: Target<'_>,
 ) -> Result<(), String> {
+    if filter == Filter::Nearest {
+        nearest(image, rows, columns, target);
+        return Ok(());
+    }
     let ((left, width), (top, height)) = (columns.source(image.width()), rows.source(image.height()));
     let (first, last) = filter.reach(top, height, rows.length, image.height());
 
@@ -86,20 +98,43 @@ pub(super) fn resize(
     resizer.resize_typed(&narrow, &mut window, &options).map_err(says)
 }
 
+/// Takes for each pixel that in which its centre lies, as Pillow does.
+fn nearest(image: &Rgb, rows: Window, columns: Window, target: Target<'_>) {
+    let stored_at = |window: Window, index: usize, stored: u32| {
+        let scale = f64::from(stored) / window.resized as f64;
+        let at = ((window.start + index as u64) as f64 + 0.5) * scale;
+        (at as usize).min(stored as usize - 1)
+    };
+    let from: Vec<usize> = (0..columns.length).map(|column| 3 * stored_at(columns, column, image.width())).collect();
+    let (stored_row, target_row) = (3 * image.width() as usize, 3 * target.width);
+    for row in 0..rows.length {
+        let source = &image.bytes()[stored_at(rows, row, image.height()) * stored_row..][..stored_row];
+        let to = &mut target.bytes[(target.top + row) * target_row + 3 * target.left..][..3 * columns.length];
+        for (pixel, from) in to.chunks_exact_mut(3).zip(&from) {
+            pixel.copy_from_slice(&source[*from..from + 3]);
+        }
+    }
+}
+
 impl Filter {
     fn options(self) -> ResizeOptions {
-        let kernel = match self {
-            Self::Bilinear => FilterType::Bilinear,
-            Self::Bicubic => FilterType::CatmullRom,
-        };
-        ResizeOptions::new().resize_alg(ResizeAlg::Convolution(kernel))
+        ResizeOptions::new().resize_alg(match self {
+            Self::Nearest => ResizeAlg::Nearest,
+            Self::Box => ResizeAlg::Convolution(FilterType::Box),
+            Self::Bilinear => ResizeAlg::Convolution(FilterType::Bilinear),
+            Self::Hamming => ResizeAlg::Convolution(FilterType::Hamming),
+            Self::Bicubic => ResizeAlg::Convolution(FilterType::CatmullRom),
+            Self::Lanczos => ResizeAlg::Convolution(FilterType::Lanczos3),
+        })
     }
 
     /// The stored rows, first and past the last, that `resized` rows of the part from `top` are made of, or a little more.
     fn reach(self, top: f64, height: f64, resized: usize, stored: u32) -> (u32, u32) {
         let radius = match self {
-            Self::Bilinear => 1.0,
+            Self::Nearest | Self::Box => 0.5,
+            Self::Bilinear | Self::Hamming => 1.0,
             Self::Bicubic => 2.0,
+            Self::Lanczos => 3.0,
         };
         let margin = radius * (height / resized as f64).max(1.0) + 1.0;
         // `as` saturates at 0

@@ -18,6 +18,8 @@ pub struct Transform {
     pub rounding: CropRounding,
     /// Interpolation.
     pub filter: Filter,
+    /// The colour where the resized image does not reach.
+    pub fill: [u8; 3],
 }
 
 /// What is done with the aspect ratio, before the centre is cropped to the size of the input.
@@ -27,6 +29,12 @@ pub enum Fit {
     ShortestEdge(usize),
     /// Warped to these rows and columns.
     Exact(usize, usize),
+    /// As large as covers these rows and columns, in proportion, rounded half to even: timm's `ResizeKeepRatio` of the shorter edge.
+    Around(usize, usize),
+    /// As large as fits into these rows and columns, in proportion, rounded half to even: timm's `ResizeKeepRatio` of the longer edge.
+    Within(usize, usize),
+    /// As it is.
+    Keep,
 }
 
 /// Where a centre crop starts when an odd number of pixels is left over.
@@ -57,8 +65,7 @@ impl Transform {
         self.height.saturating_mul(self.width).saturating_mul(3)
     }
 
-    /// Brings an image to the size of the input. Where the resized image is smaller than that, it is centred on black, as
-    /// torchvision's `center_crop` does.
+    /// Brings an image to the size of the input. Where the resized image is smaller than that, it is centred, as torchvision's `center_crop` does.
     #[must_use]
     pub fn apply(&self, image: &Rgb) -> Pixels {
         let mut bytes = vec![0; self.bytes()];
@@ -84,7 +91,7 @@ impl Transform {
         let rows = Placement::centred(resized_height, self.height, self.rounding);
         let columns = Placement::centred(resized_width, self.width, self.rounding);
         if rows.window.length < self.height || columns.window.length < self.width {
-            into.fill(0);
+            into.chunks_exact_mut(3).for_each(|pixel| pixel.copy_from_slice(&self.fill));
         }
         let (top, left) = (rows.before, columns.before);
         let target = Target { height: self.height, width: self.width, top, left, bytes: into };
@@ -104,16 +111,29 @@ impl Fit {
             Self::Exact(height, width) => (height as u64, width as u64),
             Self::ShortestEdge(edge) if width <= height => (edge as u64 * height / width, edge as u64),
             Self::ShortestEdge(edge) => (edge as u64, edge as u64 * width / height),
+            Self::Around(rows, columns) => {
+                by_ratio(height, width, f64::min(height as f64 / rows as f64, width as f64 / columns as f64))
+            }
+            Self::Within(rows, columns) => {
+                by_ratio(height, width, f64::max(height as f64 / rows as f64, width as f64 / columns as f64))
+            }
+            Self::Keep => (height, width),
         };
         (height.max(1), width.max(1))
     }
+}
+
+/// Python's `round(edge / ratio)`.
+fn by_ratio(height: u64, width: u64, ratio: f64) -> (u64, u64) {
+    let divided = |edge: u64| (edge as f64 / ratio).round_ties_even() as u64;
+    (divided(height), divided(width))
 }
 
 /// Where along one axis the resized image and the result overlap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Placement {
     window: Window,
-    /// Black pixels of the result before the image.
+    /// Pixels of the result before the image.
     before: usize,
 }
 

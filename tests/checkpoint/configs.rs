@@ -121,19 +121,25 @@ fn timms_transform_follows_pretrained_cfg() {
     assert_eq!(fit(test).0, Fit::ShortestEdge(32));
     let squash = json!({"crop_pct": 0.9, "crop_mode": "squash", "input_size": [3, 32, 48]});
     assert_eq!(fit(squash).0, Fit::Exact(35, 53));
+    // more than the image, and a border around it
+    assert_eq!(fit(json!({"crop_pct": 1.25})).0, Fit::ShortestEdge(25));
+    assert_eq!(fit(json!({"input_size": [3, 32, 48]})).0, Fit::Around(36, 54));
+    let border = json!({"crop_mode": "border", "input_size": [3, 32, 48], "interpolation": "lanczos"});
+    assert_eq!(fit(border), (Fit::Within(36, 54), Filter::Lanczos));
+    let border = timm_with("pretrained_cfg", "crop_mode", json!("border")).opened();
+    assert_eq!(border.transform.fill, [128; 3], "255 · mean, rounded half to even");
 }
 
 #[test]
 fn transforms_of_timm_that_cannot_be_followed_are_refused_by_name() {
     let cases = [
-        ("interpolation", json!("lanczos"), "bicubic and bilinear are supported"),
-        ("crop_mode", json!("border"), "center and squash are supported"),
-        ("crop_pct", json!(1.2), "0.05 to 1 is supported"),
+        ("interpolation", json!("random"), "bicubic, bilinear, nearest, box, hamming and lanczos are supported"),
+        ("crop_mode", json!("five"), "center, squash and border are supported"),
+        ("crop_pct", json!(87.5), "0.05 to 20 is supported"),
         ("crop_pct", json!(0.0), "a number above zero is needed"),
         ("input_size", json!([1, 32, 32]), "[3, height, width]"),
         ("input_size", json!([3, 0, 32]), "[3, height, width]"),
         ("input_size", json!([3, 100_000, 32]), "up to 4096"),
-        ("input_size", json!([3, 32, 48]), "only a square is supported"),
         ("mean", json!([0.5]), "three numbers are needed"),
         ("std", json!([0.5, 0.0, 0.5]), "numbers above zero are needed"),
     ];
@@ -205,7 +211,8 @@ fn transformers_crops_below_384_and_warps_from_there_on() {
     // version 4 saved a number
     assert_eq!(fit(json!(224)), Fit::ShortestEdge(256));
     assert_eq!(fit(json!(384)), Fit::Exact(384, 384));
-    assert_eq!(fit(json!({"height": 64, "width": 96})), Fit::Exact(64, 96));
+    let message = preprocessor_with("size", json!({"height": 64, "width": 96})).error();
+    assert_says(&message, &["preprocessor_config.json: size", "ConvNextImageProcessor refuses a height and a width"]);
 }
 
 #[test]
@@ -221,39 +228,68 @@ fn a_processor_of_transformers_version_4_is_read() {
 }
 
 #[test]
-fn a_vit_processor_warps_and_an_unknown_one_is_refused() {
-    let mut fixture = preprocessor_with("image_processor_type", json!("ViTImageProcessorFast"));
-    fixture.preprocessor.as_mut().unwrap().as_object_mut().unwrap().remove("resample");
-    let opened = fixture.opened();
-    assert_eq!((opened.transform.fit, opened.transform.filter), (Fit::Exact(32, 32), Filter::Bilinear));
-    let message = preprocessor_with("image_processor_type", json!("BitImageProcessor")).error();
-    assert_says(&message, &["preprocessor_config.json", "image_processor_type is \"BitImageProcessor\""]);
+fn each_class_of_processors_has_its_own_rule() {
+    let read = |class: &str, changes: Value| {
+        let mut fixture = preprocessor_with("image_processor_type", json!(class));
+        let file = fixture.preprocessor.as_mut().unwrap().as_object_mut().unwrap();
+        file.remove("resample");
+        file.extend(changes.as_object().unwrap().clone());
+        fixture.open().map(|opened| (opened.transform.fit, opened.transform.filter, opened.program.input.height))
+    };
+    let read = |class, changes| read(class, changes).unwrap_or_else(|error| panic!("{class}: {error}"));
+    let (number, pair, edge) = (json!({"size": 64}), json!({"height": 64, "width": 64}), json!({"shortest_edge": 64}));
+    assert_eq!(read("ViTImageProcessor", number.clone()), (Fit::Exact(64, 64), Filter::Bilinear, 64));
+    assert_eq!(read("ViTImageProcessorFast", json!({ "size": pair })), (Fit::Exact(64, 64), Filter::Bilinear, 64));
+    assert_eq!(read("BeitFeatureExtractor", json!({ "size": pair })), (Fit::Exact(64, 64), Filter::Bicubic, 64));
+    let cropped = |size: Value| json!({ "size": size, "crop_size": 48 });
+    assert_eq!(read("DeiTImageProcessorPil", cropped(json!(64))), (Fit::Exact(64, 64), Filter::Bicubic, 48));
+    assert_eq!(read("CLIPImageProcessor", cropped(json!(64))), (Fit::ShortestEdge(64), Filter::Bicubic, 48));
+    assert_eq!(read("BitImageProcessor", cropped(edge.clone())), (Fit::ShortestEdge(64), Filter::Bicubic, 48));
+    let kept = json!({ "do_resize": false, "crop_size": {"height": 48, "width": 48} });
+    assert_eq!(read("CLIPFeatureExtractor", kept), (Fit::Keep, Filter::Bicubic, 48));
+    let cropped = json!({ "size": edge, "do_center_crop": true, "crop_size": 48, "resample": 0 });
+    assert_eq!(read("ViTImageProcessor", cropped), (Fit::ShortestEdge(64), Filter::Nearest, 48));
+    assert_eq!(read("ConvNextImageProcessor", json!({ "size": edge })), (Fit::ShortestEdge(73), Filter::Bicubic, 64));
 }
 
 #[test]
 fn processors_of_transformers_that_cannot_be_followed_are_refused_by_name() {
     let cases = [
-        ("resample", json!(1), "2 (bilinear) and 3 (bicubic) are supported"),
-        ("rescale_factor", json!(1.0), "only 1/255 is supported"),
-        ("do_rescale", json!(false), "only true is supported"),
+        ("image_processor_type", json!("LevitImageProcessor"), "ViTImageProcessor, DeiTImageProcessor"),
+        ("resample", json!(6), "0 to 5, Pillow's numbers of filters, are supported"),
+        ("rescale_factor", json!(1e9), "a number near 1/255, or near 1, is needed"),
         ("do_resize", json!(false), "only true is supported"),
-        ("do_center_crop", json!(true), "only false is supported"),
-        ("crop_pct", json!(2), "0.05 to 1 is supported"),
+        ("do_center_crop", json!(true), "crop_size is missing"),
+        ("do_pad", json!(true), "only false is supported"),
+        ("crop_pct", json!(87.5), "0.05 to 20 is supported"),
         ("size", json!(0), "up to 4096 is needed"),
+        ("size", json!({"longest_edge": 64}), "\"shortest_edge\": n"),
         ("image_mean", Value::Null, "three numbers are needed"),
         ("image_std", json!([0, 1, 1]), "numbers above zero are needed"),
     ];
     for (key, value, possible) in cases {
         let message = preprocessor_with(key, value.clone()).error();
-        assert_says(&message, &["preprocessor_config.json", &format!("{key} is {value}"), possible]);
+        assert_says(&message, &["preprocessor_config.json", possible]);
     }
+    // the input would be as long as the image
+    let mut vit = preprocessor_with("image_processor_type", json!("ViTImageProcessor"));
+    vit.preprocessor.as_mut().unwrap()["size"] = json!({"shortest_edge": 32});
+    assert_says(&vit.error(), &["preprocessor_config.json: size", "set do_center_crop and crop_size"]);
 }
 
 #[test]
-fn without_normalisation_pixels_are_only_scaled() {
-    let input =
-        preprocessor_with("do_normalize", json!(false)).open().unwrap_or_else(|error| panic!("{error}")).program.input;
-    assert_eq!((input.mean, input.std), ([0.0; 3], [1.0; 3]));
+fn without_normalisation_or_rescaling_pixels_are_taken_as_they_are() {
+    let input = |key, value| preprocessor_with(key, value).opened().program.input;
+    let plain = input("do_normalize", json!(false));
+    assert_eq!((plain.mean, plain.std), ([0.0; 3], [1.0; 3]));
+    let (scaled, raw) = (input("do_rescale", json!(true)), input("do_rescale", json!(false)));
+    for channel in 0..3 {
+        // (255 · white − mean) / std
+        assert!((raw.mean[channel] * 255.0 - scaled.mean[channel]).abs() < 1e-6);
+        assert!((raw.std[channel] * 255.0 - scaled.std[channel]).abs() < 1e-6);
+    }
+    let halved = input("rescale_factor", json!(2.0 / 255.0));
+    assert!((halved.std[0] * 2.0 - scaled.std[0]).abs() < 1e-6);
 }
 
 // ---- labels

@@ -249,17 +249,24 @@ def tiffs():
     tiff("tiff-white-is-zero.tif", np.asarray(GREY)[..., None], photometric=0)
 
 
-def transformed(image, height, width, fit, rounding, filter):
-    """torchvision's resize and center_crop, transformers' where `rounding` is "down"."""
+FILTERS = dict(nearest=Image.NEAREST, box=Image.BOX, bilinear=Image.BILINEAR, hamming=Image.HAMMING, bicubic=Image.BICUBIC, lanczos=Image.LANCZOS)
+
+
+def transformed(image, height, width, fit, rounding, filter, fill=(0, 0, 0)):
+    """torchvision's resize and center_crop, transformers' where `rounding` is "down", timm's ResizeKeepRatio where `fit` is an object."""
     if isinstance(fit, int):
         short, long = sorted(image.size)
         other = int(fit * long / short)
         size = (fit, other) if image.width <= image.height else (other, fit)
+    elif isinstance(fit, dict):
+        ((how, (rows, columns)),) = fit.items()
+        ratio = {"around": min, "within": max}[how](image.height / rows, image.width / columns)
+        size = (round(image.width / ratio), round(image.height / ratio))
     else:
-        size = fit[::-1]
-    image = image.resize(size, {"bilinear": Image.BILINEAR, "bicubic": Image.BICUBIC}[filter])
+        size = image.size if fit == "keep" else fit[::-1]
+    image = image.resize(size, FILTERS[filter])
     pad = lambda edge, crop: max(crop - edge, 0) // 2
-    canvas = Image.new("RGB", (max(size[0], width), max(size[1], height)))
+    canvas = Image.new("RGB", (max(size[0], width), max(size[1], height)), tuple(fill))
     canvas.paste(image, (pad(size[0], width), pad(size[1], height)))
     start = {"half_to_even": lambda n: int(round(n / 2.0)), "down": lambda n: int(n / 2.0)}[rounding]
     left, top = start(canvas.width - width), start(canvas.height - height)
@@ -275,7 +282,15 @@ def transforms():
               dict(height=28, width=28, fit=21, rounding="down", filter="bicubic"),  # rows padded, columns cropped
               dict(height=40, width=45, fit=23, rounding="half_to_even", filter="bilinear"),  # padded all around
               dict(height=20, width=20, fit=[20, 20], rounding="down", filter="bicubic"),  # warped
-              dict(height=9, width=40, fit=[11, 43], rounding="half_to_even", filter="bicubic")]
+              dict(height=9, width=40, fit=[11, 43], rounding="half_to_even", filter="bicubic"),
+              dict(height=12, width=20, fit=dict(around=[13, 22]), rounding="half_to_even", filter="bicubic"),  # covers it
+              dict(height=30, width=12, fit=dict(around=[34, 13]), rounding="half_to_even", filter="bicubic"),
+              dict(height=24, width=24, fit=dict(within=[27, 27]), rounding="half_to_even", filter="bicubic", fill=[124, 116, 104]),  # a border
+              dict(height=14, width=28, fit=dict(within=[14, 28]), rounding="half_to_even", filter="bilinear", fill=[9, 99, 199]),
+              dict(height=16, width=18, fit="keep", rounding="down", filter="bilinear"),
+              dict(height=24, width=40, fit="keep", rounding="down", filter="nearest", fill=[1, 2, 3])]
+    cases += [dict(height=12, width=12, fit=fit, rounding="half_to_even", filter=filter)
+              for fit in (12, 15, [9, 17], [40, 50]) for filter in ("nearest", "box", "hamming", "lanczos")]
     folder = HERE / "transforms"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()

@@ -15,6 +15,7 @@ struct Case {
     fit: CaseFit,
     rounding: String,
     filter: String,
+    fill: Option<[u8; 3]>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -22,6 +23,9 @@ struct Case {
 enum CaseFit {
     ShortestEdge(usize),
     Exact(usize, usize),
+    Around { around: (usize, usize) },
+    Within { within: (usize, usize) },
+    Keep(String),
 }
 
 impl Case {
@@ -32,6 +36,12 @@ impl Case {
             fit: match self.fit {
                 CaseFit::ShortestEdge(edge) => Fit::ShortestEdge(edge),
                 CaseFit::Exact(height, width) => Fit::Exact(height, width),
+                CaseFit::Around { around: (rows, columns) } => Fit::Around(rows, columns),
+                CaseFit::Within { within: (rows, columns) } => Fit::Within(rows, columns),
+                CaseFit::Keep(ref word) => {
+                    assert_eq!(word, "keep");
+                    Fit::Keep
+                }
             },
             rounding: match self.rounding.as_str() {
                 "half_to_even" => CropRounding::HalfToEven,
@@ -39,10 +49,15 @@ impl Case {
                 other => panic!("rounding {other}"),
             },
             filter: match self.filter.as_str() {
+                "nearest" => Filter::Nearest,
+                "box" => Filter::Box,
                 "bilinear" => Filter::Bilinear,
+                "hamming" => Filter::Hamming,
                 "bicubic" => Filter::Bicubic,
+                "lanczos" => Filter::Lanczos,
                 other => panic!("filter {other}"),
             },
+            fill: self.fill.unwrap_or_default(),
         }
     }
 }
@@ -72,6 +87,7 @@ fn of_a_long_line_only_the_crop_is_computed() {
         fit: Fit::ShortestEdge(256),
         rounding: CropRounding::HalfToEven,
         filter: Filter::Bicubic,
+        fill: [0; 3],
     };
     for (width, height) in [(1, 65_535), (65_535, 1)] {
         let line = Rgb::new(width, height, vec![77; 65_535 * 3]).unwrap();
@@ -91,7 +107,7 @@ fn pixels_and_images_have_the_bytes_that_their_size_says() {
 }
 
 fn bilinear(height: usize, width: usize, fit: Fit) -> Transform {
-    Transform { height, width, fit, rounding: CropRounding::Down, filter: Filter::Bilinear }
+    Transform { height, width, fit, rounding: CropRounding::Down, filter: Filter::Bilinear, fill: [0; 3] }
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod swin;
 
 use super::config::Section;
 use super::files::Files;
+use super::preprocessing::Processor;
 use super::{CheckpointError, Description, labels, preprocessing};
 use crate::model::Spec;
 
@@ -41,7 +42,11 @@ pub(super) fn describe(config: Section<'_>, files: Files<'_>) -> Result<Descript
                    AutoImageProcessor.from_pretrained(…).save_pretrained(…) does";
         return Err(CheckpointError::NotFound { path, why: why.to_owned() });
     };
-    let preprocessing = preprocessing::transformers(Section::new(&path, &preprocessor)?)?;
+    let own = match spec {
+        Spec::ConvNext(_) => Processor::ConvNext,
+        Spec::Swin(_) => Processor::Vit,
+    };
+    let preprocessing = preprocessing::transformers(Section::new(&path, &preprocessor)?, own)?;
     Ok(Description { spec, naming, preprocessing, labels })
 }
 

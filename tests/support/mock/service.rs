@@ -32,6 +32,7 @@ pub fn checkpoint(architecture: &str) -> Checkpoint {
             fit: Fit::Exact(4, 4),
             rounding: CropRounding::Down,
             filter: Filter::Bilinear,
+            fill: [0; 3],
         },
         labels: (0..CLASSES).map(|class| format!("class {class}")).collect(),
         scores: ScoreFunction::Softmax,
