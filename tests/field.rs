@@ -56,3 +56,17 @@ async fn models_of_the_field_answer_as_their_libraries_do() {
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
+
+/// What cannot be served is refused with its cause, and with what to do.
+#[test]
+fn what_is_no_model_that_can_be_read_is_refused_with_the_remedy() {
+    for (name, words) in [
+        ("e_lfs", ["Git LFS pointer", "git lfs pull"]),
+        ("x_binonly", ["pytorch_model.bin is a pickle", "timm.create_model('local-dir:"]),
+        ("x_model", ["every name begins with model.", "save the model's own state_dict"]),
+    ] {
+        let Err(error) = Source::Folder(folder().join("models").join(name)).open() else { panic!("{name} opens") };
+        let error = error.to_string();
+        assert!(words.iter().all(|word| error.contains(word)), "{name}: {error}");
+    }
+}

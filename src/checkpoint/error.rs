@@ -95,6 +95,8 @@ pub struct Misfit {
     pub extra: Vec<String>,
     /// Of another shape, with both shapes.
     pub misshapen: Vec<String>,
+    /// What the file seems to be, and what to do, where that is known.
+    pub hint: Option<&'static str>,
 }
 
 impl Misfit {
@@ -120,6 +122,6 @@ impl fmt::Display for Misfit {
             }
             separator = "; ";
         }
-        Ok(())
+        self.hint.map_or(Ok(()), |hint| write!(f, "; {hint}"))
     }
 }

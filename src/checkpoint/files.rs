@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::CheckpointError;
+use super::{CheckpointError, json, misplaced};
 
 /// Largest JSON file that is read, in bytes; ImageNet-22k's names, twice over with their glosses, are 3 MB.
 const JSON_LIMIT: u64 = 8 << 20;
@@ -28,6 +28,20 @@ impl Files<'_> {
             Self::Folder(folder) => folder.join(name),
             Self::BuiltIn(model, _) => ["built-in", model, name].iter().collect(),
         }
+    }
+
+    /// The names of all files, sorted.
+    pub(super) fn names(&self) -> Result<Vec<String>, CheckpointError> {
+        let mut names: Vec<String> = match self {
+            Self::Folder(folder) => {
+                let io = |cause| CheckpointError::Io { path: folder.to_path_buf(), cause };
+                let entries = folder.read_dir().map_err(io)?.collect::<Result<Vec<_>, _>>().map_err(io)?;
+                entries.iter().filter_map(|entry| entry.file_name().into_string().ok()).collect()
+            }
+            Self::BuiltIn(_, files) => files.iter().map(|(name, _)| (*name).to_owned()).collect(),
+        };
+        names.sort();
+        Ok(names)
     }
 
     /// Opens a file; `None` if there is none of that name.
@@ -54,7 +68,7 @@ impl Files<'_> {
             return Err(invalid(format!("it has {} bytes, more than the {JSON_LIMIT} allowed", file.len)));
         }
         let text = file.bytes(0, file.len as usize)?;
-        serde_json::from_slice(&text).map(Some).map_err(|cause| invalid(cause.to_string()))
+        json::read(&text).map(Some).map_err(|why| invalid(misplaced::what(&text).map_or(why, str::to_owned)))
     }
 }
 

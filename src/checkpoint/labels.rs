@@ -1,5 +1,8 @@
-//! Names of classes: as a configuration gives them, ImageNet-1k's, or made up. Not here: how many classes a model has.
+//! Names of classes: as a configuration gives them, ImageNet's, or made up. Not here: how many classes a model has.
 
+use std::io::Read as _;
+
+use flate2::read::GzDecoder;
 use serde_json::Value;
 
 use super::CheckpointError;
@@ -8,10 +11,29 @@ use super::config::Section;
 /// ImageNet-1k's names, one per line in the order of its classes; two of them are the same ("crane", bird and machine).
 /// `imagenet-1k.py` made it.
 const IMAGENET_1K: &str = include_str!("imagenet-1k.txt");
+/// The names of ImageNet-22k's classes, and which of them those of its subsets are. `imagenet.py` made it, and says how it reads.
+const IMAGENET: &[u8] = include_bytes!("imagenet.txt.gz");
+/// Classes of ImageNet-22k.
+const IMAGENET_22K: usize = 21_841;
 
-/// The names of ImageNet-1k's thousand classes.
-pub(super) fn imagenet_1k() -> Vec<String> {
-    IMAGENET_1K.lines().map(str::to_owned).collect()
+/// The names of the set of ImageNet that has so many classes, in timm's own order; None if there is none.
+pub(super) fn imagenet(classes: usize) -> Option<Vec<String>> {
+    if classes == 1000 {
+        return Some(IMAGENET_1K.lines().map(str::to_owned).collect());
+    }
+    if !(11_000..22_000).contains(&classes) {
+        return None;
+    }
+    let mut text = String::new();
+    GzDecoder::new(IMAGENET).read_to_string(&mut text).ok()?;
+    let (names, subsets) = text.split_once("\n\n")?;
+    let names: Vec<&str> = names.lines().collect();
+    if classes == IMAGENET_22K {
+        return Some(names.into_iter().take(classes).map(str::to_owned).collect());
+    }
+    let mut numbers = subsets.lines().map(|line| line.split(' ').map_while(|number| number.parse::<usize>().ok()));
+    let subset = numbers.find_map(|mut numbers| (numbers.next() == Some(classes)).then_some(numbers))?;
+    subset.map(|line| Some((*names.get(line)?).to_owned())).collect()
 }
 
 /// How a class is called that nobody named.
@@ -110,12 +132,54 @@ mod tests {
 
     #[test]
     fn imagenets_names_are_timms_in_timms_order() {
-        let names = imagenet_1k();
-        assert_eq!(names.len(), 1000);
-        // timm.data.ImageNetInfo().index_to_description(i)
-        assert_eq!(names[0], "tench, Tinca tinca");
-        assert_eq!(names[281], "tabby, tabby cat");
-        assert_eq!(names[282], "tiger cat");
-        assert_eq!(names[999], "toilet tissue, toilet paper, bathroom tissue");
+        // timm.data.ImageNetInfo(subset).index_to_description(i)
+        for (classes, expected) in [
+            (
+                1000,
+                [
+                    (0, "tench, Tinca tinca"),
+                    (281, "tabby, tabby cat"),
+                    (282, "tiger cat"),
+                    (999, "toilet tissue, toilet paper, bathroom tissue"),
+                ],
+            ),
+            (11221, [(0, "benthos"), (1, "cell"), (5610, "quad, quadrangle"), (11220, "knothole")]),
+            (11821, [(0, "benthos"), (1, "cell"), (5910, "rain stick"), (11820, "knothole")]),
+            (
+                21841,
+                [
+                    (0, "organism, being"),
+                    (1, "benthos"),
+                    (10920, "submarine, pigboat, sub, U-boat"),
+                    (21840, "knothole"),
+                ],
+            ),
+            (
+                21842,
+                [
+                    (0, "tench, Tinca tinca"),
+                    (1, "goldfish, Carassius auratus"),
+                    (10921, "standard transmission, stick shift"),
+                    (21841, "knothole"),
+                ],
+            ),
+            (
+                21843,
+                [
+                    (0, "organism, being"),
+                    (1, "benthos"),
+                    (10921, "submarine, pigboat, sub, U-boat"),
+                    (21842, "knothole"),
+                ],
+            ),
+        ] {
+            let names = imagenet(classes).unwrap();
+            assert_eq!(names.len(), classes);
+            for (class, name) in expected {
+                assert_eq!(names[class], name, "class {class} of {classes}");
+            }
+        }
+        assert_eq!(imagenet(999), None);
+        assert_eq!(imagenet(12_000), None);
     }
 }

@@ -13,8 +13,8 @@ use ::safetensors::tensor::{Metadata, TensorInfo};
 use serde::Deserialize;
 use serde::de::{self, IgnoredAny, MapAccess, Visitor};
 
-use super::CheckpointError;
 use super::files::File;
+use super::{CheckpointError, misplaced};
 
 /// Longest header, in bytes; the limit of the format's own crate.
 const HEADER_LIMIT: u64 = 100_000_000;
@@ -22,6 +22,9 @@ const HEADER_LIMIT: u64 = 100_000_000;
 const TENSOR_LIMIT: usize = 1 << 16;
 /// Most dimensions of a tensor.
 const RANK_LIMIT: usize = 8;
+
+/// Bytes that show what a file is which is no safetensors.
+const START: u64 = 64;
 
 /// A tensor of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,7 +44,11 @@ pub(super) struct Tensor {
 /// # Errors
 /// [`CheckpointError::Io`], or [`CheckpointError::Safetensors`] for whatever the format forbids.
 pub(super) fn tensors(file: &File) -> Result<Vec<Tensor>, CheckpointError> {
-    let invalid = |why: String| CheckpointError::Safetensors { path: file.path.clone(), why };
+    let start = file.bytes(0, file.len.min(START) as usize)?;
+    let invalid = |why: String| {
+        let why = misplaced::what(&start).map_or(why, str::to_owned);
+        CheckpointError::Safetensors { path: file.path.clone(), why }
+    };
     if file.len < 8 {
         return Err(invalid(format!("it has {} bytes, too few for the length of a header", file.len)));
     }

@@ -1,7 +1,7 @@
 //! Which tensors a checkpoint has, in its one safetensors file or in those that an index lists. Not here: which tensors a
 //! model needs (`weights`), and what a file's head looks like (`safetensors`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 
 use serde_json::Value;
@@ -9,6 +9,8 @@ use serde_json::Value;
 use super::CheckpointError;
 use super::config::Section;
 use super::files::{File, Files};
+use super::names::Naming;
+use super::names::written::unwrapped;
 use super::safetensors::{self, Tensor};
 
 const SINGLE: &str = "model.safetensors";
@@ -20,7 +22,7 @@ pub(super) struct Shards {
     pub(super) path: PathBuf,
     /// The open files.
     pub(super) files: Vec<File>,
-    /// By the name that the file gives.
+    /// By the name that the file gives, or after [`rename`](Self::rename) the library.
     pub(super) tensors: BTreeMap<String, Located>,
 }
 
@@ -30,19 +32,24 @@ pub(super) struct Located {
     pub(super) tensor: Tensor,
 }
 
-/// Opens `model.safetensors` or else the files of `model.safetensors.index.json`, and reads their heads.
+/// Opens `model.safetensors`, or else the files of `model.safetensors.index.json`, or else the only safetensors file that there is, and reads their
+/// heads.
 ///
 /// # Errors
-/// [`CheckpointError::NotFound`] when there is neither; whatever is wrong with one of the files.
-pub(super) fn open(files: Files<'_>) -> Result<Shards, CheckpointError> {
+/// [`CheckpointError::NotFound`] when there is none, which says how to convert what there is; whatever is wrong with one of the files.
+pub(super) fn open(files: Files<'_>, timm: bool) -> Result<Shards, CheckpointError> {
     let mut shards = Shards { path: files.path(SINGLE), files: Vec::new(), tensors: BTreeMap::new() };
     if let Some(file) = files.open(SINGLE)? {
         shards.add(file)?;
         return Ok(shards);
     }
     let Some(index) = files.json(INDEX)? else {
-        let why = format!("there is no {INDEX} either; other formats must be converted to safetensors first");
-        return Err(CheckpointError::NotFound { path: shards.path, why });
+        let name = only(files, timm)?;
+        shards.path = files.path(&name);
+        if let Some(file) = files.open(&name)? {
+            shards.add(file)?;
+        }
+        return Ok(shards);
     };
     let path = files.path(INDEX);
     let weight_map = weight_map(&index, &path)?;
@@ -67,7 +74,56 @@ pub(super) fn open(files: Files<'_>) -> Result<Shards, CheckpointError> {
     Ok(Shards { path, ..shards })
 }
 
+/// The name of the only safetensors file of a folder.
+fn only(files: Files<'_>, timm: bool) -> Result<String, CheckpointError> {
+    let path = files.path(SINGLE);
+    let names = files.names()?;
+    let of = |end: &str| -> Vec<&String> {
+        names.iter().filter(|name| name.ends_with(end) && !name.starts_with('.')).collect()
+    };
+    let safetensors = of(".safetensors");
+    match safetensors.as_slice() {
+        [] => {}
+        [name] => return Ok((*name).clone()),
+        several => {
+            let names: Vec<&str> = several.iter().map(|name| name.as_str()).collect();
+            let why = format!("there are {}; name the one that is to be served {SINGLE}", names.join(", "));
+            return Err(CheckpointError::NotFound { path, why });
+        }
+    }
+    let pickled = [".bin", ".pth", ".pt", ".ckpt", ".tar"].iter().find_map(|end| of(end).first().copied().cloned());
+    let why = match pickled {
+        None => format!("there is no {INDEX} either; the weights must be in safetensors"),
+        Some(pickled) => {
+            let folder = path.parent().unwrap_or(Path::new("")).display();
+            let command = if timm {
+                format!(
+                    "python -c \"import timm, safetensors.torch as s; s.save_file(timm.create_model('local-dir:{folder}', \
+                     pretrained=True).state_dict(), '{folder}/{SINGLE}')\""
+                )
+            } else {
+                format!(
+                    "python -c \"from transformers import AutoModelForImageClassification as M; \
+                     M.from_pretrained('{folder}').save_pretrained('{folder}')\""
+                )
+            };
+            format!("{pickled} is a pickle, which can run code and is not read; convert it: {command}")
+        }
+    };
+    Err(CheckpointError::NotFound { path, why })
+}
+
 impl Shards {
+    /// Gives tensors the names that the library's loader gives them. A name that is taken stays as it is.
+    pub(super) fn rename(&mut self, naming: Naming) {
+        let names: BTreeSet<String> = self.tensors.keys().map(|name| unwrapped(name).to_owned()).collect();
+        for (stored, located) in std::mem::take(&mut self.tensors) {
+            let loaded = naming.loaded(&stored, |name| names.contains(name));
+            let name = if self.tensors.contains_key(&loaded) { stored } else { loaded };
+            self.tensors.insert(name, located);
+        }
+    }
+
     fn add(&mut self, file: File) -> Result<(), CheckpointError> {
         for tensor in safetensors::tensors(&file)? {
             if let Some(Located { file: first, tensor }) = self.tensors.get(&tensor.name) {

@@ -8,7 +8,7 @@ use super::CheckpointError;
 use super::error::Misfit;
 use super::files::{File, Files};
 use super::float::Float;
-use super::names::Naming;
+use super::names::{Naming, written};
 use super::shards::{self, Located, Shards};
 use crate::program::{Program, WeightError, WeightSource};
 
@@ -40,7 +40,8 @@ impl StoredWeights {
     /// Missing or damaged files, [`CheckpointError::Dtype`], and [`CheckpointError::Tensors`] unless the files have just the
     /// tensors that the program reads, and buffers that the library itself ignores.
     pub(super) fn open(files: Files<'_>, program: &Program, naming: Naming) -> Result<Self, CheckpointError> {
-        let mut shards = shards::open(files)?;
+        let mut shards = shards::open(files, naming.is_timm())?;
+        shards.rename(naming);
         let naming = naming.of_file(|name| shards.tensors.contains_key(name));
         shards.tensors.retain(|name, _| !naming.ignores(name));
         let mut misfit = Misfit::default();
@@ -57,7 +58,9 @@ impl StoredWeights {
             }
             parts_of.insert(canonical.to_owned(), parts);
         }
-        misfit.extra = shards.tensors.into_keys().collect();
+        let stored = shards.tensors.values().map(|located| located.tensor.name.as_str());
+        misfit.hint = written::hint(stored.clone());
+        misfit.extra = stored.map(str::to_owned).collect();
         if !misfit.is_empty() {
             let architecture = program.architecture.clone();
             return Err(CheckpointError::Tensors { path: shards.path, architecture, misfit });
@@ -77,6 +80,7 @@ fn find(
         misfit.missing.push(stored);
         return Ok(None);
     };
+    let stored = tensor.name;
     if !agree(&tensor.shape, shape) {
         misfit.misshapen.push(format!("{stored} {:?} instead of {shape:?}", tensor.shape));
         return Ok(None);

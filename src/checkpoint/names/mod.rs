@@ -3,6 +3,7 @@
 
 mod convnext;
 mod swin;
+pub(super) mod written;
 
 /// Whose names a checkpoint's tensors have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +28,11 @@ pub(super) enum Naming {
 }
 
 impl Naming {
+    /// Whether this is timm's; else it is transformers'.
+    pub(super) fn is_timm(self) -> bool {
+        matches!(self, Self::TimmConvNext { .. } | Self::TimmSwin { .. })
+    }
+
     /// The naming of a file in which there are these tensors: some libraries read what they wrote earlier, too.
     pub(super) fn of_file(self, has: impl Fn(&str) -> bool) -> Self {
         match self {

@@ -55,7 +55,7 @@ fn untagged(full: &str) -> &str {
     legacy.iter().find_map(|suffix| name.strip_suffix(suffix)).unwrap_or(name)
 }
 
-/// The names that the configuration gives, or ImageNet's for a thousand classes.
+/// The names that the configuration gives, or ImageNet's where there are as many classes as one of its sets has.
 fn labels(
     config: Section<'_>,
     pretrained: Section<'_>,
@@ -69,5 +69,5 @@ fn labels(
             return labels::described(section, "label_descriptions", names).map(Some);
         }
     }
-    Ok((classes == 1000).then(labels::imagenet_1k))
+    Ok(labels::imagenet(classes))
 }
