@@ -96,25 +96,30 @@ struct Written {
     uint4* output;
     unsigned vectors;
     unsigned wide;
+    float wide_inverse;
     unsigned positions;
-    // words of a row of the map
+    // positions of a row of the map
     unsigned row;
-    // lanes of a position, and this lane among them
+    // lanes of a position, their logarithm, and this lane among them
     unsigned lanes;
+    unsigned shift;
     unsigned lane;
 
     __device__ Written(const Depthwise& op, const Tile& at, unsigned rows, unsigned columns, unsigned thread) {
         vectors = op.channels / VECTOR;
         wide = min(columns, op.width - at.left);
         positions = wide * min(rows, op.height - at.top);
+        wide_inverse = __fdividef(1.0f, static_cast<float>(wide));
         row = op.width;
-        lanes = 1u << lanes_shift(vectors);
+        shift = lanes_shift(vectors);
+        lanes = 1u << shift;
         lane = thread & (lanes - 1);
         output = static_cast<uint4*>(op.output) + ((at.image * op.height + at.top) * op.width + at.left) * vectors;
     }
 
     __device__ uint4* of(unsigned position) const {
-        const unsigned y = position / wide;
+        // A division: a tile has so few positions that no rounding comes near the half.
+        const unsigned y = static_cast<unsigned>((static_cast<float>(position) + 0.5f) * wide_inverse);
         return output + size_t{y * row + position - y * wide} * vectors;
     }
 
@@ -147,10 +152,10 @@ __device__ __forceinline__ void norm_written(const Depthwise& op, const Tile& at
     const float share = 1.0f / static_cast<float>(op.channels);
     const unsigned thread = again_thread();
     const Written tile(op, at, rows, columns, thread);
-    const unsigned groups = blockDim.x / tile.lanes;
-    const unsigned own = thread / tile.lanes;
+    const unsigned groups = blockDim.x >> tile.shift;
+    const unsigned own = thread >> tile.shift;
     // A whole warp takes every turn: there are shuffles in it.
-    const unsigned last = thread % WARP / tile.lanes;
+    const unsigned last = thread % WARP >> tile.shift;
     // so wide a position leaves no registers for the next one
     constexpr bool AHEAD = POSITIONS > 1;
     uint4 held[POSITIONS][VECTORS];

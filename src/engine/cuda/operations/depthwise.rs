@@ -261,8 +261,8 @@ mod tests {
             };
             depthwise.launches(&card, images, &at).iter().map(|launch| launch.kernel).collect::<Vec<_>>()
         };
-        assert_eq!(launches(56, 96, 7, Type::F16, 64), ["depthwise_fused_f16"]);
-        assert_eq!(launches(56, 128, 7, Type::Bf16, 64), ["depthwise_fused_bf16"]);
+        assert_eq!(launches(28, 192, 7, Type::F16, 8), ["depthwise_fused_f16"]);
+        assert_eq!(launches(28, 192, 7, Type::Bf16, 8), ["depthwise_fused_bf16"]);
         let few = launches(7, 768, 7, Type::F16, 1);
         assert!(
             few.len() == 1 && few[0].starts_with("depthwise_strip"),

@@ -47,6 +47,15 @@ enum Normed {
     LastBlock,
 }
 
+/// Bytes of L2: of T4, of A10, and no more than what A100, Ada's and Hopper's have.
+fn l2_bytes(card: &Card) -> usize {
+    match card.capability {
+        75 => 4 << 20,
+        86 => 6 << 20,
+        _ => 32 << 20,
+    }
+}
+
 /// Where a tile lies in shared memory: the vector of 8 channels `part` at `column` of a row is the row's vector
 /// `part % 2 · plane + part / 2 · two_planes + column`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -69,6 +78,8 @@ impl Tiles {
     ) -> Option<Self> {
         let strip = Self::strip(shape, kernel, norm, ty, card, images);
         let fused = if norm { Self::fused(shape, kernel, ty, card, images) } else { None };
+        // fewer blocks than half the multiprocessors leave too much of the card to nobody
+        let fused = fused.filter(|tiles| 2 * tiles.count(shape, images) >= card.multiprocessors as usize);
         let clocks = |tiles: &Self| tiles.clocks(shape, card, images);
         [fused, strip].into_iter().flatten().min_by(|a, b| clocks(a).total_cmp(&clocks(b)))
     }
@@ -121,7 +132,13 @@ impl Tiles {
     fn in_turns(self, shape: [usize; 3], card: &Card, images: usize) -> Self {
         let multiprocessors = card.multiprocessors as usize;
         let at_once = self.resident(card) * multiprocessors;
-        let most = (self.count(shape, images) * self.chunks(shape) / (2 * at_once)).clamp(1, 16);
+        let rounds = self.count(shape, images) * self.chunks(shape) / (2 * at_once);
+        let most = match self.norm {
+            Normed::Nobody | Normed::Block => 16,
+            // what the last block norms must still be in L2
+            Normed::LastBlock => l2_bytes(card) / 4 / (at_once * self.output_bytes()),
+        };
+        let most = rounds.min(most).clamp(1, 16);
         let tiles = (1..=most).rev().map(|turns| Self { turns, ..self });
         let busiest = |tiles: &Self| tiles.blocks(shape, images).div_ceil(multiprocessors) * tiles.turns;
         tiles.min_by_key(busiest).unwrap_or(self)
@@ -188,6 +205,11 @@ impl Tiles {
         if self.has_all_channels() { self.rows * self.columns() * (2 * self.pairs + 4) * Type::F32.bytes() } else { 0 }
     }
 
+    /// Bytes of a block's outputs of a tile.
+    fn output_bytes(&self) -> usize {
+        self.rows * self.columns() * self.pairs * 2 * Type::F16.bytes()
+    }
+
     /// Blocks that an SM has at once.
     fn resident(&self, card: &Card) -> usize {
         let warps = self.threads().div_ceil(32);
@@ -234,7 +256,7 @@ impl Tiles {
         let by_instructions = busiest * turns * warps * (issue / 4.0).max(fma * active / fma_lanes);
         // each warp reads those of its channels; that L1 may have them already is not counted on
         let weights = warps as usize * KERNEL * KERNEL * self.pairs.min(32) * 2 * Type::F32.bytes();
-        let outputs = self.rows * self.columns() * self.pairs * 2 * Type::F16.bytes();
+        let outputs = self.output_bytes();
         // written once, or once more after they were read
         let outputs = if self.norm == Normed::LastBlock { 3 * outputs } else { outputs };
         let bytes = (read_rows * self.map().row * VECTOR_BYTES + outputs) as f64 + weights as f64 / turns;
@@ -247,7 +269,7 @@ impl Tiles {
         // At the end the last block norms while nobody else is there: after a fence and a counter's answer it waits for L2 once,
         // and for itself.
         let tail = if self.norm == Normed::LastBlock {
-            2500.0 + turns * (norm_turns * ((warps / 4.0).max(1.2) * norm_issue + 250.0) + 800.0)
+            2000.0 + turns * (norm_turns * ((warps / 4.0).max(1.2) * norm_issue + 250.0) + 800.0)
         } else {
             0.0
         };
@@ -268,7 +290,7 @@ impl Tiles {
         let at_once = if vectors > 32 * NORM_VECTORS { 1 } else { NORM_POSITIONS };
         let positions = self.rows.min(height) * self.columns().min(width);
         let turns = positions.div_ceil(at_once * self.threads() / lanes);
-        let issue = at_once * (vectors.div_ceil(lanes) * 60 + 10 * lanes.ilog2() as usize + 50) + 60;
+        let issue = at_once * (vectors.div_ceil(lanes) * 65 + 10 * lanes.ilog2() as usize + 30) + 50;
         (turns as f64, issue as f64)
     }
 }
