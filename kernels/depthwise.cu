@@ -16,16 +16,19 @@
 //            warp's reads meet no bank twice (`Map` in depthwise/tiles.rs, where it is proved). Rows are copied in groups, by cp.async where
 //            there is one; the first rows are computed while the last ones come.
 //   strip    grid (tiles or fewer * chunks of channels): a block's weights serve each tile that it takes. Block: column pairs * pairs of
-//            channels (8, 16 or 32), at least 4 column pairs, at most 192 threads. Output rows are written as they are complete.
-//            Bytes: output once; input (1 + 6 / ROWS) * (1 + 6 / columns) times, from L2 but for the first; weights once a block.
+//            channels (8, 16 or 32), at least 4 column pairs, at most 192 threads. Output rows are written as they are complete. With a norm
+//            the last of the blocks that share tiles norms what all of them wrote, in place: `depthwise_norm.cuh`.
+//            Bytes: output once, with a norm twice more, from L2; input (1 + 6 / ROWS) * (1 + 6 / columns) times, from L2 but for the first;
+//            weights once a block.
 //   fused    grid (tiles or fewer), block: column pairs * channels / 2, at most 384; channels a multiple of 32, ROWS 7. The block has all
 //            channels of its positions; the f32 sums go to shared memory, over the tile that is no longer needed, [positions, channels + 4]. Four
 //            lanes norm a position, 8 channels a load.
 //
-// plain:     everything else. A thread computes four neighbouring columns of 16 bytes of channels, or of one channel. Grid: enough threads.
-//            With a norm it leaves f32 sums in scratch, which `norm` reads.
-#include "common.cuh"
+// plain:     everything else. A thread computes four neighbouring columns of 16 bytes of channels, or of one channel. Grid: lines of all
+//            images * blocks that one takes. With a norm it leaves f32 sums in scratch, or in the output where that is f32, which a line's last block norms.
+#include "depthwise_norm.cuh"
 #include "depthwise_rows.cuh"
+#include "last_block.cuh"
 #include "norm_sums.cuh"
 
 /// Writes two channels of two columns, from row to row.
@@ -46,6 +49,28 @@ struct Rows {
         asm volatile("st.global.u32 [%0], %1;" ::"l"(__cvta_generic_to_global(to)), "r"(Stored<T>::pack(sums)) : "memory");
     }
 };
+
+/// Norms what a block's tiles have become, where it is the last of those that share them. One counter is enough for all of them, for the same
+/// blocks do; and only here, behind them, no weights live in registers.
+template <typename T, unsigned ROWS>
+__device__ __forceinline__ void norm_shared(const Depthwise& op, unsigned* word) {
+    const unsigned pairs = blockDim.x / op.pairs;
+    unsigned block = blockIdx.x;
+    asm volatile("" : "+r"(block));
+    unsigned index = block / op.chunks;
+    if (!is_last_block(op.tickets + index, op.chunks, word)) return;
+#pragma unroll 1
+    while (index < op.tiles) {
+        const Tile at = tile_of(op, index, ROWS, pairs * COLUMNS);
+        if (op.channels <= MOST_OF_THREE) {
+            norm_written<T, 2, 3>(op, at, ROWS, pairs * COLUMNS);
+        } else {
+            norm_written<T, 1, 8>(op, at, ROWS, pairs * COLUMNS);
+        }
+        index += gridDim.x / op.chunks;
+        asm volatile("" : "+r"(index));
+    }
+}
 
 template <typename T, unsigned ROWS>
 __device__ void strip(const Depthwise& op) {
@@ -73,75 +98,7 @@ __device__ void strip(const Depthwise& op) {
         take_rows<T, ROWS, 0>(op, at, from, own && x < op.width, weights, bias, sums, rows);
         if (index + stride < op.tiles) __syncthreads();
     }
-}
-
-/// The sum over four neighbouring lanes, the same bits in each of them.
-__device__ inline float four_sum(float sum) {
-    sum += __shfl_xor_sync(ALL_LANES, sum, 2);
-    return sum + __shfl_xor_sync(ALL_LANES, sum, 1);
-}
-
-/// Eight neighbouring floats of shared or global memory.
-__device__ inline void eight(const float* from, float (&values)[VECTOR]) {
-    for (unsigned i = 0; i < VECTOR; i += 4) {
-        const float4 four = *reinterpret_cast<const float4*>(from + i);
-        values[i] = four.x;
-        values[i + 1] = four.y;
-        values[i + 2] = four.z;
-        values[i + 3] = four.w;
-    }
-}
-
-/// Norms the positions of a tile, whose sums are in `stash`, and writes them.
-template <typename T>
-__device__ void norm_tile(const Depthwise& op, const Tile& at, const float* stash, unsigned pitch, unsigned rows, unsigned columns) {
-    const float share = 1.0f / static_cast<float>(op.channels);
-    const unsigned positions = rows * columns;
-    const unsigned thread = again_thread();
-    const unsigned lane = thread % 4 * VECTOR;
-    // A whole warp takes every turn, also where some of its positions are past the last: there are shuffles in it.
-#pragma unroll 1
-    for (unsigned first = thread / WARP * 8; first < positions; first += blockDim.x / WARP * 8) {
-        const unsigned position = first + thread % WARP / 4;
-        const unsigned y = at.top + position / columns;
-        const unsigned x = at.left + position % columns;
-        const bool inside = position < positions && y < op.height && x < op.width;
-        const float* const from = stash + (inside ? position * pitch : 0);
-        float values[VECTOR];
-        float sum = 0;
-#pragma unroll 1
-        for (unsigned c = lane; c < op.channels; c += 4 * VECTOR) {
-            eight(from + c, values);
-            for (float value : values) sum += value;
-        }
-        const float mean = four_sum(sum) * share;
-        float squares = 0;
-#pragma unroll 1
-        for (unsigned c = lane; c < op.channels; c += 4 * VECTOR) {
-            eight(from + c, values);
-            for (float value : values) squares += (value - mean) * (value - mean);
-        }
-        const float factor = rsqrtf(four_sum(squares) * share + op.eps);
-        if (!inside) continue;
-        T* const to = static_cast<T*>(op.output) + ((at.image * op.height + y) * op.width + x) * op.channels;
-#pragma unroll 1
-        for (unsigned c = lane; c < op.channels; c += 4 * VECTOR) {
-            eight(from + c, values);
-            for (float& value : values) value = (value - mean) * factor;
-            if (op.scale != nullptr) {
-                Packed<float, VECTOR> packed[2];
-                float scale[VECTOR], shift[VECTOR];
-                load(op.scale + c, packed[0]);
-                load(op.shift + c, packed[1]);
-                packed[0].unpack(scale);
-                packed[1].unpack(shift);
-                for (unsigned i = 0; i < VECTOR; i++) values[i] = values[i] * scale[i] + shift[i];
-            }
-            Packed<T, VECTOR> packed;
-            packed.pack(values);
-            store(to + c, packed);
-        }
-    }
+    if (op.tickets != nullptr) norm_shared<T, ROWS>(op, reinterpret_cast<unsigned*>(tile));
 }
 
 /// A thread's first column and first channel in a block of all channels.
@@ -216,16 +173,15 @@ struct Channels {
 };
 
 template <typename T, unsigned N>
-__device__ void plain(const Depthwise& op) {
+__device__ void convolve(const Depthwise& op) {
     constexpr unsigned WIDE = 4;
     const unsigned vectors = op.channels / N;
     const unsigned groups = (op.width + WIDE - 1) / WIDE;
-    const size_t thread = size_t{blockIdx.x} * blockDim.x + threadIdx.x;
-    const unsigned channel = static_cast<unsigned>(thread % vectors) * N;
-    const size_t group = thread / vectors;
-    const unsigned x = static_cast<unsigned>(group % groups) * WIDE;
-    const size_t line = group / groups;
-    if (line >= size_t{op.images} * op.height) return;
+    const unsigned thread = blockIdx.x % op.chunks * blockDim.x + threadIdx.x;
+    if (thread >= groups * vectors) return;
+    const unsigned channel = thread % vectors * N;
+    const unsigned x = thread / vectors * WIDE;
+    const size_t line = blockIdx.x / op.chunks;
     const unsigned y = static_cast<unsigned>(line % op.height);
     const unsigned halo = op.kernel / 2;
 
@@ -266,24 +222,21 @@ __device__ void plain(const Depthwise& op) {
 }
 
 template <typename T>
-__device__ void any(const Depthwise& op) {
+__device__ void plain(const Depthwise& op) {
     constexpr unsigned WIDEST = 4 * Stored<T>::A_WORD;
     if (op.channels % WIDEST == 0) {
-        plain<T, WIDEST>(op);
+        convolve<T, WIDEST>(op);
     } else {
-        plain<T, 1>(op);
+        convolve<T, 1>(op);
     }
+    if (op.sums == nullptr) return;
+    __shared__ unsigned word;
+    const unsigned line = blockIdx.x / op.chunks;
+    if (!is_last_block(op.tickets + line, op.chunks, &word)) return;
+    norm_sums(op.sums, static_cast<T*>(op.output), op.scale, op.shift, size_t{line} * op.width, op.width, op.channels, op.eps);
 }
 
-template <typename T>
-__device__ void norm(const Depthwise& op) {
-    const size_t rows = size_t{op.images} * op.height * op.width;
-    norm_sums(op.sums, static_cast<T*>(op.output), op.scale, op.shift, rows, op.channels, op.eps);
-}
-
-#define KERNELS(TYPE, NAME)                                                                                               \
-    extern "C" __global__ void __launch_bounds__(128) depthwise_plain_##NAME(const Depthwise op) { any<TYPE>(op); }        \
-    extern "C" __global__ void __launch_bounds__(128) depthwise_norm_##NAME(const Depthwise op) { norm<TYPE>(op); }
+#define PLAIN(TYPE, NAME) extern "C" __global__ void __launch_bounds__(128) depthwise_plain_##NAME(const Depthwise op) { plain<TYPE>(op); }
 #define STRIP(TYPE, NAME, ROWS) \
     extern "C" __global__ void __launch_bounds__(384, 1) depthwise_strip_##ROWS##_##NAME(const Depthwise op) { strip<TYPE, ROWS>(op); }
 #define FAST(TYPE, NAME)     \
@@ -296,10 +249,10 @@ __device__ void norm(const Depthwise& op) {
         fused<TYPE, 2>(op);                                                    \
     }
 
-KERNELS(float, f32)
-KERNELS(__half, f16)
+PLAIN(float, f32)
+PLAIN(__half, f16)
 FAST(__half, f16)
 #if __CUDA_ARCH__ >= 800
-KERNELS(__nv_bfloat16, bf16)
+PLAIN(__nv_bfloat16, bf16)
 FAST(__nv_bfloat16, bf16)
 #endif

@@ -11,18 +11,20 @@ struct Depthwise {
     const float* bias;
     const float* scale;
     const float* shift;
-    // f32 sums [images, height, width, channels] for a norm that is a launch of its own; null without one
+    // f32 sums [images, height, width, channels] of the plain kernel for its norm; null without one
     float* sums;
+    // a counter for the blocks that share positions, of which the last norms them; null where a block has all channels, or there is no norm
+    unsigned* tickets;
     unsigned images;
+    unsigned kernel;
     unsigned height;
     unsigned width;
     unsigned channels;
-    unsigned kernel;
     // tiles of all images: images * down * across
     unsigned tiles;
     unsigned down;
     unsigned across;
-    // pairs of channels of a block, and how many such chunks there are
+    // pairs of channels of a block, and how many blocks share a tile; of the plain kernel, how many share a line
     unsigned pairs;
     unsigned chunks;
     // vectors from a tile's plane to the next, to the next but one, from a row to the next

@@ -1,17 +1,18 @@
 // Global response normalisation: output = input + scale * (input * n) + shift, where n = g / (mean of g over channels + eps) and g is
-// the L2 norm of a channel over all positions of an image. Three launches: squares, factors, apply.
+// the L2 norm of a channel over all positions of an image. Two launches: squares, apply.
 //
 // Shapes     input, output [images, rows, channels] in f16, bf16 or f32, which may be one; scale, shift [channels] in f32;
 //            partials [images, splits, channels] and factors [images, channels] in f32. Any sizes; all aligned to 16 bytes.
-// Launch     grn_squares, grn_apply: 8 warps, each every 8th row of a part of the rows, the same channels: 4 a lane, or one
-//            where 4 do not divide them. Grid: images * splits * blocks, where `blocks` cover the channels; an image's
-//            blocks next to each other, of them a part's. grn_factors: 512 threads an image.
+// Launch     8 warps, each every 8th row of a part of the rows, the same channels: 4 a lane, or one where 4 do not divide them. Grid:
+//            images * splits * blocks, where `blocks` cover the channels; an image's blocks next to each other, of them a part's.
+//            In grn_squares the last of an image's blocks makes its factors.
 // Shared     grn_squares: the warps' sums, 32 lanes' channels each, which a warp writes and the first reads as they lie: 1
-//            4 KiB for the two widths. grn_factors: 64 bytes.
+//            and 4 KiB for the two widths; 36 bytes for the factors.
 // Bytes      The input twice, the output once; 8 * images * splits * channels for the partial sums.
 // FLOPs      4 * images * rows * channels.
 //
 // No atomics: the order of a sum follows from the launch's shape.
+#include "last_block.cuh"
 #include "plain.cuh"
 
 struct Grn {
@@ -21,6 +22,8 @@ struct Grn {
     const float* shift;
     float* partials;
     float* factors;
+    // a counter an image
+    unsigned* tickets;
     unsigned rows;
     unsigned channels;
     // Blocks that cover the channels.
@@ -31,7 +34,7 @@ struct Grn {
     float eps;
 };
 
-enum : unsigned { BLOCK = 256, WARPS = BLOCK / WARP, FACTORS_BLOCK = 512 };
+enum : unsigned { BLOCK = 256, WARPS = BLOCK / WARP };
 
 /// What a thread works on.
 struct Part {
@@ -113,6 +116,29 @@ __device__ void apply(const Grn& op) {
     }
 }
 
+/// By what each channel of an image is multiplied: 1 + scale * n, from what other blocks wrote.
+__device__ inline void factors(const Grn& op, size_t image) {
+    __shared__ float sums[WARPS];
+    const float* const partials = op.partials + image * op.splits * op.channels;
+    float* const factors = op.factors + image * op.channels;
+    float sum = 0;
+    for (unsigned channel = threadIdx.x; channel < op.channels; channel += BLOCK) {
+        float squares = 0;
+#pragma unroll 8
+        for (unsigned split = 0; split < op.splits; split++) {
+            squares += __ldcg(partials + size_t{split} * op.channels + channel);
+        }
+        const float norm = sqrtf(squares);
+        factors[channel] = norm;
+        sum += norm;
+    }
+    const float mean = block_sum(sum, sums) / static_cast<float>(op.channels);
+    // Each thread reads what it wrote itself.
+    for (unsigned channel = threadIdx.x; channel < op.channels; channel += BLOCK) {
+        factors[channel] = 1 + __ldg(op.scale + channel) * (factors[channel] / (mean + op.eps));
+    }
+}
+
 template <typename T>
 __device__ void grn_squares(const Grn& op) {
     if (op.channels % 4 == 0) {
@@ -120,6 +146,10 @@ __device__ void grn_squares(const Grn& op) {
     } else {
         squares<T, 1>(op);
     }
+    __shared__ unsigned word;
+    const unsigned parts = op.splits * op.blocks;
+    const unsigned image = blockIdx.x / parts;
+    if (is_last_block(op.tickets + image, parts, &word)) factors(op, image);
 }
 
 template <typename T>
@@ -131,37 +161,13 @@ __device__ void grn_apply(const Grn& op) {
     }
 }
 
-#define KERNEL(threads) extern "C" __global__ void __launch_bounds__(threads)
+#define KERNEL extern "C" __global__ void __launch_bounds__(BLOCK)
 
-/// By what each channel of an image is multiplied: 1 + scale * n.
-KERNEL(FACTORS_BLOCK) grn_factors(const Grn op) {
-    __shared__ float sums[FACTORS_BLOCK / WARP];
-    const size_t image = blockIdx.x;
-    const float* const partials = op.partials + image * op.splits * op.channels;
-    float* const factors = op.factors + image * op.channels;
-    float sum = 0;
-    for (unsigned channel = threadIdx.x; channel < op.channels; channel += FACTORS_BLOCK) {
-        float squares = 0;
-#pragma unroll 8
-        for (unsigned split = 0; split < op.splits; split++) {
-            squares += __ldg(partials + size_t{split} * op.channels + channel);
-        }
-        const float norm = sqrtf(squares);
-        factors[channel] = norm;
-        sum += norm;
-    }
-    const float mean = block_sum(sum, sums) / static_cast<float>(op.channels);
-    // Each thread reads what it wrote itself.
-    for (unsigned channel = threadIdx.x; channel < op.channels; channel += FACTORS_BLOCK) {
-        factors[channel] = 1 + __ldg(op.scale + channel) * (factors[channel] / (mean + op.eps));
-    }
-}
-
-KERNEL(BLOCK) grn_squares_f32(const Grn op) { grn_squares<float>(op); }
-KERNEL(BLOCK) grn_squares_f16(const Grn op) { grn_squares<__half>(op); }
-KERNEL(BLOCK) grn_apply_f32(const Grn op) { grn_apply<float>(op); }
-KERNEL(BLOCK) grn_apply_f16(const Grn op) { grn_apply<__half>(op); }
+KERNEL grn_squares_f32(const Grn op) { grn_squares<float>(op); }
+KERNEL grn_squares_f16(const Grn op) { grn_squares<__half>(op); }
+KERNEL grn_apply_f32(const Grn op) { grn_apply<float>(op); }
+KERNEL grn_apply_f16(const Grn op) { grn_apply<__half>(op); }
 #if __CUDA_ARCH__ >= 800
-KERNEL(BLOCK) grn_squares_bf16(const Grn op) { grn_squares<__nv_bfloat16>(op); }
-KERNEL(BLOCK) grn_apply_bf16(const Grn op) { grn_apply<__nv_bfloat16>(op); }
+KERNEL grn_squares_bf16(const Grn op) { grn_squares<__nv_bfloat16>(op); }
+KERNEL grn_apply_bf16(const Grn op) { grn_apply<__nv_bfloat16>(op); }
 #endif

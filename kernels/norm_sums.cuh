@@ -1,4 +1,5 @@
-// LayerNorm of rows of f32 sums that an earlier launch left in scratch memory, for operations whose own launch does not see a whole row.
+// LayerNorm of rows of f32 sums that other blocks left in memory, in an earlier launch or in this one, for operations whose blocks do not see a
+// whole row.
 // Any number of channels, and no speed beyond coalesced reads: networks of the usual widths do not come here.
 #pragma once
 
@@ -20,28 +21,29 @@ __device__ inline void write_one(__nv_bfloat16* to, float value) { *to = __float
 __device__ inline float read_one(const __nv_bfloat16* from) { return __bfloat162float(__ldg(from)); }
 #endif
 
-/// output = (sums - mean) / sqrt(variance + eps) * scale + shift, a warp a row; scale and shift may both be null. The variance is that of
-/// the deviations.
+/// output = (sums - mean) / sqrt(variance + eps) * scale + shift of `rows` rows from the first on, a warp a row, by the block's warps; scale and
+/// shift may both be null, and the output may be the sums. The variance is that of the deviations.
 template <typename T>
-__device__ void norm_sums(const float* sums, T* output, const float* scale, const float* shift, size_t rows,
+__device__ void norm_sums(const float* sums, T* output, const float* scale, const float* shift, size_t first, size_t rows,
                           unsigned channels, float eps) {
-    const size_t row = size_t{blockIdx.x} * (blockDim.x / WARP) + threadIdx.x / WARP;
-    if (row >= rows) return;
     const unsigned lane = threadIdx.x % WARP;
-    const float* const from = sums + row * channels;
-    T* const to = output + row * channels;
-    float sum = 0;
-    for (unsigned channel = lane; channel < channels; channel += WARP) sum += __ldg(from + channel);
-    const float mean = warp_sum(sum) / static_cast<float>(channels);
-    float squares = 0;
-    for (unsigned channel = lane; channel < channels; channel += WARP) {
-        const float off = __ldg(from + channel) - mean;
-        squares += off * off;
-    }
-    const float factor = rsqrtf(warp_sum(squares) / static_cast<float>(channels) + eps);
-    for (unsigned channel = lane; channel < channels; channel += WARP) {
-        float value = (__ldg(from + channel) - mean) * factor;
-        if (scale != nullptr) value = value * __ldg(scale + channel) + __ldg(shift + channel);
-        write_one(to + channel, value);
+    for (size_t row = threadIdx.x / WARP; row < rows; row += blockDim.x / WARP) {
+        // other blocks of this launch may have written them
+        const float* const from = sums + (first + row) * channels;
+        T* const to = output + (first + row) * channels;
+        float sum = 0;
+        for (unsigned channel = lane; channel < channels; channel += WARP) sum += __ldcg(from + channel);
+        const float mean = warp_sum(sum) / static_cast<float>(channels);
+        float squares = 0;
+        for (unsigned channel = lane; channel < channels; channel += WARP) {
+            const float off = __ldcg(from + channel) - mean;
+            squares += off * off;
+        }
+        const float factor = rsqrtf(warp_sum(squares) / static_cast<float>(channels) + eps);
+        for (unsigned channel = lane; channel < channels; channel += WARP) {
+            float value = (__ldcg(from + channel) - mean) * factor;
+            if (scale != nullptr) value = value * __ldg(scale + channel) + __ldg(shift + channel);
+            write_one(to + channel, value);
+        }
     }
 }

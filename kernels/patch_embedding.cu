@@ -20,82 +20,15 @@
 //            of row r at n ^ (r >> swizzle_shift & swizzle_mask), so that neither writes of fragments nor reads of rows meet a bank twice.
 //   Bytes    input once, output once, in whole rows; weight once a block.
 // plain      everything else: a thread computes one output of 8 patches, whose numbers lie in shared memory, DEPTH of each at a time. Grid:
-//            (patches / 8, outputs / 128). With a norm it leaves f32 sums in scratch, which `norm` reads.
-#include "common.cuh"
-#include "norm_sums.cuh"
+//            (patches / 8, outputs / 128). With a norm it leaves f32 sums in scratch, or in the output where that is f32, which
+//            the last block of the patches norms.
+#include "last_block.cuh"
+#include "patch_embedding.cuh"
 
-struct PatchEmbedding {
-    const unsigned char* slot;
-    void* output;
-    const void* weight;
-    const float* bias;
-    const float* scale;
-    const float* shift;
-    // f32 sums [patches, outputs] for a norm that is a launch of its own; null without one
-    float* sums;
-    // bytes from the slot's start to the first image, and from an image to the next
-    unsigned first;
-    unsigned stride;
-    unsigned height;
-    unsigned width;
-    unsigned size;
-    unsigned outputs;
-    // patches of all images, of a column, of a row
-    unsigned patches;
-    unsigned down;
-    unsigned across;
-    unsigned swizzle_shift;
-    unsigned swizzle_mask;
-    // whether a norm follows in the launch
-    unsigned norm;
-    float eps;
-    float centre_0, centre_1, centre_2;
-    float factor_0, factor_1, factor_2;
-    float rest_0, rest_1, rest_2;
-};
-
-enum : unsigned { BYTES = 0, F32_PLANES = 1 };
 enum : unsigned { PLAIN_PATCHES = 8, PLAIN_BLOCK = 128, DEPTH = 96 };
-/// Rows of a warp's tile; its depth; from a row to the next in shared memory.
-enum : unsigned { M = 16, K = 48, PITCH = 56 };
 
 /// What was scaled up by 2^7 in the weight.
 __device__ inline float scaled_down(float sum, float bias) { return fmaf(sum, 0.0078125f, bias); }
-
-__device__ inline float of_channel(unsigned channel, float a, float b, float c) { return channel == 0 ? a : channel == 1 ? b : c; }
-
-/// A byte of a channel, as a number that is multiplied.
-__device__ inline float from_byte(const PatchEmbedding& op, unsigned channel, unsigned byte) {
-    return static_cast<float>(byte) - of_channel(channel, op.centre_0, op.centre_1, op.centre_2);
-}
-
-/// A normalised number of a channel, as a number that is multiplied.
-__device__ inline float from_normalised(const PatchEmbedding& op, unsigned channel, float value) {
-    const float factor = of_channel(channel, op.factor_0, op.factor_1, op.factor_2);
-    return fmaf(value, factor, of_channel(channel, op.rest_0, op.rest_1, op.rest_2));
-}
-
-/// Where a patch is.
-struct Patch {
-    const unsigned char* image;
-    unsigned format;
-    // its first pixel's number in the image
-    unsigned pixel;
-};
-
-__device__ inline Patch patch_of(const PatchEmbedding& op, unsigned patch) {
-    const unsigned x = patch % op.across;
-    const unsigned y = patch / op.across % op.down;
-    const unsigned image = patch / op.across / op.down;
-    const unsigned format = __ldg(reinterpret_cast<const unsigned*>(op.slot) + image);
-    return {op.slot + op.first + size_t{image} * op.stride, format, (y * op.width + x) * op.size};
-}
-
-/// One number of a plane.
-__device__ inline float plane_value(const Patch& at, size_t index) {
-    if (at.format == F32_PLANES) return __ldg(reinterpret_cast<const float*>(at.image) + index);
-    return read_one(reinterpret_cast<const __half*>(at.image) + index);
-}
 
 template <typename T>
 __device__ void plain(const PatchEmbedding& op) {
@@ -137,23 +70,23 @@ __device__ void plain(const PatchEmbedding& op) {
             }
         }
     }
-    if (output >= op.outputs) return;
-    const float bias = __ldg(op.bias + output);
-    for (unsigned p = 0; p < PLAIN_PATCHES; p++) {
-        if (first + p >= op.patches) break;
-        const size_t to = size_t{first + p} * op.outputs + output;
-        const float value = scaled_down(sums[p], bias);
-        if (op.sums != nullptr) {
-            op.sums[to] = value;
-        } else {
-            write_one(static_cast<T*>(op.output) + to, value);
+    if (output < op.outputs) {
+        const float bias = __ldg(op.bias + output);
+        for (unsigned p = 0; p < PLAIN_PATCHES && first + p < op.patches; p++) {
+            const float value = scaled_down(sums[p], bias);
+            const size_t at = size_t{first + p} * op.outputs + output;
+            if (op.sums != nullptr) {
+                op.sums[at] = value;
+            } else {
+                write_one(static_cast<T*>(op.output) + at, value);
+            }
         }
     }
-}
-
-template <typename T>
-__device__ void norm(const PatchEmbedding& op) {
-    norm_sums(op.sums, static_cast<T*>(op.output), op.scale, op.shift, op.patches, op.outputs, op.eps);
+    if (op.sums == nullptr) return;
+    __shared__ unsigned word;
+    if (!is_last_block(op.tickets + blockIdx.x, gridDim.y, &word)) return;
+    const unsigned rows = min(op.patches - first, static_cast<unsigned>(PLAIN_PATCHES));
+    norm_sums(op.sums, static_cast<T*>(op.output), op.scale, op.shift, first, rows, op.outputs, op.eps);
 }
 
 /// Four matrices of 8 rows of 16 bytes, or two; lane i gives the address of row i % 8 of matrix i / 8.
@@ -194,83 +127,6 @@ __device__ inline void multiply<__nv_bfloat16>(float (&sums)[4], const unsigned 
                  : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
 #endif
-
-/// Twelve numbers of a patch's row, pixel by pixel.
-enum : unsigned { ROW = 12 };
-
-/// A row of a patch as bytes. A byte behind the exponent of 2^23 is 2^23 + byte, so that one subtraction is left.
-__device__ inline void bytes_of_row(const PatchEmbedding& op, const Patch& at, unsigned pixel, float (&values)[ROW]) {
-    const auto* const words = reinterpret_cast<const unsigned*>(at.image + size_t{pixel} * 3);
-    unsigned three[3];
-    for (unsigned w = 0; w < 3; w++) three[w] = __ldg(words + w);
-    for (unsigned i = 0; i < ROW; i++) {
-        const float centre = of_channel(i % 3, op.centre_0, op.centre_1, op.centre_2);
-        values[i] = __uint_as_float(__byte_perm(three[i / 4], 0x4b000000, 0x7650 + i % 4)) - (8388608.0f + centre);
-    }
-}
-
-/// A row of a patch from normalised planes.
-__device__ inline void planes_of_row(const PatchEmbedding& op, const Patch& at, unsigned pixel, float (&values)[ROW]) {
-    for (unsigned channel = 0; channel < 3; channel++) {
-        const size_t index = size_t{channel} * op.height * op.width + pixel;
-        float four[4];
-        if (at.format == F32_PLANES) {
-            Packed<float, 4> packed;
-            load(reinterpret_cast<const float*>(at.image) + index, packed);
-            packed.unpack(four);
-        } else {
-            Packed<__half, 4> packed;
-            load(reinterpret_cast<const __half*>(at.image) + index, packed);
-            packed.unpack(four);
-        }
-        for (unsigned x = 0; x < 4; x++) values[3 * x + channel] = from_normalised(op, channel, four[x]);
-    }
-}
-
-/// Puts two rows of a lane's patch into the warp's tile: the upper two in the first half of the warp, the lower two in the second.
-template <typename T>
-__device__ void gather(const PatchEmbedding& op, const Patch& at, T* to) {
-    const unsigned pixel = at.pixel + threadIdx.x % WARP / M * 2 * op.width;
-    float rows[2][ROW];
-    if (at.format == BYTES) {
-        for (unsigned row = 0; row < 2; row++) bytes_of_row(op, at, pixel + row * op.width, rows[row]);
-    } else {
-        for (unsigned row = 0; row < 2; row++) planes_of_row(op, at, pixel + row * op.width, rows[row]);
-    }
-    Packed<T, 2 * ROW> packed;
-    packed.pack(reinterpret_cast<const float(&)[2 * ROW]>(rows));
-    for (unsigned i = 0; i < 3; i++) {
-        const unsigned* const words = packed.words + 4 * i;
-        reinterpret_cast<uint4*>(to)[i] = make_uint4(words[0], words[1], words[2], words[3]);
-    }
-}
-
-/// A lane's patch, from tile to tile: as far as the warp goes, without a division each time.
-struct Walk {
-    unsigned x, y, image;
-
-    __device__ Walk(const PatchEmbedding& op, unsigned patch)
-        : x(patch % op.across), y(patch / op.across % op.down), image(patch / op.across / op.down) {}
-
-    __device__ void on(const PatchEmbedding& op, const Walk& step) {
-        x += step.x;
-        y += step.y;
-        image += step.image;
-        if (x >= op.across) {
-            x -= op.across;
-            y++;
-        }
-        if (y >= op.down) {
-            y -= op.down;
-            image++;
-        }
-    }
-
-    __device__ Patch patch(const PatchEmbedding& op) const {
-        const unsigned format = __ldg(reinterpret_cast<const unsigned*>(op.slot) + image);
-        return {op.slot + op.first + size_t{image} * op.stride, format, (y * op.width + x) * op.size};
-    }
-};
 
 /// The sum over the four lanes that share a row, the same bits in each of them.
 __device__ inline float row_sum(float sum) {
@@ -395,9 +251,7 @@ __device__ void tensor(const PatchEmbedding& op) {
 }
 
 #define KERNEL extern "C" __global__ void
-#define PLAIN(TYPE, NAME)                                                                                                    \
-    KERNEL __launch_bounds__(PLAIN_BLOCK) patch_embedding_plain_##NAME(const PatchEmbedding op) { plain<TYPE>(op); }          \
-    KERNEL __launch_bounds__(PLAIN_BLOCK) patch_embedding_norm_##NAME(const PatchEmbedding op) { norm<TYPE>(op); }
+#define PLAIN(TYPE, NAME) KERNEL __launch_bounds__(PLAIN_BLOCK) patch_embedding_plain_##NAME(const PatchEmbedding op) { plain<TYPE>(op); }
 #define TENSOR(TYPE, NAME, OUTPUTS, BLOCKS) \
     KERNEL __launch_bounds__(128, BLOCKS) patch_embedding_##OUTPUTS##_##NAME(const PatchEmbedding op) { tensor<TYPE, OUTPUTS / 8, true>(op); }
 #define FAST(TYPE, NAME)       \

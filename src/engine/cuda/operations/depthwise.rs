@@ -1,12 +1,15 @@
-//! Depthwise convolution, and the norm after it where a launch sees all channels of a position. Kernel: `kernels/depthwise.cu`.
+//! Depthwise convolution, and the norm after it, in one launch. Kernel: `kernels/depthwise.cu`.
 //!
-//! Not here: the choice of tiles (`tiles`); a norm that is left to the next product (`linear`).
+//! A block that has all channels of its positions norms them before it writes them. Where blocks share the channels, the last of them norms what all
+//! wrote, which is rounded then as a convolution on its own is.
+//!
+//! Not here: the choice of tiles (`tiles`).
 
 mod tiles;
 
 use super::norm::{Norm, rounded, sum};
 use super::{Expected, Needs, Operands, Operation};
-use crate::engine::cuda::array::{Array, Contents};
+use crate::engine::cuda::array::{Array, Contents, address};
 use crate::engine::cuda::card::Card;
 use crate::engine::cuda::driver::error::DriverError;
 use crate::engine::cuda::launch::{Launch, Source, arguments, source};
@@ -15,7 +18,7 @@ use tiles::{Map, Tiles};
 
 static SOURCE: Source = source!("depthwise");
 
-/// Threads of a block of the plain kernel, and of its norm.
+/// Threads of a block of the plain kernel.
 const PLAIN_BLOCK: usize = 128;
 /// Columns of a thread of the plain kernel.
 const PLAIN_COLUMNS: usize = 4;
@@ -30,11 +33,12 @@ arguments! {
         scale: u64,
         shift: u64,
         sums: u64,
+        tickets: u64,
         images: u32,
+        kernel: u32,
         height: u32,
         width: u32,
         channels: u32,
-        kernel: u32,
         tiles: u32,
         down: u32,
         across: u32,
@@ -67,30 +71,6 @@ pub(crate) struct Depthwise {
     pub(crate) ty: Type,
 }
 
-/// By how much a convolution may take longer for the norm in it: about what the norm costs elsewhere, which reads the map again.
-const WORTH: f64 = 1.5;
-
-/// Whether the norm after a convolution belongs into its launch: where a block can hold all channels of its tile, enough tiles are there
-/// to keep the card busy, and the tiles do not become so narrow that the convolution suffers. Elsewhere blocks share the channels, and the next
-/// product norms its rows.
-pub(crate) fn norm_inside(
-    height: usize,
-    width: usize,
-    channels: usize,
-    kernel: usize,
-    ty: Type,
-    card: &Card,
-    images: usize,
-) -> bool {
-    let shape = [height, width, channels];
-    let fused = Tiles::fused(shape, kernel, ty, card, images);
-    let strip = Tiles::strip(shape, kernel, ty, card, images);
-    fused.zip(strip).is_some_and(|(fused, strip)| {
-        fused.count(shape, images) >= 2 * card.multiprocessors as usize
-            && fused.clocks(shape, card, images) <= WORTH * strip.clocks(shape, card, images)
-    })
-}
-
 impl Depthwise {
     fn shape(&self) -> [usize; 3] {
         [self.height, self.width, self.channels]
@@ -98,10 +78,13 @@ impl Depthwise {
 
     /// The tiles of the fast kernels; None where only the plain one fits.
     fn tiles(&self, card: &Card, images: usize) -> Option<Tiles> {
-        match self.norm {
-            None => Tiles::strip(self.shape(), self.kernel, self.ty, card, images),
-            Some(_) => Tiles::fused(self.shape(), self.kernel, self.ty, card, images),
-        }
+        Tiles::best(self.shape(), self.kernel, self.norm.is_some(), self.ty, card, images)
+    }
+
+    /// Blocks of the plain kernel that share a line of the map, and channels of a thread.
+    fn plain_blocks(&self) -> (usize, usize) {
+        let vector = if self.channels.is_multiple_of(16 / self.ty.bytes()) { 16 / self.ty.bytes() } else { 1 };
+        ((self.width.div_ceil(PLAIN_COLUMNS) * (self.channels / vector)).div_ceil(PLAIN_BLOCK), vector)
     }
 }
 
@@ -112,9 +95,16 @@ impl Operation for Depthwise {
 
     fn needs(&self, card: &Card, images: usize) -> Needs {
         let numbers = images * self.height * self.width * self.channels;
-        let two_launches = self.norm.is_some() && self.tiles(card, images).is_none();
-        let scratch = if two_launches { numbers * Type::F32.bytes() } else { 0 };
-        Needs { input: numbers, output: numbers, scratch, ..Needs::default() }
+        let needs = Needs { input: numbers, output: numbers, ..Needs::default() };
+        match self.tiles(card, images) {
+            _ if self.norm.is_none() => needs,
+            Some(tiles) => Needs { tickets: tiles.shared_positions(self.shape(), images), ..needs },
+            // the plain kernel's sums are f32, as the output may be itself
+            None => {
+                let scratch = if self.ty == Type::F32 { 0 } else { numbers * Type::F32.bytes() };
+                Needs { scratch, tickets: images * self.height, ..needs }
+            }
+        }
     }
 
     fn launches(&self, card: &Card, images: usize, at: &Operands) -> Vec<Launch> {
@@ -122,7 +112,11 @@ impl Operation for Depthwise {
         let Map { plane, two_planes, row } = tiles.map_or_else(Map::default, |tiles| tiles.map());
         let [down, across] = tiles.map_or([0; 2], |tiles| tiles.down_and_across(self.shape()));
         let ([scale, shift], eps) = Norm::arguments(self.norm);
-        let sums = at.scratch.filter(|_| self.norm.is_some() && tiles.is_none());
+        let plain_norms = self.norm.is_some() && tiles.is_none();
+        let sums = plain_norms.then_some(at.scratch.unwrap_or(at.output));
+        let last_block_norms =
+            plain_norms || tiles.is_some_and(|tiles| tiles.shared_positions(self.shape(), images) > 0);
+        let (plain_blocks, _) = self.plain_blocks();
         let arguments = DepthwiseArguments {
             input: at.input.address,
             output: at.output.address,
@@ -130,17 +124,18 @@ impl Operation for Depthwise {
             bias: self.bias.address,
             scale,
             shift,
-            sums: sums.map_or(0, |array| array.address),
+            sums: address(sums),
+            tickets: address(at.tickets.filter(|_| last_block_norms)),
             images: images as u32,
+            kernel: self.kernel as u32,
             height: self.height as u32,
             width: self.width as u32,
             channels: self.channels as u32,
-            kernel: self.kernel as u32,
             tiles: (images * down * across) as u32,
             down: down as u32,
             across: across as u32,
             pairs: tiles.map_or(0, |tiles| tiles.pairs) as u32,
-            chunks: tiles.map_or(0, |tiles| tiles.chunks(self.shape())) as u32,
+            chunks: tiles.map_or(plain_blocks, |tiles| tiles.chunks(self.shape())) as u32,
             plane: plane as u32,
             two_planes: two_planes as u32,
             row: row as u32,
@@ -154,22 +149,13 @@ impl Operation for Depthwise {
             let launch = Launch::new(&SOURCE, self.kernel_of(tiles), grid, block, &arguments);
             return vec![launch.with_shared(tiles.shared() as u32)];
         }
-        let vector = if self.channels.is_multiple_of(16 / self.ty.bytes()) { 16 / self.ty.bytes() } else { 1 };
-        let positions = images * self.height * self.width;
-        let threads = images * self.height * self.width.div_ceil(PLAIN_COLUMNS) * (self.channels / vector);
-        let norm_threads = positions * 32;
-        let (convolution, norm) = match self.ty {
-            Type::F16 => ("depthwise_plain_f16", "depthwise_norm_f16"),
-            Type::Bf16 => ("depthwise_plain_bf16", "depthwise_norm_bf16"),
-            Type::F32 | Type::U8 => ("depthwise_plain_f32", "depthwise_norm_f32"),
+        let kernel = match self.ty {
+            Type::F16 => "depthwise_plain_f16",
+            Type::Bf16 => "depthwise_plain_bf16",
+            Type::F32 | Type::U8 => "depthwise_plain_f32",
         };
-        let plain = |kernel, threads: usize| {
-            let blocks = threads.div_ceil(PLAIN_BLOCK) as u32;
-            Launch::new(&SOURCE, kernel, [blocks, 1, 1], [PLAIN_BLOCK as u32, 1, 1], &arguments)
-        };
-        let mut launches = vec![plain(convolution, threads)];
-        launches.extend(self.norm.map(|_| plain(norm, norm_threads)));
-        launches
+        let grid = [(images * self.height * plain_blocks) as u32, 1, 1];
+        vec![Launch::new(&SOURCE, kernel, grid, [PLAIN_BLOCK as u32, 1, 1], &arguments)]
     }
 
     fn expected(
@@ -192,7 +178,11 @@ impl Operation for Depthwise {
                 }
                 Some(norm) => {
                     let all: Vec<usize> = (0..self.channels).collect();
-                    let sums = self.sums(at.input, memory, &weight, &bias, position, &all)?;
+                    let mut sums = self.sums(at.input, memory, &weight, &bias, position, &all)?;
+                    // with counters and no scratch, blocks may share the channels through the output
+                    if at.tickets.is_some() && at.scratch.is_none() {
+                        sums.iter_mut().for_each(|sum| *sum = rounded(*sum, self.ty));
+                    }
                     expected.extend(norm.expected(&sums, &channels, self.ty, memory)?);
                 }
             }
@@ -203,20 +193,19 @@ impl Operation for Depthwise {
 
 impl Depthwise {
     fn kernel_of(&self, tiles: Tiles) -> &'static str {
-        let bf16 = self.ty == Type::Bf16;
-        match (tiles.rows, self.norm.is_some(), bf16) {
-            (_, true, false) => "depthwise_fused_f16",
-            (_, true, true) => "depthwise_fused_bf16",
-            (14, false, false) => "depthwise_strip_14_f16",
-            (14, false, true) => "depthwise_strip_14_bf16",
-            (7, false, false) => "depthwise_strip_7_f16",
-            (7, false, true) => "depthwise_strip_7_bf16",
-            (4, false, false) => "depthwise_strip_4_f16",
-            (4, false, true) => "depthwise_strip_4_bf16",
-            (2, false, false) => "depthwise_strip_2_f16",
-            (2, false, true) => "depthwise_strip_2_bf16",
-            (_, false, false) => "depthwise_strip_1_f16",
-            (_, false, true) => "depthwise_strip_1_bf16",
+        match (tiles.has_all_channels(), tiles.rows, self.ty == Type::Bf16) {
+            (true, _, false) => "depthwise_fused_f16",
+            (true, _, true) => "depthwise_fused_bf16",
+            (false, 14, false) => "depthwise_strip_14_f16",
+            (false, 14, true) => "depthwise_strip_14_bf16",
+            (false, 7, false) => "depthwise_strip_7_f16",
+            (false, 7, true) => "depthwise_strip_7_bf16",
+            (false, 4, false) => "depthwise_strip_4_f16",
+            (false, 4, true) => "depthwise_strip_4_bf16",
+            (false, 2, false) => "depthwise_strip_2_f16",
+            (false, 2, true) => "depthwise_strip_2_bf16",
+            (false, _, false) => "depthwise_strip_1_f16",
+            (false, _, true) => "depthwise_strip_1_bf16",
         }
     }
 
@@ -255,22 +244,39 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_norm_is_inside_where_maps_are_large_and_images_many() {
+    fn a_norm_is_no_launch_of_its_own() {
         let card = Card { capability: 90, multiprocessors: 132, shared_per_block: 227 << 10 };
-        let inside = |height, channels, ty, images| norm_inside(height, height, channels, 7, ty, &card, images);
-        assert!(inside(56, 96, Type::F16, 64) && inside(56, 128, Type::Bf16, 64) && inside(28, 192, Type::F16, 64));
-        assert!(!inside(56, 96, Type::F16, 1), "too few tiles");
-        assert!(!inside(56, 96, Type::F32, 64), "no kernel");
-        assert!(!inside(7, 768, Type::F16, 256), "all channels of two columns are too much for a block");
-        assert!(!norm_inside(56, 56, 96, 5, Type::F16, &card, 64), "no kernel of this size");
+        let array = |ty| Array { address: 1 << 20, len: 1 << 20, ty };
+        let launches = |size, channels, kernel, ty, images| {
+            let (weight, bias) = (array(Type::F32), array(Type::F32));
+            let norm = Some(Norm { affine: None, eps: 1e-6 });
+            let depthwise = Depthwise { height: size, width: size, channels, kernel, weight, bias, norm, ty };
+            let needs = depthwise.needs(&card, images);
+            let at = Operands {
+                input: array(ty),
+                residual: None,
+                output: array(ty),
+                scratch: (needs.scratch > 0).then(|| array(Type::U8)),
+                tickets: (needs.tickets > 0).then(|| array(Type::U8)),
+            };
+            depthwise.launches(&card, images, &at).iter().map(|launch| launch.kernel).collect::<Vec<_>>()
+        };
+        assert_eq!(launches(28, 192, 7, Type::F16, 8), ["depthwise_fused_f16"]);
+        assert_eq!(launches(28, 192, 7, Type::Bf16, 8), ["depthwise_fused_bf16"]);
+        let few = launches(7, 768, 7, Type::F16, 1);
+        assert!(
+            few.len() == 1 && few[0].starts_with("depthwise_strip"),
+            "too few tiles for blocks of all channels: {few:?}"
+        );
+        assert_eq!(launches(56, 96, 7, Type::F32, 1), ["depthwise_plain_f32"]);
+        assert_eq!(launches(56, 96, 5, Type::F16, 64), ["depthwise_plain_f16"]);
     }
 
     #[test]
     fn the_argument_lies_as_the_kernels() {
-        let forms = ["plain", "norm", "fused", "strip_1", "strip_2", "strip_4", "strip_7", "strip_14"];
+        let forms = ["plain", "fused", "strip_1", "strip_2", "strip_4", "strip_7", "strip_14"];
         let types = forms.iter().flat_map(|form| ["f16", "bf16"].map(|ty| format!("depthwise_{form}_{ty}")));
-        let kernels: Vec<String> =
-            types.chain(["depthwise_plain_f32".to_owned(), "depthwise_norm_f32".to_owned()]).collect();
+        let kernels: Vec<String> = types.chain(["depthwise_plain_f32".to_owned()]).collect();
         let kernels: Vec<&str> = kernels.iter().map(String::as_str).collect();
         crate::engine::cuda::launch::assert_fits::<DepthwiseArguments>(&SOURCE, &kernels);
     }

@@ -15,8 +15,6 @@ const WARP: usize = 32;
 const WIDTH: usize = 4;
 /// Threads of a block.
 const BLOCK: u32 = 256;
-/// Threads of the block that makes an image's factors.
-const FACTORS_BLOCK: u32 = 512;
 /// Fewest rows of a part: four of each warp.
 const ROWS_OF_SPLIT: usize = 32;
 /// Most parts of an image's rows, for one block adds them all up.
@@ -31,6 +29,7 @@ arguments! {
         shift: u64,
         partials: u64,
         factors: u64,
+        tickets: u64,
         rows: u32,
         channels: u32,
         blocks: u32,
@@ -93,7 +92,7 @@ impl Operation for Grn {
         let numbers = images * self.rows * self.channels;
         let partials = self.partials(self.cut(card, images).splits, images);
         let scratch = partials + images * self.channels * Type::F32.bytes();
-        Needs { input: numbers, output: numbers, scratch, ..Needs::default() }
+        Needs { input: numbers, output: numbers, scratch, tickets: images, ..Needs::default() }
     }
 
     fn launches(&self, card: &Card, images: usize, at: &Operands) -> Vec<Launch> {
@@ -106,6 +105,7 @@ impl Operation for Grn {
             shift: self.shift.address,
             partials: scratch,
             factors: scratch + self.partials(splits, images) as u64,
+            tickets: address(at.tickets),
             rows: self.rows as u32,
             channels: self.channels as u32,
             blocks: blocks as u32,
@@ -121,7 +121,6 @@ impl Operation for Grn {
         let grid = [(images * splits * blocks) as u32, 1, 1];
         vec![
             Launch::new(&SOURCE, squares, grid, [BLOCK, 1, 1], &arguments),
-            Launch::new(&SOURCE, "grn_factors", [images as u32, 1, 1], [FACTORS_BLOCK, 1, 1], &arguments),
             Launch::new(&SOURCE, apply, grid, [BLOCK, 1, 1], &arguments),
         ]
     }
@@ -192,7 +191,6 @@ mod tests {
             "grn_apply_bf16",
         ];
         crate::engine::cuda::launch::assert_fits::<GrnArguments>(&SOURCE, &kernels);
-        crate::engine::cuda::launch::assert_fits::<GrnArguments>(&SOURCE, &["grn_factors"]);
     }
 
     #[test]

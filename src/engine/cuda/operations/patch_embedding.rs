@@ -10,7 +10,7 @@ pub(crate) use slot::{Format, image_offset, slot_bytes};
 
 use super::norm::{Norm, rounded, sum};
 use super::{Expected, Needs, Operands, Operation};
-use crate::engine::cuda::array::{Array, Contents};
+use crate::engine::cuda::array::{Array, Contents, address};
 use crate::engine::cuda::card::Card;
 use crate::engine::cuda::driver::error::DriverError;
 use crate::engine::cuda::launch::{Launch, Source, arguments, source};
@@ -39,6 +39,7 @@ arguments! {
         scale: u64,
         shift: u64,
         sums: u64,
+        tickets: u64,
         first: u32,
         stride: u32,
         height: u32,
@@ -142,9 +143,13 @@ impl Operation for PatchEmbedding {
 
     fn needs(&self, _card: &Card, images: usize) -> Needs {
         let output = self.patches(images) * self.outputs;
-        let two_launches = self.norm.is_some() && !self.by_tensor_cores();
-        let scratch = if two_launches { output * Type::F32.bytes() } else { 0 };
-        Needs { input: slot_bytes(&self.input, images), output, scratch, ..Needs::default() }
+        let needs = Needs { input: slot_bytes(&self.input, images), output, ..Needs::default() };
+        if self.norm.is_none() || self.by_tensor_cores() {
+            return needs;
+        }
+        // the plain kernel's sums are f32, as the output may be itself
+        let scratch = if self.ty == Type::F32 { 0 } else { output * Type::F32.bytes() };
+        Needs { scratch, tickets: self.patches(images).div_ceil(PLAIN_PATCHES), ..needs }
     }
 
     fn launches(&self, card: &Card, images: usize, at: &Operands) -> Vec<Launch> {
@@ -152,7 +157,8 @@ impl Operation for PatchEmbedding {
         let [down, across] = self.down_and_across();
         let first = image_offset(&self.input, images, 0);
         let ([scale, shift], eps) = Norm::arguments(self.norm);
-        let sums = at.scratch.filter(|_| self.norm.is_some() && !self.by_tensor_cores());
+        let plain_norms = self.norm.is_some() && !self.by_tensor_cores();
+        let sums = plain_norms.then_some(at.scratch.unwrap_or(at.output));
         let (swizzle_shift, swizzle_mask) = swizzle(self.outputs / 8);
         let Ingest { centre, factor, rest } = Ingest::new(&self.input);
         let arguments = PatchEmbeddingArguments {
@@ -162,7 +168,8 @@ impl Operation for PatchEmbedding {
             bias: self.bias.address,
             scale,
             shift,
-            sums: sums.map_or(0, |array| array.address),
+            sums: address(sums),
+            tickets: address(at.tickets.filter(|_| plain_norms)),
             first: first as u32,
             stride: (image_offset(&self.input, images, 1) - first) as u32,
             height: self.input.height as u32,
@@ -197,17 +204,13 @@ impl Operation for PatchEmbedding {
             let launch = Launch::new(&SOURCE, kernel, [blocks as u32, 1, 1], [warps as u32 * 32, 1, 1], &arguments);
             return vec![launch.with_shared(self.shared(warps) as u32)];
         }
-        let (product, norm) = match self.ty {
-            Type::F16 => ("patch_embedding_plain_f16", "patch_embedding_norm_f16"),
-            Type::Bf16 => ("patch_embedding_plain_bf16", "patch_embedding_norm_bf16"),
-            Type::F32 | Type::U8 => ("patch_embedding_plain_f32", "patch_embedding_norm_f32"),
+        let kernel = match self.ty {
+            Type::F16 => "patch_embedding_plain_f16",
+            Type::Bf16 => "patch_embedding_plain_bf16",
+            Type::F32 | Type::U8 => "patch_embedding_plain_f32",
         };
         let grid = [patches.div_ceil(PLAIN_PATCHES) as u32, self.outputs.div_ceil(PLAIN_BLOCK) as u32, 1];
-        let block = [PLAIN_BLOCK as u32, 1, 1];
-        let mut launches = vec![Launch::new(&SOURCE, product, grid, block, &arguments)];
-        let norm_grid = [patches.div_ceil(PLAIN_BLOCK / 32) as u32, 1, 1];
-        launches.extend(self.norm.map(|_| Launch::new(&SOURCE, norm, norm_grid, block, &arguments)));
-        launches
+        vec![Launch::new(&SOURCE, kernel, grid, [PLAIN_BLOCK as u32, 1, 1], &arguments)]
     }
 
     fn expected(
@@ -290,7 +293,7 @@ mod tests {
 
     #[test]
     fn the_argument_lies_as_the_kernels() {
-        let forms = ["plain", "norm", "96", "128", "192", "256", "few"];
+        let forms = ["plain", "96", "128", "192", "256", "few"];
         let kernels = forms.iter().flat_map(|form| ["f16", "bf16"].map(|ty| format!("patch_embedding_{form}_{ty}")));
         let kernels: Vec<String> = kernels.chain(["patch_embedding_plain_f32".to_owned()]).collect();
         let kernels: Vec<&str> = kernels.iter().map(String::as_str).collect();

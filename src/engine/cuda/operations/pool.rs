@@ -10,32 +10,26 @@ use crate::engine::cuda::number::Type;
 
 static SOURCE: Source = source!("pool");
 
-/// Threads of a block, in both kernels.
+/// Threads of a block.
 const BLOCK: u32 = 256;
 /// Threads of a warp.
 const WARP: usize = 32;
 
 arguments! {
-    /// `struct PoolMean` of the kernel.
-    struct PoolMeanArguments {
+    /// `struct Pool` of the kernel.
+    struct PoolArguments {
         input: u64,
         output: u64,
+        means: u64,
+        tickets: u64,
+        scale: u64,
+        shift: u64,
         rows: u32,
         channels: u32,
         blocks: u32,
         unrounded: u32,
-    }
-}
-
-arguments! {
-    /// `struct Norm` of the kernel.
-    struct NormArguments {
-        means: u64,
-        scale: u64,
-        shift: u64,
-        output: u64,
-        channels: u32,
         eps: f32,
+        padding: u32,
     }
 }
 
@@ -59,8 +53,11 @@ impl Operation for Pool {
 
     fn needs(&self, _card: &Card, images: usize) -> Needs {
         let output = images * self.channels;
-        let scratch = if self.norm.is_some() { output * Type::F32.bytes() } else { 0 };
-        Needs { input: output * self.rows, output, scratch, ..Needs::default() }
+        let needs = Needs { input: output * self.rows, output, ..Needs::default() };
+        match self.norm {
+            None => needs,
+            Some(_) => Needs { scratch: output * Type::F32.bytes(), tickets: images, ..needs },
+        }
     }
 
     fn launches(&self, _card: &Card, images: usize, at: &Operands) -> Vec<Launch> {
@@ -68,33 +65,27 @@ impl Operation for Pool {
         let in_a_word = 4 / self.ty.bytes();
         let width = if self.channels.is_multiple_of(in_a_word) { in_a_word } else { 1 };
         let blocks = self.channels.div_ceil(WARP * width);
-        let means = if self.norm.is_some() { address(at.scratch) } else { at.output.address };
-        let arguments = PoolMeanArguments {
+        let ([scale, shift], eps) = Norm::arguments(self.norm);
+        let arguments = PoolArguments {
             input: at.input.address,
-            output: means,
+            output: at.output.address,
+            means: address(at.scratch.filter(|_| self.norm.is_some())),
+            tickets: address(at.tickets.filter(|_| self.norm.is_some())),
+            scale,
+            shift,
             rows: self.rows as u32,
             channels: self.channels as u32,
             blocks: blocks as u32,
-            unrounded: u32::from(self.norm.is_some() || self.output != self.ty),
+            unrounded: u32::from(self.output != self.ty),
+            eps,
+            padding: 0,
         };
         let kernel = match self.ty {
-            Type::F16 => "pool_mean_f16",
-            Type::Bf16 => "pool_mean_bf16",
-            Type::F32 | Type::U8 => "pool_mean_f32",
+            Type::F16 => "pool_f16",
+            Type::Bf16 => "pool_bf16",
+            Type::F32 | Type::U8 => "pool_f32",
         };
-        let mean = Launch::new(&SOURCE, kernel, [(images * blocks) as u32, 1, 1], [BLOCK, 1, 1], &arguments);
-        let norm = self.norm.map(|norm| {
-            let [scale, shift] = norm.affine.map_or([None, None], |arrays| arrays.map(Some)).map(address);
-            let (output, channels) = (at.output.address, self.channels as u32);
-            let arguments = NormArguments { means, scale, shift, output, channels, eps: norm.eps };
-            let kernel = match self.output {
-                Type::F16 => "pool_norm_f16",
-                Type::Bf16 => "pool_norm_bf16",
-                Type::F32 | Type::U8 => "pool_norm_f32",
-            };
-            Launch::new(&SOURCE, kernel, [images as u32, 1, 1], [BLOCK, 1, 1], &arguments)
-        });
-        [mean].into_iter().chain(norm).collect()
+        vec![Launch::new(&SOURCE, kernel, [(images * blocks) as u32, 1, 1], [BLOCK, 1, 1], &arguments)]
     }
 
     fn expected(
@@ -178,7 +169,6 @@ mod tests {
 
     #[test]
     fn the_argument_lies_as_the_kernels() {
-        assert_fits::<PoolMeanArguments>(&SOURCE, &["pool_mean_f32", "pool_mean_f16", "pool_mean_bf16"]);
-        assert_fits::<NormArguments>(&SOURCE, &["pool_norm_f32", "pool_norm_f16", "pool_norm_bf16"]);
+        assert_fits::<PoolArguments>(&SOURCE, &["pool_f32", "pool_f16", "pool_bf16"]);
     }
 }

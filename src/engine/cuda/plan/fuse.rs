@@ -1,15 +1,14 @@
 //! Fusion: which operations of a folded program become one step of one kernel. Not here: where values lie (`arena`).
 //!
 //! The image's patches, their product and the norm after it are one step. A norm whose scale and shift were folded goes into the product that
-//! alone reads it, also through patches and merged pixels; the norm after a depthwise convolution goes there where the convolution's
-//! tiles are enough for the card, else into the product behind it. The norm of a pooled vector goes into the pool.
+//! alone reads it, also through patches and merged pixels; the norm after a depthwise convolution goes into the convolution, that of a pooled
+//! vector into the pool.
 
 use super::{IMAGES, Step, Value, ValueId};
-use crate::engine::cuda::card::Card;
 use crate::engine::cuda::number::Type;
 use crate::engine::cuda::operations::Operation;
 use crate::engine::cuda::operations::attention::Attention;
-use crate::engine::cuda::operations::depthwise::{self, Depthwise};
+use crate::engine::cuda::operations::depthwise::Depthwise;
 use crate::engine::cuda::operations::grn::Grn;
 use crate::engine::cuda::operations::layer_norm::{self, LayerNorm};
 use crate::engine::cuda::operations::linear::{Linear, Rows};
@@ -59,7 +58,7 @@ pub(super) struct Fused {
 }
 
 /// The steps of a folded program for batches of `images`.
-pub(super) fn fuse(program: &Program, weights: &Weights, card: &Card, ty: Type, images: usize) -> Fused {
+pub(super) fn fuse(program: &Program, weights: &Weights, ty: Type, images: usize) -> Fused {
     // a value for each tensor; the first is the images
     let value = |(index, shape): (usize, &program::Shape)| match index {
         IMAGES => Value { len: patch_embedding::slot_bytes(&program.input, images), ty: Type::U8 },
@@ -67,7 +66,7 @@ pub(super) fn fuse(program: &Program, weights: &Weights, card: &Card, ty: Type, 
         _ => Value { len: images * shape.len(), ty },
     };
     let values = program.tensors.iter().enumerate().map(value).collect();
-    let mut fusion = Fusion { program, weights, card, ty, images, readers: program.readers(), steps: Vec::new() };
+    let mut fusion = Fusion { program, weights, ty, readers: program.readers(), steps: Vec::new() };
     let mut ops = &program.ops[..];
     while !ops.is_empty() {
         ops = &ops[fusion.add_step(ops)..];
@@ -78,9 +77,7 @@ pub(super) fn fuse(program: &Program, weights: &Weights, card: &Card, ty: Type, 
 struct Fusion<'a> {
     program: &'a Program,
     weights: &'a Weights,
-    card: &'a Card,
     ty: Type,
-    images: usize,
     /// As [`Program::readers`].
     readers: Vec<Vec<usize>>,
     steps: Vec<Step>,
@@ -104,7 +101,7 @@ impl Fusion<'_> {
                 self.add(&ops[..1], Box::new(operation), None)
             }
             [(_, Op::Depthwise(op)), (_, Op::Norm(norm)), ..]
-                if self.feeds(op.output, norm.input) && self.norm_inside(op) =>
+                if self.feeds(op.output, norm.input) && self.is_inner(norm.output) =>
             {
                 let operation = self.depthwise(op, Some(norm));
                 self.add(&ops[..2], Box::new(operation), None)
@@ -166,11 +163,6 @@ impl Fusion<'_> {
     /// Whether a norm can be a part of the product that reads it.
     fn goes_into(&self, norm: &program::Norm, input: TensorId) -> bool {
         norm.affine.is_none() && self.feeds(norm.output, input)
-    }
-
-    fn norm_inside(&self, op: &program::Depthwise) -> bool {
-        let shape = self.program.shape(op.input);
-        depthwise::norm_inside(shape.height, shape.width, shape.channels, op.kernel, self.ty, self.card, self.images)
     }
 
     fn norm(&self, op: &program::Norm) -> Norm {

@@ -34,9 +34,9 @@ fn memory(plan: &Plan, program: &Program) -> Memory {
 }
 
 /// Launches of ConvNeXt-T at batch 1, 8, 64 and 256, on each card in turn. The goal is 60 everywhere: what is above it are products whose depth is split, which take
-/// a second launch, and norms that few blocks leave to a launch of their own. A change may only lower them.
+/// a second launch, or whose rows are measured for their norm. A change may only lower them.
 const LAUNCHES: [[usize; 4]; 6] =
-    [[96, 78, 75, 74], [89, 93, 66, 66], [110, 86, 78, 65], [93, 83, 81, 75], [100, 93, 78, 77], [97, 93, 78, 73]];
+    [[80, 65, 62, 61], [82, 77, 62, 62], [85, 70, 62, 61], [77, 67, 65, 62], [81, 77, 65, 61], [81, 77, 65, 60]];
 
 #[test]
 fn convnext_tiny_is_no_more_launches_than_it_was() {

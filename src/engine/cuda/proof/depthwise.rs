@@ -37,6 +37,12 @@ pub(super) fn cases(ty: Type) -> Vec<Case> {
         [2, 9, 15, 32, 7],
         [1, 1, 5, 160, 7],
         [1, 7, 9, 40, 7],
+        // blocks that share several tiles; positions as wide as a warp can hold, and wider
+        [1500, 2, 3, 48, 7],
+        [3, 7, 7, 136, 7],
+        [1, 3, 4, 1024, 7],
+        [2, 2, 3, 2048, 7],
+        [1, 2, 3, 2056, 7],
         [2, 5, 6, 30, 5],
         [1, 3, 2, 33, 13],
     ];

@@ -17,6 +17,11 @@ const VECTOR_BYTES: usize = 16;
 const COLUMNS: usize = 2;
 /// Warps that an SM has registers for.
 const WARPS: usize = 12;
+/// Vectors of a position that a lane norms where blocks share the channels, and positions that it norms at once; where a warp is too narrow for
+/// these, one position of so many vectors.
+const NORM_VECTORS: usize = 3;
+const NORM_POSITIONS: usize = 2;
+const MOST_VECTORS: usize = 8;
 /// Output rows of a strip that there is a kernel for.
 const STRIPS: [usize; 5] = [14, 7, 4, 2, 1];
 
@@ -27,10 +32,28 @@ pub(super) struct Tiles {
     pub(super) column_pairs: usize,
     /// Pairs of channels.
     pub(super) pairs: usize,
-    /// Whether a block has all channels of its positions, and norms them.
-    norms: bool,
+    norm: Normed,
     /// Tiles of a block, where there are more tiles than blocks at once.
     turns: usize,
+}
+
+/// Who norms the positions of a tile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Normed {
+    Nobody,
+    /// The block, which has all channels of its positions, before it writes them.
+    Block,
+    /// The last of the blocks that share the channels, after all have written theirs.
+    LastBlock,
+}
+
+/// Bytes of L2: of T4, of A10, and no more than what A100, Ada's and Hopper's have.
+fn l2_bytes(card: &Card) -> usize {
+    match card.capability {
+        75 => 4 << 20,
+        86 => 6 << 20,
+        _ => 32 << 20,
+    }
 }
 
 /// Where a tile lies in shared memory: the vector of 8 channels `part` at `column` of a row is the row's vector
@@ -44,20 +67,33 @@ pub(super) struct Map {
 }
 
 impl Tiles {
+    /// The tiles that take the least time; None where only the plain kernel fits.
+    pub(super) fn best(
+        shape: [usize; 3],
+        kernel: usize,
+        norm: bool,
+        ty: Type,
+        card: &Card,
+        images: usize,
+    ) -> Option<Self> {
+        let strip = Self::strip(shape, kernel, norm, ty, card, images);
+        let fused = if norm { Self::fused(shape, kernel, ty, card, images) } else { None };
+        // fewer blocks than half the multiprocessors leave too much of the card to nobody
+        let fused = fused.filter(|tiles| 2 * tiles.count(shape, images) >= card.multiprocessors as usize);
+        let clocks = |tiles: &Self| tiles.clocks(shape, card, images);
+        [fused, strip].into_iter().flatten().min_by(|a, b| clocks(a).total_cmp(&clocks(b)))
+    }
+
     /// The tiles that take the least time where blocks share the channels.
-    pub(super) fn strip(shape: [usize; 3], kernel: usize, ty: Type, card: &Card, images: usize) -> Option<Self> {
-        if kernel != KERNEL || ty.bytes() != 2 || !shape[2].is_multiple_of(VECTOR) {
+    fn strip(shape: [usize; 3], kernel: usize, norm: bool, ty: Type, card: &Card, images: usize) -> Option<Self> {
+        let too_many = norm && shape[2] > 32 * MOST_VECTORS * VECTOR;
+        if kernel != KERNEL || ty.bytes() != 2 || !shape[2].is_multiple_of(VECTOR) || too_many {
             return None;
         }
+        let norm = if norm { Normed::LastBlock } else { Normed::Nobody };
         let tiles = STRIPS.into_iter().flat_map(|rows| {
             [32, 16, 8].into_iter().flat_map(move |pairs| {
-                [6, 4, 3, 2, 1].map(move |warps| Self {
-                    rows,
-                    column_pairs: warps * 32 / pairs,
-                    pairs,
-                    norms: false,
-                    turns: 1,
-                })
+                [6, 4, 3, 2, 1].map(move |warps| Self { rows, column_pairs: warps * 32 / pairs, pairs, norm, turns: 1 })
             })
         });
         // with four column pairs a block has a thread for each vector of a row
@@ -68,13 +104,18 @@ impl Tiles {
     }
 
     /// The tiles of blocks that have all channels of their positions.
-    pub(super) fn fused(shape: [usize; 3], kernel: usize, ty: Type, card: &Card, images: usize) -> Option<Self> {
+    fn fused(shape: [usize; 3], kernel: usize, ty: Type, card: &Card, images: usize) -> Option<Self> {
         let pairs = shape[2] / 2;
         if kernel != KERNEL || ty.bytes() != 2 || !shape[2].is_multiple_of(32) {
             return None;
         }
-        let tiles =
-            [8, 6, 4, 3, 2, 1].map(|column_pairs| Self { rows: KERNEL, column_pairs, pairs, norms: true, turns: 1 });
+        let tiles = [8, 6, 4, 3, 2, 1].map(|column_pairs| Self {
+            rows: KERNEL,
+            column_pairs,
+            pairs,
+            norm: Normed::Block,
+            turns: 1,
+        });
         let fits = |tiles: &Self| {
             // a warp of two column pairs reads four columns apart, which takes four pairs
             (pairs.is_multiple_of(32) || tiles.column_pairs.is_multiple_of(4))
@@ -91,10 +132,26 @@ impl Tiles {
     fn in_turns(self, shape: [usize; 3], card: &Card, images: usize) -> Self {
         let multiprocessors = card.multiprocessors as usize;
         let at_once = self.resident(card) * multiprocessors;
-        let most = (self.count(shape, images) * self.chunks(shape) / (2 * at_once)).clamp(1, 16);
+        let rounds = self.count(shape, images) * self.chunks(shape) / (2 * at_once);
+        let most = match self.norm {
+            Normed::Nobody | Normed::Block => 16,
+            // what the last block norms must still be in L2
+            Normed::LastBlock => l2_bytes(card) / 4 / (at_once * self.output_bytes()),
+        };
+        let most = rounds.min(most).clamp(1, 16);
         let tiles = (1..=most).rev().map(|turns| Self { turns, ..self });
         let busiest = |tiles: &Self| tiles.blocks(shape, images).div_ceil(multiprocessors) * tiles.turns;
         tiles.min_by_key(busiest).unwrap_or(self)
+    }
+
+    /// Whether a block has all channels of its positions, and norms them.
+    pub(super) fn has_all_channels(&self) -> bool {
+        self.norm == Normed::Block
+    }
+
+    /// How many sets of positions blocks share whose last block norms them; 0 where none does.
+    pub(super) fn shared_positions(&self, shape: [usize; 3], images: usize) -> usize {
+        if self.norm == Normed::LastBlock { self.blocks(shape, images) / self.chunks(shape) } else { 0 }
     }
 
     /// Threads of a block.
@@ -145,7 +202,12 @@ impl Tiles {
 
     /// Bytes of the f32 sums of a block that norms.
     fn stash(&self) -> usize {
-        if self.norms { self.rows * self.columns() * (2 * self.pairs + 4) * Type::F32.bytes() } else { 0 }
+        if self.has_all_channels() { self.rows * self.columns() * (2 * self.pairs + 4) * Type::F32.bytes() } else { 0 }
+    }
+
+    /// Bytes of a block's outputs of a tile.
+    fn output_bytes(&self) -> usize {
+        self.rows * self.columns() * self.pairs * 2 * Type::F16.bytes()
     }
 
     /// Blocks that an SM has at once.
@@ -175,11 +237,16 @@ impl Tiles {
         let idle = warps - (last * self.pairs).div_ceil(32) as f64;
         let active = 1.0 - idle / (warps * across as f64);
         let slots = if self.column_pairs < 4 { 2 } else { 1 };
-        let norming = if self.stash() > 0 {
-            (self.rows * self.columns()).div_ceil(8) as f64 / warps * (60.0 + 2.0 * channels as f64) + 40.0
-        } else {
-            8.0 * self.rows as f64
+        let norming = match self.norm {
+            Normed::Block => {
+                (self.rows * self.columns()).div_ceil(8) as f64 / warps * (60.0 + 2.0 * channels as f64) + 40.0
+            }
+            Normed::Nobody | Normed::LastBlock => 8.0 * self.rows as f64,
         };
+        // a tile's norm by one block: turns of it, and a warp's instructions in each
+        let (norm_turns, norm_issue) = self.norm_of_a_tile(shape);
+        let normed_by_one = norm_turns * norm_issue;
+        let norming = norming + normed_by_one / self.chunks(shape) as f64;
         let turns = self.turns as f64;
         let around = (read_rows * 5 * slots) as f64 + 120.0 + norming + 220.0 / turns;
         let issue = (fma + other) * active + around;
@@ -189,7 +256,9 @@ impl Tiles {
         let by_instructions = busiest * turns * warps * (issue / 4.0).max(fma * active / fma_lanes);
         // each warp reads those of its channels; that L1 may have them already is not counted on
         let weights = warps as usize * KERNEL * KERNEL * self.pairs.min(32) * 2 * Type::F32.bytes();
-        let outputs = self.rows * self.columns() * self.pairs * 2 * Type::F16.bytes();
+        let outputs = self.output_bytes();
+        // written once, or once more after they were read
+        let outputs = if self.norm == Normed::LastBlock { 3 * outputs } else { outputs };
         let bytes = (read_rows * self.map().row * VECTOR_BYTES + outputs) as f64 + weights as f64 / turns;
         // L2 gives lines; a sector of each is half as fast
         let rate = if self.pairs == 8 { 20.0 } else { 32.0 };
@@ -197,9 +266,31 @@ impl Tiles {
         let rounds = (busiest / self.resident(card) as f64).ceil();
         // four warps issue at once; one alone waits for itself at times
         let alone = rounds * (turns * ((warps / 4.0).max(1.2) * (fma + other + around) + 600.0) + 600.0);
+        // At the end the last block norms while nobody else is there: after a fence and a counter's answer it waits for L2 once,
+        // and for itself.
+        let tail = if self.norm == Normed::LastBlock {
+            2000.0 + turns * (norm_turns * ((warps / 4.0).max(1.2) * norm_issue + 250.0) + 800.0)
+        } else {
+            0.0
+        };
+        let alone = alone + tail;
         // what is shorter hides behind what is longer, but for some of it
         let parts = [by_instructions, by_bytes, alone];
         let longest = parts.into_iter().fold(0.0, f64::max);
         longest + 0.2 * (parts.iter().sum::<f64>() - longest)
+    }
+
+    /// How many turns the last block takes for a tile's norm, and the instructions of a warp in each.
+    fn norm_of_a_tile(&self, [height, width, channels]: [usize; 3]) -> (f64, f64) {
+        if self.norm != Normed::LastBlock {
+            return (0.0, 0.0);
+        }
+        let vectors = channels.div_ceil(VECTOR);
+        let lanes = vectors.div_ceil(NORM_VECTORS).next_power_of_two().min(32);
+        let at_once = if vectors > 32 * NORM_VECTORS { 1 } else { NORM_POSITIONS };
+        let positions = self.rows.min(height) * self.columns().min(width);
+        let turns = positions.div_ceil(at_once * self.threads() / lanes);
+        let issue = at_once * (vectors.div_ceil(lanes) * 65 + 10 * lanes.ilog2() as usize + 30) + 50;
+        (turns as f64, issue as f64)
     }
 }

@@ -41,10 +41,15 @@ fn rounds(places: &[usize], words: usize) -> usize {
 /// Every tile that a launch may have.
 fn all_tiles() -> impl Iterator<Item = (Tiles, bool)> {
     let strips = [32, 16, 8].into_iter().flat_map(|pairs| {
-        [6, 4, 3, 2, 1]
-            .map(|warps| (Tiles { rows: 14, column_pairs: warps * 32 / pairs, pairs, norms: false, turns: 1 }, false))
+        [6, 4, 3, 2, 1].map(|warps| Tiles {
+            rows: 14,
+            column_pairs: warps * 32 / pairs,
+            pairs,
+            norm: Normed::Nobody,
+            turns: 1,
+        })
     });
-    let strips = strips.filter(|(tiles, _)| tiles.column_pairs >= 4);
+    let strips = strips.filter(|tiles| tiles.column_pairs >= 4).map(|tiles| (tiles, false));
     let shapes = [96, 128, 160, 192, 256, 320, 384, 512, 768].map(|channels| [56, 56, channels]);
     let fused = shapes.into_iter().flat_map(|shape| CARDS.map(|card| Tiles::fused(shape, 7, Type::F16, &card, 64)));
     strips.chain(fused.flatten().map(|tiles| (tiles, true)))
@@ -138,9 +143,11 @@ fn no_access_of_a_norms_sums_meets_a_bank_twice() {
 #[test]
 fn one_image_gives_half_of_the_multiprocessors_a_block() {
     for (card, shape) in CARDS.iter().flat_map(|card| MAPS.map(|shape| (card, shape))) {
-        let tiles = Tiles::strip(shape, 7, Type::F16, card, 1).expect("a tile");
-        let blocks = tiles.blocks(shape, 1);
-        assert!(blocks >= card.few_blocks() as usize, "{blocks} blocks of {tiles:?} of {shape:?} on {card:?}");
+        for norm in [false, true] {
+            let tiles = Tiles::best(shape, 7, norm, Type::F16, card, 1).expect("a tile");
+            let blocks = tiles.blocks(shape, 1);
+            assert!(blocks >= card.few_blocks() as usize, "{blocks} blocks of {tiles:?} of {shape:?} on {card:?}");
+        }
     }
 }
 
@@ -148,10 +155,35 @@ fn one_image_gives_half_of_the_multiprocessors_a_block() {
 fn a_block_fits_into_its_multiprocessor() {
     for (card, shape) in CARDS.iter().flat_map(|card| MAPS.map(|shape| (card, shape))) {
         for images in [1, 2, 8, 64, 256] {
-            let tiles = Tiles::strip(shape, 7, Type::F16, card, images).expect("a tile");
-            assert!(tiles.shared() <= card.shared_per_block as usize && tiles.threads() <= WARPS * 32, "{tiles:?}");
+            for norm in [false, true] {
+                let tiles = Tiles::strip(shape, 7, norm, Type::F16, card, images).expect("a tile");
+                assert!(tiles.shared() <= card.shared_per_block as usize && tiles.threads() <= WARPS * 32, "{tiles:?}");
+            }
             let fused = Tiles::fused(shape, 7, Type::F16, card, images);
             assert!(fused.is_none_or(|tiles| tiles.shared() <= card.shared_per_block as usize), "{fused:?}");
+        }
+    }
+}
+
+#[test]
+fn every_tile_is_normed_by_one_block() {
+    for (card, shape) in CARDS.iter().flat_map(|card| MAPS.map(|shape| (card, shape))) {
+        for images in [1, 8, 64, 256] {
+            let tiles = Tiles::best(shape, 7, true, Type::F16, card, images).expect("a tile");
+            // shown with --nocapture
+            eprintln!(
+                "{} {shape:?} × {images}: {} blocks of {tiles:?}, {:.0} clocks",
+                card.capability,
+                tiles.blocks(shape, images),
+                tiles.clocks(shape, card, images)
+            );
+            let counters = tiles.shared_positions(shape, images);
+            let all = counters * tiles.turns;
+            let count = tiles.count(shape, images);
+            assert!(
+                tiles.has_all_channels() != (counters > 0 && all >= count && all < count + tiles.turns),
+                "{tiles:?}"
+            );
         }
     }
 }
