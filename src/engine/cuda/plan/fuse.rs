@@ -1,7 +1,7 @@
-//! Fusion: which operations of a folded program become one step of one kernel. Not here: where values lie (`arena`).
+//! Fusion: which operations of a program become one step of one kernel. Not here: where values lie (`arena`).
 //!
-//! The image's patches, their product and the norm after it are one step. A norm whose scale and shift were folded goes into the product that
-//! alone reads it, also through patches and merged pixels; the norm after a depthwise convolution goes there where the convolution's
+//! The image's patches, their product and the norm after it are one step. A norm goes into the product that alone reads it, with its scale and
+//! shift, also through patches and merged pixels; the norm after a depthwise convolution goes there where the convolution's
 //! tiles are enough for the card, else into the product behind it. The norm of a pooled vector goes into the pool.
 
 use super::{IMAGES, Step, Value, ValueId};
@@ -39,7 +39,7 @@ pub(crate) fn unsupported(program: &Program) -> Vec<String> {
             }
             Op::Merge(op) => {
                 let followed = matches!(program.ops.get(index + 1..index + 3), Some([(_, Op::Norm(norm)), (_, Op::Linear(linear))])
-                    if norm.input == op.output && linear.input == norm.output && norm.affine.is_none());
+                    if norm.input == op.output && linear.input == norm.output);
                 let alone = readers[op.output.0].len() == 1 && program.output != op.output;
                 if !(followed && alone) {
                     refuse("merged pixels that a norm and a linear layer do not follow".to_owned());
@@ -58,7 +58,7 @@ pub(super) struct Fused {
     pub(super) logits: ValueId,
 }
 
-/// The steps of a folded program for batches of `images`.
+/// The steps of a program for batches of `images`.
 pub(super) fn fuse(program: &Program, weights: &Weights, card: &Card, ty: Type, images: usize) -> Fused {
     // a value for each tensor; the first is the images
     let value = |(index, shape): (usize, &program::Shape)| match index {
@@ -110,12 +110,12 @@ impl Fusion<'_> {
                 self.add(&ops[..2], Box::new(operation), None)
             }
             [(_, Op::Norm(norm)), (_, Op::Linear(op)), ..]
-                if self.goes_into(norm, op.input) && op.residual != Some(norm.output) =>
+                if self.feeds(norm.output, op.input) && op.residual != Some(norm.output) =>
             {
                 let operation = self.linear(op, Some(norm));
                 self.add(&ops[..2], Box::new(operation), op.residual)
             }
-            [(_, Op::Norm(norm)), (_, Op::Patchify(op)), ..] if self.goes_into(norm, op.input) => {
+            [(_, Op::Norm(norm)), (_, Op::Patchify(op)), ..] if self.feeds(norm.output, op.input) => {
                 let operation = self.patches(op, Some(norm));
                 self.add(&ops[..2], Box::new(operation), None)
             }
@@ -161,11 +161,6 @@ impl Fusion<'_> {
 
     fn is_inner(&self, tensor: TensorId) -> bool {
         self.program.output != tensor
-    }
-
-    /// Whether a norm can be a part of the product that reads it.
-    fn goes_into(&self, norm: &program::Norm, input: TensorId) -> bool {
-        norm.affine.is_none() && self.feeds(norm.output, input)
     }
 
     fn norm_inside(&self, op: &program::Depthwise) -> bool {
@@ -222,7 +217,7 @@ impl Fusion<'_> {
             count: output.rows(),
             inputs: input.channels,
             outputs: output.channels,
-            norm: norm.map(|norm| norm.eps),
+            norm: norm.map(|norm| self.norm(norm)),
             weight: self.weights.array(op.weight),
             bias: self.weights.array(op.bias),
             gelu: op.activation.is_some(),
@@ -241,7 +236,7 @@ impl Fusion<'_> {
             count: output.rows(),
             inputs: op.size * op.size * channels,
             outputs: output.channels,
-            norm: norm.map(|norm| norm.eps),
+            norm: norm.map(|norm| self.norm(norm)),
             weight: self.weights.array(op.weight),
             bias: self.weights.array(op.bias),
             gelu: false,

@@ -70,7 +70,7 @@ pub(crate) struct Memory {
 }
 
 impl Plan {
-    /// Plans a folded program, of which everything is supported, for batches of `images`.
+    /// Plans a program, of which everything is supported, for batches of `images`.
     pub(crate) fn new(program: &Program, weights: &Weights, card: &Card, ty: Type, images: usize) -> Self {
         let fused = fuse::fuse(program, weights, card, ty, images);
         let (steps, values, logits) = (fused.steps, fused.values, fused.logits);

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::model::Spec;
-use crate::program::{InputSpec, Program, fold};
+use crate::program::{InputSpec, Program};
 
 /// Cards by their figures: compute capability, multiprocessors, shared memory of a block.
 const CARDS: [(&str, Card); 6] = [
@@ -15,7 +15,7 @@ const CARDS: [(&str, Card); 6] = [
 ];
 
 fn program(name: &str) -> Program {
-    fold(&Spec::published(name).unwrap().program(InputSpec::imagenet(224)).unwrap())
+    Spec::published(name).unwrap().program(InputSpec::imagenet(224)).unwrap()
 }
 
 fn plan(program: &Program, card: &Card, images: usize) -> Plan {
