@@ -333,7 +333,9 @@ mod tests {
         let mut below = Vec::new();
         for (name, card) in cards() {
             for (images, channels) in [8, 64, 256].into_iter().flat_map(|images| [(images, 96), (images, 128)]) {
-                for product in products(channels) {
+                // not merging: each of its blocks measures norms of four pixels, and fewer blocks end sooner
+                let merges = |product: &Product| product.rows == Source::Normed && product.k > product.n;
+                for product in products(channels).into_iter().filter(|product| !merges(product)) {
                     let product = Product { m: images * product.m, ..product };
                     let Product { m, n, k, .. } = product;
                     let tile = tile(&card, &product);
