@@ -6,7 +6,7 @@
 //            line by line (PATCHES), or (0, 0), (1, 0), (0, 1), (1, 1), zeros where the map has ended (MERGED). All aligned
 //            to 16 bytes; any sizes.
 // Norm       where `moments` is not null: of each row, of PATCHES of each pixel; mean and 1/sqrt(variance + eps) come from a
-//            launch of plain_linear_moments before. A normed value is rounded to the input's type.
+//            launch of plain_linear_moments before. Scale and shift may be null. A normed value is rounded to the input's type.
 // Launch     moments: 8 warps, each a row's; of PATCHES each a pixel's, told as PLAIN rows of its channels.
 //            wide, middle: 256 threads, a block a tile, tiles of the same rows next to each other in the grid.
 //            few: 4 warps, each one output of 4 rows; grid (outputs / 4, rows / 4).
@@ -20,165 +20,9 @@
 // FLOPs      2 * rows * inputs * outputs.
 //
 // A sum is in the order of the inputs (few: of a lane's), whatever the tile's place: a row has the same bits wherever it lies.
-#include "plain.cuh"
+#include "plain_rows.cuh"
 
-struct PlainLinear {
-    const void* input;
-    const void* weight;
-    const float* bias;
-    const float* scale;
-    const void* residual;
-    void* output;
-    // Mean and factor, one pair a row, of PATCHES one a pixel.
-    float2* moments;
-    // Of all images.
-    unsigned rows;
-    unsigned inputs;
-    unsigned outputs;
-    // PLAIN, PATCHES or MERGED.
-    unsigned kind;
-    // Rows an image, and squares in a row of the map.
-    unsigned count;
-    unsigned across;
-    unsigned height;
-    unsigned width;
-    unsigned channels;
-    // Side of a square.
-    unsigned side;
-    // Whether 4 inputs from a multiple of 4 on lie together, aligned, in one pixel.
-    unsigned together;
-    unsigned gelu;
-    // Whether output and residual are f32.
-    unsigned logits;
-    float eps;
-};
-
-enum : unsigned { PLAIN, PATCHES, MERGED };
 enum : unsigned { BLOCK = 256, DEPTH = 16, FEW_BLOCK = 128, FEW_ROWS = 4 };
-
-/// Where a row begins, and what of its square is on the map.
-struct Row {
-    bool there;
-    // Of all pixels of all images; a PLAIN row is a pixel.
-    size_t pixel;
-    // Lines and columns from it on.
-    unsigned lines;
-    unsigned columns;
-    // Mean and factor of a row that is normed as one.
-    float2 moments;
-};
-
-__device__ Row locate(const PlainLinear& op, size_t row) {
-    Row at = {row < op.rows, row, 1, 1, {0, 1}};
-    if (!at.there) return at;
-    if (op.kind != PLAIN) {
-        const unsigned image = static_cast<unsigned>(row) / op.count;
-        const unsigned square = static_cast<unsigned>(row) % op.count;
-        const unsigned top = square / op.across * op.side;
-        const unsigned left = square % op.across * op.side;
-        at.pixel = (size_t{image} * op.height + top) * op.width + left;
-        at.lines = op.height - top;
-        at.columns = op.width - left;
-    }
-    if (op.moments != nullptr && op.kind != PATCHES) at.moments = op.moments[row];
-    return at;
-}
-
-/// The pixel of a row's k-th value, from the row's first; false beyond the map. `k` becomes the place in the pixel (in a PLAIN row or where
-/// `whole_lines` the place in a line of the square).
-__device__ bool pixel_of(const PlainLinear& op, const Row& row, bool whole_lines, unsigned& k, unsigned& pixel) {
-    pixel = 0;
-    if (op.kind == PLAIN) return true;
-    const unsigned length = whole_lines ? op.side * op.channels : op.channels;
-    const unsigned part = k / length;
-    k -= part * length;
-    unsigned y = part, x = 0;
-    if (op.kind == MERGED) {
-        y = part % 2;
-        x = part / 2;
-    } else if (!whole_lines) {
-        y = part / op.side;
-        x = part % op.side;
-    }
-    pixel = y * op.width + x;
-    return y < row.lines && x < row.columns;
-}
-
-/// Moves values on by one, the last for the first.
-__device__ void push(float (&values)[4], float last) {
-    values[0] = values[1];
-    values[1] = values[2];
-    values[2] = values[3];
-    values[3] = last;
-}
-
-/// Four values of a row as they are stored, and the moments to norm them with.
-template <typename T>
-struct Quad {
-    Packed<T, 4> packed;
-    float2 moments;
-
-    __device__ void clear() {
-        for (unsigned& word : packed.words) word = 0;
-        moments = {0, 1};
-    }
-
-    /// Values k to k + 3 of a row; zeros where there are none. Those that do not lie together are normed here.
-    __device__ void take(const PlainLinear& op, const Row& row, unsigned k) {
-        clear();
-        if (!row.there || k >= op.inputs) return;
-        const bool by_pixel = op.kind == PATCHES && op.moments != nullptr;
-        const bool whole_lines = op.kind == PATCHES && !by_pixel;
-        const T* const input = static_cast<const T*>(op.input);
-        const size_t length = op.kind == PLAIN ? op.inputs : op.channels;
-        if (op.together) {
-            unsigned pixel;
-            moments = row.moments;
-            if (!pixel_of(op, row, whole_lines, k, pixel)) return;
-            load(input + (row.pixel + pixel) * length + k, packed);
-            if (by_pixel) moments = __ldg(op.moments + row.pixel + pixel);
-            return;
-        }
-        float values[4] = {};
-        // One after another: code that is seldom run should be short.
-#pragma unroll 1
-        for (unsigned at = k; at < k + 4; at++) {
-            float value = 0;
-            if (at < op.inputs) {
-                unsigned place = at, pixel;
-                float2 own = row.moments;
-                if (pixel_of(op, row, whole_lines, place, pixel)) {
-                    value = __ldg(input + (row.pixel + pixel) * length + place);
-                    if (by_pixel) own = __ldg(op.moments + row.pixel + pixel);
-                }
-                if (op.moments != nullptr) value = (value - own.x) * own.y;
-            }
-            push(values, value);
-        }
-        packed.pack(values);
-    }
-
-    /// Values k to k + 3 of a row of the weight; zeros where there are none.
-    __device__ void take_weight(const PlainLinear& op, unsigned output, unsigned k) {
-        clear();
-        if (output >= op.outputs || k >= op.inputs) return;
-        const T* const weight = static_cast<const T*>(op.weight) + size_t{output} * op.inputs + k;
-        if (op.together) return load(weight, packed);
-        float values[4] = {};
-#pragma unroll 1
-        for (unsigned i = 0; i < 4; i++) push(values, k + i < op.inputs ? static_cast<float>(__ldg(weight + i)) : 0);
-        packed.pack(values);
-    }
-
-    __device__ void values(float (&values)[4], bool normed) const {
-        packed.unpack(values);
-        if (!normed) return;
-        for (float& value : values) value = (value - moments.x) * moments.y;
-        Packed<T, 4> stored;
-        stored.pack(values);
-        stored.unpack(values);
-    }
-};
 
 /// x·Φ(x)
 __device__ float gelu(float x) { return 0.5f * x * (1 + erff(x * 0.707106781f)); }
@@ -264,7 +108,6 @@ __device__ void tile(const PlainLinear& op) {
     const unsigned first_slice = threadIdx.x / 4 / TILE;
     constexpr unsigned SLICE_STEP = SLICES / QUADS;
     const Row row = locate(op, top + taken);
-    const bool normed = op.moments != nullptr;
 
     Quad<T> rows[QUADS], weights[QUADS];
     const auto take = [&](unsigned turn) {
@@ -297,9 +140,9 @@ __device__ void tile(const PlainLinear& op) {
             for (unsigned i = 0; i < QUADS; i++) {
                 const unsigned at = swizzled<TILE>((first_slice + i * SLICE_STEP) * DEPTH + quad * 4, taken);
                 float values[4];
-                rows[i].values(values, normed);
+                rows[i].normed_values(op, turn - TURN + (first_slice + i * SLICE_STEP) * DEPTH + quad * 4, values);
                 for (unsigned j = 0; j < 4; j++) shared[set][0][at + j * TILE] = values[j];
-                weights[i].values(values, false);
+                weights[i].values(values);
                 for (unsigned j = 0; j < 4; j++) shared[set][1][at + j * TILE] = values[j];
             }
             // One barrier a turn: the set that is written next was read before it.
@@ -361,10 +204,10 @@ __device__ void few(const PlainLinear& op) {
         weight.take_weight(op, output, k);
         for (unsigned i = 0; i < FEW_ROWS; i++) row[i].take(op, rows[i], k);
         float weights[4];
-        weight.values(weights, false);
+        weight.values(weights);
         for (unsigned i = 0; i < FEW_ROWS; i++) {
             float values[4];
-            row[i].values(values, op.moments != nullptr);
+            row[i].normed_values(op, k, values);
             for (unsigned j = 0; j < 4; j++) sums[i] = fmaf(values[j], weights[j], sums[i]);
         }
     }
@@ -403,7 +246,7 @@ __device__ void moments(const PlainLinear& op) {
             Quad<T> quad;
             quad.take(plain, row, k);
             float values[4];
-            quad.values(values, false);
+            quad.values(values);
             for (unsigned i = 0; i < 4; i++) {
                 // The zeros behind the last value have no deviation.
                 const float value = k + i < op.inputs ? values[i] - mean : 0;

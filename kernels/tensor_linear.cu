@@ -1,13 +1,13 @@
 // Linear by tensor cores: output = act(A * weight^T + bias) * scale + residual, where the rows of A are those of the input,
-// or gathered from it (patches, patch merging), as they are or normed. Sums are f32.
+// or gathered from it (patches, patch merging), as they are or normed, with scale and shift. Sums are f32.
 //
 // Shapes     A [rows, inputs], weight [outputs, inputs] in f16 or bf16; bias, scale [outputs] in f32; output and residual
 //            [rows, outputs] in the same 16 bits or in f32. inputs, and the channels of a pixel, a multiple of 8 (16 bytes);
 //            rows and outputs any. All arrays aligned to 16 bytes. The residual may be the output.
 // Launch     grid (row tiles * column tiles, splits): column tiles of one row tile are neighbours, so that A comes from
-//            memory once and the weight stays in L2. Where K is split, each split writes its sums to partials, and
-//            tensor_linear_finish adds them in their order: no atomics, one result. Where many column tiles have rows that
-//            are normed, tensor_linear_measure measures the norms of 32 rows a block before; else each block measures its own.
+//            memory once and the weight stays in L2. Where K is split, each split writes its sums to partials, and the last
+//            block of a tile adds them in their order: one launch, one result. Each block measures the norms of its own rows,
+//            of patches only of the pixels in its part of K.
 // Tile       BM x BN sums in registers of WARPS_M x WARPS_N warps; K in tiles of 32 through a ring of slots. sm_80 and later
 //            fill it by cp.async, two to four tiles ahead; Turing, and rows that are normed, through registers, one tile
 //            ahead. One barrier a tile.
@@ -19,13 +19,15 @@
 //            Every tile adds up K in the same order: which one is taken changes no bit of a result, only splits do.
 // Shared     (BM + BN) * 64 bytes a slot, chunks of 16 bytes by `chunk_place`: ldmatrix and cp.async are free of conflicts.
 //            After the product the same memory takes 2304 bytes a warp: 16 rows of 32 sums (a slab), by which a thread gets
-//            eight neighbouring columns (`sum_place`). NORMED has 8 bytes for each norm behind the slots.
-// Bytes      2 * (rows * inputs + outputs * inputs + rows * outputs), and 2 * rows * outputs again for a residual; splits
-//            write and read 4 * rows * outputs each.
+//            eight neighbouring columns (`sum_place`). NORMED has 8 bytes for each norm behind the slots, then scale and shift
+//            of the block's K, or of a pixel, in f32: lanes read those of their chunk, four chunks a warp, free of conflicts.
+// Bytes      2 * (rows * inputs + outputs * inputs + rows * outputs), and 2 * rows * outputs again for a residual; rows
+//            that are normed are read once more by each column tile. Each split writes and reads 4 * BM * BN a tile.
 // FLOPs      2 * rows * outputs * inputs.
 // Slots      128x128 of 4 warps, a tile of K and warp: 64 HMMA, 16 LDSM, 8 LDGSTS and about 40 others. The end, a number:
 //            9.5 for bias, GELU and packing, about 15 with the way through shared memory and addresses.
 #include "tensor_rows.cuh"
+#include "tensor_splits.cuh"
 
 /// Sums of a block, and the warps that have them.
 template <unsigned M, unsigned N, unsigned ACROSS_M, unsigned ACROSS_N, unsigned AHEAD>
@@ -89,19 +91,14 @@ __device__ __forceinline__ void multiply(float (&sums)[TILE::WM / 16][TILE::WN /
     }
 }
 
-/// What becomes of 16 rows and 32 columns of sums that no thread can write eight at a time, or that are parts.
+/// What becomes of 16 rows and 32 columns of sums that no thread can write eight at a time.
 template <typename T>
 __device__ __forceinline__ void write_any(const TensorLinear& op, const float* own, unsigned top, unsigned left) {
 #pragma unroll 1
     for (unsigned row = 0; row < 16; row++) {
         const unsigned column = threadIdx.x % WARP;
         if (top + row >= op.rows || left + column >= op.outputs) break;
-        const float sum = own[sum_place(row, column)];
-        if (op.partials != nullptr) {
-            op.partials[(size_t{blockIdx.y} * op.rows + top + row) * op.outputs + left + column] = sum;
-        } else {
-            finish_number<T>(op, top + row, left + column, sum);
-        }
+        finish_number<T>(op, top + row, left + column, own[sum_place(row, column)]);
     }
 }
 
@@ -126,7 +123,7 @@ __device__ __forceinline__ void write_sums(
     const TensorLinear& op, const float (&sums)[TILE::WM / 16][TILE::WN / 8][4], float* own, unsigned top, unsigned left) {
     enum : unsigned { SLABS = TILE::WM / 16 };
     const unsigned lane = threadIdx.x % WARP;
-    const bool eight = by_eight(op) && op.partials == nullptr;
+    const bool eight = by_eight(op);
     float* const pairs = own + sum_place(lane / 4, lane % 4 * 2);
     // Rows r and r + 4 beside each other: their quads share no bank.
     const unsigned own_row = lane / 4 % 2 * 4 + lane / 8;
@@ -137,7 +134,8 @@ __device__ __forceinline__ void write_sums(
         const unsigned rows = eight && column < op.outputs ? op.rows : 0;
         const size_t first = size_t{top + own_row} * op.outputs + column;
         Columns<T> columns;
-        if (rows != 0) columns = Columns<T>(op, column);
+        // Any beyond the last: what is added to sums that nobody writes should be numbers.
+        if (eight) columns = Columns<T>(op, min(column, op.outputs - 8));
         // What is added is loaded a slab ahead.
         Packed<T, 8> next[2];
         for (unsigned half = 0; half < 2; half++) {
@@ -198,18 +196,13 @@ __device__ __forceinline__ auto rows_of(const TensorLinear& op, unsigned char* s
         return PlainRows<TILE::BM, TILE::THREADS>(op.input, op.inputs, top, op.rows);
     } else {
         float2* const norms = reinterpret_cast<float2*>(shared + Ring<TILE, SOURCE>::BYTES);
+        Affine affine;
         if constexpr (SOURCE == NORMED) {
-            if (op.measured == nullptr) {
-                measure_norms<T, TILE::BM, TILE::THREADS>(op, top, top + TILE::BM, norms, TILE::BM);
-            } else {
-                for (unsigned at = threadIdx.x; at < TILE::BM * op.norms; at += TILE::THREADS) {
-                    const unsigned row = min(top + at % TILE::BM, op.rows - 1);
-                    norms[at] = __ldg(op.measured + size_t{at / TILE::BM} * op.rows + row);
-                }
-            }
+            affine = Affine(op, tile, reinterpret_cast<float*>(norms + TILE::BM * op.norms));
+            measure_norms<T, TILE::BM, TILE::THREADS>(op, top, tile, norms);
             __syncthreads();
         }
-        return GatheredRows<T, TILE::BM, TILE::THREADS, SOURCE == NORMED>(op, norms, top, tile);
+        return GatheredRows<T, TILE::BM, TILE::THREADS, SOURCE == NORMED>(op, norms, affine, top, tile);
     }
 }
 
@@ -273,57 +266,18 @@ __device__ __forceinline__ void product(const TensorLinear& op) {
         if (write == past) write = slots;
     }
     __syncthreads();
+    // Behind the sums that write_sums has there.
+    static_assert(TILE::THREADS / WARP * SUM_WORDS * 4 < Ring<TILE, SOURCE>::BYTES, "there is a word left");
+    unsigned* const word = reinterpret_cast<unsigned*>(shared + Ring<TILE, SOURCE>::BYTES) - 1;
+    if (!add_splits<TILE>(op, sums, word)) return;
     float* const own = reinterpret_cast<float*>(shared) + warp * SUM_WORDS;
     write_sums<T, TILE>(op, sums, own, top + warp_row, left + warp_column);
-}
-
-/// Measures the norms of 32 rows, for a product whose blocks would each measure the same.
-enum : unsigned { MEASURED_ROWS = 32, MEASURING_THREADS = 128 };
-
-template <typename T>
-__device__ __forceinline__ void measure(const TensorLinear& op) {
-    const unsigned top = blockIdx.x * MEASURED_ROWS;
-    measure_norms<T, MEASURED_ROWS, MEASURING_THREADS>(op, top, op.rows, op.measured + top, op.rows);
-}
-
-/// Adds up the splits in their order, and ends the product.
-template <typename T>
-__device__ __forceinline__ void finish(const TensorLinear& op) {
-    const size_t numbers = size_t{op.rows} * op.outputs;
-    const unsigned each = by_eight(op) ? 8 : 1, threads_a_row = op.outputs / each;
-    const unsigned index = blockIdx.x * blockDim.x + threadIdx.x;
-    const unsigned row = index / threads_a_row, column = index % threads_a_row * each;
-    if (row >= op.rows) return;
-    const size_t at = size_t{row} * op.outputs + column;
-    const float* const partials = op.partials + at;
-    if (each == 8) {
-        const Columns<T> columns(op, column);
-        const Packed<T, 8> residual = columns.residual(op, at, true);
-        float sums[8] = {};
-        for (unsigned split = 0; split < op.splits; split++) {
-            Packed<float, 8> packed;
-            load(partials + split * numbers, packed);
-            float values[8];
-            packed.unpack(values);
-            for (unsigned i = 0; i < 8; i++) sums[i] += values[i];
-        }
-        columns.finish(op, at, sums, residual, true);
-    } else {
-        float sum = 0;
-        for (unsigned split = 0; split < op.splits; split++) sum += __ldg(partials + split * numbers);
-        finish_number<T>(op, row, column, sum);
-    }
 }
 
 #define KERNEL(NAME, T, TILE, SOURCE, BLOCKS) \
     extern "C" __global__ void __launch_bounds__(TILE::THREADS, BLOCKS) NAME(const TensorLinear op) { \
         product<T, TILE, SOURCE>(op); \
     }
-#define BESIDE(TYPE, T) \
-    extern "C" __global__ void __launch_bounds__(MEASURING_THREADS, 4) tensor_linear_measure_##TYPE(const TensorLinear op) { \
-        measure<T>(op); \
-    } \
-    extern "C" __global__ void __launch_bounds__(128) tensor_linear_finish_##TYPE(const TensorLinear op) { finish<T>(op); }
 #define OF_TYPE(NAME, TYPE, T, TILE, BLOCKS) KERNEL(tensor_linear_##NAME##_##TYPE, T, TILE, PLAIN, BLOCKS)
 #define NORMED_OF_TYPE(NAME, TYPE, T, TILE, BLOCKS) KERNEL(tensor_linear_##NAME##_normed_##TYPE, T, TILE, NORMED, BLOCKS)
 #if __CUDA_ARCH__ >= 800
@@ -353,8 +307,6 @@ TYPES(64x64, Square, 4)
 PLAIN_TYPES(32x64, Low, 4)
 PLAIN_TYPES(16x64, Lowest, 4)
 KERNEL(tensor_linear_gathered_f16, __half, Square, GATHERED, 4)
-BESIDE(f16, __half)
 #if __CUDA_ARCH__ >= 800
 KERNEL(tensor_linear_gathered_bf16, __nv_bfloat16, Square, GATHERED, 4)
-BESIDE(bf16, __nv_bfloat16)
 #endif

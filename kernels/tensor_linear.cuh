@@ -1,5 +1,5 @@
 // What the parts of tensor_linear.cu share: the argument, and what becomes of sums.
-// Not here: the product (tensor_linear.cu), where its rows come from (tensor_rows.cuh).
+// Not here: the product (tensor_linear.cu), where its rows come from (tensor_rows.cuh), what splits of K add up (tensor_splits.cuh).
 #pragma once
 
 #include "gelu.cuh"
@@ -12,8 +12,10 @@ struct TensorLinear {
     const float* scale;        // layer scale, or null
     const void* residual;      // of the output's type, and it may be the output; or null
     void* output;
-    float* partials;           // [splits, rows, outputs] where K is split, else null
-    float2* measured;          // [norms, rows] where a launch before has measured them, else null
+    float4* partials;          // where K is split, the sums of each tile of the output: [tiles, splits, BM * BN / 4]
+    unsigned* tickets;         // a counter for each tile of the output, where K is split
+    const float* norm_scale;   // of a norm, a number for each value that is normed as one; or null, as the shift then is
+    const float* norm_shift;
     unsigned rows;             // M, of all images
     unsigned outputs;          // N
     unsigned inputs;           // K

@@ -102,13 +102,13 @@ struct Pixel {
     __device__ __forceinline__ unsigned offset(const TensorLinear& op) const { return (y * op.width + x) * op.channels * 2; }
 };
 
-/// 1 / sigma and -mean / sigma of each norm of ROWS rows from `top` on, before `end`, to norms[number * pitch + row]; those of rows
-/// beyond the last are the last one's. The mean first, then the deviations from it: E[x^2] - mean^2 would lose all digits where
+/// 1 / sigma and -mean / sigma of each norm of ROWS rows from `top` on, to norms[number * ROWS + row]; those of rows beyond the last are the
+/// last one's. Where pixels are normed alone, only of those that this block's part of K, from `tile` on, has something of. The mean first, then the deviations from it: E[x^2] - mean^2 would lose all digits where
 /// the mean is far from zero. A row or pixel is of so many neighbouring lanes that each holds at most HELD of its chunks; how
 /// many follows from its length alone.
 template <typename T, unsigned ROWS, unsigned THREADS>
 __device__ __forceinline__ void measure_norms(
-    const TensorLinear& op, unsigned top, unsigned end, float2* norms, unsigned pitch) {
+    const TensorLinear& op, unsigned top, unsigned tile, float2* norms) {
     enum : unsigned { HELD = 12 };
     const unsigned length = op.norms == 1 ? op.inputs : op.channels;
     const unsigned chunks = length / CHUNK_VALUES;
@@ -116,9 +116,12 @@ __device__ __forceinline__ void measure_norms(
     while (lanes * HELD < chunks) lanes *= 2;
     const unsigned lane = threadIdx.x % lanes;
     const float share = 1.0f / static_cast<float>(length);
+    const unsigned first = op.norms == 1 ? 0 : tile * TILE_K / op.channels;
+    const unsigned last = min((tile + op.tiles_per_split) * TILE_K, op.inputs) - 1;
+    const unsigned end = op.norms == 1 ? 1 : last / op.channels + 1;
     // A warp's lanes take every turn together: ROWS is a multiple of the rows of a warp.
 #pragma unroll 1
-    for (unsigned at = threadIdx.x / lanes; at < ROWS * op.norms; at += THREADS / lanes) {
+    for (unsigned at = first * ROWS + threadIdx.x / lanes; at < end * ROWS; at += THREADS / lanes) {
         unsigned top_y, left_x;
         const char* const from = corner(op, min(top + at % ROWS, op.rows - 1), top_y, left_x);
         Pixel pixel(op, op.norms == 1 ? 0 : at / ROWS);
@@ -153,8 +156,56 @@ __device__ __forceinline__ void measure_norms(
         }
         for (unsigned step = lanes / 2; step > 0; step /= 2) squares += __shfl_xor_sync(ALL_LANES, squares, step);
         const float factor = rsqrtf(squares * share + op.eps);
-        if (lane == 0 && top + at % ROWS < end) norms[at / ROWS * pitch + at % ROWS] = make_float2(factor, -mean * factor);
+        if (lane == 0) norms[at] = make_float2(factor, -mean * factor);
     }
+}
+
+/// Scale and shift of the values that a block norms, in shared memory: of its part of K, or of a pixel where each is normed alone.
+struct Affine {
+    unsigned scale, shift;  // addresses of those of value 0
+
+    Affine() = default;
+
+    /// Brings them from memory: 1 and 0 where a norm has none.
+    __device__ __forceinline__ Affine(const TensorLinear& op, unsigned tile, float* shared) {
+        const unsigned first = op.norms == 1 ? tile * TILE_K : 0;
+        const unsigned count = op.norms == 1 ? min(op.tiles_per_split * TILE_K, op.inputs - first) : op.channels;
+        const bool any = op.norm_scale != nullptr;
+#pragma unroll 1
+        for (unsigned at = threadIdx.x; at < count; at += blockDim.x) {
+            shared[at] = any ? __ldg(op.norm_scale + first + at) : 1.0f;
+            shared[count + at] = any ? __ldg(op.norm_shift + first + at) : 0.0f;
+        }
+        scale = shared_address(shared) - first * 4;
+        shift = scale + count * 4;
+    }
+    /// Four of them, from one of these addresses on. In its place: a compiler that loads early needs too many registers.
+    static __device__ __forceinline__ float4 four(unsigned address) {
+        float4 four;
+        asm volatile("ld.shared.v4.f32 {%0, %1, %2, %3}, [%4];"
+                     : "=f"(four.x), "=f"(four.y), "=f"(four.z), "=f"(four.w)
+                     : "r"(address)
+                     : "memory");
+        return four;
+    }
+};
+
+/// Four values as they are stored, after their norm, scale and shift. Their rounding, before all is rounded to 16 bits, is that of a product as large
+/// as the mean over sigma, which 16 bits keep below 2^11.
+template <typename T>
+__device__ __forceinline__ void norm_four(
+    unsigned& low, unsigned& high, const float2& norm, const float4& scale, const float4& shift) {
+    Packed<T, 4> packed = {{low, high}};
+    float values[4];
+    packed.unpack(values);
+    for (float& value : values) value = fmaf(value, norm.x, norm.y);
+    values[0] = fmaf(values[0], scale.x, shift.x);
+    values[1] = fmaf(values[1], scale.y, shift.y);
+    values[2] = fmaf(values[2], scale.z, shift.z);
+    values[3] = fmaf(values[3], scale.w, shift.w);
+    packed.pack(values);
+    low = packed.words[0];
+    high = packed.words[1];
 }
 
 /// Rows of A whose pixels lie apart, and rows that are normed. Beyond the map are zeros, which a norm counts.
@@ -164,6 +215,7 @@ struct GatheredRows {
     enum : bool { ASYNC = HAS_ASYNC && !NORMED };
     const TensorLinear& op;
     const float2* norms;
+    Affine affine;
     const char* from[Own::COUNT];
     unsigned down, right;     // bits of the rows that have pixels below and beside their first
     unsigned number, channel; // of the chunk in the next tile: its pixel, and where in that
@@ -171,8 +223,9 @@ struct GatheredRows {
     uint4 held[Own::COUNT];
     bool within;              // whether what is held is within K
 
-    __device__ __forceinline__ GatheredRows(const TensorLinear& op, const float2* norms, unsigned top, unsigned tile)
-        : op(op), norms(norms), down(0), right(0), number((tile * TILE_K + Own::chunk() * CHUNK_VALUES) / op.channels),
+    __device__ __forceinline__ GatheredRows(
+        const TensorLinear& op, const float2* norms, const Affine& affine, unsigned top, unsigned tile)
+        : op(op), norms(norms), affine(affine), down(0), right(0), number((tile * TILE_K + Own::chunk() * CHUNK_VALUES) / op.channels),
           channel((tile * TILE_K + Own::chunk() * CHUNK_VALUES) % op.channels), pixel(op, number), within(false) {
         for (unsigned i = 0; i < Own::COUNT; i++) {
             unsigned y, x;
@@ -211,20 +264,22 @@ struct GatheredRows {
         }
     }
     __device__ __forceinline__ void put(unsigned slot) {
-        for (unsigned i = 0; i < Own::COUNT; i++) {
-            if (!Own::has(i)) continue;
-            if constexpr (NORMED) {
-                if (within) {
-                    const float2 norm = norms[(op.norms == 1 ? 0 : number) * ROWS + Own::row(i)];
-                    Packed<T, 8> packed = {{held[i].x, held[i].y, held[i].z, held[i].w}};
-                    float values[8];
-                    packed.unpack(values);
-                    // One rounding of a product as large as the mean over sigma, which 16 bits keep below 2^11.
-                    for (float& value : values) value = fmaf(value, norm.x, norm.y);
-                    packed.pack(values);
-                    held[i] = make_uint4(packed.words[0], packed.words[1], packed.words[2], packed.words[3]);
+        // Four values at a time: all eight scales and shifts beside the sums would be too many registers.
+        for (unsigned half = 0; NORMED && within && half < 2; half++) {
+            const unsigned place = (op.norms == 1 ? number * op.channels + channel : channel) + half * 4;
+            const float4 scale = Affine::four(affine.scale + place * 4), shift = Affine::four(affine.shift + place * 4);
+            for (unsigned i = 0; i < Own::COUNT; i++) {
+                if (!Own::has(i)) continue;
+                const float2 norm = norms[(op.norms == 1 ? 0 : number) * ROWS + Own::row(i)];
+                if (half == 0) {
+                    norm_four<T>(held[i].x, held[i].y, norm, scale, shift);
+                } else {
+                    norm_four<T>(held[i].z, held[i].w, norm, scale, shift);
                 }
             }
+        }
+        for (unsigned i = 0; i < Own::COUNT; i++) {
+            if (!Own::has(i)) continue;
             put_chunk(slot + Own::place(i), held[i]);
         }
         next();

@@ -14,18 +14,15 @@ const BOUND: f64 = 1e-4;
 /// How much worse than torch itself a precision may be.
 const THAN_TORCH: f64 = 1.25;
 
-/// Cases in which the CUDA engine is over that bound in a precision, on some cards and with some errors of approximations: it loses up to 1.9 times what torch
-/// loses. All others are within. The bound is what these have to reach.
+/// Cases in which the CUDA engine is over that bound on some cards and with some errors of approximations: it loses up to 1.7 times what torch loses. All
+/// others are within. The bound is what these have to reach.
 const NOT_YET: &[(&str, Precision)] = &[
     ("timm-convnext-wide-norm", Precision::F16),
-    ("timm-convnext-wide-norm", Precision::Bf16),
-    ("timm-swin", Precision::F16),
-    ("timm-swin", Precision::Bf16),
     ("timm-swin-padded", Precision::F16),
     ("transformers-swin", Precision::F16),
 ];
 /// What these may lose meanwhile: far below what any fault of a kernel costs.
-const NOT_YET_THAN_TORCH: f64 = 2.5;
+const NOT_YET_THAN_TORCH: f64 = 2.0;
 
 /// The bound of a precision: what torch loses in it on this very case, a little more; in f32 that of every engine.
 fn bound(folder: &Path, precision: Precision) -> f64 {
@@ -71,7 +68,7 @@ fn agrees_with_its_library(case: &str) {
             worst = worst.max(error);
         }
         // shown with --nocapture
-        eprintln!("{case} on {name}: worst relative error {worst:.1e}");
+        eprintln!("{case} on {name}: worst relative error {worst:.1e}, {:.2} of what is allowed", worst / bound);
     }
 }
 

@@ -1,4 +1,7 @@
 //! A program whose weights are on a GPU, with a plan for each bucket. Not here: running (`executable`).
+//!
+//! No norm is folded into a weight, in any type: in f16 and bf16 that would round once more what a checkpoint of that type holds exactly, and kernels take
+//! scale and shift where they norm.
 
 use std::sync::Arc;
 
@@ -10,7 +13,7 @@ use super::operations::patch_embedding;
 use super::plan::{self, Plan};
 use super::weights::{UploadError, Weights};
 use crate::engine::{Executable, LoadError, Loaded, MemoryUse, Options, Precision};
-use crate::program::{InputSpec, Op, Program, WeightSource, fold, fold_where};
+use crate::program::{InputSpec, Program, WeightSource};
 
 /// Batches that may be launched and not yet finished: one runs, one is behind it.
 pub(crate) const IN_FLIGHT: usize = 2;
@@ -50,22 +53,8 @@ pub(crate) fn unsupported(gpu: &Gpu, program: &Program, precision: Precision) ->
         Some(Type::Bf16) if gpu.card.capability < 80 => {
             vec![format!("{} has no bf16: compute capability 8.0 is needed, it has {}", gpu.model, capability(gpu))]
         }
-        Some(_) => plan::unsupported(&fold(program)),
+        Some(_) => plan::unsupported(program),
     }
-}
-
-/// The program as this engine folds it.
-///
-/// In f16 and bf16 a scale in the weight rounds a weight that a checkpoint of that type holds exactly. Swin shows it: with all norms folded its golden
-/// cases lose up to 3 times what torch loses. So norms of the residual stream stay as they are, launches of their own. Norms of a depthwise convolution, of
-/// patches and of merged pixels are folded.
-fn folded(program: &Program, ty: Type) -> Program {
-    fold_where(program, |norm, reader| {
-        let input = program.ops[norm].1.input();
-        let before = program.ops.iter().find(|(_, op)| op.output() == input).map(|(_, op)| op);
-        let of_stream = !matches!(before, Some(Op::Depthwise(_) | Op::Merge(_)));
-        ty == Type::F32 || !of_stream || matches!(program.ops[reader].1, Op::Patchify(_))
-    })
 }
 
 /// As NVIDIA writes it: `8.0`.
@@ -92,15 +81,14 @@ impl Model {
         let Some(ty) = ty else {
             return Err(LoadError::Unsupported { device: device(), precision: options.precision, operations });
         };
-        let folded = folded(program, ty);
-        let needed = Weights::bytes(&folded, ty);
-        let weights = Weights::upload(gpu, &folded, source, ty).map_err(|error| match error {
+        let needed = Weights::bytes(program, ty);
+        let weights = Weights::upload(gpu, program, source, ty).map_err(|error| match error {
             UploadError::Weights(error) => LoadError::Weights(error),
             UploadError::Driver(error) => failed(gpu, "weights", needed, error),
         })?;
         let rounding = weights.rounding;
         if rounding.overflows > 0 {
-            let tensor = rounding.tensor.map_or("", |tensor| &folded.weights[tensor].name);
+            let tensor = rounding.tensor.map_or("", |tensor| &program.weights[tensor].name);
             let precision = options.precision;
             let why = format!(
                 "{} weights are too large for {precision}, the first in {tensor}; use --precision bf16 or f32",
@@ -112,7 +100,7 @@ impl Model {
             let (count, precision) = (rounding.subnormal, options.precision);
             tracing::info!(device = %gpu.name, count, %precision, "weights below the smallest normal number lose digits");
         }
-        let plan = |images| Plan::new(&folded, &weights, &gpu.card, ty, images);
+        let plan = |images| Plan::new(program, &weights, &gpu.card, ty, images);
         let plans: Vec<Plan> = buckets(options.max_batch).into_iter().map(plan).collect();
         let broken = |why| LoadError::Program { architecture: program.architecture.clone(), why };
         plans.iter().try_for_each(|plan| plan.check(&gpu.card)).map_err(broken)?;

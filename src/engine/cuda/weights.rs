@@ -47,7 +47,7 @@ impl Weights {
         layout(program, ty).1
     }
 
-    /// Reads, converts and copies every weight of a folded program, one at a time.
+    /// Reads, converts and copies every weight of a program, one at a time.
     pub(crate) fn upload(
         gpu: &Arc<Gpu>,
         program: &Program,

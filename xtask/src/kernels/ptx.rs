@@ -7,10 +7,11 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 
-/// Replaces the folders of this machine in the names of sources; `includes` are `kernels/` and those of CUDA's headers.
+/// Replaces the folders of this machine in the names of sources; `includes` are `kernels/` and those of CUDA's headers. Drops hints about loads of which not
+/// all bytes are used: they change nothing, and would need a newer version of PTX than all else.
 pub(super) fn portable<P: AsRef<Path>>(ptx: &str, includes: &[P]) -> Result<String> {
     let mut text = String::with_capacity(ptx.len());
-    for line in ptx.lines() {
+    for line in ptx.lines().filter(|line| !line.trim_start().starts_with(".pragma \"used_bytes_mask")) {
         let Some((number, path)) = file(line) else {
             text.extend([line, "\n"]);
             continue;

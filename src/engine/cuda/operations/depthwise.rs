@@ -81,6 +81,11 @@ impl Depthwise {
         Tiles::best(self.shape(), self.kernel, self.norm.is_some(), self.ty, card, images)
     }
 
+    /// About how many clocks the fast kernels take, computed for the choice between ways to do the same; None where only the plain one fits.
+    pub(crate) fn clocks(&self, card: &Card, images: usize) -> Option<f64> {
+        self.tiles(card, images).map(|tiles| tiles.clocks(self.shape(), card, images))
+    }
+
     /// Blocks of the plain kernel that share a line of the map, and channels of a thread.
     fn plain_blocks(&self) -> (usize, usize) {
         let vector = if self.channels.is_multiple_of(16 / self.ty.bytes()) { 16 / self.ty.bytes() } else { 1 };

@@ -2,6 +2,7 @@
 //! patches; then bias, GELU, layer scale, residual. It has two kernels: tensor cores (`tensor_linear`) where the shape fits, and a plain one
 //! (`plain_linear`) for everything.
 
+use super::norm::Norm;
 use super::{Expected, Needs, Operands, Operation, plain_linear, tensor_linear};
 use crate::engine::cuda::array::{Array, Contents};
 use crate::engine::cuda::card::Card;
@@ -29,9 +30,9 @@ pub(crate) struct Linear {
     /// Length of a row that is multiplied.
     pub(crate) inputs: usize,
     pub(crate) outputs: usize,
-    /// Added to the variance, where rows are normed before they are multiplied (scale and shift are folded into weight and bias): each row of
-    /// plain or merged rows, each pixel of patches. A normed number is rounded to the type of the input.
-    pub(crate) norm: Option<f32>,
+    /// Where rows are normed before they are multiplied: each row of plain or merged rows, each pixel of patches. Scale and shift have a number for each
+    /// that is normed as one. A normed number is rounded to the type of the input, once, after scale and shift.
+    pub(crate) norm: Option<Norm>,
     /// `[outputs, inputs]`, of the input's type.
     pub(crate) weight: Array,
     /// `[outputs]` in f32.
@@ -78,6 +79,13 @@ impl Rows {
     }
 }
 
+impl Linear {
+    /// About how many clocks it takes on tensor cores, computed for the choice between ways to do the same; None where it does not run on them.
+    pub(crate) fn clocks(&self, card: &Card, images: usize) -> Option<f64> {
+        tensor_linear::fits(self, card).then(|| tensor_linear::clocks(self, card, images))
+    }
+}
+
 impl Operation for Linear {
     fn name(&self) -> &'static str {
         match (self.rows, self.norm.is_some()) {
@@ -92,22 +100,23 @@ impl Operation for Linear {
 
     fn needs(&self, card: &Card, images: usize) -> Needs {
         let output = images * self.count * self.outputs;
+        let [scratch, tickets] = if tensor_linear::fits(self, card) {
+            tensor_linear::beside(self, card, images)
+        } else {
+            [plain_linear::scratch(self, images), 0]
+        };
         Needs {
             input: images * self.rows.numbers(self.count, self.inputs),
             residual: if self.residual { output } else { 0 },
             output,
-            scratch: if tensor_linear::fits(self, card) {
-                tensor_linear::scratch(self, card, images)
-            } else {
-                plain_linear::scratch(self, images)
-            },
-            ..Needs::default()
+            scratch,
+            tickets,
         }
     }
 
     fn launches(&self, card: &Card, images: usize, at: &Operands) -> Vec<Launch> {
         if tensor_linear::fits(self, card) {
-            tensor_linear::launches(self, card, images, at)
+            vec![tensor_linear::launch(self, card, images, at)]
         } else {
             plain_linear::launches(self, images, at)
         }
@@ -181,23 +190,30 @@ impl Linear {
                 None => values.resize(values.len() + length, 0.0),
             }
         }
-        let Some(eps) = self.norm else { return Ok(Multiplied { values, off: Vec::new() }) };
+        let Some(norm) = self.norm else { return Ok(Multiplied { values, off: Vec::new() }) };
         let normed_alone = if matches!(self.rows, Rows::Patches { .. }) { length } else { self.inputs };
+        let affine = match norm.affine {
+            Some([scale, shift]) => [scale, shift].map(|array| memory.read(array, 0..normed_alone)),
+            None => [Ok(vec![1.0; normed_alone]), Ok(vec![0.0; normed_alone])],
+        };
+        let [scales, shifts] = affine;
+        let (scales, shifts) = (scales?, shifts?);
         let mut off = Vec::with_capacity(self.inputs);
         for row in values.chunks_mut(normed_alone) {
             let count = row.len() as f64;
             let mean = row.iter().sum::<f64>() / count;
             let size = row.iter().map(|value| value.abs()).sum::<f64>() / count;
             let variance = row.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / count;
-            let factor = 1.0 / (variance + f64::from(eps)).sqrt();
-            for value in row {
+            let factor = 1.0 / (variance + f64::from(norm.eps)).sqrt();
+            for (value, (scale, shift)) in row.iter_mut().zip(scales.iter().zip(&shifts)) {
                 let normed = (*value - mean) * factor;
+                let affine = normed * scale + shift;
                 // rounded as the kernel rounds it
-                *value = self.ty.decode(&self.ty.encode([normed as f32]))[0];
+                *value = self.ty.decode(&self.ty.encode([affine as f32]))[0];
                 // the mean is a sum in f32 too, and what it is off by all numbers are off by, times the factor; the kernel's number may
                 // then be rounded to the neighbour, one more distance of two numbers away
-                let before = SUM * (2.0 * size * factor + 2.0 * normed.abs());
-                off.push(before + 2.0 * self.ty.unit() * normed.abs() + self.ty.smallest());
+                let before = SUM * ((2.0 * size * factor + 3.0 * normed.abs()) * scale.abs() + shift.abs());
+                off.push(before + 2.0 * self.ty.unit() * affine.abs() + self.ty.smallest());
             }
         }
         Ok(Multiplied { values, off })

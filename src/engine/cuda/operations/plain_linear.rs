@@ -2,6 +2,7 @@
 
 use super::Operands;
 use super::linear::{Linear, Rows};
+use super::norm::Norm;
 use crate::engine::cuda::array::address;
 use crate::engine::cuda::launch::{Launch, Source, arguments, source};
 use crate::engine::cuda::number::Type;
@@ -29,6 +30,8 @@ arguments! {
         residual: u64,
         output: u64,
         moments: u64,
+        norm_scale: u64,
+        norm_shift: u64,
         rows: u32,
         inputs: u32,
         outputs: u32,
@@ -57,12 +60,12 @@ pub(crate) fn launches(linear: &Linear, images: usize, at: &Operands) -> Vec<Lau
     let arguments = arguments(linear, rows, at);
     let (kernel, grid, block) = product(rows, linear.outputs);
     let product = Launch::new(&SOURCE, named(kernel, linear.ty), grid, [block, 1, 1], &arguments);
-    let moments = linear.norm.map(|eps| {
+    let moments = linear.norm.map(|_| {
         let (rows, inputs) = normed_rows(linear);
         let rows = images * rows;
         // pixels of patches lie in the input as rows; where those of four values do, the patches' do too
         let kind = if matches!(linear.rows, Rows::Patches { .. }) { 0 } else { arguments.kind };
-        let arguments = PlainLinearArguments { rows: rows as u32, inputs: inputs as u32, kind, eps, ..arguments };
+        let arguments = PlainLinearArguments { rows: rows as u32, inputs: inputs as u32, kind, ..arguments };
         let grid = [rows.div_ceil(MOMENTS_ROWS) as u32, 1, 1];
         Launch::new(&SOURCE, named("moments", linear.ty), grid, [256, 1, 1], &arguments)
     });
@@ -104,6 +107,7 @@ fn arguments(linear: &Linear, rows: usize, at: &Operands) -> PlainLinearArgument
         }
         Rows::Patches { .. } | Rows::Merged { .. } => channels.is_multiple_of(4),
     };
+    let ([norm_scale, norm_shift], eps) = Norm::arguments(linear.norm);
     PlainLinearArguments {
         input: at.input.address,
         weight: linear.weight.address,
@@ -112,6 +116,8 @@ fn arguments(linear: &Linear, rows: usize, at: &Operands) -> PlainLinearArgument
         residual: address(at.residual.filter(|_| linear.residual)),
         output: at.output.address,
         moments: linear.norm.map_or(0, |_| address(at.scratch)),
+        norm_scale,
+        norm_shift,
         rows: rows as u32,
         inputs: linear.inputs as u32,
         outputs: linear.outputs as u32,
@@ -125,7 +131,7 @@ fn arguments(linear: &Linear, rows: usize, at: &Operands) -> PlainLinearArgument
         together: u32::from(lies_together),
         gelu: u32::from(linear.gelu),
         logits: u32::from(linear.output != linear.ty),
-        eps: linear.norm.unwrap_or(0.0),
+        eps,
     }
 }
 

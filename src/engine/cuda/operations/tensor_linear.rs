@@ -10,12 +10,13 @@ mod tile;
 
 use super::Operands;
 use super::linear::{Linear, Rows};
+use super::norm::Norm;
 use crate::engine::cuda::array::address;
 use crate::engine::cuda::card::{Card, Target};
 use crate::engine::cuda::launch::{Launch, Source, arguments, source};
 use crate::engine::cuda::number::Type;
-use tile::Source as RowsFrom;
 pub(crate) use tile::Tile;
+use tile::{Product, Source as RowsFrom};
 
 static SOURCE: Source = source!("tensor_linear");
 
@@ -25,11 +26,7 @@ const CHUNK: usize = 8;
 const LONGEST_NORM: usize = 32 * 12 * CHUNK;
 /// Most norms of a row; those of a block's rows lie in shared memory.
 const MOST_NORMS: usize = 16;
-/// Threads of a block of the launches before and after the product.
-const BLOCK_BESIDE: usize = 128;
-/// Rows whose norms a block measures before.
-const MEASURED_ROWS: usize = 32;
-/// 1 / σ and −mean / σ in f32.
+/// 1 / σ and −mean / σ in f32; and as many for a scale and a shift.
 const NORM_BYTES: usize = 8;
 
 arguments! {
@@ -42,7 +39,9 @@ arguments! {
         residual: u64,
         output: u64,
         partials: u64,
-        measured: u64,
+        tickets: u64,
+        norm_scale: u64,
+        norm_shift: u64,
         rows: u32,
         outputs: u32,
         inputs: u32,
@@ -70,10 +69,8 @@ pub(crate) fn fits(linear: &Linear, card: &Card) -> bool {
         Type::F32 | Type::U8 => false,
     };
     let pixel = pixel(linear);
-    let (normed, norms) = match linear.rows {
-        Rows::Patches { .. } => (pixel, norms_of_a_row(linear)),
-        Rows::Plain | Rows::Merged { .. } => (linear.inputs, 1),
-    };
+    let norms = norms_of_a_row(linear);
+    let normed = linear.inputs / norms;
     known
         && (linear.output == linear.ty || linear.output == Type::F32)
         && linear.inputs.is_multiple_of(CHUNK)
@@ -81,63 +78,38 @@ pub(crate) fn fits(linear: &Linear, card: &Card) -> bool {
         && (linear.norm.is_none() || (normed <= LONGEST_NORM && norms <= MOST_NORMS))
 }
 
-/// Bytes that it needs between its launches.
-pub(crate) fn scratch(linear: &Linear, card: &Card, images: usize) -> usize {
-    scratch_of(linear, images, &chosen(linear, card, images))
+/// What it needs beside its operands: bytes of scratch memory, and tickets.
+pub(crate) fn beside(linear: &Linear, card: &Card, images: usize) -> [usize; 2] {
+    beside_of(linear, images, &chosen(linear, card, images))
 }
 
-/// The launches that compute it.
-pub(crate) fn launches(linear: &Linear, card: &Card, images: usize, at: &Operands) -> Vec<Launch> {
-    launches_by(linear, images, at, &chosen(linear, card, images))
+/// The launch that computes it.
+pub(crate) fn launch(linear: &Linear, card: &Card, images: usize, at: &Operands) -> Launch {
+    launch_by(linear, images, at, &chosen(linear, card, images))
 }
 
-/// One of the ways to cut it that the card has, for a proof of them all: a number of a shape, and how many splits of K there may be. Norms are
-/// measured before where there are splits.
+/// One of the ways to cut it that the card has, for a proof of them all: a number of a shape, and how many splits of K there may be.
 pub(crate) fn any_tile(linear: &Linear, card: &Card, number: usize, splits: usize) -> Tile {
     let from = rows_from(linear);
     let shapes: Vec<_> = tile::shapes(card, from).collect();
-    let cut = tile::cut(card, from, shapes[number % shapes.len()], linear.inputs, splits);
-    Tile { measured: from == RowsFrom::Normed && splits > 1, ..cut }
+    tile::cut(card, from, shapes[number % shapes.len()], linear.inputs, splits)
 }
 
-/// Bytes that it needs between its launches when it is cut so.
-pub(crate) fn scratch_of(linear: &Linear, images: usize, tile: &Tile) -> usize {
-    let [norms, partials] = scratch_parts(linear, images, tile);
-    norms + partials
-}
-
-/// The launches that compute it when it is cut so.
-pub(crate) fn launches_by(linear: &Linear, images: usize, at: &Operands, tile: &Tile) -> Vec<Launch> {
-    let arguments = arguments(linear, images, at, tile);
-    let (rows, outputs) = (images * linear.count, linear.outputs);
-    let bf16 = linear.ty == Type::Bf16;
-    let mut launches = Vec::new();
-    if tile.measured {
-        let kernel = if bf16 { "tensor_linear_measure_bf16" } else { "tensor_linear_measure_f16" };
-        let blocks = rows.div_ceil(MEASURED_ROWS);
-        launches.push(Launch::new(&SOURCE, kernel, [blocks as u32, 1, 1], [BLOCK_BESIDE as u32, 1, 1], &arguments));
+/// What it needs beside its operands when it is cut so: bytes for the sums of all splits of all tiles, and a ticket for each tile.
+pub(crate) fn beside_of(linear: &Linear, images: usize, tile: &Tile) -> [usize; 2] {
+    if tile.splits == 1 {
+        return [0, 0];
     }
-    let blocks = rows.div_ceil(tile.shape.rows) * outputs.div_ceil(tile.shape.columns);
-    let norms = if linear.norm.is_some() { tile.shape.rows * arguments.norms as usize * NORM_BYTES } else { 0 };
-    let (grid, block) = ([blocks as u32, tile.splits, 1], [tile.shape.threads(), 1, 1]);
-    let product = Launch::new(&SOURCE, kernel(linear, tile), grid, block, &arguments);
-    launches.push(product.with_shared((tile.bytes() + norms) as u32));
-    if tile.splits > 1 {
-        // as `by_eight` of the kernel has it
-        let each = if linear.output != Type::F32 && outputs.is_multiple_of(8) { 8 } else { 1 };
-        let blocks = (rows * outputs / each).div_ceil(BLOCK_BESIDE);
-        let kernel = if bf16 { "tensor_linear_finish_bf16" } else { "tensor_linear_finish_f16" };
-        launches.push(Launch::new(&SOURCE, kernel, [blocks as u32, 1, 1], [BLOCK_BESIDE as u32, 1, 1], &arguments));
-    }
-    launches
+    let tiles = tile.tiles(&product_of(linear, images));
+    [tiles * tile.splits as usize * tile.shape.rows * tile.shape.columns * size_of::<f32>(), tiles]
 }
 
-/// Bytes of the norms that are measured before, up to a multiple of 16, and of the splits' sums.
-fn scratch_parts(linear: &Linear, images: usize, tile: &Tile) -> [usize; 2] {
-    let rows = images * linear.count;
-    let norms = if tile.measured { rows * norms_of_a_row(linear) * NORM_BYTES } else { 0 };
-    let sums = if tile.splits > 1 { tile.splits as usize * rows * linear.outputs * size_of::<f32>() } else { 0 };
-    [norms.next_multiple_of(16), sums]
+/// The launch that computes it when it is cut so.
+pub(crate) fn launch_by(linear: &Linear, images: usize, at: &Operands, tile: &Tile) -> Launch {
+    let product = product_of(linear, images);
+    let (grid, block) = ([tile.tiles(&product) as u32, tile.splits, 1], [tile.shape.threads(), 1, 1]);
+    let launch = Launch::new(&SOURCE, kernel(linear, tile), grid, block, &arguments(linear, images, at, tile));
+    launch.with_shared(tile.shared(&product) as u32)
 }
 
 fn norms_of_a_row(linear: &Linear) -> usize {
@@ -147,8 +119,18 @@ fn norms_of_a_row(linear: &Linear) -> usize {
     }
 }
 
+/// About how many clocks it takes, computed for the choice between ways to do the same.
+pub(crate) fn clocks(linear: &Linear, card: &Card, images: usize) -> f64 {
+    chosen(linear, card, images).clocks(card, &product_of(linear, images))
+}
+
 fn chosen(linear: &Linear, card: &Card, images: usize) -> Tile {
-    tile::tile(card, rows_from(linear), images * linear.count, linear.outputs, linear.inputs)
+    tile::tile(card, &product_of(linear, images))
+}
+
+fn product_of(linear: &Linear, images: usize) -> Product {
+    let (m, n, k) = (images * linear.count, linear.outputs, linear.inputs);
+    Product { rows: rows_from(linear), m, n, k, norms: norms_of_a_row(linear) }
 }
 
 fn rows_from(linear: &Linear) -> RowsFrom {
@@ -174,8 +156,8 @@ fn arguments(linear: &Linear, images: usize, at: &Operands, tile: &Tile) -> Tens
         Rows::Patches { height, width, size, .. } => (height, width, width / size, size),
         Rows::Merged { height, width, .. } => (height, width, width.div_ceil(2), 2),
     };
-    let [norm_bytes, _] = scratch_parts(linear, images, tile);
-    let scratch = address(at.scratch);
+    let of_splits = |array| if tile.splits > 1 { address(array) } else { 0 };
+    let ([norm_scale, norm_shift], eps) = Norm::arguments(linear.norm);
     let rows_per_image = if linear.rows == Rows::Plain { 1 } else { linear.count };
     TensorLinearArguments {
         input: at.input.address,
@@ -184,8 +166,10 @@ fn arguments(linear: &Linear, images: usize, at: &Operands, tile: &Tile) -> Tens
         scale: address(linear.scale),
         residual: address(at.residual.filter(|_| linear.residual)),
         output: at.output.address,
-        partials: if tile.splits > 1 { scratch + norm_bytes as u64 } else { 0 },
-        measured: if tile.measured { scratch } else { 0 },
+        partials: of_splits(at.scratch),
+        tickets: of_splits(at.tickets),
+        norm_scale,
+        norm_shift,
         rows: (images * linear.count) as u32,
         outputs: linear.outputs as u32,
         inputs: linear.inputs as u32,
@@ -201,7 +185,7 @@ fn arguments(linear: &Linear, images: usize, at: &Operands, tile: &Tile) -> Tens
         size: size as u32,
         merged: u32::from(matches!(linear.rows, Rows::Merged { .. })),
         norms: norms_of_a_row(linear) as u32,
-        eps: linear.norm.unwrap_or(0.0),
+        eps,
     }
 }
 
@@ -218,10 +202,7 @@ mod tests {
     #[test]
     fn the_argument_lies_as_the_kernels() {
         let of = |shape: &tile::Shape| [Some(shape.plain), shape.gathered, shape.normed];
-        let kernels = tile::SHAPES.iter().flat_map(of).flatten().flatten();
-        let beside = ["finish_f16", "finish_bf16", "measure_f16", "measure_bf16"];
-        let beside: Vec<String> = beside.iter().map(|name| format!("tensor_linear_{name}")).collect();
-        let kernels: Vec<&str> = kernels.chain(beside.iter().map(String::as_str)).collect();
+        let kernels: Vec<&str> = tile::SHAPES.iter().flat_map(of).flatten().flatten().collect();
         // warps of 64 × 64 are for cards that have cp.async
         let wide = |kernel: &&str| kernel.contains("128x128x4") || kernel.contains("128x256");
         let (newer, all): (Vec<&str>, Vec<&str>) = kernels.into_iter().partition(wide);

@@ -1,10 +1,11 @@
-//! Fusion: which operations of a folded program become one step of one kernel. Not here: where values lie (`arena`).
+//! Fusion: which operations of a program become one step of one kernel. Not here: where values lie (`arena`).
 //!
-//! The image's patches, their product and the norm after it are one step. A norm whose scale and shift were folded goes into the product that
-//! alone reads it, also through patches and merged pixels; the norm after a depthwise convolution goes into the convolution, that of a pooled
-//! vector into the pool.
+//! The image's patches, their product and the norm after it are one step. A norm goes into the product that alone reads it, with its scale and
+//! shift, also through patches and merged pixels; the norm after a depthwise convolution goes there too, or into the convolution, whatever is computed
+//! to end sooner; that of a pooled vector into the pool.
 
 use super::{IMAGES, Step, Value, ValueId};
+use crate::engine::cuda::card::Card;
 use crate::engine::cuda::number::Type;
 use crate::engine::cuda::operations::Operation;
 use crate::engine::cuda::operations::attention::Attention;
@@ -38,7 +39,7 @@ pub(crate) fn unsupported(program: &Program) -> Vec<String> {
             }
             Op::Merge(op) => {
                 let followed = matches!(program.ops.get(index + 1..index + 3), Some([(_, Op::Norm(norm)), (_, Op::Linear(linear))])
-                    if norm.input == op.output && linear.input == norm.output && norm.affine.is_none());
+                    if norm.input == op.output && linear.input == norm.output);
                 let alone = readers[op.output.0].len() == 1 && program.output != op.output;
                 if !(followed && alone) {
                     refuse("merged pixels that a norm and a linear layer do not follow".to_owned());
@@ -57,8 +58,8 @@ pub(super) struct Fused {
     pub(super) logits: ValueId,
 }
 
-/// The steps of a folded program for batches of `images`.
-pub(super) fn fuse(program: &Program, weights: &Weights, ty: Type, images: usize) -> Fused {
+/// The steps of a program for batches of `images`.
+pub(super) fn fuse(program: &Program, weights: &Weights, card: &Card, ty: Type, images: usize) -> Fused {
     // a value for each tensor; the first is the images
     let value = |(index, shape): (usize, &program::Shape)| match index {
         IMAGES => Value { len: patch_embedding::slot_bytes(&program.input, images), ty: Type::U8 },
@@ -66,7 +67,7 @@ pub(super) fn fuse(program: &Program, weights: &Weights, ty: Type, images: usize
         _ => Value { len: images * shape.len(), ty },
     };
     let values = program.tensors.iter().enumerate().map(value).collect();
-    let mut fusion = Fusion { program, weights, ty, readers: program.readers(), steps: Vec::new() };
+    let mut fusion = Fusion { program, weights, card, images, ty, readers: program.readers(), steps: Vec::new() };
     let mut ops = &program.ops[..];
     while !ops.is_empty() {
         ops = &ops[fusion.add_step(ops)..];
@@ -77,6 +78,8 @@ pub(super) fn fuse(program: &Program, weights: &Weights, ty: Type, images: usize
 struct Fusion<'a> {
     program: &'a Program,
     weights: &'a Weights,
+    card: &'a Card,
+    images: usize,
     ty: Type,
     /// As [`Program::readers`].
     readers: Vec<Vec<usize>>,
@@ -100,19 +103,21 @@ impl Fusion<'_> {
                 let operation = self.patch_embedding(op, None);
                 self.add(&ops[..1], Box::new(operation), None)
             }
-            [(_, Op::Depthwise(op)), (_, Op::Norm(norm)), ..]
-                if self.feeds(op.output, norm.input) && self.is_inner(norm.output) =>
+            [(_, Op::Depthwise(op)), (_, Op::Norm(norm)), next @ ..]
+                if self.feeds(op.output, norm.input)
+                    && self.is_inner(norm.output)
+                    && !self.is_normed_sooner_by(next, op, norm) =>
             {
                 let operation = self.depthwise(op, Some(norm));
                 self.add(&ops[..2], Box::new(operation), None)
             }
             [(_, Op::Norm(norm)), (_, Op::Linear(op)), ..]
-                if self.goes_into(norm, op.input) && op.residual != Some(norm.output) =>
+                if self.feeds(norm.output, op.input) && op.residual != Some(norm.output) =>
             {
                 let operation = self.linear(op, Some(norm));
                 self.add(&ops[..2], Box::new(operation), op.residual)
             }
-            [(_, Op::Norm(norm)), (_, Op::Patchify(op)), ..] if self.goes_into(norm, op.input) => {
+            [(_, Op::Norm(norm)), (_, Op::Patchify(op)), ..] if self.feeds(norm.output, op.input) => {
                 let operation = self.patches(op, Some(norm));
                 self.add(&ops[..2], Box::new(operation), None)
             }
@@ -160,9 +165,17 @@ impl Fusion<'_> {
         self.program.output != tensor
     }
 
-    /// Whether a norm can be a part of the product that reads it.
-    fn goes_into(&self, norm: &program::Norm, input: TensorId) -> bool {
-        norm.affine.is_none() && self.feeds(norm.output, input)
+    /// Whether the product behind a depthwise convolution and its norm norms its own rows in less time than the convolution would.
+    fn is_normed_sooner_by(&self, next: &[NamedOp], op: &program::Depthwise, norm: &program::Norm) -> bool {
+        let [(_, Op::Linear(next)), ..] = next else { return false };
+        if !self.feeds(norm.output, next.input) || next.residual == Some(norm.output) {
+            return false;
+        }
+        let clocks = |depthwise: Option<&program::Norm>, linear: Option<&program::Norm>| {
+            let before = self.depthwise(op, depthwise).clocks(self.card, self.images)?;
+            Some(before + self.linear(next, linear).clocks(self.card, self.images)?)
+        };
+        clocks(None, Some(norm)).zip(clocks(Some(norm), None)).is_some_and(|(behind, inside)| behind < inside)
     }
 
     fn norm(&self, op: &program::Norm) -> Norm {
@@ -214,7 +227,7 @@ impl Fusion<'_> {
             count: output.rows(),
             inputs: input.channels,
             outputs: output.channels,
-            norm: norm.map(|norm| norm.eps),
+            norm: norm.map(|norm| self.norm(norm)),
             weight: self.weights.array(op.weight),
             bias: self.weights.array(op.bias),
             gelu: op.activation.is_some(),
@@ -233,7 +246,7 @@ impl Fusion<'_> {
             count: output.rows(),
             inputs: op.size * op.size * channels,
             outputs: output.channels,
-            norm: norm.map(|norm| norm.eps),
+            norm: norm.map(|norm| self.norm(norm)),
             weight: self.weights.array(op.weight),
             bias: self.weights.array(op.bias),
             gelu: false,

@@ -47,6 +47,8 @@ pub(crate) struct Plan {
     /// Offset of each value, and of each step's scratch memory, in the arena; None for what lies elsewhere.
     offsets: Vec<Option<usize>>,
     scratch: Vec<Option<(usize, usize)>>,
+    /// Bytes of each step's counters.
+    tickets_of: Vec<usize>,
     /// Bytes of the arena.
     pub(crate) arena: usize,
     /// Bytes of the counters, which steps share.
@@ -70,9 +72,9 @@ pub(crate) struct Memory {
 }
 
 impl Plan {
-    /// Plans a folded program, of which everything is supported, for batches of `images`.
+    /// Plans a program, of which everything is supported, for batches of `images`.
     pub(crate) fn new(program: &Program, weights: &Weights, card: &Card, ty: Type, images: usize) -> Self {
-        let fused = fuse::fuse(program, weights, ty, images);
+        let fused = fuse::fuse(program, weights, card, ty, images);
         let (steps, values, logits) = (fused.steps, fused.values, fused.logits);
         let last = steps.len().saturating_sub(1);
         // the first and the last step of each value
@@ -111,10 +113,10 @@ impl Plan {
             pieces.push(Piece { bytes: numbers.len * numbers.ty.bytes(), steps: first..=last });
         }
         let mut scratch_of = Vec::new();
-        let mut tickets = 0;
+        let mut tickets_of = Vec::new();
         for (index, step) in steps.iter().enumerate() {
             let needs = step.operation.needs(card, images);
-            tickets = tickets.max(needs.tickets * TICKET_BYTES);
+            tickets_of.push(needs.tickets * TICKET_BYTES);
             let bytes = needs.scratch;
             scratch_of.push((bytes > 0).then(|| {
                 pieces.push(Piece { bytes, steps: index..=index });
@@ -124,7 +126,8 @@ impl Plan {
         let (places, arena) = place(&pieces);
         let offsets = aliases.iter().map(|value| piece_of[*value].map(|piece: usize| places[piece])).collect();
         let scratch = scratch_of.into_iter().map(|piece| piece.map(|(piece, bytes)| (places[piece], bytes))).collect();
-        Self { images, steps, values, offsets, scratch, arena, tickets }
+        let tickets = tickets_of.iter().copied().max().unwrap_or(0);
+        Self { images, steps, values, offsets, scratch, arena, tickets_of, tickets }
     }
 
     /// All launches of a run, in their order.
@@ -164,7 +167,7 @@ impl Plan {
             len: bytes,
             ty: Type::U8,
         });
-        let tickets = (self.tickets > 0).then(|| memory.tickets.first(self.tickets));
+        let tickets = Some(self.tickets_of[step]).filter(|bytes| *bytes > 0).map(|bytes| memory.tickets.first(bytes));
         Operands { input: array(*input), residual: residual.map(array), output: array(*output), scratch, tickets }
     }
 }

@@ -7,6 +7,7 @@ use crate::engine::cuda::driver::error::DriverError;
 use crate::engine::cuda::launch::Launch;
 use crate::engine::cuda::number::Type;
 use crate::engine::cuda::operations::linear::{Linear, Rows};
+use crate::engine::cuda::operations::norm::Norm;
 use crate::engine::cuda::operations::{Expected, Needs, Operands, Operation, plain_linear};
 
 /// A linear that is always computed by the plain kernel.
@@ -18,7 +19,7 @@ impl Operation for ByPlainKernel {
     }
 
     fn needs(&self, card: &Card, images: usize) -> Needs {
-        Needs { scratch: plain_linear::scratch(&self.0, images), ..self.0.needs(card, images) }
+        Needs { scratch: plain_linear::scratch(&self.0, images), tickets: 0, ..self.0.needs(card, images) }
     }
 
     fn launches(&self, _card: &Card, images: usize, at: &Operands) -> Vec<Launch> {
@@ -44,6 +45,8 @@ struct Shape {
     inputs: usize,
     outputs: usize,
     norm: bool,
+    /// Whether the norm has scale and shift.
+    affine: bool,
     gelu: bool,
     scale: bool,
     residual: bool,
@@ -55,8 +58,8 @@ struct Shape {
 impl Shape {
     fn plain(count: usize, inputs: usize, outputs: usize) -> Self {
         let rows = Rows::Plain;
-        let [norm, gelu, scale, residual, logits] = [false; 5];
-        Self { rows, count, inputs, outputs, norm, gelu, scale, residual, logits, images: 1 }
+        let [norm, affine, gelu, scale, residual, logits] = [false; 6];
+        Self { rows, count, inputs, outputs, norm, affine, gelu, scale, residual, logits, images: 1 }
     }
 
     fn patches([height, width]: [usize; 2], channels: usize, size: usize, outputs: usize) -> Self {
@@ -70,7 +73,11 @@ impl Shape {
     }
 
     fn normed(self) -> Self {
-        Self { norm: true, ..self }
+        Self { norm: true, affine: true, ..self }
+    }
+
+    fn without_affine(self) -> Self {
+        Self { affine: false, ..self }
     }
 
     fn gelu(self) -> Self {
@@ -94,8 +101,15 @@ impl Shape {
     }
 
     fn case(self, ty: Type) -> Case {
-        let Self { rows, count, inputs, outputs, norm, gelu, scale, residual, logits, images } = self;
-        let with = [(norm, "norm"), (gelu, "GELU"), (scale, "scale"), (residual, "residual"), (logits, "f32 out")];
+        let Self { rows, count, inputs, outputs, norm, affine, gelu, scale, residual, logits, images } = self;
+        let with = [
+            (norm, "norm"),
+            (affine, "affine"),
+            (gelu, "GELU"),
+            (scale, "scale"),
+            (residual, "residual"),
+            (logits, "f32 out"),
+        ];
         let with: Vec<&str> = with.into_iter().filter_map(|(has, name)| has.then_some(name)).collect();
         let name = format!("{rows:?}, {count} × {inputs} → {outputs} [{}]", with.join(", "));
         let output = if logits { Type::F32 } else { ty };
@@ -109,7 +123,16 @@ impl Shape {
                 let weight = weights.array(outputs * inputs, ty, 2.0 / (inputs as f32).sqrt(), 0.0)?;
                 let bias = weights.array(outputs, Type::F32, 0.5, 0.0)?;
                 let scale = if scale { Some(weights.array(outputs, Type::F32, 0.5, 1.0)?) } else { None };
-                let norm = norm.then_some(1e-6);
+                let normed = match rows {
+                    Rows::Patches { channels, .. } => channels,
+                    Rows::Plain | Rows::Merged { .. } => inputs,
+                };
+                let affine = if affine {
+                    Some([weights.array(normed, Type::F32, 0.5, 1.0)?, weights.array(normed, Type::F32, 0.5, 0.0)?])
+                } else {
+                    None
+                };
+                let norm = norm.then_some(Norm { affine, eps: 1e-6 });
                 Ok(Box::new(ByPlainKernel(Linear {
                     rows,
                     count,
@@ -147,6 +170,7 @@ pub(super) fn plain_cases(ty: Type) -> Vec<Case> {
         Shape::plain(49, 768, 64).added(),
         // enough tiles for the larger, whole and cut off
         Shape::plain(512, 48, 512).normed().gelu(),
+        Shape::plain(33, 68, 35).normed().without_affine(),
         Shape::plain(529, 50, 486).scaled().added().images(1),
         Shape::plain(131, 21, 500).normed().images(4),
         // heads
@@ -157,15 +181,18 @@ pub(super) fn plain_cases(ty: Type) -> Vec<Case> {
         // patches: pixels as they come, normed ones, one side beside another, lines and columns that fill none
         stem,
         stem.normed(),
+        stem.normed().without_affine(),
         Shape::patches([13, 11], 3, 4, 10),
         Shape::patches([6, 5], 5, 3, 9).normed().gelu(),
         Shape::patches([33, 35], 8, 1, 10).normed(),
         down,
+        down.without_affine(),
         Shape::patches([8, 8], 96, 2, 192).normed(),
         Shape::patches([16, 16], 3, 16, 12),
         // merging, also of a map of odd sides, and of one that is smaller than a square
         merge,
-        Shape { norm: false, ..merge },
+        Shape { norm: false, affine: false, ..merge },
+        merge.without_affine(),
         Shape::merged([8, 8], 96, 64).normed(),
         Shape::merged([1, 3], 6, 4).normed(),
         Shape::merged([11, 10], 5, 6).normed().images(3),

@@ -7,6 +7,7 @@ use crate::engine::cuda::driver::error::DriverError;
 use crate::engine::cuda::launch::Launch;
 use crate::engine::cuda::number::Type;
 use crate::engine::cuda::operations::linear::{Linear, Rows};
+use crate::engine::cuda::operations::norm::Norm;
 use crate::engine::cuda::operations::{Expected, Needs, Operands, Operation, tensor_linear};
 
 /// A linear that is always computed by tensor cores.
@@ -22,24 +23,24 @@ impl Operation for ByTensorCores {
     }
 
     fn needs(&self, card: &Card, images: usize) -> Needs {
-        let scratch = match self.cut {
+        let [scratch, tickets] = match self.cut {
             Some((number, splits)) => {
                 let tile = tensor_linear::any_tile(&self.linear, card, number, splits);
-                tensor_linear::scratch_of(&self.linear, images, &tile)
+                tensor_linear::beside_of(&self.linear, images, &tile)
             }
-            None => tensor_linear::scratch(&self.linear, card, images),
+            None => tensor_linear::beside(&self.linear, card, images),
         };
-        Needs { scratch, ..self.linear.needs(card, images) }
+        Needs { scratch, tickets, ..self.linear.needs(card, images) }
     }
 
     fn launches(&self, card: &Card, images: usize, at: &Operands) -> Vec<Launch> {
-        match self.cut {
+        vec![match self.cut {
             Some((number, splits)) => {
                 let tile = tensor_linear::any_tile(&self.linear, card, number, splits);
-                tensor_linear::launches_by(&self.linear, images, at, &tile)
+                tensor_linear::launch_by(&self.linear, images, at, &tile)
             }
-            None => tensor_linear::launches(&self.linear, card, images, at),
-        }
+            None => tensor_linear::launch(&self.linear, card, images, at),
+        }]
     }
 
     fn expected(
@@ -63,7 +64,9 @@ struct Product {
     count: usize,
     inputs: usize,
     outputs: usize,
-    norm: Option<f32>,
+    norm: bool,
+    /// Whether the norm has scale and shift.
+    affine: bool,
     gelu: bool,
     scale: bool,
     residual: bool,
@@ -74,15 +77,16 @@ struct Product {
 
 /// Rows of K numbers to rows of N, with a bias.
 const fn plain(count: usize, inputs: usize, outputs: usize) -> Product {
-    let (rows, norm, cut) = (Rows::Plain, None, None);
-    Product { rows, count, inputs, outputs, norm, gelu: false, scale: false, residual: false, wide: false, cut }
+    let (rows, cut) = (Rows::Plain, None);
+    let [norm, affine, gelu, scale, residual, wide] = [false, true, false, false, false, false];
+    Product { rows, count, inputs, outputs, norm, affine, gelu, scale, residual, wide, cut }
 }
 
 impl Product {
     fn case(self, ty: Type, images: usize) -> Case {
         let Self { rows, count, inputs, outputs, .. } = self;
         let what = [
-            (self.norm.is_some(), "norm"),
+            (self.norm, if self.affine { "norm" } else { "norm without scale and shift" }),
             (self.gelu, "GELU"),
             (self.scale, "scale"),
             (self.residual, "residual"),
@@ -101,12 +105,22 @@ impl Product {
             let weight = weights.array(inputs * outputs, ty, spread, 0.0)?;
             let bias = weights.array(outputs, Type::F32, 0.5, 0.0)?;
             let scale = if self.scale { Some(weights.array(outputs, Type::F32, 0.5, 0.25)?) } else { None };
-            let Self { norm, gelu, residual, .. } = self;
+            let normed = match rows {
+                Rows::Patches { channels, .. } => channels,
+                Rows::Plain | Rows::Merged { .. } => inputs,
+            };
+            let affine = if self.norm && self.affine {
+                Some([weights.array(normed, Type::F32, 0.5, 1.0)?, weights.array(normed, Type::F32, 0.5, 0.0)?])
+            } else {
+                None
+            };
+            let norm = self.norm.then_some(Norm { affine, eps: 1e-6 });
+            let Self { gelu, residual, .. } = self;
             let output = if self.wide { Type::F32 } else { ty };
             let linear = Linear { rows, count, inputs, outputs, norm, weight, bias, gelu, scale, residual, ty, output };
             Ok(Box::new(ByTensorCores { linear, cut: self.cut }))
         });
-        let spread = if self.norm.is_some() { (3.0, 5.0) } else { (2.0, 0.0) };
+        let spread = if self.norm { (3.0, 5.0) } else { (2.0, 0.0) };
         let output = if self.wide { Type::F32 } else { ty };
         Case { spread, output, in_place: self.residual, ..case }
     }
@@ -118,7 +132,7 @@ pub(super) fn cases(ty: Type) -> Vec<Case> {
     if ty == Type::F32 {
         return Vec::new();
     }
-    let norm = Some(1e-6);
+    let norm = true;
     let mlp = |count, channels| {
         [
             Product { gelu: true, ..plain(count, channels, 4 * channels) },
@@ -142,6 +156,7 @@ pub(super) fn cases(ty: Type) -> Vec<Case> {
         Product { residual: true, ..plain(130, 96, 96) },
         Product { norm, ..plain(49, 384, 1152) },
         Product { norm, ..plain(3, 1536, 64) },
+        Product { norm, affine: false, ..plain(20, 96, 96) },
         plain(131, 128, 128),
         plain(257, 40, 136),
         plain(33, 8, 8),
@@ -151,11 +166,12 @@ pub(super) fn cases(ty: Type) -> Vec<Case> {
     let two = [
         Product { norm, ..patches(14, 14, 96) },
         Product { norm, ..patches(9, 7, 40) },
+        Product { norm, affine: false, ..patches(4, 6, 32) },
         patches(6, 10, 16),
         merged(14, 14, 96),
         merged(7, 9, 40),
         merged(7, 7, 192),
-        Product { norm: None, ..merged(5, 5, 24) },
+        Product { norm: false, ..merged(5, 5, 24) },
     ];
     let one = mlp(49, 96).into_iter().chain(mlp(49, 192)).chain(mlp(17, 384)).chain(mlp(9, 768)).chain(one);
     let cases = one.map(|product| product.case(ty, 1)).chain(two.map(|product| product.case(ty, 2)));
@@ -168,6 +184,6 @@ fn every_tile() -> impl Iterator<Item = Product> {
     cuts.flat_map(|cut| {
         let plain = plain(75, 208, 136);
         let whole = Product { gelu: true, scale: true, residual: true, cut, ..plain };
-        [whole, Product { norm: Some(1e-6), cut, ..plain }, Product { outputs: 67, cut, ..plain }]
+        [whole, Product { norm: true, cut, ..plain }, Product { outputs: 67, cut, ..plain }]
     })
 }

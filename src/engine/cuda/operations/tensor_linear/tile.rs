@@ -1,5 +1,6 @@
 //! Which tile a product takes on a card, and into how many splits of K: the one that is computed to end first. Not here: launches.
 
+use super::NORM_BYTES;
 use crate::engine::cuda::card::{Card, Target};
 
 /// Products of a tile in shared memory: `TILE_K` of the kernel.
@@ -8,6 +9,8 @@ const TILE_K: usize = 32;
 const MOST_SPLITS: usize = 16;
 /// Tiles of K that a split has at least: fewer, and it begins and ends more than it multiplies.
 const LEAST_TILES: usize = 3;
+/// Values of a row that is normed which a lane holds.
+const NORM_HELD: usize = 12 * 8;
 /// Bytes of shared memory that two blocks of the largest tile have room in.
 const MUCH_SHARED: u32 = 160 << 10;
 /// What of the multiprocessors' time must have a block, and what that may cost in computed time.
@@ -20,6 +23,16 @@ pub(super) enum Source {
     Plain,
     Gathered,
     Normed,
+}
+
+/// A product `[m, k] · [k, n]`, and how many norms a row has, if it is normed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Product {
+    pub(super) rows: Source,
+    pub(super) m: usize,
+    pub(super) n: usize,
+    pub(super) k: usize,
+    pub(super) norms: usize,
 }
 
 /// A kernel's tile: sums of a block.
@@ -101,8 +114,6 @@ pub(crate) struct Tile {
     /// Parts of K, each in blocks of its own.
     pub(super) splits: u32,
     pub(super) tiles_per_split: u32,
-    /// Whether a launch before measures the norms of rows, and not each block those of its own.
-    pub(super) measured: bool,
 }
 
 /// What a multiprocessor of a capability does in a clock (`tests/emulator/src/count/device.rs` has the cards, and where their figures come from).
@@ -152,76 +163,90 @@ impl Shape {
 }
 
 impl Tile {
-    /// Bytes of shared memory, without norms.
-    pub(super) fn bytes(&self) -> usize {
-        self.stages as usize * self.shape.slot()
+    /// Bytes of shared memory of a block: its slots, its norms, and scale and shift of its K, or of a pixel where each is normed alone.
+    pub(super) fn shared(&self, product: &Product) -> usize {
+        let normed = match (product.rows, product.norms) {
+            (Source::Plain | Source::Gathered, _) => 0,
+            (Source::Normed, 1) => product.k.min(self.tiles_per_split as usize * TILE_K),
+            (Source::Normed, norms) => product.k / norms,
+        };
+        let norms = if normed > 0 { self.shape.rows * product.norms } else { 0 };
+        self.stages as usize * self.shape.slot() + (norms + normed) * NORM_BYTES
     }
 
-    fn blocks(&self, m: usize, n: usize) -> usize {
-        m.div_ceil(self.shape.rows) * n.div_ceil(self.shape.columns) * self.splits as usize
+    /// Tiles of the output.
+    pub(super) fn tiles(&self, product: &Product) -> usize {
+        product.m.div_ceil(self.shape.rows) * product.n.div_ceil(self.shape.columns)
+    }
+
+    fn blocks(&self, product: &Product) -> usize {
+        self.tiles(product) * self.splits as usize
     }
 
     /// Blocks beside what there were if all multiprocessors had as many as the busiest.
-    fn busy(&self, card: &Card, m: usize, n: usize) -> f64 {
-        let (blocks, multiprocessors) = (self.blocks(m, n), card.multiprocessors as usize);
+    fn busy(&self, card: &Card, product: &Product) -> f64 {
+        let (blocks, multiprocessors) = (self.blocks(product), card.multiprocessors as usize);
         blocks as f64 / (blocks.div_ceil(multiprocessors) * multiprocessors) as f64
     }
 
     /// Clocks that it takes, computed: the busiest multiprocessor has its blocks one after the other at the rate of what is slowest, or as many
     /// at once as it holds, each waiting for its own loads and barriers.
-    fn clocks(&self, card: &Card, source: Source, m: usize, n: usize) -> f64 {
+    pub(super) fn clocks(&self, card: &Card, product: &Product) -> f64 {
         let Multiprocessor { mma, l2, shared, reserved } = multiprocessor(card);
-        let norms = if source == Source::Normed { self.shape.rows * 8 } else { 0 };
         let Shape { rows, columns, warps, resident, .. } = *self.shape;
         let (tiles, sums) = (f64::from(self.tiles_per_split), (rows * columns) as f64);
-        let busiest = self.blocks(m, n).div_ceil(card.multiprocessors as usize);
-        let held = (shared / (self.bytes() + norms + reserved)).clamp(1, resident);
+        let busiest = self.blocks(product).div_ceil(card.multiprocessors as usize);
+        let held = (shared / (self.shared(product) + reserved)).clamp(1, resident);
         // of a tile of K
         let multiplied = sums / 128.0 * 2.0 * mma / 4.0;
         let loaded = self.shape.slot() as f64 / l2;
         // about 13 issue slots for each number of the output, and its bytes
         let written = sums * 0.1 + sums * if self.splits > 1 { 4.0 } else { 2.0 } / l2;
-        let at_once = multiplied.max(loaded) * tiles + written;
+        // the norms of a block's rows are measured in turns, each of which waits for its loads and sums
+        let (bytes, turns) = self.normed(product);
+        let measured = bytes as f64 / l2;
+        let at_once = multiplied.max(loaded) * tiles + written + measured;
         let alone =
             (multiplied * 4.0 / f64::from(warps.min(4)) + 100.0).max(600.0 / f64::from(self.stages - 1)).max(loaded);
-        let one_block = 1300.0 + alone * tiles + written;
-        let product = (busiest as f64 * at_once).max(busiest.div_ceil(held) as f64 * one_block);
-        // a second launch, which reads all sums
-        let sums_of_splits = f64::from(self.splits) * 4.0 + 2.0;
-        let finish = 2000.0 + sums_of_splits * (m * n) as f64 / (l2 * f64::from(card.multiprocessors));
-        product + if self.splits > 1 { finish } else { 0.0 }
+        let one_block = 1300.0 + alone * tiles + written + measured.max(900.0 * turns as f64);
+        let blocks = (busiest as f64 * at_once).max(busiest.div_ceil(held) as f64 * one_block);
+        if self.splits == 1 {
+            return blocks;
+        }
+        // the last block of a tile waits for its ticket, then reads all parts
+        let splits = self.splits as usize;
+        blocks + 1200.0 + (busiest.div_ceil(splits) * splits) as f64 * sums * 4.0 / l2 + 100.0 * splits as f64
     }
 
-    /// The same with a launch before it that measures norms, if that is faster; and the clocks, with those for the norms.
-    fn with_norms(self, card: &Card, [m, n, k]: [usize; 3]) -> (f64, Self) {
-        let Multiprocessor { l2, .. } = multiprocessor(card);
-        let busiest = self.blocks(m, n).div_ceil(card.multiprocessors as usize);
-        // in turns, of which each waits for its loads and sums
-        let turns = |rows: usize, threads: usize| 900.0 * (rows * (k / 96).clamp(4, 32)).div_ceil(threads) as f64;
-        let bytes = |rows: usize| (rows * k * 2) as f64;
-        let Shape { rows, .. } = *self.shape;
-        let each = busiest as f64 * bytes(rows) / l2 + turns(rows, self.shape.threads() as usize);
-        // a launch, and all rows once from memory, which is about four times as slow as L2
-        let before = 2000.0 + turns(32, 128) + bytes(m) / (l2 / 4.0 * f64::from(card.multiprocessors));
-        let product = self.clocks(card, Source::Normed, m, n);
-        if before * 1.2 < each { (product + before, Self { measured: true, ..self }) } else { (product + each, self) }
+    /// Bytes that a block reads to measure norms, and in how many turns of its threads.
+    fn normed(&self, product: &Product) -> (usize, usize) {
+        if product.rows != Source::Normed {
+            return (0, 0);
+        }
+        let Product { k, norms, .. } = *product;
+        let length = k / norms;
+        // of patches only the pixels in a split's part of K
+        let measured =
+            norms.min((self.tiles_per_split as usize * TILE_K).div_ceil(length) + usize::from(self.splits > 1)).max(1);
+        let rows = self.shape.rows * measured;
+        let lanes = length.div_ceil(NORM_HELD).next_power_of_two().max(4);
+        (rows * length * 2, (rows * lanes).div_ceil(self.shape.threads() as usize))
     }
 }
 
 /// The tile of `[m, k] · [k, n]`: of those that keep the card busy, the fastest as computed; or the fastest of all, where that is much faster.
-pub(super) fn tile(card: &Card, source: Source, m: usize, n: usize, k: usize) -> Tile {
+pub(super) fn tile(card: &Card, product: &Product) -> Tile {
+    let Product { rows: source, n, k, .. } = *product;
     let all = k.div_ceil(TILE_K);
     let splits = || (1..=MOST_SPLITS).filter(|splits| *splits == 1 || all.div_ceil(*splits) >= LEAST_TILES);
     let tiles = shapes(card, source)
         .filter(|shape| shape.suits(n))
-        .flat_map(|shape| splits().map(move |splits| cut(card, source, shape, k, splits)));
+        .flat_map(|shape| splits().map(move |splits| cut(card, source, shape, k, splits)))
+        .filter(|tile| tile.shared(product) <= card.shared_per_block as usize);
     let mut fastest: [Option<(f64, Tile)>; 2] = [None, None];
     for tile in tiles {
-        let (clocks, tile) = match source {
-            Source::Normed => tile.with_norms(card, [m, n, k]),
-            Source::Plain | Source::Gathered => (tile.clocks(card, source, m, n), tile),
-        };
-        let busy = tile.busy(card, m, n) >= BUSY;
+        let clocks = tile.clocks(card, product);
+        let busy = tile.busy(card, product) >= BUSY;
         for (of_busy, best) in [false, true].into_iter().zip(&mut fastest) {
             if (busy || !of_busy) && best.is_none_or(|(least, _)| clocks < least) {
                 *best = Some((clocks, tile));
@@ -250,7 +275,7 @@ pub(super) fn cut(card: &Card, source: Source, shape: &'static Shape, k: usize, 
     let all = k.div_ceil(TILE_K);
     let tiles_per_split = all.div_ceil(splits);
     let splits = all.div_ceil(tiles_per_split) as u32;
-    Tile { shape, stages: shape.stages(card, source), splits, tiles_per_split: tiles_per_split as u32, measured: false }
+    Tile { shape, stages: shape.stages(card, source), splits, tiles_per_split: tiles_per_split as u32 }
 }
 
 fn multiprocessor(card: &Card) -> Multiprocessor {
@@ -267,6 +292,7 @@ fn multiprocessor(card: &Card) -> Multiprocessor {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{LONGEST_NORM, MOST_NORMS};
     use super::*;
 
     const CARDS: [(&str, u32, u32, u32); 6] = [
@@ -285,17 +311,18 @@ mod tests {
     }
 
     /// Rows of an image, N and K of ConvNeXt's (and Swin's) products with C channels in the first stage.
-    fn products(channels: usize) -> Vec<(Source, usize, usize, usize)> {
+    fn products(channels: usize) -> Vec<Product> {
         let mut products = Vec::new();
+        let mut push = |rows, m, n, k| products.push(Product { rows, m, n, k, norms: 1 });
         for (stage, edge) in [56, 28, 14, 7].into_iter().enumerate() {
             let (c, rows) = (channels << stage, edge * edge);
-            products.push((Source::Plain, rows, 4 * c, c));
-            products.push((Source::Plain, rows, c, 4 * c));
-            products.push((Source::Plain, rows, c, c));
-            products.push((Source::Normed, rows, 3 * c, c));
-            products.push((Source::Normed, rows, 4 * c, c));
+            push(Source::Plain, rows, 4 * c, c);
+            push(Source::Plain, rows, c, 4 * c);
+            push(Source::Plain, rows, c, c);
+            push(Source::Normed, rows, 3 * c, c);
+            push(Source::Normed, rows, 4 * c, c);
             if stage < 3 {
-                products.push((Source::Normed, rows / 4, 2 * c, 4 * c));
+                push(Source::Normed, rows / 4, 2 * c, 4 * c);
             }
         }
         products
@@ -306,10 +333,13 @@ mod tests {
         let mut below = Vec::new();
         for (name, card) in cards() {
             for (images, channels) in [8, 64, 256].into_iter().flat_map(|images| [(images, 96), (images, 128)]) {
-                for (source, rows, n, k) in products(channels) {
-                    let m = images * rows;
-                    let tile = tile(&card, source, m, n, k);
-                    let busy = tile.busy(&card, m, n);
+                // not merging: each of its blocks measures norms of four pixels, and fewer blocks end sooner
+                let merges = |product: &Product| product.rows == Source::Normed && product.k > product.n;
+                for product in products(channels).into_iter().filter(|product| !merges(product)) {
+                    let product = Product { m: images * product.m, ..product };
+                    let Product { m, n, k, .. } = product;
+                    let tile = tile(&card, &product);
+                    let busy = tile.busy(&card, &product);
                     assert!(busy >= 0.68, "{name}: {m} × {n} × {k} by {tile:?} is {busy}");
                     if busy < BUSY {
                         below.push((name, m, n, k));
@@ -324,10 +354,11 @@ mod tests {
     #[test]
     fn one_image_reaches_half_of_the_multiprocessors() {
         for (name, card) in cards() {
-            let head = (Source::Plain, 1, 1000, 768);
-            for (source, m, n, k) in [96, 128].into_iter().flat_map(products).chain([head]) {
-                let tile = tile(&card, source, m, n, k);
-                let blocks = tile.blocks(m, n);
+            let head = Product { rows: Source::Plain, m: 1, n: 1000, k: 768, norms: 1 };
+            for product in [96, 128].into_iter().flat_map(products).chain([head]) {
+                let Product { m, n, k, .. } = product;
+                let tile = tile(&card, &product);
+                let blocks = tile.blocks(&product);
                 assert!(blocks >= card.few_blocks() as usize, "{name}: {m} × {n} × {k} by {tile:?}: {blocks} blocks");
             }
         }
@@ -336,9 +367,10 @@ mod tests {
     #[test]
     fn little_of_a_tile_lies_beyond_the_matrix() {
         for (name, card) in cards() {
-            for (source, rows, n, k) in products(96).into_iter().chain(products(128)) {
-                let m = 64 * rows;
-                let tile = tile(&card, source, m, n, k);
+            for product in products(96).into_iter().chain(products(128)) {
+                let product = Product { m: 64 * product.m, ..product };
+                let Product { m, n, k, .. } = product;
+                let tile = tile(&card, &product);
                 let computed = m.next_multiple_of(tile.shape.rows) * n.next_multiple_of(tile.shape.columns);
                 // 512 columns are six tiles of 96 on T4, where one block of 128 × 128 and its norms fill a multiprocessor
                 assert!((m * n) as f64 / computed as f64 > 0.88, "{name}: {m} × {n} × {k} by {tile:?}");
@@ -347,26 +379,19 @@ mod tests {
     }
 
     #[test]
-    fn norms_are_measured_before_where_many_columns_share_rows() {
+    fn every_tile_fits_into_shared_memory_and_one_of_them_with_the_most_norms() {
         for (name, card) in cards() {
-            let measured = |m, n, k| tile(&card, Source::Normed, m, n, k).measured;
-            assert!(measured(64 * 196, 1536, 384), "{name}: fc1 of Swin's third stage at 64");
-            assert!(!measured(3136, 384, 96), "{name}: fc1 of the first stage of one image");
-        }
-    }
-
-    #[test]
-    fn every_tile_fits_into_shared_memory_with_the_most_norms() {
-        for (name, card) in cards() {
-            for shape in &SHAPES {
-                for source in [Source::Plain, Source::Gathered, Source::Normed] {
-                    let stages = shape.stages(&card, source);
-                    let tile = Tile { shape, stages, splits: 1, tiles_per_split: 1, measured: false };
-                    let norms = if source == Source::Normed { shape.rows * super::super::MOST_NORMS * 8 } else { 0 };
-                    assert!(tile.bytes() + norms <= card.shared_per_block as usize, "{name}: {tile:?}");
-                    let sums = shape.warps as usize * 16 * 36 * 4;
-                    assert!(sums <= tile.bytes(), "{name}: {tile:?} has no room for sums");
-                }
+            for (shape, rows) in SHAPES.iter().flat_map(|shape| [(shape, Source::Plain), (shape, Source::Normed)]) {
+                let tile = Tile { tiles_per_split: 48, ..cut(&card, rows, shape, TILE_K, 1) };
+                let product = Product { rows, m: 1, n: 1, k: 1536, norms: 1 };
+                assert!(tile.shared(&product) <= card.shared_per_block as usize, "{name}: {tile:?}");
+                let sums = shape.warps as usize * 16 * 36 * 4;
+                assert!(sums <= tile.shared(&Product { rows: Source::Plain, ..product }), "{name}: {tile:?}");
+            }
+            for norms in [1, MOST_NORMS] {
+                let product = Product { rows: Source::Normed, m: 9999, n: 9999, k: norms * LONGEST_NORM, norms };
+                let tile = tile(&card, &product);
+                assert!(tile.shared(&product) <= card.shared_per_block as usize, "{name}: {tile:?}");
             }
         }
     }
@@ -375,7 +400,7 @@ mod tests {
     fn splits_have_all_of_k() {
         for (_, card) in cards() {
             for k in [8, 96, 768, 1000, 3072, 4096] {
-                let tile = tile(&card, Source::Plain, 49, 96, k);
+                let tile = tile(&card, &Product { rows: Source::Plain, m: 49, n: 96, k, norms: 1 });
                 let all = k.div_ceil(TILE_K) as u32;
                 let (splits, each) = (tile.splits, tile.tiles_per_split);
                 assert!(splits * each >= all && (splits - 1) * each < all, "{k}: {tile:?}");
