@@ -298,3 +298,26 @@ impl Memory {
         Error::Unknown { address, size, near }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn devices_have_their_own_room_and_share_only_pinned_memory() {
+        let devices = Memory::of_several(2, 1000);
+        let own = devices[0].allocate(600, Kind::Device).unwrap();
+        assert!(matches!(devices[0].allocate(600, Kind::Device), Err(Error::OutOfMemory { free: 400, .. })));
+        let other = devices[1].allocate(600, Kind::Variable).unwrap();
+        let pinned = devices[1].allocate(600, Kind::Pinned).unwrap();
+        assert!(own.address + own.size <= other.address);
+        assert_eq!(devices[1].find(own.address, 600).unwrap().device, 0);
+        assert!(matches!(devices[1].reach(own.address, 4), Err(Error::Foreign { owner: 0, device: 1, .. })));
+        assert!(devices[0].reach(pinned.address, 600).is_ok());
+        assert_eq!(devices.iter().map(|memory| memory.live().len()).collect::<Vec<_>>(), [2, 2]);
+        // whoever frees it, it was the other's
+        devices[1].free(own.address).unwrap();
+        assert_eq!(devices.iter().map(Memory::free_bytes).collect::<Vec<_>>(), [1000, 400]);
+        assert!(matches!(devices[0].find(own.address, 1), Err(Error::Unknown { .. })));
+    }
+}
