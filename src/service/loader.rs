@@ -102,7 +102,7 @@ impl Loader {
             metrics.serves(&program.family, &info.to_string());
             leases.push((index, pool));
             memory += bytes;
-            names.push(info.to_string());
+            names.push((index, info.to_string()));
             tracing::info!(
                 model = name,
                 version,

@@ -31,8 +31,8 @@ pub(super) struct Model {
     pub(super) precision: Precision,
     pub(super) max_batch: usize,
     pub(super) deadline: Duration,
-    /// Names of the devices that it is on.
-    pub(super) devices: Vec<String>,
+    /// The devices that it is on, with their names.
+    pub(super) devices: Vec<(DeviceIndex, String)>,
     /// Images between admission and answer.
     pub(super) queue: Arc<Budget>,
     /// Bytes of memory that it takes on all of its devices.
@@ -52,6 +52,12 @@ impl Model {
     /// Whether a device runs it.
     pub(super) fn is_open(&self) -> bool {
         self.dispatcher.is_open(self.id)
+    }
+
+    /// Names of the devices that run it: one that has failed does not.
+    pub(super) fn running_devices(&self) -> Vec<String> {
+        let running = self.devices.iter().filter(|(device, _)| !self.dispatcher.is_lost(*device));
+        running.map(|(_, name)| name.clone()).collect()
     }
 
     /// Memory of a device for one image, if any is left. The devices that run take turns.

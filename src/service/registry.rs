@@ -245,7 +245,7 @@ impl Known {
             error: version.error.clone().or_else(|| self.error.clone()),
             architecture: program.map(|program| program.architecture.clone()).unwrap_or_default(),
             family: program.map(|program| program.family.clone()).unwrap_or_default(),
-            devices: model.map(|model| model.devices.clone()).unwrap_or_default(),
+            devices: model.map(Model::running_devices).unwrap_or_default(),
             precision: model.map(|model| model.precision).or(self.options.precision).map_or("auto", Precision::name),
             origin: model.map(|model| model.origin.clone()).unwrap_or_default(),
             baseline,

@@ -10,6 +10,7 @@ mod emulated;
 mod faults;
 mod kernels;
 mod served;
+mod several;
 #[path = "../support/mod.rs"]
 mod support;
 mod wrong;

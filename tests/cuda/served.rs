@@ -7,23 +7,27 @@ use crate::emulated::Driver;
 use crate::support::http::{Answer, Client, request};
 use crate::support::process::Process;
 
-const IMAGES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/models/images");
+pub(crate) const IMAGES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/models/images");
 const CLASSIFY: &str = "POST /classify?top_k=1 HTTP/1.1";
 
 /// A server on an emulated card, which lives as long as its driver.
 fn serve(driver: &Driver, arguments: &[&str], environment: &[(&str, &str)]) -> Process {
-    let defaults = ["--device", "cuda"];
-    let driver = driver.environment();
-    let driver: Vec<(&str, &str)> = driver.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    Process::serve_with(&[&defaults, arguments].concat(), &[&driver, environment].concat())
+    serve_on(driver, "cuda", arguments, environment)
 }
 
-async fn ask(client: &mut Client, head: &str, body: &[u8]) -> Answer {
+/// The same on these cards.
+pub(crate) fn serve_on(driver: &Driver, devices: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Process {
+    let driver = driver.environment();
+    let driver: Vec<(&str, &str)> = driver.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    Process::serve_with(&[&["--device", devices], arguments].concat(), &[&driver, environment].concat())
+}
+
+pub(crate) async fn ask(client: &mut Client, head: &str, body: &[u8]) -> Answer {
     client.send(request(head, body)).await;
     client.answer().await
 }
 
-async fn metric(admin: &mut Client, series: &str) -> f64 {
+pub(crate) async fn metric(admin: &mut Client, series: &str) -> f64 {
     let text = String::from_utf8(ask(admin, "GET /metrics HTTP/1.1", b"").await.body).unwrap();
     let value = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
     value.unwrap_or_else(|| panic!("no {series} in\n{text}")).parse().unwrap()

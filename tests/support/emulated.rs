@@ -15,28 +15,35 @@ pub(crate) fn inside() -> bool {
     std::env::var_os(INSIDE).is_some()
 }
 
-/// The driver where programs find it, with an emulated card.
+/// The driver where programs find it, with emulated cards.
 pub(crate) struct Driver {
     folder: TempDir,
     capability: u32,
+    cards: usize,
 }
 
 impl Driver {
     /// A card of this compute capability: 75, 80, 86, 89 or 90.
     pub(crate) fn new(capability: u32) -> Self {
+        Self::with_cards(1, capability)
+    }
+
+    /// So many cards of one compute capability.
+    pub(crate) fn with_cards(cards: usize, capability: u32) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         for name in ["libcuda.so", "libcuda.so.1"] {
             std::os::unix::fs::symlink(library(), folder.path().join(name)).expect("a link");
         }
-        Self { folder, capability }
+        Self { folder, capability, cards }
     }
 
     /// What a process needs to find it. It is strict: whatever it finds fails that process.
-    pub(crate) fn environment(&self) -> [(&'static str, String); 3] {
+    pub(crate) fn environment(&self) -> [(&'static str, String); 4] {
         let folder = self.folder.path().display().to_string();
         [
             ("LD_LIBRARY_PATH", folder),
             ("CUDA_EMULATOR_SM", self.capability.to_string()),
+            ("CUDA_EMULATOR_DEVICES", self.cards.to_string()),
             ("CUDA_EMULATOR_STRICT", "1".to_owned()),
         ]
     }

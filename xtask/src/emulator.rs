@@ -13,12 +13,14 @@ use crate::run::{cargo, root, step, target};
 /// Build the emulated CUDA driver, and print the folder for LD_LIBRARY_PATH.
 ///
 /// Builds the crate `cuda-emulator` and copies it to target/emulator/ as libcuda.so and libcuda.so.1. A program that runs with
-/// that folder on its LD_LIBRARY_PATH sees one NVIDIA GPU, which is emulated, and says so in its name. Variables that it reads:
+/// that folder on its LD_LIBRARY_PATH sees one NVIDIA GPU or several, which are emulated, and say so in their names. Variables that it reads:
 ///
 /// CUDA_EMULATOR_SM=75|80|86|89|90      the card: T4, A100, A10, L4, H100 (80)
+/// CUDA_EMULATOR_DEVICES=N              how many GPUs, 1 to 8, all the same card (1)
 /// CUDA_EMULATOR_SEED=N                 the order of what may run in any order; 0 is the natural one (1)
 /// CUDA_EMULATOR_CHECKS=0               only count, and run faster
 /// CUDA_EMULATOR_FAULT=kernel:N|oom:N|lost:N   a fault at the Nth launch or allocation; wrong:NAME   a kernel that stores wrong numbers
+///                                      (kernel:N@D and so on: of GPU D alone, otherwise of GPU 0)
 /// CUDA_EMULATOR_REPORT=FILE            counters of all launches, as JSON, or as a table in a file *.txt
 /// CUDA_EMULATOR_SASS=FILE              the table of `cargo xtask kernels`, for registers and issue slots in the report
 /// CUDA_EMULATOR_BLOCKS=N               run no more than N blocks of each launch, only to count

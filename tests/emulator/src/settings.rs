@@ -7,6 +7,8 @@ use std::path::PathBuf;
 pub struct Settings {
     /// `CUDA_EMULATOR_SM`: the compute capability, 75, 80, 86, 89 or 90.
     pub sm: u32,
+    /// `CUDA_EMULATOR_DEVICES`: how many devices there are, 1 to 8, all of this capability.
+    pub devices: usize,
     /// `CUDA_EMULATOR_CHECKS=0`: only counts, and runs faster.
     pub checks: bool,
     /// `CUDA_EMULATOR_BLOCKS`: no more than so many blocks of each launch run, evenly apart, so that large grids can be counted. What they compute is
@@ -18,6 +20,8 @@ pub struct Settings {
     pub assembled: Option<PathBuf>,
     /// `CUDA_EMULATOR_FAULT`: a fault to bring about.
     pub fault: Option<Planted>,
+    /// The device that has it, which is said after `@`.
+    pub faulty: usize,
     /// `CUDA_EMULATOR_SEED`: from where the order of warps and blocks and the errors of approximations are drawn; 0 for the natural order and
     /// no errors.
     pub seed: u64,
@@ -25,7 +29,7 @@ pub struct Settings {
     pub threads: usize,
 }
 
-/// A fault that the client must live through.
+/// A fault that the client must live through, of one device, whose launches and allocations count.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Planted {
     /// `kernel:N`: the launch of this number, from 1, fails as if it had accessed memory that is none.
@@ -50,7 +54,18 @@ pub struct Error {
 impl Default for Settings {
     fn default() -> Self {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { sm: 80, checks: true, blocks: None, report: None, assembled: None, fault: None, seed: 1, threads }
+        Self {
+            sm: 80,
+            devices: 1,
+            checks: true,
+            blocks: None,
+            report: None,
+            assembled: None,
+            fault: None,
+            faulty: 0,
+            seed: 1,
+            threads,
+        }
     }
 }
 
@@ -71,6 +86,14 @@ impl Settings {
                 .filter(|sm| [75, 80, 86, 89, 90].contains(sm))
                 .ok_or_else(|| Error { variable: "CUDA_EMULATOR_SM", value: sm.to_string(), needed: SM })?;
         }
+        if let Some(devices) = number("CUDA_EMULATOR_DEVICES", DEVICES)? {
+            settings.devices =
+                usize::try_from(devices).ok().filter(|devices| (1..=8).contains(devices)).ok_or_else(|| Error {
+                    variable: "CUDA_EMULATOR_DEVICES",
+                    value: devices.to_string(),
+                    needed: DEVICES,
+                })?;
+        }
         settings.checks = number("CUDA_EMULATOR_CHECKS", "0 or 1")?.is_none_or(|checks| checks != 0);
         settings.blocks = number("CUDA_EMULATOR_BLOCKS", "a number of blocks, at least 1")?.map(|blocks| blocks.max(1));
         settings.checks &= settings.blocks.is_none();
@@ -81,7 +104,9 @@ impl Settings {
         settings.report = variable("CUDA_EMULATOR_REPORT").map(PathBuf::from);
         settings.assembled = variable("CUDA_EMULATOR_SASS").map(PathBuf::from);
         if let Some(value) = variable("CUDA_EMULATOR_FAULT") {
-            let planted = value.split_once(':').and_then(|(kind, number)| {
+            let (what, device) = value.rsplit_once('@').unwrap_or((&value, "0"));
+            let device = device.parse().ok().filter(|device| *device < settings.devices);
+            let planted = what.split_once(':').and_then(|(kind, number)| {
                 let count = || number.parse().ok();
                 match kind {
                     "kernel" => count().map(Planted::Kernel),
@@ -91,13 +116,15 @@ impl Settings {
                     _ => None,
                 }
             });
-            let needed = "kernel:N, oom:N, lost:N or wrong:NAME";
-            settings.fault = Some(planted.ok_or(Error { variable: "CUDA_EMULATOR_FAULT", value, needed })?);
+            let needed = "kernel:N, oom:N, lost:N or wrong:NAME, and @D for another device than 0";
+            let planted = planted.zip(device).ok_or(Error { variable: "CUDA_EMULATOR_FAULT", value, needed })?;
+            (settings.fault, settings.faulty) = (Some(planted.0), planted.1);
         }
         Ok(settings)
     }
 }
 
+const DEVICES: &str = "a number of devices, 1 to 8";
 const SM: &str = "75, 80, 86, 89 or 90";
 
 #[cfg(test)]
@@ -118,5 +145,31 @@ mod tests {
         let error = read("CUDA_EMULATOR_SM", "70").unwrap_err().to_string();
         assert_eq!(error, "CUDA_EMULATOR_SM=70: 75, 80, 86, 89 or 90");
         assert!(read("CUDA_EMULATOR_FAULT", "all").is_err());
+        assert_eq!(read("CUDA_EMULATOR_DEVICES", "8").unwrap().devices, 8);
+        for devices in ["0", "9", "two"] {
+            assert!(read("CUDA_EMULATOR_DEVICES", devices).is_err());
+        }
+    }
+
+    #[test]
+    fn a_fault_is_one_devices_which_must_be_there() {
+        let read = |fault: &'static str| {
+            Settings::read(|asked| match asked {
+                "CUDA_EMULATOR_DEVICES" => Some("2".to_owned()),
+                "CUDA_EMULATOR_FAULT" => Some(fault.to_owned()),
+                _ => None,
+            })
+        };
+        for (fault, planted, faulty) in [
+            ("kernel:7", Planted::Kernel(7), 0),
+            ("kernel:7@1", Planted::Kernel(7), 1),
+            ("wrong:pool_f16@1", Planted::Wrong("pool_f16".to_owned()), 1),
+        ] {
+            let settings = read(fault).unwrap();
+            assert_eq!((settings.fault, settings.faulty), (Some(planted), faulty));
+        }
+        for fault in ["kernel:7@2", "kernel:7@", "kernel@1", "kernel:7@one"] {
+            assert!(read(fault).is_err(), "{fault}");
+        }
     }
 }

@@ -261,6 +261,7 @@ impl State {
         if self.captures.of(stream).is_some() {
             return Err(Code::ILLEGAL_STATE);
         }
+        let context = self.context_of(stream)?;
         self.captures.last += 1;
         let capture = Capture {
             context,
@@ -319,7 +320,7 @@ impl State {
         if !capture.is_joined() {
             return Err(Code::CAPTURE_UNJOINED);
         }
-        self.graphs.put(capture.graph, Graph::new(context, capture.nodes).into());
+        self.graphs.put(capture.graph, Graph::new(capture.context, capture.nodes).into());
         Ok(capture.graph)
     }
 }

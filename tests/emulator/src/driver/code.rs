@@ -18,6 +18,7 @@ impl Code {
     pub const INVALID_CONTEXT: Self = Self(201);
     pub const NO_BINARY_FOR_GPU: Self = Self(209);
     pub const UNSUPPORTED_LIMIT: Self = Self(215);
+    pub const PEER_ACCESS_UNSUPPORTED: Self = Self(217);
     pub const INVALID_PTX: Self = Self(218);
     pub const FILE_NOT_FOUND: Self = Self(301);
     pub const INVALID_HANDLE: Self = Self(400);
@@ -25,6 +26,7 @@ impl Code {
     pub const NOT_FOUND: Self = Self(500);
     pub const NOT_READY: Self = Self(600);
     pub const ILLEGAL_ADDRESS: Self = Self(700);
+    pub const PEER_ACCESS_NOT_ENABLED: Self = Self(705);
     pub const CONTEXT_IS_DESTROYED: Self = Self(709);
     pub const ALREADY_REGISTERED: Self = Self(712);
     pub const NOT_REGISTERED: Self = Self(713);

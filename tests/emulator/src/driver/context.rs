@@ -1,4 +1,4 @@
-//! Contexts: the primary one and others, which of them a thread uses, and what is left when one ends.
+//! Contexts: the primary one of each device and others, which of them a thread uses, and what is left when one ends.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -9,10 +9,12 @@ use super::findings;
 use super::handles::Handle;
 use super::memory::Origin;
 use super::schedule::Ticket;
-use super::state::{Driver, Guard, State};
+use super::state::{Driver, Guard, Installed, State};
 use super::stream::Stream;
 
 pub(super) struct Context {
+    /// Its ordinal.
+    pub(super) device: usize,
     /// Whether it has not ended. A primary context that ended can live again.
     pub(super) live: bool,
     /// The error that it ended with, as far as work goes.
@@ -65,13 +67,14 @@ pub(super) fn set_current(context: Handle) {
 }
 
 impl Context {
-    /// The primary context before it is retained.
-    pub(super) fn primary() -> Self {
-        Self { live: false, ..Self::new(0) }
+    /// The primary context of a device before it is retained.
+    pub(super) fn primary(device: usize) -> Self {
+        Self { live: false, ..Self::new(device, 0) }
     }
 
-    fn new(flags: u32) -> Self {
+    fn new(device: usize, flags: u32) -> Self {
         Self {
+            device,
             live: true,
             fault: None,
             flags: flags | MAP_HOST,
@@ -87,18 +90,24 @@ impl Context {
 
 impl State {
     /// `cuDevicePrimaryCtxRetain`.
-    pub(super) fn retain_primary(&mut self) -> Result<Handle, Code> {
-        self.fault.map_or(Ok(()), Err)?;
-        let primary = self.primary;
+    pub(super) fn retain_primary(&mut self, device: i32) -> Result<Handle, Code> {
+        let primary = self.healthy(device)?.primary;
         let context = self.contexts.get_mut(primary, Code::CONTEXT_IS_DESTROYED)?;
         context.live = true;
         context.retained += 1;
         Ok(primary)
     }
 
-    /// Flags, and whether it is live.
-    pub(super) fn primary_state(&self) -> (u32, bool) {
-        self.contexts.find(self.primary).map_or((0, false), |context| (context.flags & !MAP_HOST, context.live))
+    /// A device none of whose contexts has failed.
+    fn healthy(&self, device: i32) -> Result<&Installed, Code> {
+        let found = self.device(device)?;
+        found.fault.map_or(Ok(found), Err)
+    }
+
+    /// Flags of a device's primary context, and whether it is live.
+    pub(super) fn primary_state(&self, device: i32) -> Result<(u32, bool), Code> {
+        let found = self.contexts.find(self.device(device)?.primary);
+        Ok(found.map_or((0, false), |context| (context.flags & !MAP_HOST, context.live)))
     }
 
     /// `cuDevicePrimaryCtxSetFlags`.
@@ -108,9 +117,9 @@ impl State {
     }
 
     /// `cuCtxCreate`: the calling thread uses it from now on.
-    pub(super) fn create_context(&mut self, flags: u32) -> Result<Handle, Code> {
-        self.fault.map_or(Ok(()), Err)?;
-        let handle = self.contexts.add(Context::new(flags));
+    pub(super) fn create_context(&mut self, device: i32, flags: u32) -> Result<Handle, Code> {
+        let device = self.healthy(device)?.device.ordinal;
+        let handle = self.contexts.add(Context::new(device, flags));
         let legacy = self.streams.add(Stream::legacy(handle));
         self.contexts.get_mut(handle, Code::CONTEXT_IS_DESTROYED)?.legacy = legacy;
         push(handle);
@@ -120,7 +129,7 @@ impl State {
     /// What `cuCtxGetLimit` answers, after what an H100 did.
     pub(super) fn limit(&self, context: Handle, number: u32) -> Result<u64, Code> {
         let context = self.contexts.get(context, Code::CONTEXT_IS_DESTROYED)?;
-        let card = self.device.card;
+        let card = self.card();
         Ok(context.limits.get(&number).copied().unwrap_or(match number {
             0 => 1024,      // stack of a thread
             1 => 8_650_752, // buffer of printf
@@ -156,6 +165,7 @@ impl State {
         if self.contexts.find(context).is_none_or(|context| context.fault.is_some()) {
             return;
         }
+        let prefix = self.device_of(context).prefix();
         for (origin, name) in [
             (Origin::Device, "device memory"),
             (Origin::Async, "device memory of cuMemAllocAsync"),
@@ -168,7 +178,7 @@ impl State {
                 let total: u64 = owned.iter().map(|(_, size)| size).sum();
                 let count = owned.len();
                 findings::report(format_args!(
-                    "leak: {name}: {count} times, {total} bytes; the first {size} bytes at {address:#x}"
+                    "{prefix}leak: {name}: {count} times, {total} bytes; the first {size} bytes at {address:#x}"
                 ));
             }
         }
@@ -181,16 +191,16 @@ impl State {
             ("executable graphs", self.executables.iter().filter(|(_, graph)| graph.context == context).count()),
         ];
         for (name, count) in counts.into_iter().filter(|(_, count)| *count > 0) {
-            findings::report(format_args!("leak: {name}: {count}"));
+            findings::report(format_args!("{prefix}leak: {name}: {count}"));
         }
     }
 
     /// Takes everything from a context whose work is done.
     fn empty(&mut self, context: Handle) {
-        self.device.write_report();
+        self.device_of(context).write_report();
         self.schedule.cancel(context);
         self.captures.forget(context);
-        let memory = &self.device.memory;
+        let memory = &self.devices[0].device.memory; // all addresses
         for (_, module) in self.modules.remove_all(|module| module.context == context) {
             let _ = module.program.unload(memory); // gone already where a kernel's fault ended the context
         }
@@ -213,30 +223,31 @@ impl State {
 
 impl Driver {
     /// `cuDevicePrimaryCtxRelease`.
-    pub(super) fn release_primary(&self) -> Result<(), Code> {
+    pub(super) fn release_primary(&self, device: i32) -> Result<(), Code> {
         let mut state = self.lock();
-        let primary = state.primary;
+        let primary = state.device(device)?.primary;
         let context = state.contexts.get_mut(primary, Code::CONTEXT_IS_DESTROYED)?;
         context.retained = context.retained.checked_sub(1).ok_or(Code::INVALID_CONTEXT)?;
         if context.retained == 0 {
-            self.end_primary(state)?;
+            self.end_primary(state, primary)?;
         }
         Ok(())
     }
 
     /// `cuDevicePrimaryCtxReset`.
-    pub(super) fn reset_primary(&self) -> Result<(), Code> {
-        self.end_primary(self.lock())
+    pub(super) fn reset_primary(&self, device: i32) -> Result<(), Code> {
+        let state = self.lock();
+        let primary = state.device(device)?.primary;
+        self.end_primary(state, primary)
     }
 
-    fn end_primary(&self, state: Guard<'_>) -> Result<(), Code> {
-        let primary = state.primary;
+    fn end_primary(&self, state: Guard<'_>, primary: Handle) -> Result<(), Code> {
         let mut state = self.drain(state, primary);
         state.report_leaks(primary);
         state.empty(primary);
         let legacy = state.streams.add(Stream::legacy(primary));
         let context = state.contexts.get_mut(primary, Code::CONTEXT_IS_DESTROYED)?;
-        *context = Context { legacy, flags: context.flags, ..Context::primary() };
+        *context = Context { legacy, flags: context.flags, ..Context::primary(context.device) };
         Ok(())
     }
 
@@ -244,7 +255,7 @@ impl Driver {
     pub(super) fn destroy_context(&self, context: Handle) -> Result<(), Code> {
         let state = self.lock();
         state.contexts.get(context, Code::CONTEXT_IS_DESTROYED)?;
-        if context == state.primary {
+        if state.devices.iter().any(|installed| installed.primary == context) {
             return Err(Code::INVALID_CONTEXT); // it is released
         }
         let mut state = self.drain(state, context);

@@ -50,7 +50,7 @@ pub(super) struct Fill {
 
 impl State {
     fn end(&self, end: End, size: u64) -> Result<Found, Code> {
-        let known = |address| self.device.memory.find(address, size);
+        let known = |address| self.memory().find(address, size);
         let host = |client: Client| {
             let address = client.address() as u64;
             if address == 0 {
@@ -121,6 +121,7 @@ impl Driver {
         if copy.size == 0 {
             return Ok(());
         }
+        let context = state.context_of(stream)?;
         // A graph reads the client's memory whenever it is launched.
         let staged = state.captures.of(stream).is_none();
         let (from, to) = copy.ends(&state, staged)?;
@@ -141,7 +142,12 @@ impl Driver {
             return Ok(());
         }
         let size = count.checked_mul(width).ok_or(Code::INVALID_VALUE)?;
-        let kind = state.device.memory.find(address, size)?.kind;
+        let found = state.memory().find(address, size)?;
+        let context = state.context_of(stream)?;
+        if !found.is_reached_by(state.ordinal_of(context)) {
+            return Err(Code::INVALID_VALUE); // another device's: what a card does was not recorded
+        }
+        let kind = found.kind;
         if !address.is_multiple_of(width) {
             return Err(Code::INVALID_VALUE);
         }

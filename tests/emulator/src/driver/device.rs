@@ -1,4 +1,4 @@
-//! The device: its card, its memory, the faults that were planted, and the counters of what ran. Shared by all contexts; needs no lock, so that
+//! A device: its card, its memory, the faults that were planted, and the counters of what ran. Shared by its contexts; needs no lock, so that
 //! a launch runs without one.
 
 use std::collections::HashSet;
@@ -20,18 +20,25 @@ const LOST: Code = Code::UNKNOWN;
 
 pub(super) struct Device {
     pub(super) settings: Settings,
+    pub(super) ordinal: usize,
     pub(super) card: &'static Card,
     pub(super) memory: Memory,
     launches: AtomicU64,
     allocations: AtomicU64,
     lost: AtomicBool,
+    counted: Arc<Counted>,
+}
+
+/// What is counted of all devices together: they are the same card.
+struct Counted {
     report: Mutex<Report>,
     /// Kernels of which was said that they made what is no finite number.
     infinite: Mutex<HashSet<String>>,
 }
 
 impl Device {
-    pub(super) fn new(settings: Settings) -> Self {
+    /// As many as the settings say.
+    pub(super) fn all(settings: &Settings) -> Vec<Arc<Self>> {
         let card = Card::of(settings.sm);
         let mut report = Report::new(settings.sm);
         if let Some(path) = &settings.assembled {
@@ -41,19 +48,29 @@ impl Device {
                 Err(error) => findings::say(format_args!("CUDA_EMULATOR_SASS={}: {error}", path.display())),
             }
         }
-        Self {
-            settings,
-            card,
-            memory: Memory::new(card.memory - CONTEXT_BYTES),
-            launches: AtomicU64::new(0),
-            allocations: AtomicU64::new(0),
-            lost: AtomicBool::new(false),
-            report: Mutex::new(report),
-            infinite: Mutex::default(),
-        }
+        let counted = Arc::new(Counted { report: Mutex::new(report), infinite: Mutex::default() });
+        let device = |(ordinal, memory)| {
+            let fault = settings.fault.clone().filter(|_| settings.faulty == ordinal);
+            Arc::new(Self {
+                settings: Settings { fault, ..settings.clone() },
+                ordinal,
+                card,
+                memory,
+                launches: AtomicU64::new(0),
+                allocations: AtomicU64::new(0),
+                lost: AtomicBool::new(false),
+                counted: Arc::clone(&counted),
+            })
+        };
+        Memory::of_several(settings.devices, card.memory - CONTEXT_BYTES).into_iter().enumerate().map(device).collect()
     }
 
-    /// What every call answers once the device is lost.
+    /// How messages begin: with the device, where there are several.
+    pub(super) fn prefix(&self) -> String {
+        if self.settings.devices == 1 { String::new() } else { format!("device {}: ", self.ordinal) }
+    }
+
+    /// What every call that has to do with it answers once the device is lost.
     pub(super) fn present(&self) -> Result<(), Code> {
         if self.lost.load(Relaxed) { Err(LOST) } else { Ok(()) }
     }
@@ -61,7 +78,7 @@ impl Device {
     pub(super) fn allocate(&self, size: u64, kind: Kind) -> Result<Arc<Allocation>, Code> {
         let number = self.allocations.fetch_add(1, Relaxed) + 1;
         if self.settings.fault == Some(Planted::OutOfMemory(number)) {
-            findings::say(format_args!("allocation {number} finds no memory, as planted"));
+            findings::say(format_args!("{}allocation {number} finds no memory, as planted", self.prefix()));
             return Err(Code::OUT_OF_MEMORY);
         }
         self.memory.allocate(size, kind).map_err(Code::from)
@@ -94,23 +111,28 @@ impl Device {
         }
         let counted = LaunchReport::of(kernel, launch, outcome);
         if let (true, Some(first)) = (self.settings.checks, &counted.first_non_finite) {
-            let mut said = self.infinite.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut said = self.counted.infinite.lock().unwrap_or_else(PoisonError::into_inner);
             if said.insert(kernel.name.clone()) {
                 findings::say(format_args!(
-                    "kernel {}, line {}, {}: block {}, thread {}: the first value that is not finite",
-                    kernel.name, first.line, first.text, first.block, first.thread,
+                    "{}kernel {}, line {}, {}: block {}, thread {}: the first value that is not finite",
+                    self.prefix(),
+                    kernel.name,
+                    first.line,
+                    first.text,
+                    first.block,
+                    first.thread,
                 ));
             }
         }
         if self.settings.report.is_some() {
-            self.report.lock().unwrap_or_else(PoisonError::into_inner).add(counted);
+            self.counted.report.lock().unwrap_or_else(PoisonError::into_inner).add(counted);
         }
     }
 
-    /// Writes the counters of all launches so far, where the environment asks for them.
+    /// Writes the counters of all launches of all devices so far, where the environment asks for them.
     pub(super) fn write_report(&self) {
         let Some(path) = &self.settings.report else { return };
-        let report = self.report.lock().unwrap_or_else(PoisonError::into_inner);
+        let report = self.counted.report.lock().unwrap_or_else(PoisonError::into_inner);
         if let Err(error) = report.write(path) {
             findings::say(format_args!("cannot write {}: {error}", path.display()));
         }
@@ -121,7 +143,7 @@ impl From<memory::Error> for Code {
     fn from(error: memory::Error) -> Self {
         match error {
             memory::Error::OutOfMemory { .. } => Self::OUT_OF_MEMORY,
-            memory::Error::Unknown { .. } => Self::INVALID_VALUE,
+            memory::Error::Unknown { .. } | memory::Error::Foreign { .. } => Self::INVALID_VALUE,
         }
     }
 }

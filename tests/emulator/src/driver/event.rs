@@ -83,6 +83,7 @@ impl State {
                     self.captures.invalidate(mark.capture);
                     return Err(Code::CAPTURE_IMPLICIT);
                 }
+                let context = self.context_of(stream)?;
                 self.captures.join(&Joined { stream, context, mark })
             }
         }
@@ -110,7 +111,9 @@ impl State {
     /// `cuEventElapsedTime`: milliseconds.
     pub(super) fn elapsed(&self, start: Handle, end: Handle) -> Result<f32, Code> {
         let (start, end) = (self.events.get(start, DESTROYED)?, self.events.get(end, DESTROYED)?);
-        if !(start.timed && end.timed) {
+        // As the programming guide says of events of two devices.
+        let same = self.ordinal_of(start.context) == self.ordinal_of(end.context);
+        if !(start.timed && end.timed && same) {
             return Err(Code::INVALID_HANDLE);
         }
         match (&start.recorded, &end.recorded) {
@@ -128,14 +131,16 @@ impl State {
 
 impl Driver {
     pub(super) fn query_event(&self, event: Handle) -> Result<(), Code> {
-        let (mut state, context) = self.enter()?;
+        let (mut state, _) = self.enter()?;
         let goal: Vec<Ticket> = state.awaited(event)?.into_iter().collect();
+        let context = state.events.get(event, DESTROYED)?.context;
         self.query(state, context, &goal)
     }
 
     pub(super) fn synchronise_event(&self, event: Handle) -> Result<(), Code> {
-        let (mut state, context) = self.enter()?;
+        let (mut state, _) = self.enter()?;
         let goal: Vec<Ticket> = state.awaited(event)?.into_iter().collect();
+        let context = state.events.get(event, DESTROYED)?.context;
         self.finish(state, context, &goal).map(|_| ())
     }
 }

@@ -55,7 +55,7 @@ impl State {
             1 => function.kernel.static_shared,
             3 => function.kernel.local,
             5 => u64::from(function.target),
-            6 => u64::from(self.device.card.sm),
+            6 => u64::from(self.card().sm),
             MAX_DYNAMIC_SHARED => u64::from(function.dynamic),
             CARVEOUT => return Ok(function.carveout),
             // constants, registers, caching, clusters
@@ -67,7 +67,7 @@ impl State {
 
     /// `cuFuncSetAttribute`.
     pub(super) fn set_function_attribute(&mut self, handle: Handle, number: u32, value: i32) -> Result<(), Code> {
-        let most = u64::from(self.device.card.shared_block);
+        let most = u64::from(self.card().shared_block);
         let function = self.functions.get_mut(handle, Code::INVALID_HANDLE)?;
         match number {
             MAX_DYNAMIC_SHARED => {
@@ -93,7 +93,7 @@ impl State {
         if threads > function.threads() || dynamic > u64::from(function.dynamic) {
             return Ok(0);
         }
-        Ok(self.device.card.resident(threads, u32::try_from(shared).unwrap_or(u32::MAX / 2)))
+        Ok(self.card().resident(threads, u32::try_from(shared).unwrap_or(u32::MAX / 2)))
     }
 
     /// `cuOccupancyMaxPotentialBlockSize`: the blocks that fill the device, of the size of which most threads are resident, the greatest of
@@ -113,14 +113,14 @@ impl State {
                 best = (blocks, threads);
             }
         }
-        Ok((best.0 * self.device.card.multiprocessors, best.1))
+        Ok((best.0 * self.card().multiprocessors, best.1))
     }
 
     /// `cuOccupancyAvailableDynamicSMemPerBlock`.
     pub(super) fn available_shared(&self, function: Handle, blocks: u32) -> Result<u64, Code> {
         let function = self.function(function)?;
         // Recorded: the bytes that the system keeps of each block are not taken off, though blocks of that much do not fit.
-        let share = u64::from(self.device.card.shared).checked_div(u64::from(blocks)).ok_or(Code::INVALID_VALUE)?;
+        let share = u64::from(self.card().shared).checked_div(u64::from(blocks)).ok_or(Code::INVALID_VALUE)?;
         Ok(share.saturating_sub(function.kernel.static_shared).min(u64::from(function.dynamic)))
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::code::Code;
 use super::device::Device;
+use super::findings;
 use super::handles::Handle;
 use super::schedule::{Random, Ticket};
 use super::state::State;
@@ -141,6 +142,10 @@ impl State {
         let found = self.executables.find(executable).ok_or(Code::INVALID_VALUE)?;
         let (graph, last) = (Arc::clone(&found.graph), found.last);
         let stream = self.stream(context, named)?;
+        if self.ordinal_of(graph.context) != self.ordinal_of(self.context_of(stream)?) {
+            findings::say("a graph is launched on a stream of another device, which is not emulated");
+            return Err(Code::NOT_SUPPORTED);
+        }
         let after: Vec<Ticket> = last.into_iter().collect();
         let ticket = self.submit(stream, Work::Graph(graph), &after)?;
         if let Some(found) = self.executables.find_mut(executable) {

@@ -56,8 +56,11 @@ impl State {
         named: Handle,
         parameters: impl Fn(&[(usize, usize)], usize) -> Option<Vec<u8>>,
     ) -> Result<(), Code> {
-        self.function(function)?;
+        let own = self.ordinal_of(self.function(function)?.context);
         let stream = self.stream(context, named)?;
+        if self.ordinal_of(self.context_of(stream)?) != own {
+            return Err(Code::INVALID_HANDLE); // the kernel is on another device
+        }
         let launched = self.checked(function, shape, parameters).and_then(|work| self.submit(stream, work, &[]));
         // A graph without what was refused would not be what was meant.
         if let (Err(_), Some(capture)) = (&launched, self.captures.of(stream)) {
@@ -77,7 +80,7 @@ impl State {
         shape.check(function)?;
         if shape.cooperative {
             let resident = self.resident(handle, shape.threads(), u64::from(shape.shared))?;
-            if shape.blocks() > u64::from(resident) * u64::from(self.device.card.multiprocessors) {
+            if shape.blocks() > u64::from(resident) * u64::from(self.card().multiprocessors) {
                 return Err(Code::COOPERATIVE_LAUNCH_TOO_LARGE);
             }
         }

@@ -33,24 +33,31 @@ pub(super) enum Origin {
     Registered,
 }
 
-/// A memory pool: attributes that it was given. All pools take from the same memory.
-#[derive(Default)]
+/// A memory pool: attributes that it was given. All pools of a device take from the same memory.
 pub(super) struct Pool {
+    /// Its ordinal.
+    pub(super) device: usize,
     pub(super) attributes: BTreeMap<u32, u64>,
 }
 
 /// Attributes of pools that tell how much was taken: reserved now and at most, used now and at most.
 const POOL_USE: std::ops::RangeInclusive<u32> = 5..=8;
 
+impl Pool {
+    pub(super) fn of(device: usize) -> Self {
+        Self { device, attributes: BTreeMap::new() }
+    }
+}
+
 impl State {
-    /// Makes an allocation; its address. Of 0 bytes null, where the driver forgives them.
+    /// Makes an allocation on the device of a context; its address. Of 0 bytes null, where the driver forgives them.
     pub(super) fn allocate(&mut self, context: Handle, size: u64, origin: Origin) -> Result<u64, Code> {
         if size == 0 {
             let forgiven = matches!(origin, Origin::Async | Origin::Pinned);
             return if forgiven { Ok(0) } else { Err(Code::INVALID_VALUE) };
         }
         let kind = if matches!(origin, Origin::Pinned | Origin::Managed) { Kind::Pinned } else { Kind::Device };
-        let address = self.device.allocate(size, kind)?.address;
+        let address = self.device_of(context).allocate(size, kind)?.address;
         self.owners.insert(address, Owner { context, size, origin });
         Ok(address)
     }
@@ -64,6 +71,7 @@ impl State {
     /// `cuMemAllocAsync`. The address can be used at once: that work on other streams waits for it, is not checked.
     pub(super) fn allocate_async(&mut self, context: Handle, size: u64, named: Handle) -> Result<u64, Code> {
         let stream = self.stream(context, named)?;
+        let context = self.context_of(stream)?;
         let captured = self.captures.of(stream).is_some();
         if captured {
             self.submit(stream, Work::Nothing, &[])?;
@@ -96,7 +104,7 @@ impl State {
         let size = owner.ok_or(Code::INVALID_VALUE)?.size;
         self.report_use(address, size);
         self.owners.remove(&address);
-        self.device.memory.free(address).map_err(Code::from)
+        self.memory().free(address).map_err(Code::from)
     }
 
     /// `cuMemHostRegister`.
@@ -142,9 +150,9 @@ impl State {
         (address - start < owner.size).then_some((*start, owner))
     }
 
-    /// `cuMemGetInfo`: free and all.
-    pub(super) fn memory_info(&self) -> (u64, u64) {
-        (self.device.memory.free_bytes(), self.device.card.memory)
+    /// `cuMemGetInfo`: free and all of a context's device.
+    pub(super) fn memory_info(&self, context: Handle) -> (u64, u64) {
+        (self.device_of(context).memory.free_bytes(), self.card().memory)
     }
 
     /// `cuMemPoolGetAttribute`.
@@ -152,6 +160,7 @@ impl State {
         let pool = self.pools.get(pool, Code::INVALID_VALUE)?;
         if POOL_USE.contains(&number) {
             let taken = self.owners.values().filter(|owner| owner.origin == Origin::Async);
+            let taken = taken.filter(|owner| self.ordinal_of(owner.context) == pool.device);
             return Ok(taken.map(|owner| owner.size).sum());
         }
         let default = u64::from((1..=3).contains(&number)); // reuse: by events, opportunistic, by dependencies
@@ -170,7 +179,7 @@ impl State {
             6 => (0, 4),                          // whether copies are all synchronous
             7 => (start, 8),                      // a number that no other allocation has
             8 => (u64::from(owner.origin == Origin::Managed), 4),
-            9 => (0, 4), // the device
+            9 => (self.ordinal_of(owner.context) as u64, 4),
             10 => (0, 4),
             11 => (start, 8),
             12 => (owner.size, 8),
@@ -181,7 +190,7 @@ impl State {
 }
 
 impl Driver {
-    /// `cuMemFree`: waits for all work of the context, non-blocking streams' too, as recorded.
+    /// `cuMemFree`: waits for all work of the memory's context, non-blocking streams' too, as recorded.
     pub(super) fn free(&self, address: u64) -> Result<(), Code> {
         let (mut state, context) = self.enter()?;
         state.captures.refuse_unsafe_call()?;
@@ -189,10 +198,14 @@ impl Driver {
             return Ok(());
         }
         let freeable = |owner: &&Owner| !matches!(owner.origin, Origin::Pinned | Origin::Registered);
-        state.owners.get(&address).filter(freeable).ok_or(Code::INVALID_VALUE)?;
+        let context = match state.owners.get(&address).filter(freeable).ok_or(Code::INVALID_VALUE)?.context {
+            // on another device
+            owner if state.ordinal_of(owner) != state.ordinal_of(context) => owner,
+            _ => context,
+        };
         let goal = state.schedule.of(context);
         let mut state = self.finish(state, context, &goal)?;
         state.owners.remove(&address).ok_or(Code::INVALID_VALUE)?;
-        state.device.memory.free(address).map_err(Code::from)
+        state.memory().free(address).map_err(Code::from)
     }
 }

@@ -42,7 +42,7 @@ impl Driver {
     /// `cuModuleLoadData`.
     pub(super) fn load(&self, content: Content) -> Result<Handle, Refusal> {
         let (state, context) = self.enter()?;
-        let device = std::sync::Arc::clone(&state.device);
+        let device = std::sync::Arc::clone(state.device_of(context));
         drop(state); // reading takes its time
         let text = match content {
             Content::Text(text) if text.contains(".version") => text,
@@ -69,13 +69,13 @@ impl Driver {
 
     /// `cuModuleUnload`: waits for what may still run in it.
     pub(super) fn unload(&self, module: Handle) -> Result<(), Code> {
-        let (state, context) = self.enter()?;
-        state.modules.get(module, UNLOADED)?;
+        let (state, _) = self.enter()?;
+        let context = state.modules.get(module, UNLOADED)?.context;
         let goal = state.schedule.of(context);
         let mut state = self.finish(state, context, &goal)?;
         let found = state.modules.remove(module, UNLOADED)?;
         state.functions.remove_all(|function| function.module == module);
-        found.program.unload(&state.device.memory).map_err(Code::from)
+        found.program.unload(state.memory()).map_err(Code::from)
     }
 }
 

@@ -7,6 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::capture::Captures;
+use super::card::Card;
 use super::code::Code;
 use super::context::{self, Context};
 use super::device::Device;
@@ -23,13 +24,13 @@ use super::schedule::{Progress, Schedule, Ticket};
 use super::stream::Stream;
 use super::work::Work;
 use crate::launch::Failure;
+use crate::memory::Memory;
 use crate::settings::Settings;
 
 pub(super) struct State {
-    pub(super) device: Arc<Device>,
+    /// By ordinal; at least one.
+    pub(super) devices: Vec<Installed>,
     pub(super) contexts: Registry<Context>,
-    /// The primary context, whose handle stays the same however often it is released and retained.
-    pub(super) primary: Handle,
     pub(super) streams: Registry<Stream>,
     pub(super) events: Registry<Event>,
     pub(super) modules: Registry<Module>,
@@ -46,8 +47,16 @@ pub(super) struct State {
     /// Pinned memory of the client's own, by address.
     pub(super) registered: BTreeMap<u64, Owner>,
     pub(super) pools: Registry<Pool>,
+}
+
+/// A device, and what the driver has for it.
+pub(super) struct Installed {
+    pub(super) device: Arc<Device>,
+    /// Its primary context, whose handle stays the same however often it is released and retained.
+    pub(super) primary: Handle,
     pub(super) default_pool: Handle,
-    /// The fault that ended a context. It ends the process's others too: recorded, the primary context could not be retained any more.
+    /// The fault that ended a context. It ends the device's others too: recorded, the primary context could not be retained any more. Contexts
+    /// of other devices live on.
     pub(super) fault: Option<Code>,
 }
 
@@ -76,10 +85,10 @@ pub(super) fn init(flags: u32) -> Result<(), Code> {
     driver().map(|_| ())
 }
 
-/// The driver, once it was initialised and as long as the device is there.
+/// The driver, once it was initialised and as long as any device is there.
 pub(super) fn driver() -> Result<&'static Driver, Code> {
     let driver = DRIVER.get().ok_or(Code::NOT_INITIALIZED)?;
-    driver.lock().device.present()?;
+    driver.lock().present()?;
     Ok(driver)
 }
 
@@ -88,7 +97,7 @@ pub(super) fn at_exit() -> bool {
     // A thread that holds the lock may be gone for ever.
     if let Some(mut state) = DRIVER.get().and_then(|driver| driver.state.try_lock().ok()) {
         state.report_all_leaks();
-        state.device.write_report();
+        state.devices[0].device.write_report();
     }
     findings::summarise()
 }
@@ -96,16 +105,19 @@ pub(super) fn at_exit() -> bool {
 impl Driver {
     pub(super) fn new(settings: Settings) -> Self {
         let (mut contexts, mut streams, mut pools) = (Registry::default(), Registry::default(), Registry::default());
-        let primary = contexts.add(Context::primary());
-        if let Some(context) = contexts.find_mut(primary) {
-            context.legacy = streams.add(Stream::legacy(primary));
-        }
-        let default_pool = pools.add(Pool::default());
+        let install = |device: Arc<Device>| {
+            let primary = contexts.add(Context::primary(device.ordinal));
+            if let Some(context) = contexts.find_mut(primary) {
+                context.legacy = streams.add(Stream::legacy(primary));
+            }
+            let default_pool = pools.add(Pool::of(device.ordinal));
+            Installed { device, primary, default_pool, fault: None }
+        };
+        let devices = Device::all(&settings).into_iter().map(install).collect();
         let state = State {
             schedule: Schedule::new(settings.seed),
-            device: Arc::new(Device::new(settings)),
+            devices,
             contexts,
-            primary,
             streams,
             events: Registry::default(),
             modules: Registry::default(),
@@ -118,8 +130,6 @@ impl Driver {
             owners: BTreeMap::new(),
             registered: BTreeMap::new(),
             pools,
-            default_pool,
-            fault: None,
         };
         Self { state: Mutex::new(state), changed: Condvar::new() }
     }
@@ -191,7 +201,7 @@ impl Driver {
 
     fn run<'a>(&'a self, mut state: Guard<'a>, ticket: Ticket) -> Guard<'a> {
         let Some((context, work)) = state.schedule.start(ticket) else { return state };
-        let device = Arc::clone(&state.device);
+        let device = Arc::clone(state.device_of(context));
         drop(state);
         // A function of the client's may wait for this thread: it has one of its own, as a card's driver has.
         let Some(driver) = DRIVER.get().filter(|_| work.calls()) else {
@@ -226,9 +236,42 @@ fn broken(panic: &(dyn Any + Send)) -> Failure {
 }
 
 impl State {
+    /// Whether any device is there.
+    fn present(&self) -> Result<(), Code> {
+        let mut answers = self.devices.iter().map(|installed| installed.device.present());
+        answers.find(Result::is_ok).unwrap_or_else(|| self.devices[0].device.present())
+    }
+
+    /// The device of an ordinal, if it is there.
+    pub(super) fn device(&self, ordinal: i32) -> Result<&Installed, Code> {
+        let found = usize::try_from(ordinal).ok().and_then(|ordinal| self.devices.get(ordinal));
+        let found = found.ok_or(Code::INVALID_DEVICE)?;
+        found.device.present().map(|()| found)
+    }
+
+    /// The device of a context.
+    pub(super) fn device_of(&self, context: Handle) -> &Arc<Device> {
+        &self.devices[self.ordinal_of(context)].device
+    }
+
+    /// The same by its ordinal; of a context that is none, the first.
+    pub(super) fn ordinal_of(&self, context: Handle) -> usize {
+        self.contexts.find(context).map_or(0, |context| context.device)
+    }
+
+    /// The card that all devices are.
+    pub(super) fn card(&self) -> &'static Card {
+        self.devices[0].device.card
+    }
+
+    /// All addresses, whichever device's.
+    pub(super) fn memory(&self) -> &Memory {
+        &self.devices[0].device.memory
+    }
+
     /// Whether a context is there, and has not failed.
     pub(super) fn usable(&self, context: Handle) -> Result<(), Code> {
-        self.device.present()?;
+        self.device_of(context).present()?;
         let found = self.contexts.get(context, Code::CONTEXT_IS_DESTROYED)?;
         if !found.live {
             return Err(Code::CONTEXT_IS_DESTROYED);
@@ -236,14 +279,20 @@ impl State {
         found.fault.map_or(Ok(()), Err)
     }
 
-    /// Ends a context's life with an error that every later call answers.
+    /// Ends a context's life with an error that every later call answers, and a lost device's with all its contexts.
     fn fail(&mut self, context: Handle, failure: &Failure) {
-        let code = Code(failure.code);
-        findings::report(&failure.message);
+        let (code, ordinal) = (Code(failure.code), self.ordinal_of(context));
+        let Installed { device, fault, .. } = &mut self.devices[ordinal];
+        findings::report(format_args!("{}{}", device.prefix(), failure.message));
+        fault.get_or_insert(code);
+        if device.present().is_err() {
+            let all = self.contexts.iter().filter(|(_, context)| context.device == ordinal);
+            let all: Vec<Handle> = all.map(|(handle, _)| handle).collect();
+            all.into_iter().for_each(|context| self.schedule.cancel(context));
+        }
         if let Some(context) = self.contexts.find_mut(context) {
             context.fault.get_or_insert(code);
         }
-        self.fault.get_or_insert(code);
         self.schedule.cancel(context);
     }
 }

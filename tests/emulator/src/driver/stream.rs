@@ -94,6 +94,11 @@ impl State {
         }
     }
 
+    /// The context of a stream, which need not be the calling thread's.
+    pub(super) fn context_of(&self, stream: Handle) -> Result<Handle, Code> {
+        Ok(self.streams.get(stream, DESTROYED)?.context)
+    }
+
     /// `cuStreamDestroy`: what is queued still runs.
     pub(super) fn destroy_stream(&mut self, context: Handle, named: Handle) -> Result<(), Code> {
         let stream = self.stream(context, named)?;
@@ -171,6 +176,7 @@ impl Driver {
         let (mut state, context) = self.enter()?;
         let stream = state.stream(context, named)?;
         state.refuse_captured(stream)?;
+        let context = state.context_of(stream)?;
         let goal = state.unfinished(stream);
         self.query(state, context, &goal)
     }
@@ -179,6 +185,7 @@ impl Driver {
         let (mut state, context) = self.enter()?;
         let stream = state.stream(context, named)?;
         state.refuse_captured(stream)?;
+        let context = state.context_of(stream)?;
         let goal = state.unfinished(stream);
         self.finish(state, context, &goal).map(|_| ())
     }

@@ -12,6 +12,7 @@
 mod captures;
 mod clients;
 mod deviations;
+mod devices;
 mod faults;
 mod graphs;
 mod grids;
@@ -66,6 +67,7 @@ fn run(name: &str) -> Log {
         limits::CASES,
         libraries::CASES,
         clients::CASES,
+        devices::CASES,
     ];
     match parts.into_iter().flatten().find(|(case, _)| *case == name) {
         Some((_, act)) => act(&mut log),

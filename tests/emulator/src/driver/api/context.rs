@@ -13,21 +13,18 @@ use super::pointer::{In, Out};
 /// What contexts say that they were made for.
 const API_VERSION: u32 = 3020;
 
-fn only(device: i32) -> Result<(), Code> {
-    if device == 0 { Ok(()) } else { Err(Code::INVALID_DEVICE) }
-}
-
 fn create(out: Out<Handle>, flags: u32, device: i32) -> Result<(), Code> {
-    let driver = driver()?;
-    only(device)?;
+    let mut state = driver()?.lock();
+    state.device(device)?;
     out.needed()?;
-    out.set(driver.lock().create_context(flags)?)
+    out.set(state.create_context(device, flags)?)
 }
 
 /// A context that is there, or was.
 fn known(context: Handle) -> Result<(), Code> {
-    let missing = driver()?.lock().contexts.get(context, Code::CONTEXT_IS_DESTROYED).err();
-    match missing {
+    let state = driver()?.lock();
+    state.device_of(context).present()?;
+    match state.contexts.get(context, Code::CONTEXT_IS_DESTROYED).err() {
         Some(Code::INVALID_HANDLE) => Err(Code::INVALID_CONTEXT),
         _ => Ok(()), // a destroyed one can be made current, as recorded: what is called then fails
     }
@@ -35,35 +32,28 @@ fn known(context: Handle) -> Result<(), Code> {
 
 api! {
     fn cuDevicePrimaryCtxRetain(out: Out<Handle>, device: i32) {
-        let driver = driver()?;
-        only(device)?;
+        let mut state = driver()?.lock();
+        state.device(device)?;
         out.needed()?;
-        out.set(driver.lock().retain_primary()?)
+        out.set(state.retain_primary(device)?)
     }
 
     fn cuDevicePrimaryCtxRelease_v2(device: i32) {
-        let driver = driver()?;
-        only(device)?;
-        driver.release_primary()
+        driver()?.release_primary(device)
     }
 
     fn cuDevicePrimaryCtxReset_v2(device: i32) {
-        let driver = driver()?;
-        only(device)?;
-        driver.reset_primary()
+        driver()?.reset_primary(device)
     }
 
     fn cuDevicePrimaryCtxSetFlags_v2(device: i32, flags: u32) {
-        only(device)?;
         let mut state = driver()?.lock();
-        let primary = state.primary;
+        let primary = state.device(device)?.primary;
         state.set_flags(primary, flags)
     }
 
     fn cuDevicePrimaryCtxGetState(device: i32, flags: Out<u32>, active: Out<i32>) {
-        let driver = driver()?;
-        only(device)?;
-        let (now, live) = driver.lock().primary_state();
+        let (now, live) = driver()?.lock().primary_state(device)?;
         flags.set(now)?;
         active.set(i32::from(live))
     }
@@ -118,9 +108,9 @@ api! {
     }
 
     fn cuCtxGetDevice(out: Out<i32>) {
-        driver()?;
-        current().ok_or(Code::INVALID_CONTEXT)?;
-        out.set(0)
+        let state = driver()?.lock();
+        let context = current().ok_or(Code::INVALID_CONTEXT)?;
+        out.set(state.ordinal_of(context) as i32)
     }
 
     fn cuCtxSynchronize() {

@@ -2,22 +2,30 @@
 
 #![expect(unsafe_code, reason = "the boundary to C")]
 
+use std::sync::Arc;
+
 use super::super::attributes::attribute;
 use super::super::code::Code;
-use super::super::state::{Driver, driver, init};
+use super::super::device::Device;
+use super::super::state::{driver, init};
 use super::api;
 use super::pointer::{Out, Static, Text};
+
+/// `CU_DEVICE_ATTRIBUTE_PCI_DEVICE_ID`, and what it is of the first.
+const PCI_DEVICE_ID: u32 = 34;
+const FIRST_PCI: usize = 6;
 
 /// CUDA 13.0, as on the card that was recorded.
 const VERSION: i32 = 13_000;
 
-/// Where the recorded card was.
-const PCI: &str = "0000:00:06.0";
+/// The device of an ordinal.
+fn device(ordinal: i32) -> Result<Arc<Device>, Code> {
+    driver()?.lock().device(ordinal).map(|installed| Arc::clone(&installed.device))
+}
 
-/// The driver, asked for the only device.
-fn device(device: i32) -> Result<&'static Driver, Code> {
-    let driver = driver()?;
-    if device == 0 { Ok(driver) } else { Err(Code::INVALID_DEVICE) }
+/// Where it is: the first where the recorded card was, the others beside it.
+fn place(device: &Device) -> String {
+    format!("0000:00:{:02x}.0", FIRST_PCI + device.ordinal)
 }
 
 /// Stores as much of a text as there is room for, and a zero.
@@ -29,10 +37,11 @@ fn fill(out: Out<u8>, length: i32, text: &str) -> Result<(), Code> {
     Ok(())
 }
 
-fn uuid(driver: &Driver) -> [u8; 16] {
-    let sm = driver.lock().device.card.sm as u8;
+fn uuid(device: &Device) -> [u8; 16] {
+    let sm = device.card.sm as u8;
     let mut uuid = *b"emulated sm_00\0\0";
     uuid[12..14].copy_from_slice(&[b'0' + sm / 10, b'0' + sm % 10]);
+    uuid[15] = device.ordinal as u8;
     uuid
 }
 
@@ -58,58 +67,51 @@ api! {
     }
 
     fn cuDeviceGet(out: Out<i32>, ordinal: i32) {
-        device(ordinal)?;
-        out.set(0)
+        out.set(device(ordinal)?.ordinal as i32)
     }
 
     fn cuDeviceGetCount(out: Out<i32>) {
-        driver()?;
-        out.set(1)
+        out.set(driver()?.lock().devices.len() as i32)
     }
 
     fn cuDeviceGetName(out: Out<u8>, length: i32, ordinal: i32) {
-        let driver = device(ordinal)?;
-        fill(out, length, driver.lock().device.card.name)
+        fill(out, length, device(ordinal)?.card.name)
     }
 
     fn cuDeviceGetUuid(out: Out<[u8; 16]>, ordinal: i32) {
-        out.set(uuid(device(ordinal)?))
+        out.set(uuid(&*device(ordinal)?))
     }
 
     fn cuDeviceGetUuid_v2(out: Out<[u8; 16]>, ordinal: i32) {
-        out.set(uuid(device(ordinal)?))
+        out.set(uuid(&*device(ordinal)?))
     }
 
     fn cuDeviceTotalMem_v2(out: Out<usize>, ordinal: i32) {
-        out.set(device(ordinal)?.lock().device.card.memory as usize)
+        out.set(device(ordinal)?.card.memory as usize)
     }
 
     fn cuDeviceGetAttribute(out: Out<i32>, number: u32, ordinal: i32) {
-        let driver = device(ordinal)?;
-        out.set(attribute(driver.lock().device.card, number).ok_or(Code::INVALID_VALUE)?)
+        let device = device(ordinal)?;
+        let value = if number == PCI_DEVICE_ID { Some((FIRST_PCI + device.ordinal) as i32) } else { attribute(device.card, number) };
+        out.set(value.ok_or(Code::INVALID_VALUE)?)
     }
 
     fn cuDeviceComputeCapability(major: Out<i32>, minor: Out<i32>, ordinal: i32) {
-        let sm = device(ordinal)?.lock().device.card.sm as i32;
+        let sm = device(ordinal)?.card.sm as i32;
         major.set(sm / 10)?;
         minor.set(sm % 10)
     }
 
     fn cuDeviceGetPCIBusId(out: Out<u8>, length: i32, ordinal: i32) {
-        device(ordinal)?;
-        fill(out, length, PCI)
+        fill(out, length, &place(&*device(ordinal)?))
     }
 
     fn cuDeviceGetByPCIBusId(out: Out<i32>, id: Text) {
-        driver()?;
+        let state = driver()?.lock();
         let id = id.read().ok_or(Code::INVALID_VALUE)?;
-        if !id.is_empty() && PCI.ends_with(&id) { out.set(0) } else { Err(Code::INVALID_DEVICE) }
-    }
-
-    fn cuDeviceCanAccessPeer(out: Out<i32>, one: i32, other: i32) {
-        device(one)?;
-        device(other)?;
-        out.set(0)
+        let mut devices = state.devices.iter();
+        let found = devices.find(|installed| !id.is_empty() && place(&installed.device).ends_with(&id));
+        out.set(found.ok_or(Code::INVALID_DEVICE)?.device.ordinal as i32)
     }
 
     fn cuProfilerStart() {

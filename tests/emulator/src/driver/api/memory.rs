@@ -32,8 +32,8 @@ fn store(place: Client, (value, size): (u64, usize)) -> Result<(), Code> {
 
 api! {
     fn cuMemGetInfo_v2(free: Out<usize>, total: Out<usize>) {
-        let (state, _) = driver()?.enter()?;
-        let (now, all) = state.memory_info();
+        let (state, context) = driver()?.enter()?;
+        let (now, all) = state.memory_info(context);
         free.offer(now as usize);
         total.offer(all as usize);
         Ok(())

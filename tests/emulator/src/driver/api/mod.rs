@@ -14,6 +14,7 @@ mod lookup;
 mod memory;
 mod module;
 mod node;
+mod peer;
 mod pool;
 mod stream;
 mod unsupported;
@@ -36,6 +37,7 @@ pub use lookup::*;
 pub use memory::*;
 pub use module::*;
 pub use node::*;
+pub use peer::*;
 pub use pool::*;
 pub use stream::*;
 pub use unsupported::*;
@@ -61,7 +63,7 @@ macro_rules! api {
 use api;
 
 /// Everything that is exported, by name.
-const EXPORTED: [&[(&str, *const ())]; 15] = [
+const EXPORTED: [&[(&str, *const ())]; 16] = [
     context::EXPORTED,
     copy::EXPORTED,
     device::EXPORTED,
@@ -74,6 +76,7 @@ const EXPORTED: [&[(&str, *const ())]; 15] = [
     memory::EXPORTED,
     module::EXPORTED,
     node::EXPORTED,
+    peer::EXPORTED,
     pool::EXPORTED,
     stream::EXPORTED,
     unsupported::EXPORTED,

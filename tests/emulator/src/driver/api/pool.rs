@@ -7,7 +7,10 @@ use super::super::handles::Handle;
 use super::super::memory::Pool;
 use super::super::state::driver;
 use super::api;
-use super::pointer::{Client, Out};
+use super::pointer::{Client, In, Out};
+
+/// `CU_MEM_LOCATION_TYPE_DEVICE`: what a pool's properties say third; its ordinal is next.
+const DEVICE: i32 = 1;
 
 /// Attributes 1 to 3 are ints, the others 64 bits.
 fn size(number: u32) -> Result<usize, Code> {
@@ -19,11 +22,7 @@ fn size(number: u32) -> Result<usize, Code> {
 }
 
 fn default(out: Out<Handle>, device: i32) -> Result<(), Code> {
-    let driver = driver()?;
-    if device != 0 {
-        return Err(Code::INVALID_DEVICE);
-    }
-    out.set(driver.lock().default_pool)
+    out.set(driver()?.lock().device(device)?.default_pool)
 }
 
 api! {
@@ -37,20 +36,24 @@ api! {
 
     fn cuDeviceSetMemPool(device: i32, pool: Handle) {
         let state = driver()?.lock();
-        if device != 0 {
-            return Err(Code::INVALID_DEVICE);
-        }
-        state.pools.get(pool, Code::INVALID_VALUE).map(|_| ())
+        let ordinal = state.device(device)?.device.ordinal;
+        let own = state.pools.get(pool, Code::INVALID_VALUE)?.device == ordinal;
+        if own { Ok(()) } else { Err(Code::INVALID_VALUE) }
     }
 
-    fn cuMemPoolCreate(out: Out<Handle>, _properties: usize) {
+    fn cuMemPoolCreate(out: Out<Handle>, properties: In<[i32; 4]>) {
         out.needed()?;
-        out.set(driver()?.lock().pools.add(Pool::default()))
+        let mut state = driver()?.lock();
+        let pool = match properties.get(0) {
+            Some([_, _, DEVICE, ordinal]) => Pool::of(state.device(ordinal)?.device.ordinal),
+            _ => Pool::of(0),
+        };
+        out.set(state.pools.add(pool))
     }
 
     fn cuMemPoolDestroy(pool: Handle) {
         let mut state = driver()?.lock();
-        if pool == state.default_pool {
+        if state.devices.iter().any(|installed| installed.default_pool == pool) {
             return Err(Code::INVALID_VALUE);
         }
         state.pools.remove(pool, Code::INVALID_VALUE).map(|_| ())
@@ -85,7 +88,10 @@ api! {
     fn cuMemAllocFromPoolAsync(out: Out<u64>, size: usize, pool: Handle, stream: Handle) {
         let (mut state, context) = driver()?.enter()?;
         out.needed()?;
-        state.pools.get(pool, Code::INVALID_VALUE)?;
+        let owner = state.stream(context, stream).and_then(|stream| state.context_of(stream))?;
+        if state.pools.get(pool, Code::INVALID_VALUE)?.device != state.ordinal_of(owner) {
+            return Err(Code::NOT_SUPPORTED); // of memory of another device nobody is given access
+        }
         out.set(state.allocate_async(context, size as u64, stream)?)
     }
 }

@@ -74,8 +74,5 @@ unsupported! {
     cuStreamWaitValue64_v2
     cuStreamWriteValue64_v2
     // other devices
-    cuCtxEnablePeerAccess
-    cuCtxDisablePeerAccess
-    cuDeviceGetP2PAttribute
     cuLaunchCooperativeKernelMultiDevice
 }

@@ -25,7 +25,7 @@ impl Accessor<'_, '_> {
             return Ok(last);
         }
         grid.find(address, size as u64).ok_or_else(|| {
-            let why = grid.memory.find(address, size as u64).err().map(|error| error.to_string());
+            let why = grid.memory.reach(address, size as u64).err().map(|error| error.to_string());
             let text = format!("out of bounds: {}", why.unwrap_or_else(|| format!("{address:#x} was allocated since")));
             self.fault(lane, ILLEGAL_ADDRESS, text)
         })
