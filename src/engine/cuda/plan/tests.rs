@@ -48,21 +48,6 @@ fn convnext_tiny_is_no_more_launches_than_it_was() {
     });
     // shown with --nocapture
     eprintln!("{counts:?}");
-    for (name, card) in CARDS {
-        for images in [1, 8, 64, 256] {
-            let plan = plan(&program, &card, images);
-            let inside = plan.steps.iter().map(|step| {
-                if step.operation.name() == "depthwise + norm" {
-                    '+'
-                } else if step.operation.name() == "depthwise" {
-                    '-'
-                } else {
-                    ' '
-                }
-            });
-            eprintln!("{name} {images}: {}", inside.filter(|c| *c != ' ').collect::<String>());
-        }
-    }
     for ((name, _), (counts, most)) in CARDS.iter().zip(counts.iter().zip(LAUNCHES)) {
         assert!(
             counts.iter().zip(most).all(|(count, most)| *count <= most),
