@@ -7,6 +7,8 @@ use std::path::PathBuf;
 pub struct Settings {
     /// `CUDA_EMULATOR_SM`: the compute capability, 75, 80, 86, 89 or 90.
     pub sm: u32,
+    /// `CUDA_EMULATOR_MULTIPROCESSORS`: how many the card has, for cards of the same capability that differ in that: 128 make the L4 an RTX 4090.
+    pub multiprocessors: Option<u32>,
     /// `CUDA_EMULATOR_CHECKS=0`: only counts, and runs faster.
     pub checks: bool,
     /// `CUDA_EMULATOR_BLOCKS`: no more than so many blocks of each launch run, evenly apart, so that large grids can be counted. What they compute is
@@ -48,7 +50,17 @@ pub struct Error {
 impl Default for Settings {
     fn default() -> Self {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { sm: 80, checks: true, blocks: None, report: None, assembled: None, fault: None, seed: 1, threads }
+        Self {
+            sm: 80,
+            multiprocessors: None,
+            checks: true,
+            blocks: None,
+            report: None,
+            assembled: None,
+            fault: None,
+            seed: 1,
+            threads,
+        }
     }
 }
 
@@ -68,6 +80,12 @@ impl Settings {
                 .ok()
                 .filter(|sm| [75, 80, 86, 89, 90].contains(sm))
                 .ok_or_else(|| Error { variable: "CUDA_EMULATOR_SM", value: sm.to_string(), needed: SM })?;
+        }
+        let most = "1 to 1024";
+        if let Some(count) = number("CUDA_EMULATOR_MULTIPROCESSORS", most)? {
+            let found = u32::try_from(count).ok().filter(|count| (1..=1024).contains(count));
+            let error = Error { variable: "CUDA_EMULATOR_MULTIPROCESSORS", value: count.to_string(), needed: most };
+            settings.multiprocessors = Some(found.ok_or(error)?);
         }
         settings.checks = number("CUDA_EMULATOR_CHECKS", "0 or 1")?.is_none_or(|checks| checks != 0);
         settings.blocks = number("CUDA_EMULATOR_BLOCKS", "a number of blocks, at least 1")?.map(|blocks| blocks.max(1));
@@ -109,6 +127,8 @@ mod tests {
         assert_eq!(read("CUDA_EMULATOR_SM", "89").unwrap().sm, 89);
         assert_eq!(read("CUDA_EMULATOR_FAULT", "oom:3").unwrap().fault, Some(Planted::OutOfMemory(3)));
         assert!(!read("CUDA_EMULATOR_CHECKS", "0").unwrap().checks);
+        assert_eq!(read("CUDA_EMULATOR_MULTIPROCESSORS", "128").unwrap().multiprocessors, Some(128));
+        assert!(read("CUDA_EMULATOR_MULTIPROCESSORS", "0").is_err());
         let error = read("CUDA_EMULATOR_SM", "70").unwrap_err().to_string();
         assert_eq!(error, "CUDA_EMULATOR_SM=70: 75, 80, 86, 89 or 90");
         assert!(read("CUDA_EMULATOR_FAULT", "all").is_err());

@@ -1,7 +1,7 @@
 //! The device: its card, its memory, the faults that were planted, and the counters of what ran. Shared by all contexts; needs no lock, so that
 //! a launch runs without one.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -18,6 +18,9 @@ use crate::settings::{Planted, Settings};
 /// (`gpu-burn` issue 1, `timemachine` pull request 1203), and 46 only where they begin anew.
 const LOST: Code = Code::UNKNOWN;
 
+/// A kernel by its name and its number of instructions, grid, block and shared memory, arguments without addresses.
+type Alike = (String, usize, [[u32; 3]; 2], u32, Vec<u8>);
+
 pub(super) struct Device {
     pub(super) settings: Settings,
     pub(super) card: &'static Card,
@@ -26,13 +29,17 @@ pub(super) struct Device {
     allocations: AtomicU64,
     lost: AtomicBool,
     report: Mutex<Report>,
+    /// Where blocks are sampled, what launches did: those that are alike do the same.
+    alike: Mutex<HashMap<Alike, Outcome>>,
     /// Kernels of which was said that they made what is no finite number.
     infinite: Mutex<HashSet<String>>,
 }
 
 impl Device {
     pub(super) fn new(settings: Settings) -> Self {
-        let card = Card::of(settings.sm);
+        let card = Card::of(settings.sm).with(settings.multiprocessors);
+        let capacity = card.memory - CONTEXT_BYTES;
+        let memory = if settings.blocks.is_some() { Memory::of_zeros(capacity) } else { Memory::new(capacity) };
         let mut report = Report::new(settings.sm);
         if let Some(path) = &settings.assembled {
             let text = std::fs::read_to_string(path).map_err(|error| error.to_string());
@@ -44,11 +51,12 @@ impl Device {
         Self {
             settings,
             card,
-            memory: Memory::new(card.memory - CONTEXT_BYTES),
+            memory,
             launches: AtomicU64::new(0),
             allocations: AtomicU64::new(0),
             lost: AtomicBool::new(false),
             report: Mutex::new(report),
+            alike: Mutex::default(),
             infinite: Mutex::default(),
         }
     }
@@ -80,19 +88,36 @@ impl Device {
                 planted(LOST, "the device is lost")
             }
             _ => {
-                let outcome = launch::run(kernel, launch, &self.memory, &self.settings)?;
-                self.count(kernel, launch, &outcome);
+                let scalars = launch::scalars(launch, &self.memory);
+                let outcome = self.run(kernel, launch, &scalars)?;
+                self.count(kernel, launch, &outcome, &scalars);
                 Ok(())
             }
         }
     }
 
+    /// Runs a kernel; where blocks are sampled, one of several launches that are alike.
+    fn run(&self, kernel: &Kernel, launch: &Launch, scalars: &[u8]) -> Result<Outcome, Failure> {
+        if self.settings.blocks.is_none() {
+            return launch::run(kernel, launch, &self.memory, &self.settings);
+        }
+        let shape = [launch.grid, launch.block];
+        let key = (kernel.name.clone(), kernel.code.ops.len(), shape, launch.shared, scalars.to_vec());
+        let known = self.alike.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let outcome = launch::run(kernel, launch, &self.memory, &self.settings)?;
+        self.alike.lock().unwrap_or_else(PoisonError::into_inner).insert(key, outcome.clone());
+        Ok(outcome)
+    }
+
     /// Adds what a launch did to the report, and says once of a kernel that it made an infinity or a NaN: perhaps it was meant to.
-    fn count(&self, kernel: &Kernel, launch: &Launch, outcome: &Outcome) {
+    fn count(&self, kernel: &Kernel, launch: &Launch, outcome: &Outcome, scalars: &[u8]) {
         if self.settings.report.is_none() && outcome.infinite.is_none() {
             return;
         }
-        let counted = LaunchReport::of(kernel, launch, outcome);
+        let counted = LaunchReport::of(kernel, launch, outcome, scalars);
         if let (true, Some(first)) = (self.settings.checks, &counted.first_non_finite) {
             let mut said = self.infinite.lock().unwrap_or_else(PoisonError::into_inner);
             if said.insert(kernel.name.clone()) {

@@ -75,6 +75,7 @@ pub enum Error {
 /// All memory of the device.
 pub struct Memory {
     capacity: u64,
+    poisoned: bool,
     map: RwLock<Map>,
     launches: AtomicU32,
 }
@@ -100,7 +101,12 @@ impl Memory {
     /// As many bytes as the device has.
     pub fn new(capacity: u64) -> Self {
         let map = Map { live: BTreeMap::new(), freed: BTreeMap::new(), next: FIRST, used: 0 };
-        Self { capacity, map: RwLock::new(map), launches: AtomicU32::new(0) }
+        Self { capacity, poisoned: true, map: RwLock::new(map), launches: AtomicU32::new(0) }
+    }
+
+    /// The same, but allocations are of zeros and take no room of this machine's until they are touched.
+    pub fn of_zeros(capacity: u64) -> Self {
+        Self { poisoned: false, ..Self::new(capacity) }
     }
 
     /// Bytes of the device.
@@ -113,7 +119,7 @@ impl Memory {
         self.capacity - self.map.read().unwrap_or_else(PoisonError::into_inner).used
     }
 
-    /// Makes a poisoned allocation.
+    /// Makes an allocation, poisoned but in a memory of zeros.
     ///
     /// # Errors
     /// When there is no room, on the device or on this machine.
@@ -125,7 +131,10 @@ impl Memory {
         if size > self.capacity || counted > self.capacity - map.used {
             return Err(refusal(map.used));
         }
-        let bytes = usize::try_from(size).ok().and_then(Bytes::new).ok_or_else(|| refusal(map.used))?;
+        let bytes = usize::try_from(size)
+            .ok()
+            .and_then(|size| Bytes::new(size, self.poisoned))
+            .ok_or_else(|| refusal(map.used))?;
         let address = if kind == Kind::Pinned { bytes.pointer() as u64 } else { map.next };
         if kind != Kind::Pinned {
             map.next += size.next_multiple_of(ALIGNMENT) + GUARD;
