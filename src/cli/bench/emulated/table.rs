@@ -52,7 +52,7 @@ fn rate(batch: usize, us: f64) -> f64 {
 /// A row for each operation.
 fn operations(case: &Case) -> Table {
     let mut table = Table::new();
-    table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
+    table.load_style(presets::NOTHING);
     let cards: Vec<&str> = case.network.cards.iter().map(|card| &*card.device).collect();
     let fixed = ["operation", "kernels", "blocks", "MB", "L2 MB", "conflicts"].map(str::to_owned);
     let of_card = |card: &&str| [format!("{card}: SMs busy"), "bound".to_owned(), "µs".to_owned()];
