@@ -106,11 +106,13 @@ pub(crate) fn budgets(options: &Options) -> Result<()> {
     for (path, text) in tables.iter().chain(&pages) {
         fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
     }
-    for line in verdict.worse.iter().chain(&verdict.other) {
+    for line in &verdict.worse {
         eprintln!("  {line}");
     }
-    let (worse, better) = (verdict.worse.len(), verdict.better);
-    eprintln!("\nkernels/budgets and README.md are written; {worse} figures are worse than before, {better} better");
+    let (worse, better, other) = (verdict.worse.len(), verdict.better, verdict.other.len());
+    eprintln!(
+        "\nkernels/budgets and README.md are written; {worse} figures are worse than before, {better} better; {other} rows came or went"
+    );
     Ok(())
 }
 
