@@ -71,7 +71,7 @@ pub(super) fn positions(ptx: &str) -> BTreeMap<usize, SourcePosition> {
     positions
 }
 
-/// The PTX without what it says of its sources, two thirds of it, and the line of each line in it; 0 for those that are gone. What is assembled
+/// The PTX without what it says of its sources, two fifths of it, and the line of each line in it; 0 for those that are gone. What is assembled
 /// of both is the same.
 pub(super) fn without_positions(ptx: &str) -> (String, Vec<usize>) {
     let mut text = String::with_capacity(ptx.len());
