@@ -100,9 +100,9 @@ fn ptx_is_for_its_target_for_drivers_from_525_on_and_names_no_place_on_a_machine
         assert_eq!(directive(".target "), target, "{file}");
         let version: f32 = directive(".version ").parse().unwrap();
         assert!(version <= 8.0, "{file} is PTX {version}; driver 525 reads 8.0");
-        for line in text.lines().filter(|line| line.trim().starts_with(".file")) {
-            let name = line.split('"').nth(1).unwrap();
-            assert!(name.starts_with("kernels/") || name.starts_with("cuda/"), "{file} names {name}");
-        }
+        // names of files and positions in them would be two fifths of what the binary has of PTX
+        let named =
+            text.lines().find(|line| [".file", ".loc", ".section"].iter().any(|word| line.trim().starts_with(word)));
+        assert_eq!(named, None, "{file}");
     }
 }

@@ -20,7 +20,7 @@ pub use device::{DeviceId, DeviceInfo, DeviceKind, MemoryUse};
 pub use error::{LoadError, RunError};
 pub use image::{Batch, Image, PixelFormat};
 pub use lease::{Lease, LeasePool, Memory};
-pub use profile::{OpTime, Peak};
+pub use profile::{Launched, OpTime, Peak};
 
 use crate::program::{Program, WeightSource};
 
@@ -129,6 +129,11 @@ pub trait Executable {
         let id = self.launch(batch)?;
         self.finish(id, &mut logits)?;
         Ok(logits)
+    }
+
+    /// What a batch of a bucket's size launches, in its order. Empty on engines that launch nothing, and for other sizes.
+    fn launched(&self, _images: usize) -> Vec<Launched> {
+        Vec::new()
     }
 
     /// The time of each operation since instantiation, in running order. Empty where [`Options::profile`] is off, and on engines

@@ -13,6 +13,15 @@ pub struct Peak {
     pub bytes: f64,
 }
 
+/// What a device is given for one operation, or for several that are computed as one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Launched {
+    /// Their names in the network, such as `stages.2.blocks.0.depthwise`.
+    pub names: Vec<String>,
+    /// How many kernels.
+    pub kernels: usize,
+}
+
 /// The time of one operation, or of several that the engine computes as one.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OpTime {

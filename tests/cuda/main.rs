@@ -1,9 +1,10 @@
 //! The CUDA engine on the emulated driver: every kernel through its launcher, on every architecture that has tiles or code of its own; what a fault does;
-//! the real server.
+//! the real server; the benchmark.
 //!
-//! Not here: whole networks, which are in the suite of all engines (`tests/engines`).
+//! Not here: results of whole networks, which are in the suite of all engines (`tests/engines`).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+mod benched;
 #[path = "../support/emulated.rs"]
 #[allow(dead_code, reason = "each suite uses a part")]
 mod emulated;

@@ -17,6 +17,7 @@ use crate::run::{cargo, root, step, target};
 ///
 /// CUDA_EMULATOR_SM=75|80|86|89|90      the card: T4, A100, A10, L4, H100 (80)
 /// CUDA_EMULATOR_DEVICES=N              how many GPUs, 1 to 8, all the same card (1)
+/// CUDA_EMULATOR_MULTIPROCESSORS=N      how many it has: 128 with SM=89 for an RTX 4090
 /// CUDA_EMULATOR_SEED=N                 the order of what may run in any order; 0 is the natural one (1)
 /// CUDA_EMULATOR_CHECKS=0               only count, and run faster
 /// CUDA_EMULATOR_FAULT=kernel:N|oom:N|lost:N   a fault at the Nth launch or allocation; wrong:NAME   a kernel that stores wrong numbers
@@ -43,7 +44,7 @@ pub(crate) struct EmulateOptions {
 
 /// Builds the driver and prints its folder, alone on standard output.
 pub(crate) fn emulator() -> Result<()> {
-    let folder = build()?;
+    let folder = build(Profile::Release)?;
     #[expect(clippy::print_stdout, reason = "what the command is for")]
     {
         println!("{}", folder.display());
@@ -53,7 +54,7 @@ pub(crate) fn emulator() -> Result<()> {
 
 /// Runs convnext with the driver.
 pub(crate) fn emulate(options: &EmulateOptions) -> Result<ExitCode> {
-    let folder = build()?;
+    let folder = build(Profile::Release)?;
     step(&mut cargo(&["build", "--release", "--bin", "convnext"]))?;
     let program = target().join("release").join("convnext");
     let before = env::var_os("LD_LIBRARY_PATH").filter(|path| !path.is_empty());
@@ -62,7 +63,7 @@ pub(crate) fn emulate(options: &EmulateOptions) -> Result<ExitCode> {
             .chain(before.iter().flat_map(|path| env::split_paths(path).collect::<Vec<_>>())),
     )?;
     let table = env::var_os("CUDA_EMULATOR_SASS").unwrap_or_else(|| root().join("kernels/ptx/table.json").into());
-    let report = env::var_os("CUDA_EMULATOR_REPORT").unwrap_or_else(|| folder.join("report.txt").into());
+    let report = env::var_os("CUDA_EMULATOR_REPORT").unwrap_or_else(|| folder.join("report.json").into());
     // Neither its folder nor its input is ours to choose: unlike the other programs that xtask runs, it is the user's.
     let status = Command::new(&program)
         .args(&options.arguments)
@@ -74,11 +75,24 @@ pub(crate) fn emulate(options: &EmulateOptions) -> Result<ExitCode> {
     Ok(status.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from))
 }
 
+/// How the driver is compiled.
+#[derive(Clone, Copy)]
+pub(crate) enum Profile {
+    /// As tests are.
+    Dev,
+    /// To be fast.
+    Release,
+}
+
 /// Builds the driver under the names that programs look for; its folder.
-fn build() -> Result<PathBuf> {
-    step(&mut cargo(&["build", "--release", "--package", "cuda-emulator"]))?;
-    let built = target().join("release").join("libcuda_emulator.so");
-    let folder = target().join("emulator");
+pub(crate) fn build(profile: Profile) -> Result<PathBuf> {
+    let (options, made, folder): (&[&str], _, _) = match profile {
+        Profile::Dev => (&[], "debug", "emulator/dev"),
+        Profile::Release => (&["--release"], "release", "emulator"),
+    };
+    step(cargo(&["build", "--package", "cuda-emulator"]).args(options))?;
+    let built = target().join(made).join("libcuda_emulator.so");
+    let folder = target().join(folder);
     fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     for name in ["libcuda.so", "libcuda.so.1"] {
         // In place of the old file, not into it: a program may be running with that.

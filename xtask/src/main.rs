@@ -3,6 +3,7 @@
 //! It only runs other programs, in the right order and with the right environment. What is tested stands in `tests/` and
 //! in the crates, what is forbidden in `clippy.toml` and `deny.toml`.
 
+mod budgets;
 mod check;
 mod emulator;
 mod kernels;
@@ -26,12 +27,13 @@ const AFTER_HELP: &str = "\
 Before a commit:    cargo xtask check
 Before a push:      cargo xtask test      (CI runs both: see .ci/run)
 One test, quickly:  cargo xtask test fashion_mnist
-A kernel changed:   cargo xtask kernels
+A kernel changed:   cargo xtask kernels, then cargo xtask budgets
 
 Everything that is fetched or built lies under target/: `cargo clean` undoes it.";
 
 #[derive(Subcommand)]
 enum Command {
+    Budgets(budgets::Options),
     Check(check::Options),
     Emulate(emulator::EmulateOptions),
     Emulator(emulator::EmulatorOptions),
@@ -41,6 +43,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
+        Command::Budgets(options) => budgets::budgets(&options),
         Command::Check(options) => check::check(&options),
         Command::Emulate(options) => match emulator::emulate(&options) {
             Ok(status) => return status,

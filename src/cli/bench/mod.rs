@@ -115,7 +115,7 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     let precision = args.device.precision(&*engine);
     let options = Options { precision, max_batch, threads, profile: false };
     if engine.devices()[0].emulated {
-        return print(&emulated::run(engine, &models, &batches, options)?);
+        return print(&emulated::run(engine, &models, &batches, options, args.json)?);
     }
     let bench = Bench { engine: &*engine, models: &models, batches: &batches, options, time: args.seconds };
     let mut report = bench.measure(machine)?;

@@ -13,8 +13,8 @@ use super::driver::stream::{Event, Graph, Stream};
 use super::loaded::{IN_FLIGHT, Model};
 use super::number::Type;
 use super::operations::patch_embedding;
-use super::plan::{Memory, Plan};
-use crate::engine::{Batch, BatchId, Buckets, Executable, Image, LeasePool, LoadError, RunError};
+use super::plan::{Memory, Plan, Step};
+use crate::engine::{Batch, BatchId, Buckets, Executable, Image, Launched, LeasePool, LoadError, RunError};
 use crate::program::{Program, WeightSource};
 
 /// Batches whose images may wait in pinned memory.
@@ -235,6 +235,16 @@ impl Executable for CudaExecutable {
         let to = slot.images.array(0, slot.images.bytes(), Type::U8);
         let answered = copy.write(to, 0, &slot.formats.as_ref()[..4]).and_then(|()| copy.wait());
         answered.map_err(|error| self.failed(error))
+    }
+
+    fn launched(&self, images: usize) -> Vec<Launched> {
+        let Some(plan) = self.model.plans.iter().find(|plan| plan.images == images) else { return Vec::new() };
+        let (card, memory) = (&self.model.gpu.card, self.memory(0));
+        let launched = |(index, step): (usize, &Step)| {
+            let launches = step.operation.launches(card, images, &plan.operands(index, &memory));
+            Launched { names: step.names.clone(), kernels: launches.len() }
+        };
+        plan.steps.iter().enumerate().map(launched).collect()
     }
 
     fn launch(&mut self, batch: Batch) -> Result<BatchId, RunError> {

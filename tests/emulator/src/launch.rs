@@ -14,6 +14,7 @@ use crate::exec::order::Released;
 use crate::exec::print::Printed;
 use crate::memory::{Allocation, Kind, Memory};
 use crate::program::Kernel;
+use crate::sample::{Sample, Sampled, Touched};
 use crate::settings::{Planted, Settings};
 
 /// What `cuLaunchKernel` is given, its limits checked by the caller.
@@ -46,12 +47,31 @@ pub struct Failure {
 pub struct Outcome {
     /// By instruction of the kernel's code.
     pub counts: Vec<Count>,
-    /// Sectors of 32 bytes of global memory that were read, and that were written, at least once.
+    /// Sectors of 32 bytes of global memory that are read, and that are written, at least once: by all blocks, also where only some ran.
     pub unique: [u64; 2],
     /// Blocks that ran: fewer than the grid has where only some were asked for.
     pub blocks: u64,
     /// The first fraction that was no finite number: its instruction, its block and its thread.
     pub infinite: Option<(usize, u64, u32)>,
+}
+
+/// What a worker's blocks did.
+#[derive(Default)]
+struct Done {
+    outcome: Outcome,
+    touched: Touched,
+}
+
+/// A launch's arguments but for addresses, which are all alike here, and not null: what launches that are alike have in common.
+pub fn scalars(launch: &Launch, memory: &Memory) -> Vec<u8> {
+    let mut scalars = launch.parameters.clone();
+    for word in scalars.as_chunks_mut::<8>().0 {
+        let address = u64::from_le_bytes(*word);
+        if address != 0 && memory.find(address, 1).is_ok() {
+            *word = [0xFF; 8];
+        }
+    }
+    scalars
 }
 
 /// Instructions of a block before another one has its turn, so that a block may wait for one that has not begun.
@@ -83,9 +103,13 @@ pub fn run(kernel: &Kernel, launch: &Launch, memory: &Memory, settings: &Setting
         shared: [kernel.static_shared as usize, dynamic(kernel, launch)],
         checks: settings.checks,
         wrong: matches!(&settings.fault, Some(Planted::Wrong(name)) if *name == kernel.name),
+        computes: settings.blocks.is_none(),
         noise: settings.seed,
         seed: if settings.seed == 0 { 0 } else { settings.seed.wrapping_add(u64::from(number) << 32) },
-        multiprocessors: devices(settings.sm).next().map_or(1, |device| device.multiprocessors),
+        multiprocessors: settings
+            .multiprocessors
+            .or_else(|| devices(settings.sm).next().map(|device| device.multiprocessors))
+            .unwrap_or(1),
         released: Released::default(),
         orders,
         printed: Printed::default(),
@@ -93,11 +117,16 @@ pub fn run(kernel: &Kernel, launch: &Launch, memory: &Memory, settings: &Setting
         stop: AtomicBool::new(false),
     };
     let count = launch.grid.iter().map(|size| u64::from(*size)).product();
-    let blocks = Blocks::new(count, settings.blocks.map_or(count, |blocks| blocks.min(count)), grid.seed);
-    let workers = settings.threads.min(usize::try_from(blocks.some).unwrap_or(usize::MAX)).max(1);
-    let results: Vec<Result<Outcome, Fault>> = std::thread::scope(|scope| {
-        let others: Vec<_> = (1..workers).map(|_| scope.spawn(|| work(&grid, &blocks))).collect();
-        let own = work(&grid, &blocks);
+    let failure = |fault: Fault| Failure { code: fault.code, message: message(kernel, &grid, &fault) };
+    let most = settings.blocks.unwrap_or(count);
+    let groups = if most < count { groups(&grid).map_err(failure)? } else { 1 };
+    let sample = Sample::new(count, most, groups);
+    let blocks = Blocks::new(sample, grid.seed);
+    let starts = if sample.is_partial() { starts(launch, &grid) } else { Vec::new() };
+    let workers = settings.threads.min(usize::try_from(sample.places()).unwrap_or(usize::MAX)).max(1);
+    let results: Vec<Result<Done, Fault>> = std::thread::scope(|scope| {
+        let others: Vec<_> = (1..workers).map(|_| scope.spawn(|| work(&grid, &blocks, &starts))).collect();
+        let own = work(&grid, &blocks, &starts);
         let others =
             others.into_iter().map(|other| other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
         std::iter::once(own).chain(others).collect()
@@ -108,14 +137,41 @@ pub fn run(kernel: &Kernel, launch: &Launch, memory: &Memory, settings: &Setting
         let _ = memory.free(workspace.address);
     }
     let mut all =
-        Outcome { counts: vec![Count::default(); kernel.code.ops.len()], blocks: blocks.some, ..Outcome::default() };
+        Outcome { counts: vec![Count::default(); kernel.code.ops.len()], blocks: sample.some, ..Outcome::default() };
+    let mut touched = Touched::default();
     for result in results {
-        let one = result.map_err(|fault| Failure { code: fault.code, message: message(kernel, &grid, &fault) })?;
+        let Done { outcome: one, touched: by_one } = result.map_err(failure)?;
+        touched.join(&by_one);
         all.counts.iter_mut().zip(&one.counts).for_each(|(all, one)| all.add(one));
         all.unique = [all.unique[0] + one.unique[0], all.unique[1] + one.unique[1]];
-        all.infinite = first(all.infinite, one.infinite);
+        all.infinite = first(all.infinite, one.infinite).filter(|_| grid.computes);
+    }
+    if sample.is_partial() {
+        all.unique = touched.unique(&sample);
     }
     Ok(all)
+}
+
+/// How many blocks share counters at which the last of them goes on: so many, or a multiple, must be in a sample. Found by a block that is told
+/// at every counter that it is the last; 1 where there is none.
+fn groups(grid: &Grid<'_>) -> Result<u64, Fault> {
+    let counts = grid.code.ops.iter().any(|op| matches!(&op.action, Action::Atomic(atomic) if atomic.increments));
+    if !counts {
+        return Ok(1);
+    }
+    let mut block = Block::new(grid, 0, Some(Sampled::last()), vec![Count::default(); grid.code.ops.len()]);
+    while !block.run(grid, BUDGET)? {}
+    Ok(block.finish().sampled.map_or(1, |sampled| sampled.groups()))
+}
+
+/// Where the operands of a launch begin, as far as its arguments say: their addresses, and where allocations begin.
+fn starts(launch: &Launch, grid: &Grid<'_>) -> Vec<u64> {
+    let words = launch.parameters.as_chunks::<8>().0.iter().map(|word| u64::from_le_bytes(*word));
+    let addresses = words.filter(|word| grid.find(*word, 1).is_some());
+    let mut starts: Vec<u64> = addresses.chain(grid.allocations.iter().map(|allocation| allocation.address)).collect();
+    starts.sort_unstable();
+    starts.dedup();
+    starts
 }
 
 /// Bytes of the memory in which a cooperative launch counts the blocks that wait for the others.
@@ -140,9 +196,8 @@ fn dynamic(kernel: &Kernel, launch: &Launch) -> usize {
 
 /// Blocks that have not begun, and those that had their turn and have not ended.
 struct Blocks {
-    count: u64,
-    /// How many of them run, evenly apart.
-    some: u64,
+    /// Those that run.
+    sample: Sample,
     step: u64,
     first: u64,
     state: Mutex<State>,
@@ -154,8 +209,9 @@ struct State {
 }
 
 impl Blocks {
-    /// Some of all, in an order drawn from a seed; in their own for 0.
-    fn new(count: u64, some: u64, seed: u64) -> Self {
+    /// Those of a sample, in an order drawn from a seed; in their own for 0.
+    fn new(sample: Sample, seed: u64) -> Self {
+        let some = sample.places();
         let common = |mut a: u64, mut b: u64| {
             while b != 0 {
                 (a, b) = (b, a % b);
@@ -168,17 +224,17 @@ impl Blocks {
             _ => (drawn % some.max(1)..).find(|step| common(*step, some) == 1).unwrap_or(1),
         };
         let first = if seed == 0 { 0 } else { drawn % some.max(1) };
-        Self { count, some, step, first, state: Mutex::new(State { next: 0, suspended: VecDeque::new() }) }
+        Self { sample, step, first, state: Mutex::new(State { next: 0, suspended: VecDeque::new() }) }
     }
 
-    /// A block to begin, or one to go on with.
+    /// A block to begin, by its place in the sample, or one to go on with.
     fn take(&self) -> Option<Result<u64, Block>> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.next < self.some {
+        if state.next < self.sample.places() {
             let index = u128::from(state.next);
             state.next += 1;
-            let number = (index * u128::from(self.step) + u128::from(self.first)) % u128::from(self.some);
-            return Some(Ok((number * u128::from(self.count) / u128::from(self.some)) as u64));
+            let place = (index * u128::from(self.step) + u128::from(self.first)) % u128::from(self.sample.places());
+            return Some(Ok(place as u64));
         }
         state.suspended.pop_front().map(Err)
     }
@@ -189,19 +245,33 @@ impl Blocks {
 }
 
 /// Runs blocks until none is left.
-fn work(grid: &Grid<'_>, blocks: &Blocks) -> Result<Outcome, Fault> {
-    let mut outcome = Outcome { counts: vec![Count::default(); grid.code.ops.len()], ..Outcome::default() };
+fn work(grid: &Grid<'_>, blocks: &Blocks, starts: &[u64]) -> Result<Done, Fault> {
+    let mut done = Done::default();
+    done.outcome.counts = vec![Count::default(); grid.code.ops.len()];
     while let Some(next) = blocks.take() {
         if grid.stop.load(Relaxed) {
             break;
         }
         let mut block = match next {
-            Ok(number) => Block::new(grid, number, vec![Count::default(); grid.code.ops.len()]),
+            Ok(place) => {
+                let sample = &blocks.sample;
+                let sampled = || if sample.is_end(place) { Sampled::last() } else { Sampled::at(place) };
+                let sampled = sample.is_partial().then(sampled);
+                Block::new(grid, blocks.sample.block(place), sampled, vec![Count::default(); grid.code.ops.len()])
+            }
             Err(block) => block,
         };
         match block.run(grid, BUDGET) {
             Ok(true) => {
-                let team = block.finish();
+                let mut team = block.finish();
+                if let Some(sampled) = team.sampled.take() {
+                    let counted = sampled.is_counted();
+                    done.touched.add(*sampled, starts);
+                    if !counted {
+                        continue;
+                    }
+                }
+                let outcome = &mut done.outcome;
                 outcome.counts.iter_mut().zip(&team.counts).for_each(|(all, one)| all.add(one));
                 outcome.unique = [outcome.unique[0] + team.unique[0], outcome.unique[1] + team.unique[1]];
                 let place = |(op, thread)| (op, team.number, thread as u32);
@@ -215,7 +285,7 @@ fn work(grid: &Grid<'_>, blocks: &Blocks) -> Result<Outcome, Fault> {
             }
         }
     }
-    Ok(outcome)
+    Ok(done)
 }
 
 /// Of two values that are not finite the one of the lower block, whichever ran first.

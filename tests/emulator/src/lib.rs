@@ -9,5 +9,6 @@ pub mod launch;
 pub mod memory;
 pub mod parse;
 pub mod program;
+pub mod sample;
 pub mod settings;
 pub mod warp;

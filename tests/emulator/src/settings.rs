@@ -9,6 +9,8 @@ pub struct Settings {
     pub sm: u32,
     /// `CUDA_EMULATOR_DEVICES`: how many devices there are, 1 to 8, all of this capability.
     pub devices: usize,
+    /// `CUDA_EMULATOR_MULTIPROCESSORS`: how many the card has, for cards of the same capability that differ in that: 128 make the L4 an RTX 4090.
+    pub multiprocessors: Option<u32>,
     /// `CUDA_EMULATOR_CHECKS=0`: only counts, and runs faster.
     pub checks: bool,
     /// `CUDA_EMULATOR_BLOCKS`: no more than so many blocks of each launch run, evenly apart, so that large grids can be counted. What they compute is
@@ -23,7 +25,7 @@ pub struct Settings {
     /// The device that has it, which is said after `@`.
     pub faulty: usize,
     /// `CUDA_EMULATOR_SEED`: from where the order of warps and blocks and the errors of approximations are drawn; 0 for the natural order and
-    /// no errors.
+    /// no errors, as always where blocks are sampled.
     pub seed: u64,
     /// `CUDA_EMULATOR_THREADS`: how many blocks run at once.
     pub threads: usize,
@@ -57,6 +59,7 @@ impl Default for Settings {
         Self {
             sm: 80,
             devices: 1,
+            multiprocessors: None,
             checks: true,
             blocks: None,
             report: None,
@@ -94,10 +97,20 @@ impl Settings {
                     needed: DEVICES,
                 })?;
         }
+        let most = "1 to 1024";
+        if let Some(count) = number("CUDA_EMULATOR_MULTIPROCESSORS", most)? {
+            let found = u32::try_from(count).ok().filter(|count| (1..=1024).contains(count));
+            let error = Error { variable: "CUDA_EMULATOR_MULTIPROCESSORS", value: count.to_string(), needed: most };
+            settings.multiprocessors = Some(found.ok_or(error)?);
+        }
         settings.checks = number("CUDA_EMULATOR_CHECKS", "0 or 1")?.is_none_or(|checks| checks != 0);
         settings.blocks = number("CUDA_EMULATOR_BLOCKS", "a number of blocks, at least 1")?.map(|blocks| blocks.max(1));
         settings.checks &= settings.blocks.is_none();
         settings.seed = number("CUDA_EMULATOR_SEED", "a number")?.unwrap_or(settings.seed);
+        if settings.blocks.is_some() {
+            // drawn orders find faults, which nobody looks for here; but diverged warps then meet later or earlier, and counts differ
+            settings.seed = 0;
+        }
         if let Some(threads) = number("CUDA_EMULATOR_THREADS", "a number of threads")? {
             settings.threads = usize::try_from(threads).unwrap_or(1).max(1);
         }
@@ -142,6 +155,10 @@ mod tests {
         assert_eq!(wrong, Some(Planted::Wrong("pool_f16".to_owned())));
         assert!(read("CUDA_EMULATOR_FAULT", "lost:soon").is_err());
         assert!(!read("CUDA_EMULATOR_CHECKS", "0").unwrap().checks);
+        assert_eq!(read("CUDA_EMULATOR_MULTIPROCESSORS", "128").unwrap().multiprocessors, Some(128));
+        assert!(read("CUDA_EMULATOR_MULTIPROCESSORS", "0").is_err());
+        let sampled = read("CUDA_EMULATOR_BLOCKS", "4").unwrap();
+        assert_eq!((sampled.blocks, sampled.checks, sampled.seed), (Some(4), false, 0));
         let error = read("CUDA_EMULATOR_SM", "70").unwrap_err().to_string();
         assert_eq!(error, "CUDA_EMULATOR_SM=70: 75, 80, 86, 89 or 90");
         assert!(read("CUDA_EMULATOR_FAULT", "all").is_err());

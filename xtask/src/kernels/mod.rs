@@ -22,7 +22,7 @@ use toolchain::Toolchain;
 /// Provisions the compilers that kernels/toolchain.txt pins (PyPI, 170 MB, under target/provision). Compiles every
 /// kernels/*.cu to PTX for two targets, compute_75 and compute_80, in the oldest PTX version that assembles, and assembles
 /// that for every architecture: sm_75, and sm_80, 86, 89, 90. A warning, a rejection or a spilled register is a failure.
-/// Writes the PTX, table.json (registers, shared memory, SASS by class, PTX block and source line) and a README.md that
+/// Writes the PTX, without what it says of the sources' lines, table.json (registers, shared memory, SASS by class, PTX block and source line) and a README.md that
 /// says the same to people; removes what has no source any longer.
 ///
 /// Neither `cargo build` nor `cargo xtask test` needs the compilers; that PTX and sources belong together, every test run
@@ -85,12 +85,13 @@ fn build(toolchain: &Toolchain) -> Result<Files> {
             eprintln!("▸ {name}");
             let ptx = toolchain.compile(source, target.compute).with_context(|| format!("{name} cannot be made"))?;
             let (ptx, cubins) = toolchain.assemble(&name, &ptx, target.architectures)?;
+            let (shipped, places) = ptx::without_positions(&ptx);
             for (architecture, assembled) in target.architectures.iter().zip(cubins) {
                 let listing = toolchain.disassemble(&assembled.cubin)?;
-                let of = table::Of { source, ptx: &name, architecture: *architecture };
+                let of = table::Of { source, ptx: &name, architecture: *architecture, places: &places };
                 kernels.extend(table::kernels(&of, &ptx, &assembled.log, &listing)?);
             }
-            files.insert(name, ptx);
+            files.insert(name, shipped);
         }
     }
     files.insert("README.md".to_owned(), table::page(&kernels));

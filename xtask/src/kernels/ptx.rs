@@ -72,6 +72,25 @@ pub(super) fn positions(ptx: &str) -> BTreeMap<usize, SourcePosition> {
     positions
 }
 
+/// The PTX without what it says of its sources, two fifths of it, and the line of each line in it; 0 for those that are gone. What is assembled
+/// of both is the same.
+pub(super) fn without_positions(ptx: &str) -> (String, Vec<usize>) {
+    let mut text = String::with_capacity(ptx.len());
+    let (mut places, mut line, mut in_section) = (vec![0], 0, false);
+    for statement in ptx.lines() {
+        let trimmed = statement.trim();
+        let gone = in_section || [".loc", ".file", ".section"].iter().any(|word| trimmed.starts_with(word));
+        // of names, which the positions of inlined functions point to
+        in_section = (in_section || trimmed.starts_with(".section")) && trimmed != "}";
+        if !gone {
+            text.extend([statement, "\n"]);
+            line += 1;
+        }
+        places.push(if gone { 0 } else { line });
+    }
+    (text.trim_end().to_owned() + "\n", places)
+}
+
 /// Number and name of a `.file 1 "name"`.
 fn file(line: &str) -> Option<(&str, &str)> {
     let (number, name) = line.trim().strip_prefix(".file")?.trim().split_once(char::is_whitespace)?;
@@ -80,7 +99,7 @@ fn file(line: &str) -> Option<(&str, &str)> {
 
 #[cfg(test)]
 mod tests {
-    use super::{portable, positions, with_version};
+    use super::{portable, positions, with_version, without_positions};
 
     const PTX: &str = "\
 .version 8.4
@@ -113,6 +132,17 @@ $L__BB0_2:
         let ptx = with_version(PTX, "7.2").unwrap();
         assert_eq!(ptx, PTX.replace("8.4", "7.2"));
         assert!(with_version("", "7.2").is_err());
+    }
+
+    #[test]
+    fn positions_are_left_out_and_lines_are_found_again() {
+        let section = "\t.section\t.debug_str\n\t{\n$L__info_string0:\n.b8 95,0\n\n\t}\n";
+        let (text, places) = without_positions(&(PTX.to_owned() + section));
+        let left: Vec<&str> = PTX.lines().filter(|line| !line.contains(".loc") && !line.contains(".file")).collect();
+        assert_eq!(text, left.join("\n") + "\n");
+        // the first instruction, from line 5 to 4, the last from 11 to 9
+        assert_eq!([places[1], places[4], places[5], places[11], places[13]], [1, 0, 4, 9, 0]);
+        assert_eq!(text.lines().nth(places[11] - 1), Some("\tret;"));
     }
 
     #[test]

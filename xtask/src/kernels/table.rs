@@ -17,6 +17,8 @@ pub(super) struct Of<'a> {
     pub(super) source: &'a str,
     pub(super) ptx: &'a str,
     pub(super) architecture: u32,
+    /// The line in the PTX that ships of each line of the PTX that was assembled.
+    pub(super) places: &'a [usize],
 }
 
 /// A kernel on an architecture.
@@ -58,7 +60,8 @@ pub(super) fn kernels(of: &Of, ptx: &str, log: &str, listing: &str) -> Result<Ve
         for instruction in &function.instructions {
             *sass.entry(class(&instruction.opcode)).or_default() += 1;
             let Some(position) = instruction.line.and_then(|line| positions.get(&line)) else { continue };
-            *blocks.entry(position.block).or_default() += 1;
+            let block = of.places.get(position.block).copied().unwrap_or_default();
+            *blocks.entry(block).or_default() += 1;
             if let Some(source) = &position.source {
                 *lines.entry(source.clone()).or_default() += 1;
             }

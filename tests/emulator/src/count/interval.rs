@@ -27,6 +27,8 @@ const BUSY: f64 = 0.8;
 pub struct Estimate {
     /// The card.
     pub device: &'static str,
+    /// Its multiprocessors.
+    pub multiprocessors: u32,
     /// Blocks that a multiprocessor holds at once.
     pub resident_blocks: u32,
     /// Blocks that the busiest multiprocessor executes.
@@ -115,7 +117,7 @@ pub fn estimate(device: &Device, report: &LaunchReport, assembled: Option<&Assem
     let multiprocessor_us = most / (device.clock * 1e3);
 
     let launch = blocks as f64 / run;
-    let unique = (report.unique_read_bytes + report.unique_written_bytes) as f64 * launch;
+    let unique = (report.unique_read_bytes + report.unique_written_bytes) as f64 / report.launches.max(1) as f64;
     let moved = report.total(|_| true).sectors as f64 * 32.0 * launch;
     let read = report.total(reads).sectors as f64 * 32.0 * launch;
     let memory_us = unique / (REACHED * device.memory * 1e3);
@@ -133,6 +135,7 @@ pub fn estimate(device: &Device, report: &LaunchReport, assembled: Option<&Assem
     let working = multiprocessor_us / BUSY;
     Estimate {
         device: device.name,
+        multiprocessors: device.multiprocessors,
         resident_blocks: resident,
         busiest_blocks: busiest,
         utilisation: blocks as f64 / (busiest * u64::from(device.multiprocessors)) as f64,
@@ -184,8 +187,14 @@ mod tests {
             line(4, Class::SharedLoad, Count { wavefronts: 216 * 800, ideal: 216 * 100, ..executed(100) }),
             line(5, Class::Special, executed(100)),
         ];
-        let shape =
-            Shape { kernel: "k".into(), grid: [216, 1, 1], block: [128, 1, 1], static_shared: 0, dynamic_shared: 0 };
+        let shape = Shape {
+            kernel: "k".into(),
+            grid: [216, 1, 1],
+            block: [128, 1, 1],
+            static_shared: 0,
+            dynamic_shared: 0,
+            arguments: String::new(),
+        };
         LaunchReport { unique_read_bytes: 216 * 8 * 512, ..LaunchReport::new(shape, lines) }
     }
 
@@ -230,7 +239,6 @@ mod tests {
         let whole = report();
         let mut sampled = report();
         sampled.blocks_run /= 4;
-        sampled.unique_read_bytes /= 4;
         let quarter = |count: &mut Count| {
             for number in [&mut count.executed, &mut count.requests, &mut count.sectors, &mut count.wavefronts] {
                 *number /= 4;

@@ -23,6 +23,8 @@ pub struct Shape {
     pub static_shared: u64,
     /// Bytes of shared memory that the launch adds.
     pub dynamic_shared: u64,
+    /// A hash of its arguments without addresses, in hexadecimal digits.
+    pub arguments: String,
 }
 
 impl Shape {
@@ -79,9 +81,9 @@ pub struct LaunchReport {
     pub launches: u64,
     /// Blocks that were run, over all launches; fewer than the grid has when blocks were sampled.
     pub blocks_run: u64,
-    /// Bytes of global memory that were read, each once a launch, in whole sectors.
+    /// Bytes of global memory that all blocks read, each once a launch, in whole sectors.
     pub unique_read_bytes: u64,
-    /// Bytes of global memory that were written, each once a launch, in whole sectors.
+    /// Bytes of global memory that all blocks write, each once a launch, in whole sectors.
     pub unique_written_bytes: u64,
     /// The first producer of a value that is not finite, by block and thread.
     pub first_non_finite: Option<NonFinite>,
@@ -92,20 +94,27 @@ pub struct LaunchReport {
     pub lines: Vec<Line>,
 }
 
+/// FNV-1a of 64 bits.
+fn hash(bytes: &[u8]) -> String {
+    let mix = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
+    format!("{:016x}", bytes.iter().fold(0xcbf2_9ce4_8422_2325, mix))
+}
+
 /// Instructions that ran.
 fn executed<S: Serializer>(lines: &[Line], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_seq(lines.iter().filter(|line| line.count.executed > 0))
 }
 
 impl LaunchReport {
-    /// Of a launch that has ended.
-    pub fn of(kernel: &Kernel, launch: &Launch, outcome: &Outcome) -> Self {
+    /// Of a launch that has ended; `scalars` are its arguments without addresses.
+    pub fn of(kernel: &Kernel, launch: &Launch, outcome: &Outcome, scalars: &[u8]) -> Self {
         let shape = Shape {
             kernel: kernel.name.clone(),
             grid: launch.grid,
             block: launch.block,
             static_shared: kernel.static_shared,
             dynamic_shared: u64::from(launch.shared),
+            arguments: hash(scalars),
         };
         let ops = kernel.code.ops.iter().zip(&outcome.counts);
         let line =
@@ -147,6 +156,18 @@ impl LaunchReport {
         let mut total = Count::default();
         self.totals.iter().filter(|(class, _)| of(**class)).for_each(|(_, count)| total.add(count));
         total
+    }
+
+    /// Passes through the banks of shared memory that conflicts cost in loops: at instructions that a warp executes more than once, on average.
+    pub fn loop_conflicts(&self) -> u64 {
+        let warps = self.blocks_run * self.shape.warps();
+        let loops = self.lines.iter().filter(|line| line.count.executed > warps);
+        loops.map(|line| line.count.wavefronts.saturating_sub(line.count.ideal)).sum()
+    }
+
+    /// What of all blocks ran: counts times its inverse are those of all launches.
+    pub fn share(&self) -> f64 {
+        self.blocks_run as f64 / (self.shape.blocks() * self.launches).max(1) as f64
     }
 
     /// Whether another is of the same kernel, which its name alone does not say, launched alike.

@@ -1,8 +1,8 @@
 //! The report of all launches of a process. Not here: what the counts mean for time (`interval`), and how they are shown to people (`table`).
 //!
-//! The report is JSON: `sm`, then `kernels`, one entry for each kernel and shape of launch, by name and shape. An entry has the fields of
-//! [`LaunchReport`], and `computed`, an [`Estimate`] for each card of that compute capability. Fields that count are sums over the `launches`
-//! launches of the entry. It says the same whatever order launches and blocks ran in.
+//! The report is JSON: `sm`, then `kernels`, one entry for each kernel and shape of launch, by name, shape and arguments. An entry has the fields of
+//! [`LaunchReport`], `loop_conflicts`, and `computed`, an [`Estimate`] for each card of that compute capability. Fields that count are sums over the
+//! `launches` launches of the entry. It says the same whatever order launches and blocks ran in; but `order` has the entry of each launch, as they ran.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -23,6 +23,10 @@ pub struct Report {
     pub sm: u32,
     /// One entry for each kernel and shape, ordered.
     pub kernels: Vec<LaunchReport>,
+    /// When each of them came first, as a number of its own.
+    firsts: Vec<usize>,
+    /// That number of each launch, as they ran.
+    order: Vec<usize>,
     /// What the assembler made of kernels, by their names, where it is known.
     pub assembled: BTreeMap<String, Assembled>,
 }
@@ -30,16 +34,21 @@ pub struct Report {
 impl Report {
     /// Of no launch yet.
     pub fn new(sm: u32) -> Self {
-        Self { sm, kernels: Vec::new(), assembled: BTreeMap::new() }
+        Self { sm, kernels: Vec::new(), firsts: Vec::new(), order: Vec::new(), assembled: BTreeMap::new() }
     }
 
     /// Adds a launch.
     pub fn add(&mut self, launch: LaunchReport) {
-        if let Some(entry) = self.kernels.iter_mut().find(|entry| entry.alike(&launch)) {
+        let known = self.kernels.iter_mut().zip(&self.firsts).find(|(entry, _)| entry.alike(&launch));
+        if let Some((entry, first)) = known {
             entry.add(&launch);
+            self.order.push(*first);
         } else {
             let at = self.kernels.partition_point(|entry| entry.order(&launch) == Ordering::Less);
+            let first = self.kernels.len();
             self.kernels.insert(at, launch);
+            self.firsts.insert(at, first);
+            self.order.push(first);
         }
     }
 
@@ -71,6 +80,7 @@ impl Serialize for Report {
         struct Entry<'a> {
             #[serde(flatten)]
             counted: &'a LaunchReport,
+            loop_conflicts: u64,
             computed: Vec<Estimate>,
         }
         #[derive(Serialize)]
@@ -78,10 +88,18 @@ impl Serialize for Report {
             note: &'static str,
             sm: u32,
             kernels: Vec<Entry<'a>>,
+            order: Vec<usize>,
         }
-        let entries = self.kernels.iter().map(|counted| Entry { counted, computed: self.estimates(counted) });
+        let entry = |counted| Entry {
+            counted,
+            loop_conflicts: LaunchReport::loop_conflicts(counted),
+            computed: self.estimates(counted),
+        };
         let note = "computed by an emulator, not measured";
-        Whole { note, sm: self.sm, kernels: entries.collect() }.serialize(serializer)
+        let mut places = vec![0; self.firsts.len()];
+        self.firsts.iter().enumerate().for_each(|(place, first)| places[*first] = place);
+        let order = self.order.iter().map(|first| places[*first]).collect();
+        Whole { note, sm: self.sm, kernels: self.kernels.iter().map(entry).collect(), order }.serialize(serializer)
     }
 }
 
@@ -97,6 +115,7 @@ mod tests {
             block: [32, 1, 1],
             static_shared: 0,
             dynamic_shared: 0,
+            arguments: String::new(),
         };
         let line = |line, class, executed| Line {
             line,
@@ -119,7 +138,8 @@ mod tests {
         let (mut forwards, mut backwards) = (Report::new(80), Report::new(80));
         launches.iter().for_each(|launch| forwards.add(launch.clone()));
         launches.iter().rev().for_each(|launch| backwards.add(launch.clone()));
-        assert_eq!(forwards, backwards);
+        assert_eq!(forwards.kernels, backwards.kernels);
+        assert_eq!(serde_json::to_value(&forwards).unwrap()["order"], serde_json::json!([3, 1, 0, 1, 2]));
         let entries: Vec<_> =
             forwards.kernels.iter().map(|entry| (entry.shape.kernel.as_str(), entry.launches)).collect();
         assert_eq!(entries, [("a", 1), ("b", 2), ("b", 1), ("b", 1)]);

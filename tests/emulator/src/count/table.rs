@@ -38,6 +38,8 @@ fn kernel(f: &mut fmt::Formatter<'_>, entry: &LaunchReport) -> fmt::Result {
     let join = |sizes: [u32; 3]| sizes.map(|size| size.to_string()).join("×");
     let all = entry.total(|_| true);
     let launches = entry.launches.max(1);
+    // of a launch, all of whose blocks ran
+    let each = |count: u64| (count as f64 / entry.share() / launches as f64).round();
     let sampled = if entry.blocks_run < shape.blocks() * entry.launches { ", blocks sampled" } else { "" };
     writeln!(
         f,
@@ -52,12 +54,12 @@ fn kernel(f: &mut fmt::Formatter<'_>, entry: &LaunchReport) -> fmt::Result {
         "  read {} B, written {} B, {} sectors, {} wavefronts ({} ideal), {} warp instructions",
         entry.unique_read_bytes / launches,
         entry.unique_written_bytes / launches,
-        all.sectors / launches,
-        all.wavefronts / launches,
-        all.ideal / launches,
-        all.executed / launches
+        each(all.sectors),
+        each(all.wavefronts),
+        each(all.ideal),
+        each(all.executed)
     )?;
-    let classes = entry.totals.iter().map(|(class, count)| format!("{class} {}", count.executed / launches));
+    let classes = entry.totals.iter().map(|(class, count)| format!("{class} {}", each(count.executed)));
     writeln!(f, "  {}", classes.collect::<Vec<_>>().join(", "))?;
     let mut conflicts: Vec<_> = entry.lines.iter().filter(|line| line.count.wavefronts > line.count.ideal).collect();
     conflicts.sort_by_key(|line| (std::cmp::Reverse(line.count.wavefronts - line.count.ideal), line.line));

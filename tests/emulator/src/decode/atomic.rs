@@ -72,6 +72,7 @@ pub(super) fn decode(instruction: &Instruction, names: &mut Names) -> Result<Opt
             second,
             release: found.release,
             acquire: found.acquire,
+            increments: operation == "inc",
         });
     }
     Ok(Some(if vector { Action::Atomics(all) } else { Action::Atomic(all.remove(0)) }))

@@ -2,7 +2,7 @@
 //! (data sheets, and the table of compute capabilities in the programming guide).
 
 /// A card.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Card {
     /// Compute capability, as 80.
     pub(super) sm: u32,
@@ -133,6 +133,14 @@ impl Card {
         CARDS.iter().rev().find(|card| card.sm <= sm).unwrap_or(&CARDS[0])
     }
 
+    /// A card of the same capability with another number of multiprocessors, which stays until the process ends; itself for None.
+    pub(super) fn with(&'static self, multiprocessors: Option<u32>) -> &'static Self {
+        match multiprocessors {
+            Some(multiprocessors) => Box::leak(Box::new(Self { multiprocessors, ..self.clone() })),
+            None => self,
+        }
+    }
+
     /// An attribute in which cards differ.
     pub(super) fn attribute(&self, number: u32) -> Option<i32> {
         let hopper = u32::from(self.sm >= 90);
@@ -185,6 +193,12 @@ mod tests {
         assert_eq!(h100.resident(1024, 116_736), 1);
         assert_eq!(Card::of(75).resident(1024, 65536), 1);
         assert_eq!(Card::of(89).resident(32, 0), 24);
+    }
+
+    #[test]
+    fn a_card_of_another_size_is_of_the_same_capability() {
+        let card = Card::of(89).with(Some(128));
+        assert_eq!((card.attribute(16), card.attribute(76), card.attribute(81)), (Some(128), Some(9), Some(100 << 10)));
     }
 
     #[test]

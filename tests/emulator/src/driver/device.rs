@@ -1,7 +1,7 @@
 //! A device: its card, its memory, the faults that were planted, and the counters of what ran. Shared by its contexts; needs no lock, so that
 //! a launch runs without one.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -18,6 +18,9 @@ use crate::settings::{Planted, Settings};
 /// (`gpu-burn` issue 1, `timemachine` pull request 1203), and 46 only where they begin anew.
 const LOST: Code = Code::UNKNOWN;
 
+/// A kernel by its name and its number of instructions, grid, block and shared memory, arguments without addresses.
+type Alike = (String, usize, [[u32; 3]; 2], u32, Vec<u8>);
+
 pub(super) struct Device {
     pub(super) settings: Settings,
     pub(super) ordinal: usize,
@@ -32,6 +35,8 @@ pub(super) struct Device {
 /// What is counted of all devices together: they are the same card.
 struct Counted {
     report: Mutex<Report>,
+    /// Where blocks are sampled, what launches did: those that are alike do the same.
+    alike: Mutex<HashMap<Alike, Outcome>>,
     /// Kernels of which was said that they made what is no finite number.
     infinite: Mutex<HashSet<String>>,
 }
@@ -39,7 +44,7 @@ struct Counted {
 impl Device {
     /// As many as the settings say.
     pub(super) fn all(settings: &Settings) -> Vec<Arc<Self>> {
-        let card = Card::of(settings.sm);
+        let card = Card::of(settings.sm).with(settings.multiprocessors);
         let mut report = Report::new(settings.sm);
         if let Some(path) = &settings.assembled {
             let text = std::fs::read_to_string(path).map_err(|error| error.to_string());
@@ -48,7 +53,8 @@ impl Device {
                 Err(error) => findings::say(format_args!("CUDA_EMULATOR_SASS={}: {error}", path.display())),
             }
         }
-        let counted = Arc::new(Counted { report: Mutex::new(report), infinite: Mutex::default() });
+        let counted =
+            Arc::new(Counted { report: Mutex::new(report), alike: Mutex::default(), infinite: Mutex::default() });
         let device = |(ordinal, memory)| {
             let fault = settings.fault.clone().filter(|_| settings.faulty == ordinal);
             Arc::new(Self {
@@ -62,7 +68,9 @@ impl Device {
                 counted: Arc::clone(&counted),
             })
         };
-        Memory::of_several(settings.devices, card.memory - CONTEXT_BYTES).into_iter().enumerate().map(device).collect()
+        let poisoned = settings.blocks.is_none();
+        let memories = Memory::of_several(settings.devices, card.memory - CONTEXT_BYTES, poisoned);
+        memories.into_iter().enumerate().map(device).collect()
     }
 
     /// How messages begin: with the device, where there are several.
@@ -97,19 +105,36 @@ impl Device {
                 planted(LOST, "the device is lost")
             }
             _ => {
-                let outcome = launch::run(kernel, launch, &self.memory, &self.settings)?;
-                self.count(kernel, launch, &outcome);
+                let scalars = launch::scalars(launch, &self.memory);
+                let outcome = self.run(kernel, launch, &scalars)?;
+                self.count(kernel, launch, &outcome, &scalars);
                 Ok(())
             }
         }
     }
 
+    /// Runs a kernel; where blocks are sampled, one of several launches that are alike.
+    fn run(&self, kernel: &Kernel, launch: &Launch, scalars: &[u8]) -> Result<Outcome, Failure> {
+        if self.settings.blocks.is_none() {
+            return launch::run(kernel, launch, &self.memory, &self.settings);
+        }
+        let shape = [launch.grid, launch.block];
+        let key = (kernel.name.clone(), kernel.code.ops.len(), shape, launch.shared, scalars.to_vec());
+        let known = self.counted.alike.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let outcome = launch::run(kernel, launch, &self.memory, &self.settings)?;
+        self.counted.alike.lock().unwrap_or_else(PoisonError::into_inner).insert(key, outcome.clone());
+        Ok(outcome)
+    }
+
     /// Adds what a launch did to the report, and says once of a kernel that it made an infinity or a NaN: perhaps it was meant to.
-    fn count(&self, kernel: &Kernel, launch: &Launch, outcome: &Outcome) {
+    fn count(&self, kernel: &Kernel, launch: &Launch, outcome: &Outcome, scalars: &[u8]) {
         if self.settings.report.is_none() && outcome.infinite.is_none() {
             return;
         }
-        let counted = LaunchReport::of(kernel, launch, outcome);
+        let counted = LaunchReport::of(kernel, launch, outcome, scalars);
         if let (true, Some(first)) = (self.settings.checks, &counted.first_non_finite) {
             let mut said = self.counted.infinite.lock().unwrap_or_else(PoisonError::into_inner);
             if said.insert(kernel.name.clone()) {

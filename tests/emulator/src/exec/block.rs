@@ -10,6 +10,7 @@ use super::shared::Shared;
 use super::warp::{Turn, Wait, Warp};
 use crate::count::Count;
 use crate::memory::Worker;
+use crate::sample::Sampled;
 
 /// A block on its way.
 pub struct Block {
@@ -30,8 +31,8 @@ const TURN: u64 = 128;
 const LONG_TURN: u64 = 4096;
 
 impl Block {
-    /// The block of this number, with room for its counts.
-    pub fn new(grid: &Grid<'_>, number: u64, counts: Vec<Count>) -> Self {
+    /// The block of this number, with room for its counts; `sampled` where not all of the launch run.
+    pub fn new(grid: &Grid<'_>, number: u64, sampled: Option<Sampled>, counts: Vec<Count>) -> Self {
         let warps = grid.threads().div_ceil(LANES);
         let worker = Worker::new(grid.launch, number);
         let team = Team {
@@ -45,6 +46,7 @@ impl Block {
             order: Order::new(grid.grid.iter().map(|size| u64::from(*size)).product(), worker.block(), warps),
             counts,
             unique: [0; 2],
+            sampled: sampled.map(Box::new),
             infinite: None,
             live: grid.threads() as u32,
         };

@@ -12,6 +12,7 @@ use super::print::Printed;
 use super::shared::Shared;
 use crate::count::Count;
 use crate::memory::{Allocation, Memory, Worker};
+use crate::sample::Sampled;
 
 /// A launch as its blocks see it.
 pub struct Grid<'a> {
@@ -35,6 +36,8 @@ pub struct Grid<'a> {
     pub checks: bool,
     /// Whether what it stores is made wrong, as planted.
     pub wrong: bool,
+    /// Whether values matter: not where blocks are sampled, whose inputs nobody computed.
+    pub computes: bool,
     /// From where approximate instructions take their errors, in every launch alike; 0 for none.
     pub noise: u64,
     /// Of all that is drawn by lot; 0 for the natural order.
@@ -88,12 +91,34 @@ pub struct Team {
     pub order: Order,
     /// What each instruction did.
     pub counts: Vec<Count>,
-    /// Sectors of global memory that nobody in the launch had read, or written, before.
+    /// Sectors of global memory that nobody in the launch had read, or written, before; where all blocks run.
     pub unique: [u64; 2],
+    /// Where only some do.
+    pub sampled: Option<Box<Sampled>>,
     /// The first value that is not finite: the instruction and the thread.
     pub infinite: Option<(usize, usize)>,
     /// Threads that have not ended.
     pub live: u32,
+}
+
+impl Team {
+    /// Notes a read of global memory.
+    #[inline(always)]
+    pub fn reads(&mut self, allocation: &Allocation, launch: u32, offset: usize) {
+        match &mut self.sampled {
+            Some(sampled) => sampled.touch(0, allocation.address + offset as u64),
+            None => self.unique[0] += u64::from(allocation.shadow.first_read(launch, offset)),
+        }
+    }
+
+    /// Notes a write of global memory.
+    #[inline(always)]
+    pub fn writes(&mut self, allocation: &Allocation, launch: u32, offset: usize) {
+        match &mut self.sampled {
+            Some(sampled) => sampled.touch(1, allocation.address + offset as u64),
+            None => self.unique[1] += u64::from(allocation.shadow.first_written(launch, offset)),
+        }
+    }
 }
 
 /// Why a block cannot go on.

@@ -201,6 +201,8 @@ pub struct Atomic {
     pub release: bool,
     /// `.acquire`, `.acq_rel`.
     pub acquire: bool,
+    /// `.inc`: counts to its operand and begins again.
+    pub increments: bool,
 }
 
 /// `cp.async`

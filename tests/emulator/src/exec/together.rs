@@ -5,6 +5,7 @@ use super::local::lanes;
 use super::op::{Action, Op};
 use super::registers::{LANES, Mask};
 use super::warp::{Fragment, Wait, Warp};
+use crate::count::Class;
 use crate::warp::Members;
 
 impl Warp {
@@ -67,6 +68,8 @@ impl Warp {
 
     fn run_together(&mut self, grid: &Grid<'_>, team: &mut Team, op: &Op, pc: usize, mask: Mask) -> Result<(), Fault> {
         match &op.action {
+            // its sums would be of what nobody computed, and take most of the time
+            Action::Collective(_) if !grid.computes && matches!(op.class, Class::Mma(_)) => {}
             Action::Collective(collective) => (collective.run)(&mut self.registers, mask),
             Action::LoadMatrix(matrix) => self.accessor(grid, team, pc).load_matrix(matrix)?,
             Action::StoreMatrix(matrix) => self.accessor(grid, team, pc).store_matrix(matrix)?,

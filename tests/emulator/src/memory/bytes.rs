@@ -6,7 +6,7 @@
     reason = "memory that the client of a driver shares, and atomics of every width on the same bytes"
 )]
 
-use std::alloc::{Layout, alloc, dealloc};
+use std::alloc::{Layout, alloc, alloc_zeroed, dealloc};
 use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 /// What nothing has written: a NaN in every type.
@@ -26,17 +26,19 @@ unsafe impl Send for Bytes {}
 unsafe impl Sync for Bytes {}
 
 impl Bytes {
-    /// Poisoned memory; None where the machine has no more.
-    pub fn new(size: usize) -> Option<Self> {
+    /// Memory, poisoned or of zeros that take no room until they are touched; None where the machine has no more.
+    pub fn new(size: usize, poisoned: bool) -> Option<Self> {
         // whole 16-byte words: the widest access
         let layout = Layout::from_size_align(size.max(1).checked_next_multiple_of(16)?, 4096).ok()?;
         // SAFETY: the layout is not empty.
-        let pointer = unsafe { alloc(layout) };
+        let pointer = unsafe { if poisoned { alloc(layout) } else { alloc_zeroed(layout) } };
         if pointer.is_null() {
             return None;
         }
-        // SAFETY: as many bytes were just allocated.
-        unsafe { pointer.write_bytes(POISON, layout.size()) };
+        if poisoned {
+            // SAFETY: as many bytes were just allocated.
+            unsafe { pointer.write_bytes(POISON, layout.size()) };
+        }
         Some(Self { pointer, layout, size })
     }
 

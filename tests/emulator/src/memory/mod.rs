@@ -98,6 +98,8 @@ pub enum Error {
 pub struct Memory {
     device: usize,
     capacity: u64,
+    /// Whether what is allocated has no defined bytes; else it is of zeros.
+    poisoned: bool,
     space: Arc<Space>,
 }
 
@@ -143,13 +145,14 @@ const GUARD: u64 = 64 << 10;
 impl Memory {
     /// As many bytes as the only device has.
     pub fn new(capacity: u64) -> Self {
-        Self { device: 0, capacity, space: Arc::new(Space::new(1)) }
+        Self { device: 0, capacity, poisoned: true, space: Arc::new(Space::new(1)) }
     }
 
-    /// As many bytes for each of several devices, no two of which have an address in common.
-    pub fn of_several(devices: usize, capacity: u64) -> Vec<Self> {
+    /// As many bytes for each of several devices, no two of which have an address in common. What is not poisoned is of zeros, and takes no room of this
+    /// machine's until it is touched.
+    pub fn of_several(devices: usize, capacity: u64, poisoned: bool) -> Vec<Self> {
         let space = Arc::new(Space::new(devices));
-        (0..devices).map(|device| Self { device, capacity, space: Arc::clone(&space) }).collect()
+        (0..devices).map(|device| Self { device, capacity, poisoned, space: Arc::clone(&space) }).collect()
     }
 
     /// Bytes of the device.
@@ -162,7 +165,7 @@ impl Memory {
         self.capacity - self.space.read().used[self.device]
     }
 
-    /// Makes a poisoned allocation.
+    /// Makes an allocation, poisoned but in a memory of zeros.
     ///
     /// # Errors
     /// When there is no room, on the device or on this machine.
@@ -174,7 +177,7 @@ impl Memory {
         if size > self.capacity || counted > self.capacity - used {
             return Err(refusal());
         }
-        let bytes = usize::try_from(size).ok().and_then(Bytes::new).ok_or_else(refusal)?;
+        let bytes = usize::try_from(size).ok().and_then(|size| Bytes::new(size, self.poisoned)).ok_or_else(refusal)?;
         let address = if kind == Kind::Pinned { bytes.pointer() as u64 } else { map.next };
         if kind != Kind::Pinned {
             map.next += size.next_multiple_of(ALIGNMENT) + GUARD;
@@ -305,7 +308,7 @@ mod tests {
 
     #[test]
     fn devices_have_their_own_room_and_share_only_pinned_memory() {
-        let devices = Memory::of_several(2, 1000);
+        let devices = Memory::of_several(2, 1000, true);
         let own = devices[0].allocate(600, Kind::Device).unwrap();
         assert!(matches!(devices[0].allocate(600, Kind::Device), Err(Error::OutOfMemory { free: 400, .. })));
         let other = devices[1].allocate(600, Kind::Variable).unwrap();

@@ -23,7 +23,7 @@ pub(crate) fn launched(text: &str, sm: u32, kernel: &str, shape: [[u32; 3]; 2], 
     let launch = Launch { grid: shape[0], block: shape[1], shared: 0, parameters, cooperative: false };
     let settings = Settings { sm, ..Settings::default() };
     let outcome = launch::run(&kernel, &launch, &memory, &settings).unwrap_or_else(|failure| panic!("{failure}"));
-    LaunchReport::of(&kernel, &launch, &outcome)
+    LaunchReport::of(&kernel, &launch, &outcome, &launch::scalars(&launch, &memory))
 }
 
 /// Counters for which one must know more than what instructions did to memory. Compared only with counted.ptx.

@@ -89,7 +89,10 @@ fn counted(launch: &Recorded) -> LaunchReport {
         other => panic!("{other} has no formula"),
     }
     let (kernel, grid, block) = (launch.kernel.clone(), launch.grid, launch.block);
-    LaunchReport::new(Shape { kernel, grid, block, static_shared: 0, dynamic_shared: 0 }, warps.0)
+    LaunchReport::new(
+        Shape { kernel, grid, block, static_shared: 0, dynamic_shared: 0, arguments: String::new() },
+        warps.0,
+    )
 }
 
 #[test]

@@ -111,10 +111,12 @@ impl Accessor<'_, '_> {
                     self.team.order.release(self.warp.number, address, &grid.released, atomic.release);
                 }
             }
-            self.team.unique[0] += u64::from(allocation.shadow.first_read(grid.launch, offset));
-            self.team.unique[1] += u64::from(allocation.shadow.first_written(grid.launch, offset));
-            old[lane] =
-                allocation.bytes.update(offset, size, |old| (atomic.global)(old, operands[lane], seconds[lane]));
+            self.team.reads(allocation, grid.launch, offset);
+            self.team.writes(allocation, grid.launch, offset);
+            old[lane] = match &mut self.team.sampled {
+                Some(sampled) if atomic.increments => sampled.ticket(self.op, operands[lane]),
+                _ => allocation.bytes.update(offset, size, |old| (atomic.global)(old, operands[lane], seconds[lane])),
+            };
             if grid.checks && grid.orders {
                 self.team.order.acquire(self.warp.number, address, &grid.released, atomic.acquire);
             }

@@ -76,7 +76,7 @@ impl Accessor<'_, '_> {
             }
             if address >> 5 != sector && allocation.kind != Kind::Constant {
                 sector = address >> 5;
-                self.team.unique[0] += u64::from(allocation.shadow.first_read(grid.launch, offset));
+                self.team.reads(allocation, grid.launch, offset);
             }
             values[lane] = allocation.bytes.load(offset, size);
             if manner.strong && grid.orders && grid.checks {
@@ -151,7 +151,7 @@ impl Accessor<'_, '_> {
             }
             if address >> 5 != sector {
                 sector = address >> 5;
-                self.team.unique[1] += u64::from(allocation.shadow.first_written(grid.launch, offset));
+                self.team.writes(allocation, grid.launch, offset);
             }
             // counters and flags, by which blocks know of each other, stay right
             let wrong = if grid.wrong && !manner.strong { WRONG } else { 0 };
