@@ -23,6 +23,7 @@ fn convnext(driver: &Driver, arguments: &[&str], environment: &[(&str, &str)]) -
             child.kill().unwrap();
             panic!("{arguments:?} {environment:?} still runs after {BOUND:?}");
         }
+        #[expect(clippy::disallowed_methods, reason = "a process of its own, within a bound")]
         thread::sleep(Duration::from_millis(20));
     }
     child.wait_with_output().unwrap()
