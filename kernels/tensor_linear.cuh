@@ -90,7 +90,7 @@ struct Columns {
         }
         Packed<T, 8> packed;
         packed.pack(sums);
-        if (there) store(static_cast<T*>(op.output) + at, packed);
+        if (there) store_whole(static_cast<T*>(op.output) + at, packed);
     }
 
 private:

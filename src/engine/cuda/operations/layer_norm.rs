@@ -42,6 +42,18 @@ pub(crate) struct LayerNorm {
     pub(crate) ty: Type,
 }
 
+/// Clocks of a node of a graph and of a wait for memory.
+const AROUND: f64 = 3000.0;
+
+impl LayerNorm {
+    /// About how many clocks it takes, computed for the choice between ways to do the same: what it reads and writes, from L2 where that holds it.
+    pub(crate) fn clocks(&self, card: &Card, images: usize) -> f64 {
+        let bytes = 2 * images * self.rows * self.channels * self.ty.bytes();
+        let rate = if bytes <= card.l2_bytes() { card.l2_rate() } else { card.memory_rate() };
+        AROUND + bytes as f64 / (f64::from(card.multiprocessors) * rate)
+    }
+}
+
 impl Operation for LayerNorm {
     fn name(&self) -> &'static str {
         "norm"

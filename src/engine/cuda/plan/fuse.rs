@@ -1,7 +1,7 @@
 //! Fusion: which operations of a program become one step of one kernel. Not here: where values lie (`arena`).
 //!
 //! The image's patches, their product and the norm after it are one step. A norm goes into the product that alone reads it, with its scale and
-//! shift, also through patches and merged pixels; the norm after a depthwise convolution goes there too, or into the convolution, whatever is computed
+//! shift, also through patches and merged pixels, unless a launch of its own ends sooner; the norm after a depthwise convolution goes there too, or into the convolution, whatever is computed
 //! to end sooner; that of a pooled vector into the pool.
 
 use super::{IMAGES, Step, Value, ValueId};
@@ -112,7 +112,9 @@ impl Fusion<'_> {
                 self.add(&ops[..2], Box::new(operation), None)
             }
             [(_, Op::Norm(norm)), (_, Op::Linear(op)), ..]
-                if self.feeds(norm.output, op.input) && op.residual != Some(norm.output) =>
+                if self.feeds(norm.output, op.input)
+                    && op.residual != Some(norm.output)
+                    && !self.is_normed_sooner_before(norm, op) =>
             {
                 let operation = self.linear(op, Some(norm));
                 self.add(&ops[..2], Box::new(operation), op.residual)
@@ -176,6 +178,17 @@ impl Fusion<'_> {
             Some(before + self.linear(next, linear).clocks(self.card, self.images)?)
         };
         clocks(None, Some(norm)).zip(clocks(Some(norm), None)).is_some_and(|(behind, inside)| behind < inside)
+    }
+
+    /// Whether a launch of its own norms the rows of a product in less time than the product does, of which each column of tiles norms all rows. Behind a
+    /// depthwise convolution that was weighed already.
+    fn is_normed_sooner_before(&self, norm: &program::Norm, linear: &program::Linear) -> bool {
+        if self.program.ops.iter().any(|(_, op)| matches!(op, Op::Depthwise(op) if op.output == norm.input)) {
+            return false;
+        }
+        let clocks = |norm| self.linear(linear, norm).clocks(self.card, self.images);
+        let alone = self.layer_norm(norm).clocks(self.card, self.images);
+        clocks(None).zip(clocks(Some(norm))).is_some_and(|(plain, normed)| alone + plain < normed)
     }
 
     fn norm(&self, op: &program::Norm) -> Norm {

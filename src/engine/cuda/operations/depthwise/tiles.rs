@@ -47,15 +47,6 @@ enum Normed {
     LastBlock,
 }
 
-/// Bytes of L2: of T4, of A10, and no more than what A100, Ada's and Hopper's have.
-fn l2_bytes(card: &Card) -> usize {
-    match card.capability {
-        75 => 4 << 20,
-        86 => 6 << 20,
-        _ => 32 << 20,
-    }
-}
-
 /// Where a tile lies in shared memory: the vector of 8 channels `part` at `column` of a row is the row's vector
 /// `part % 2 · plane + part / 2 · two_planes + column`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -136,7 +127,7 @@ impl Tiles {
         let most = match self.norm {
             Normed::Nobody | Normed::Block => 16,
             // what the last block norms must still be in L2
-            Normed::LastBlock => l2_bytes(card) / 4 / (at_once * self.output_bytes()),
+            Normed::LastBlock => card.l2_bytes() / 4 / (at_once * self.output_bytes()),
         };
         let most = rounds.min(most).clamp(1, 16);
         let tiles = (1..=most).rev().map(|turns| Self { turns, ..self });

@@ -279,15 +279,15 @@ pub(super) fn cut(card: &Card, source: Source, shape: &'static Shape, k: usize, 
 }
 
 fn multiprocessor(card: &Card) -> Multiprocessor {
-    let (mma, l2, shared, reserved) = match card.capability {
-        ..80 => (16.0, 20.0, 64, 0),
-        80..86 => (8.0, 33.0, 164, 1),
-        86..89 => (16.0, 16.0, 100, 1),
+    let (mma, shared, reserved) = match card.capability {
+        ..80 => (16.0, 64, 0),
+        80..86 => (8.0, 164, 1),
+        86..89 => (16.0, 100, 1),
         // between L4 and RTX 4090; and later cards of their kind
-        89 | 120.. => (24.0, 16.0, 100, 1),
-        90..120 => (6.4, 23.0, 228, 1),
+        89 | 120.. => (24.0, 100, 1),
+        90..120 => (6.4, 228, 1),
     };
-    Multiprocessor { mma, l2, shared: shared << 10, reserved: reserved << 10 }
+    Multiprocessor { mma, l2: card.l2_rate(), shared: shared << 10, reserved: reserved << 10 }
 }
 
 #[cfg(test)]
