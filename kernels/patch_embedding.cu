@@ -1,13 +1,15 @@
 // The stem: patches of an image, times a weight, plus bias, and optionally a LayerNorm over the outputs of each patch.
 //
 // Shapes     slot: u32 format[images], up to a multiple of 256 bytes; then every `stride` bytes an image, by its format: 0 for pixels
-//            [height, width, 3] of u8, 1 for normalised planes [3, height, width] of f32, 2 for such of f16. weight [outputs, size, size, 3],
-//            output [images, height / size, width / size, outputs], both f16, bf16 or f32; bias, scale, shift [outputs] in f32, scale and
+//            [height, width, 3] of u8, 1 for normalised planes [3, height, width] of f32, 2 for such of f16. weight [outputs, size, size, 3]
+//            in f32; output [images, height / size, width / size, outputs] in f16, bf16 or f32; bias, scale, shift [outputs] in f32, scale and
 //            shift both null where the norm has none; all aligned to 16 bytes. Rows and columns beyond a multiple of size are not read.
 // Numbers    A byte of channel c enters as byte - centre_c, an integer below 256, which is exact in every type; a normalised x as
-//            x * factor_c + rest_c, rounded to the type. The weight is scaled so that what it multiplies may be that large, and by 2^7 more,
-//            which keeps it from f16's subnormals; 2^-7 is undone on the f32 sums.
-// FLOPs      6 * size^2 * patches * outputs.
+//            x * factor_c + rest_c, rounded to the output's type. The weight is scaled so that what it multiplies may be that large, and by 2^7
+//            more, which keeps it from f16's subnormals; 2^-7 is undone on the f32 sums. It is no number of the checkpoint any more, so one
+//            rounding to 16 bits would be an error that is the same at every patch of every image: tensor cores multiply with two parts, high
+//            as the type has it and low what is left, of the type too. Products with low are summed first, where they are small.
+// FLOPs      6 * size^2 * patches * outputs; by tensor cores twice that.
 //
 // tensor     size 4, width a multiple of 4, outputs a multiple of 8 and at most 192, or 256, f16 and bf16. A warp takes 16 patches at a time
 //            and all outputs: 48 = 3 * 16 are its products' depth, and a row's norm stays among four lanes. Kernels for 96, 128, 192, 256
@@ -15,10 +17,12 @@
 //            is read once a block.
 //   Tile     16 x 48 numbers. A lane reads two rows of a patch, 12 bytes each or 4 columns of the three planes; neighbouring lanes have
 //            neighbouring patches.
-//   Shared   the weight, [outputs][56]; bias, scale and shift in f32; then for each warp its [16][56] numbers (rows of 112 bytes: neither
-//            ldmatrix nor stores of 16 bytes a row meet a bank twice), into whose place the outputs come: 16 rows of outputs / 8 vectors, vector n
-//            of row r at n ^ (r >> swizzle_shift & swizzle_mask), so that neither writes of fragments nor reads of rows meet a bank twice.
-//   Bytes    input once, output once, in whole rows; weight once a block.
+//   Outputs  of 32, a fragment's column 2 q + j of tile n is output 8 q + 2 n + j: so four tiles leave a lane eight outputs that are neighbours,
+//            which it writes as they are, and four lanes 64 bytes of a row. The weight's rows lie in that order.
+//   Shared   high, [outputs][48], then low; outputs are rounded up to a multiple of 32, with zeros. Vectors of 8 of row r at n ^ (r >> 2 & 1):
+//            neither ldmatrix nor writes in order meet a bank twice. Then bias, scale and shift in f32; then for each warp its [16][56]
+//            numbers (rows of 112 bytes: neither ldmatrix nor stores of 16 bytes a row meet a bank twice).
+//   Bytes    input once, output once, in whole sectors; weight once a block.
 // plain      everything else: a thread computes one output of 8 patches, whose numbers lie in shared memory, DEPTH of each at a time. Grid:
 //            (patches / 8, outputs / 128). With a norm it leaves f32 sums in scratch, or in the output where that is f32, which
 //            the last block of the patches norms.
@@ -61,10 +65,10 @@ __device__ void plain(const PatchEmbedding& op) {
         }
         __syncthreads();
         if (output >= op.outputs) continue;
-        const T* const weights = static_cast<const T*>(op.weight) + size_t{output} * depth + from;
+        const float* const weights = op.weight + size_t{output} * depth + from;
 #pragma unroll 1
         for (unsigned k = 0; k < here; k++) {
-            const float weight = read_one(weights + k);
+            const float weight = __ldg(weights + k);
             for (unsigned p = 0; p < PLAIN_PATCHES; p++) {
                 if (first + p < op.patches) sums[p] = fmaf(numbers[p][k], weight, sums[p]);
             }
@@ -89,15 +93,12 @@ __device__ void plain(const PatchEmbedding& op) {
     norm_sums(op.sums, static_cast<T*>(op.output), op.scale, op.shift, first, rows, op.outputs, op.eps);
 }
 
-/// Four matrices of 8 rows of 16 bytes, or two; lane i gives the address of row i % 8 of matrix i / 8.
+/// Four matrices of 8 rows of 16 bytes; lane i gives the address of row i % 8 of matrix i / 8.
 __device__ inline void matrices(unsigned address, unsigned (&fragments)[4]) {
     asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
                  : "=r"(fragments[0]), "=r"(fragments[1]), "=r"(fragments[2]), "=r"(fragments[3])
                  : "r"(address)
                  : "memory");
-}
-__device__ inline void matrices(unsigned address, unsigned& first, unsigned& second) {
-    asm volatile("ldmatrix.sync.aligned.m8n8.x2.shared.b16 {%0, %1}, [%2];" : "=r"(first), "=r"(second) : "r"(address) : "memory");
 }
 
 /// sums += a * b, 16 x 8 by a depth of 16.
@@ -134,35 +135,67 @@ __device__ inline float row_sum(float sum) {
     return sum + __shfl_xor_sync(ALL_LANES, sum, 1);
 }
 
-/// `MOST`: tiles of 8 outputs that registers are for; `WHOLE`: that there are just as many.
+/// Outputs that four tiles share, so that each lane has eight neighbours.
+enum : unsigned { GROUP = 32 };
+
+/// Splits the weight into two parts in shared memory, `rows` of each; zeros past the last output.
+template <typename T>
+__device__ void split(const PatchEmbedding& op, unsigned rows, T* high, T* low) {
+    for (unsigned i = threadIdx.x; i < rows * (K / 4); i += blockDim.x) {
+        const unsigned row = i / (K / 4);
+        // a row's number in its group of 32 is n, q, j, and its output's q, n, j
+        const unsigned output = (row & ~30u) | (row >> 2 & 6) | (row << 2 & 24);
+        float values[4] = {};
+        if (output < op.outputs) {
+            Packed<float, 4> packed;
+            load(op.weight + output * K + i % (K / 4) * 4, packed);
+            packed.unpack(values);
+        }
+        const unsigned to = (i ^ (row >> 2 & 1) * 2) * 4;
+        Packed<T, 4> part;
+        part.pack(values);
+        store(high + to, part);
+        float rounded[4];
+        part.unpack(rounded);
+        for (unsigned k = 0; k < 4; k++) values[k] -= rounded[k];
+        part.pack(values);
+        store(low + to, part);
+    }
+}
+
+/// `MOST`: groups of 32 outputs that registers are for; `WHOLE`: that there are just as many.
 template <typename T, unsigned MOST, bool WHOLE>
 __device__ void tensor(const PatchEmbedding& op) {
     extern __shared__ uint4 shared[];
     const unsigned lane = threadIdx.x % WARP;
     const unsigned warps = blockDim.x / WARP;
-    const unsigned tiles = WHOLE ? MOST : op.outputs / 8;
-    const unsigned outputs = tiles * 8;
-    T* const weight = reinterpret_cast<T*>(shared);
-    float* const vectors = reinterpret_cast<float*>(weight + outputs * PITCH);
-    T* const tile = reinterpret_cast<T*>(vectors + 3 * outputs) + threadIdx.x / WARP * max(M * PITCH, M * outputs);
-    for (unsigned i = threadIdx.x; i < outputs * (K / 8); i += blockDim.x) {
-        const uint4 eight = __ldg(static_cast<const uint4*>(op.weight) + i);
-        *reinterpret_cast<uint4*>(weight + i / (K / 8) * PITCH + i % (K / 8) * 8) = eight;
-    }
-    for (unsigned i = threadIdx.x; i < outputs; i += blockDim.x) {
-        vectors[i] = __ldg(op.bias + i);
-        vectors[outputs + i] = op.scale == nullptr ? 1.0f : __ldg(op.scale + i);
-        vectors[2 * outputs + i] = op.scale == nullptr ? 0.0f : __ldg(op.shift + i);
+    const unsigned outputs = WHOLE ? MOST * GROUP : op.outputs;
+    const unsigned rows = (outputs + GROUP - 1) / GROUP * GROUP;
+    T* const high = reinterpret_cast<T*>(shared);
+    T* const low = high + rows * K;
+    float* const vectors = reinterpret_cast<float*>(low + rows * K);
+    T* const tile = reinterpret_cast<T*>(vectors + 3 * rows) + threadIdx.x / WARP * M * PITCH;
+    split(op, rows, high, low);
+    for (unsigned i = threadIdx.x; i < rows; i += blockDim.x) {
+        const bool inside = WHOLE || i < outputs;
+        vectors[i] = inside ? __ldg(op.bias + i) : 0.0f;
+        vectors[rows + i] = inside && op.scale != nullptr ? __ldg(op.scale + i) : 1.0f;
+        vectors[2 * rows + i] = inside && op.scale != nullptr ? __ldg(op.shift + i) : 0.0f;
     }
     __syncthreads();
 
     // Where all tiles are there, the branch is never taken: it keeps the assembler from beginning so many of them at once that registers spill.
-    const auto past = [&](unsigned n) { return (!WHOLE || n % 4 == 0) && n * 8 >= op.outputs; };
-    const unsigned column = lane % 4 * 2;
+    const auto past = [&](unsigned n, unsigned step) { return n % step == 0 && n * 8 >= (WHOLE ? op.outputs : rows); };
+    const unsigned column = lane % 4 * 8;
+    // whether a lane has outputs of a group: without, its sums are zeros
+    const auto inside = [&](unsigned g) { return WHOLE || g * GROUP + column < outputs; };
     const float* const own_vectors = vectors + column;
-    const unsigned tile_at = static_cast<unsigned>(__cvta_generic_to_shared(tile + lane % M * PITCH + lane / M * 8));
-    const unsigned weight_at = static_cast<unsigned>(__cvta_generic_to_shared(weight + lane % 8 * PITCH + lane / 8 * 8));
-    const unsigned last_weight_at = static_cast<unsigned>(__cvta_generic_to_shared(weight + lane % 8 * PITCH + 32 + lane / 8 % 2 * 8));
+    const auto at = [](const T* place) { return static_cast<unsigned>(__cvta_generic_to_shared(place)); };
+    const unsigned tile_at = at(tile + lane % M * PITCH + lane / M * 8);
+    // the first 32 of a row's depth in either part; the last 16 in both
+    const unsigned flip = lane / 4 % 2;
+    const unsigned high_at = at(high + lane % 8 * K + (lane / 8 ^ flip) * 8);
+    const unsigned last_at = at((lane < 16 ? high : low) + lane % 8 * K + (4 + (lane / 8 % 2 ^ flip)) * 8);
     const unsigned stride = gridDim.x * warps * M;
     const unsigned begin = (blockIdx.x * warps + threadIdx.x / WARP) * M;
     const Walk step(op, stride);
@@ -176,42 +209,48 @@ __device__ void tensor(const PatchEmbedding& op) {
         unsigned a[K / 16][4];
         for (unsigned k = 0; k < K / 16; k++) matrices(tile_at + k * 32, a[k]);
         __syncwarp();
-        float sums[MOST][4];
+        float sums[4 * MOST][4];
 #pragma unroll
-        for (unsigned n = 0; n < MOST; n++) {
-            if (past(n)) break;
-            unsigned b[K / 8];
-            unsigned(&most)[4] = reinterpret_cast<unsigned(&)[4]>(b);
-            matrices(weight_at + n * 16 * PITCH, most);
-            matrices(last_weight_at + n * 16 * PITCH, b[4], b[5]);
+        for (unsigned n = 0; n < 4 * MOST; n++) {
+            if (past(n, 2)) break;
+            unsigned b[4], last[4];
             for (float& sum : sums[n]) sum = 0;
-            for (unsigned k = 0; k < K / 16; k++) multiply<T>(sums[n], a[k], b + 2 * k);
-            const float2 bias = *reinterpret_cast<const float2*>(own_vectors + n * 8);
+            matrices(high_at + rows * K * 2 + n * 16 * K, b);
+            matrices(last_at + n * 16 * K, last);
+            multiply<T>(sums[n], a[0], b);
+            multiply<T>(sums[n], a[1], b + 2);
+            multiply<T>(sums[n], a[2], last + 2);
+            matrices(high_at + n * 16 * K, b);
+            multiply<T>(sums[n], a[0], b);
+            multiply<T>(sums[n], a[1], b + 2);
+            multiply<T>(sums[n], a[2], last);
+            const float2 bias = *reinterpret_cast<const float2*>(own_vectors + n / 4 * GROUP + n % 4 * 2);
             for (unsigned i = 0; i < 4; i++) sums[n][i] = scaled_down(sums[n][i], i % 2 == 0 ? bias.x : bias.y);
         }
         if (op.norm) {
             const float share = 1.0f / static_cast<float>(outputs);
             float mean[2] = {}, factor[2] = {};
 #pragma unroll
-            for (unsigned n = 0; n < MOST; n++) {
-                if (past(n)) break;
+            for (unsigned n = 0; n < 4 * MOST; n++) {
+                if (past(n, 4)) break;
                 for (unsigned i = 0; i < 4; i++) mean[i / 2] += sums[n][i];
             }
             for (float& sum : mean) sum = row_sum(sum) * share;
 #pragma unroll
-            for (unsigned n = 0; n < MOST; n++) {
-                if (past(n)) break;
+            for (unsigned n = 0; n < 4 * MOST; n++) {
+                if (past(n, 4)) break;
                 for (unsigned i = 0; i < 4; i++) {
                     sums[n][i] -= mean[i / 2];
-                    factor[i / 2] += sums[n][i] * sums[n][i];
+                    if (inside(n / 4)) factor[i / 2] += sums[n][i] * sums[n][i];
                 }
             }
             for (float& sum : factor) sum = rsqrtf(row_sum(sum) * share + op.eps);
 #pragma unroll
-            for (unsigned n = 0; n < MOST; n++) {
-                if (past(n)) break;
-                const float2 scale = *reinterpret_cast<const float2*>(own_vectors + outputs + n * 8);
-                const float2 shift = *reinterpret_cast<const float2*>(own_vectors + 2 * outputs + n * 8);
+            for (unsigned n = 0; n < 4 * MOST; n++) {
+                if (past(n, 4)) break;
+                const float* const affine = own_vectors + n / 4 * GROUP + n % 4 * 2;
+                const float2 scale = *reinterpret_cast<const float2*>(affine + rows);
+                const float2 shift = *reinterpret_cast<const float2*>(affine + 2 * rows);
                 for (unsigned i = 0; i < 4; i++) sums[n][i] *= factor[i / 2];
                 for (unsigned i = 0; i < 4; i += 2) {
                     sums[n][i] = fmaf(sums[n][i], scale.x, shift.x);
@@ -222,44 +261,32 @@ __device__ void tensor(const PatchEmbedding& op) {
         // What follows from the lane here is computed for each tile: there are no registers to keep it.
         unsigned lane_again = lane;
         asm volatile("" : "+r"(lane_again));
-        const unsigned row = lane_again / 4;
-        const unsigned swizzle = row >> op.swizzle_shift & op.swizzle_mask;
 #pragma unroll
-        for (unsigned n = 0; n < MOST; n++) {
-            if (past(n)) break;
-            T* const to = tile + row * outputs + (n ^ swizzle) * 8 + column;
-            *reinterpret_cast<unsigned*>(to) = Stored<T>::pack(sums[n]);
-            *reinterpret_cast<unsigned*>(to + 8 * outputs) = Stored<T>::pack(sums[n] + 2);
-        }
-        __syncwarp();
-        uint4* const output = static_cast<uint4*>(op.output) + size_t{first} * tiles;
-        const unsigned vectors_here = min(op.patches - first, static_cast<unsigned>(M)) * tiles;
-        const auto write = [&](unsigned i) {
-            const unsigned from = i / tiles, vector = i % tiles;
-            const unsigned at = vector ^ (from >> op.swizzle_shift & op.swizzle_mask);
-            if (i < vectors_here) output[i] = *reinterpret_cast<const uint4*>(tile + from * outputs + at * 8);
-        };
-        if constexpr (WHOLE) {
+        for (unsigned half = 0; half < 2; half++) {
+            const unsigned row = first + lane_again / 4 + 8 * half;
+            if (row >= op.patches) break;
+            T* const to = static_cast<T*>(op.output) + size_t{row} * outputs + lane_again % 4 * 8;
 #pragma unroll
-            for (unsigned i = 0; i < M * MOST; i += WARP) write(i + lane_again);
-        } else {
-#pragma unroll 1
-            for (unsigned i = 0; i < M * tiles; i += WARP) write(i + lane_again);
+            for (unsigned g = 0; g < MOST; g++) {
+                if (past(4 * g, 4)) break;
+                Packed<T, 8> eight;
+                for (unsigned n = 0; n < 4; n++) eight.words[n] = Stored<T>::pack(sums[4 * g + n] + 2 * half);
+                if (inside(g)) store(to + g * GROUP, eight);
+            }
         }
-        __syncwarp();
     }
 }
 
 #define KERNEL extern "C" __global__ void
 #define PLAIN(TYPE, NAME) KERNEL __launch_bounds__(PLAIN_BLOCK) patch_embedding_plain_##NAME(const PatchEmbedding op) { plain<TYPE>(op); }
 #define TENSOR(TYPE, NAME, OUTPUTS, BLOCKS) \
-    KERNEL __launch_bounds__(128, BLOCKS) patch_embedding_##OUTPUTS##_##NAME(const PatchEmbedding op) { tensor<TYPE, OUTPUTS / 8, true>(op); }
+    KERNEL __launch_bounds__(128, BLOCKS) patch_embedding_##OUTPUTS##_##NAME(const PatchEmbedding op) { tensor<TYPE, OUTPUTS / GROUP, true>(op); }
 #define FAST(TYPE, NAME)       \
     TENSOR(TYPE, NAME, 96, 4)  \
     TENSOR(TYPE, NAME, 128, 4) \
     TENSOR(TYPE, NAME, 192, 3) \
     TENSOR(TYPE, NAME, 256, 2) \
-    KERNEL __launch_bounds__(128, 3) patch_embedding_few_##NAME(const PatchEmbedding op) { tensor<TYPE, 24, false>(op); }
+    KERNEL __launch_bounds__(128, 3) patch_embedding_few_##NAME(const PatchEmbedding op) { tensor<TYPE, 6, false>(op); }
 
 PLAIN(float, f32)
 PLAIN(__half, f16)

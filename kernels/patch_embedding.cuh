@@ -7,7 +7,7 @@
 struct PatchEmbedding {
     const unsigned char* slot;
     void* output;
-    const void* weight;
+    const float* weight;
     const float* bias;
     const float* scale;
     const float* shift;
@@ -26,8 +26,6 @@ struct PatchEmbedding {
     unsigned patches;
     unsigned down;
     unsigned across;
-    unsigned swizzle_shift;
-    unsigned swizzle_mask;
     // whether a norm follows in the launch
     unsigned norm;
     float eps;
@@ -37,7 +35,7 @@ struct PatchEmbedding {
 };
 
 enum : unsigned { BYTES = 0, F32_PLANES = 1 };
-/// Rows of a warp's tile; its depth; from a row to the next in shared memory.
+/// Rows of a warp's tile; its depth; from a row of it to the next in shared memory.
 enum : unsigned { M = 16, K = 48, PITCH = 56 };
 
 __device__ inline float of_channel(unsigned channel, float a, float b, float c) { return channel == 0 ? a : channel == 1 ? b : c; }

@@ -52,9 +52,9 @@ impl Weights {
         gpu: &Arc<Gpu>,
         program: &Program,
         source: &dyn WeightSource,
-        ty: Type,
+        model: Type,
     ) -> Result<Self, UploadError> {
-        let (places, bytes) = layout(program, ty);
+        let (places, bytes) = layout(program, model);
         let memory = Allocation::new(gpu, bytes)?;
         let mut arrays = HashMap::new();
         let mut rounding = Rounding::default();
@@ -68,7 +68,9 @@ impl Weights {
                 let prepared = patch_embedding::prepare(of_weight, of_bias, &program.input);
                 values = if weight.0 == index { prepared.0 } else { prepared.1 };
             }
-            rounding.count(index, &values, *ty);
+            // tensor cores multiply with parts of the stem's weight, of which the first is as large as it
+            let multiplied = if stem.is_some_and(|(weight, _)| weight == WeightId(index)) { model } else { *ty };
+            rounding.count(index, &values, multiplied);
             let array = memory.array(*offset, values.len(), *ty);
             memory.write(*offset, &ty.encode(values))?;
             arrays.insert(WeightId(index), array);
@@ -117,14 +119,21 @@ impl Rounding {
 }
 
 /// Offset and type of each weight, and the size of all. Matrices are of the model's type, all else is f32: what is added or multiplied once per
-/// output costs nothing in f32, and layer scale begins below f16's smallest number.
+/// output costs nothing in f32, and layer scale begins below f16's smallest number. The stem's kernel makes two parts of its weight, so it has all of
+/// it.
 fn layout(program: &Program, ty: Type) -> (Vec<(usize, Type)>, usize) {
     let mut types = vec![Type::F32; program.weights.len()];
     for (_, op) in &program.ops {
         match op {
-            Op::Patchify(op) => types[op.weight.0] = ty,
+            Op::Patchify(op) if op.input != Program::INPUT => types[op.weight.0] = ty,
             Op::Linear(op) => types[op.weight.0] = ty,
-            Op::Depthwise(_) | Op::Norm(_) | Op::Grn(_) | Op::Attention(_) | Op::Merge(_) | Op::Pool(_) => {}
+            Op::Patchify(_)
+            | Op::Depthwise(_)
+            | Op::Norm(_)
+            | Op::Grn(_)
+            | Op::Attention(_)
+            | Op::Merge(_)
+            | Op::Pool(_) => {}
         }
     }
     let mut end = 0;

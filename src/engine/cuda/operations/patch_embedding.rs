@@ -16,13 +16,16 @@ use crate::engine::cuda::driver::error::DriverError;
 use crate::engine::cuda::launch::{Launch, Source, arguments, source};
 use crate::engine::cuda::number::Type;
 use crate::program::InputSpec;
-use prepare::{Ingest, SCALE};
+use prepare::{Ingest, SCALE, split};
 
 static SOURCE: Source = source!("patch_embedding");
 
-/// Patches that a warp of the tensor-core kernel takes at a time, and their depth as it lies in shared memory.
+/// Patches that a warp of the tensor-core kernel takes at a time, their depth, and that as it lies in shared memory.
 const ROWS: usize = 16;
+const DEPTH: usize = 48;
 const PITCH: usize = 56;
+/// Outputs that four fragments share, eight neighbours a lane.
+const GROUP: usize = 32;
 /// Most outputs of the tensor-core kernel, but for 256.
 const MOST_OUTPUTS: usize = 192;
 /// Patches and outputs of a block of the plain kernel.
@@ -49,8 +52,6 @@ arguments! {
         patches: u32,
         down: u32,
         across: u32,
-        swizzle_shift: u32,
-        swizzle_mask: u32,
         norm: u32,
         eps: f32,
         centre_0: f32,
@@ -72,12 +73,12 @@ pub(crate) struct PatchEmbedding {
     /// Rows and columns of a patch; those of the image beyond a multiple are not read.
     pub(crate) size: usize,
     pub(crate) outputs: usize,
-    /// `[outputs, size, size, 3]`, as [`prepare`] makes it, of the output's type.
+    /// `[outputs, size, size, 3]` in f32, as [`prepare`] makes it.
     pub(crate) weight: Array,
     /// `[outputs]` in f32, as [`prepare`] makes it.
     pub(crate) bias: Array,
     pub(crate) norm: Option<Norm>,
-    /// Of weight and output.
+    /// Of the output, and of what is multiplied.
     pub(crate) ty: Type,
 }
 
@@ -124,16 +125,11 @@ impl PatchEmbedding {
 
     /// Bytes of shared memory of a block of the tensor-core kernel.
     fn shared(&self, warps: usize) -> usize {
-        let weight = self.outputs * PITCH * self.ty.bytes();
-        let vectors = 3 * self.outputs * Type::F32.bytes();
-        weight + vectors + warps * ROWS * PITCH.max(self.outputs) * self.ty.bytes()
+        let rows = self.outputs.next_multiple_of(GROUP);
+        let weight = 2 * rows * DEPTH * self.ty.bytes();
+        let vectors = 3 * rows * Type::F32.bytes();
+        weight + vectors + warps * ROWS * PITCH * self.ty.bytes()
     }
-}
-
-/// By how much a row is shifted right, and the bits that are left then, which flip those of a vector's place in a row of `vectors`.
-fn swizzle(vectors: usize) -> (u32, u32) {
-    let bits = vectors.trailing_zeros().min(3);
-    (3 - bits, (1 << bits) - 1)
 }
 
 impl Operation for PatchEmbedding {
@@ -159,7 +155,6 @@ impl Operation for PatchEmbedding {
         let ([scale, shift], eps) = Norm::arguments(self.norm);
         let plain_norms = self.norm.is_some() && !self.by_tensor_cores();
         let sums = plain_norms.then_some(at.scratch.unwrap_or(at.output));
-        let (swizzle_shift, swizzle_mask) = swizzle(self.outputs / 8);
         let Ingest { centre, factor, rest } = Ingest::new(&self.input);
         let arguments = PatchEmbeddingArguments {
             slot: at.input.address,
@@ -179,8 +174,6 @@ impl Operation for PatchEmbedding {
             patches: patches as u32,
             down: down as u32,
             across: across as u32,
-            swizzle_shift,
-            swizzle_mask,
             norm: u32::from(self.norm.is_some()),
             eps,
             centre_0: centre[0],
@@ -221,6 +214,7 @@ impl Operation for PatchEmbedding {
         outputs: &[usize],
     ) -> Result<Vec<Expected>, DriverError> {
         let weight = memory.read(self.weight, 0..self.outputs * self.depth())?;
+        let [high, low] = if self.by_tensor_cores() { split(&weight, self.ty) } else { split(&weight, Type::F32) };
         let bias = memory.read(self.bias, 0..self.outputs)?;
         let ingest = Ingest::new(&self.input);
         let mut expected = Vec::with_capacity(outputs.len());
@@ -228,10 +222,15 @@ impl Operation for PatchEmbedding {
             let patch = outputs[0] / self.outputs;
             let numbers = self.patch(images, at.input, memory, &ingest, patch)?;
             let one = |output: &usize| {
-                let row = &weight[output * self.depth()..(output + 1) * self.depth()];
-                let scaled = sum(numbers.iter().zip(row).map(|(x, w)| x * w / f64::from(SCALE)), bias[*output]);
+                let row = output * self.depth()..(output + 1) * self.depth();
+                let products = |part: &[f64]| -> Vec<f64> {
+                    numbers.iter().zip(part).map(|(x, w)| x * w / f64::from(SCALE)).collect()
+                };
+                // what is left by the high part is summed first, and the sum goes into that of the others
+                let low = sum(products(&low[row.clone()]).into_iter(), 0.0);
+                let scaled = sum([low.value].into_iter().chain(products(&high[row])), bias[*output]);
                 // tensor cores cut off where fma rounds: a whole unit each time
-                Expected { bound: 2.0 * scaled.bound, ..scaled }
+                Expected { bound: 2.0 * (scaled.bound + low.bound), ..scaled }
             };
             let asked: Vec<usize> = outputs.iter().map(|index| index % self.outputs).collect();
             match self.norm {
@@ -300,31 +299,86 @@ mod tests {
         crate::engine::cuda::launch::assert_fits::<PatchEmbeddingArguments>(&SOURCE, &kernels);
     }
 
+    /// Where a vector of 8 numbers of a row of the weight lies, counted in such.
+    fn vector(row: usize, vector: usize) -> usize {
+        row * (DEPTH / 8) + (vector ^ (row >> 2 & 1))
+    }
+
+    /// The output whose weights are a row in shared memory.
+    fn output_of(row: usize) -> usize {
+        row & !30 | row >> 2 & 6 | row << 2 & 24
+    }
+
     #[test]
-    fn no_access_of_fragments_or_rows_meets_a_bank_twice() {
-        for outputs in (8..=MOST_OUTPUTS).step_by(8).chain([256]) {
-            let vectors = outputs / 8;
-            let (shift, mask) = swizzle(vectors);
-            let vector = |row: usize, n: usize| row * vectors + (n ^ (row >> shift & mask as usize));
-            for n in 0..vectors {
-                // eight rows write the four words of a vector each
-                for half in [0, 8] {
-                    let mut places: Vec<usize> = (0..8).map(|row| vector(row + half, n) % 8).collect();
-                    places.sort_unstable();
-                    assert_eq!(places, (0..8).collect::<Vec<_>>(), "{outputs} outputs, vector {n}");
-                }
+    fn no_access_of_the_weight_or_of_patches_meets_a_bank_twice() {
+        let eight = (0..8).collect::<Vec<_>>();
+        let banks = |places: &mut dyn Iterator<Item = usize>| {
+            let mut banks: Vec<usize> = places.map(|place| place % 8).collect();
+            banks.sort_unstable();
+            banks
+        };
+        let rows = 256;
+        let mut all: Vec<usize> = Vec::new();
+        for row in (0..rows).step_by(8) {
+            // ldmatrix: eight rows
+            for at in 0..DEPTH / 8 {
+                assert_eq!(
+                    banks(&mut (row..row + 8).map(|row| vector(row, at))),
+                    eight,
+                    "rows from {row}, vector {at}"
+                );
             }
-            // eight lanes read eight vectors one after the other
-            for first in (0..ROWS * vectors).step_by(8) {
-                let mut places: Vec<usize> =
-                    (first..first + 8).map(|at| vector(at / vectors, at % vectors) % 8).collect();
-                places.sort_unstable();
-                assert_eq!(places, (0..8).collect::<Vec<_>>(), "{outputs} outputs, from vector {first}");
+            // as the kernel's lanes count from the first of eight rows
+            for lane in 0..8 {
+                let flip = lane / 4 % 2;
+                assert!((0..6).all(|at| vector(row + lane, at) == row * 6 + lane * 6 + (at ^ flip)));
             }
+            all.extend((0..48).map(|at| vector(row + at / 6, at % 6)));
         }
-        // ldmatrix: eight rows of 16 bytes, of the tile or of the weight
-        let mut places: Vec<usize> = (0..8).map(|row| row * PITCH * 2 / 16 % 8).collect();
-        places.sort_unstable();
-        assert_eq!(places, (0..8).collect::<Vec<_>>());
+        // staging: sixteen lanes write half a vector each, one after the other
+        for first in (0..rows * (DEPTH / 4)).step_by(16) {
+            let halves: Vec<usize> = (first..first + 16).map(|i| i ^ (i / 12 >> 2 & 1) * 2).collect();
+            for half in 0..2 {
+                let mut of_half = halves.iter().filter(|at| *at % 2 == half).map(|at| at / 2);
+                assert_eq!(banks(&mut of_half), eight, "from half vector {first}");
+            }
+            let expected = (first..first + 16).map(|i| vector(i / 12, i % 12 / 2) * 2 + i % 2);
+            assert!(halves.iter().copied().eq(expected), "from half vector {first}");
+        }
+        all.sort_unstable();
+        assert!(all.into_iter().eq(0..rows * (DEPTH / 8)), "each vector has a place of its own");
+        // rows of the tile: ldmatrix, and stores of 16 bytes a row
+        assert_eq!(banks(&mut (0..8).map(|row| row * PITCH / 8)), eight);
+        // bias, scale and shift: four lanes read two words each
+        let mut words: Vec<usize> = (0..4).flat_map(|q| [8 * q, 8 * q + 1]).collect();
+        words.dedup_by_key(|word| *word % 32);
+        assert_eq!(words.len(), 8);
+    }
+
+    #[test]
+    fn four_fragments_give_a_lane_eight_neighbouring_outputs() {
+        for lane in 0..4 {
+            let outputs: Vec<usize> =
+                (0..4).flat_map(|tile| [0, 1].map(|j| output_of(tile * 8 + lane * 2 + j))).collect();
+            assert_eq!(outputs, (lane * 8..lane * 8 + 8).collect::<Vec<_>>());
+        }
+        assert_eq!(output_of(64 + 9), 64 + output_of(9));
+    }
+
+    #[test]
+    fn every_width_of_the_tensor_cores_fits_a_block_of_any_card() {
+        // a T4 has the least: 64 KiB
+        for outputs in (8..=MOST_OUTPUTS).step_by(8).chain([256]) {
+            let rows = outputs.next_multiple_of(GROUP);
+            let bytes = of_outputs(outputs).shared(4);
+            assert_eq!(bytes, rows * (2 * 96 + 12) + 4 * 1792);
+            assert!(bytes <= 64 << 10, "{outputs} outputs");
+        }
+    }
+
+    fn of_outputs(outputs: usize) -> PatchEmbedding {
+        let array = Array { address: 0, len: 0, ty: Type::F32 };
+        let input = InputSpec::imagenet(224);
+        PatchEmbedding { input, size: 4, outputs, weight: array, bias: array, norm: None, ty: Type::F16 }
     }
 }

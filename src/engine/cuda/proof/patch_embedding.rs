@@ -44,7 +44,7 @@ fn case([images, height, width, size, outputs]: Shape, affine: Option<bool>, ty:
         let weight = weights.numbers(outputs * depth, 0.2, 0.01);
         let bias = weights.numbers(outputs, 0.5, 0.1);
         let (weight, bias) = prepare(&weight, &bias, &input);
-        let (weight, bias) = (weights.upload(weight, ty)?, weights.upload(bias, Type::F32)?);
+        let (weight, bias) = (weights.upload(weight, Type::F32)?, weights.upload(bias, Type::F32)?);
         let norm = match affine {
             None => None,
             Some(false) => Some(Norm { affine: None, eps: 1e-6 }),

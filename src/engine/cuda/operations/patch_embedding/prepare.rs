@@ -1,5 +1,6 @@
 //! Normalisation, folded into the stem so that pixels enter as integers. Not here: launches.
 
+use crate::engine::cuda::number::Type;
 use crate::program::InputSpec;
 
 /// What the weight is scaled up by, so that none of its numbers is among f16's subnormals; the kernel undoes it.
@@ -38,7 +39,7 @@ impl Ingest {
 }
 
 /// Weight and bias that the kernel takes, of those of a network: `weight` `[outputs, size, size, 3]` of normalised pixels, `bias`
-/// `[outputs]`. The weight is rounded to its type afterwards.
+/// `[outputs]`, both in f32.
 pub(crate) fn prepare(weight: &[f32], bias: &[f32], input: &InputSpec) -> (Vec<f32>, Vec<f32>) {
     let white = input.std.map(|std| WHITE * f64::from(std));
     let off = input.mean.map(|mean| (WHITE * f64::from(mean)).round() - WHITE * f64::from(mean));
@@ -52,9 +53,47 @@ pub(crate) fn prepare(weight: &[f32], bias: &[f32], input: &InputSpec) -> (Vec<f
     (prepared.collect(), biases.collect())
 }
 
+/// The two parts of a type that the tensor-core kernel makes of each number of a prepared weight: the number rounded, and what is left of it
+/// rounded.
+pub(super) fn split(weight: &[f64], ty: Type) -> [Vec<f64>; 2] {
+    let round = |values: &mut dyn Iterator<Item = f64>| ty.decode(&ty.encode(values.map(|value| value as f32)));
+    let high = round(&mut weight.iter().copied());
+    let low = round(&mut weight.iter().zip(&high).map(|(weight, high)| weight - high));
+    [high, low]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn two_parts_are_the_weight_but_for_two_roundings() {
+        let weight: Vec<f64> =
+            (1..5000).map(|at| f64::from((at as f32 * 0.37).sin() * 1.7_f32.powi(at % 24 - 18))).collect();
+        for ty in [Type::F16, Type::Bf16, Type::F32] {
+            let [high, low] = split(&weight, ty);
+            for (weight, (high, low)) in weight.iter().zip(high.iter().zip(&low)) {
+                let most = ty.unit().powi(2) * weight.abs() + ty.smallest();
+                assert!((weight - high - low).abs() <= most, "{weight:e} is {high:e} and {low:e} in {}", ty.name());
+            }
+        }
+    }
+
+    /// The weights of an f16 checkpoint, as sizes of them are, keep more digits than the type has.
+    #[test]
+    fn weights_of_f16_come_back_from_their_parts() {
+        let input = InputSpec::imagenet(4);
+        let weight: Vec<f32> =
+            (0..48 * 40).map(|at| half::f16::from_f32(((at * 37 % 1009) as f32 - 504.0) / 2000.0).to_f32()).collect();
+        let (prepared, _) = prepare(&weight, &[0.0; 40], &input);
+        let prepared: Vec<f64> = prepared.iter().map(|weight| f64::from(*weight)).collect();
+        let [high, low] = split(&prepared, Type::F16);
+        for (at, weight) in weight.iter().enumerate() {
+            let scale = 255.0 * f64::from(input.std[at % 3]) / f64::from(SCALE);
+            let found = half::f16::from_f64((high[at] + low[at]) * scale);
+            assert_eq!(found.to_f32(), *weight, "weight {at}");
+        }
+    }
 
     /// `Σ weight · (byte / 255 − mean) / std + bias` in f64, by the network's definition.
     fn plain(weight: &[f32], bias: f32, bytes: &[u8], input: &InputSpec) -> f64 {
