@@ -1,10 +1,11 @@
 //! `convnext verify`: an engine against the reference engine, on images made by a seed. Before that on a GPU every kernel against plain arithmetic, and
-//! where there are golden cases, these.
+//! where there are golden cases, these; at last what the published networks take, beside what was computed.
 //!
 //! The reference runs the program as the model emits it, unfolded and in f64.
 
 mod golden;
 mod kernels;
+mod times;
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -101,6 +102,7 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
         }
     }
     let worst = worst(errors.iter().copied());
+    let times = times::time(&*engine, &engine.devices()[0])?;
     let bound = bound(precision);
     let passed = worst <= bound;
     let verdict = if passed { "within" } else { "OVER" };
@@ -108,6 +110,7 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
         let report = json!({"model": args.model, "architecture": program.architecture, "device": device,
                             "precision": precision.name(), "kernels": kernels.iter().map(Kernel::json).collect::<Vec<_>>(),
                             "golden": golden.iter().map(golden::Outcome::json).collect::<Vec<_>>(),
+                            "times": times.iter().map(times::Timed::json).collect::<Vec<_>>(),
                             "relative_errors": errors, "worst": worst, "bound": bound, "passed": passed});
         print(&format!("{report:#}\n"))?;
     } else {
