@@ -119,7 +119,9 @@ __device__ void gather(const PatchEmbedding& op, const Patch& at, T* to) {
     packed.pack(reinterpret_cast<const float(&)[2 * ROW]>(rows));
     for (unsigned i = 0; i < 3; i++) {
         const unsigned* const words = packed.words + 4 * i;
-        reinterpret_cast<uint4*>(to)[i] = make_uint4(words[0], words[1], words[2], words[3]);
+        // by name: NVRTC cuts some of them into four, which meet banks four times
+        const unsigned address = static_cast<unsigned>(__cvta_generic_to_shared(to + 8 * i));
+        asm volatile("st.shared.v4.b32 [%0], {%1, %2, %3, %4};" ::"r"(address), "r"(words[0]), "r"(words[1]), "r"(words[2]), "r"(words[3]) : "memory");
     }
 }
 

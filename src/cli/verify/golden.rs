@@ -7,7 +7,7 @@ use anyhow::{Context as _, anyhow};
 use serde_json::{Value, json};
 
 use super::relative_error;
-use crate::checkpoint::golden::Golden;
+use crate::checkpoint::golden::{Golden, OF_ALL, SAMPLE, mean};
 use crate::cli::Failure;
 use crate::engine::{Batch, DeviceId, Engine, Options, Precision};
 
@@ -18,6 +18,8 @@ pub(super) struct Outcome {
     /// The largest relative error of an image's logits.
     worst: f64,
     bound: f64,
+    /// The same as a share of what torch loses, where torch was run.
+    of_torch: Option<f64>,
 }
 
 impl Outcome {
@@ -27,7 +29,7 @@ impl Outcome {
     }
 
     pub(super) fn json(&self) -> Value {
-        json!({"case": self.case, "precision": self.precision.name(), "worst": self.worst, "bound": self.bound, "passed": self.passed()})
+        json!({"case": self.case, "precision": self.precision.name(), "worst": self.worst, "bound": self.bound, "of_torch": self.of_torch, "passed": self.passed()})
     }
 }
 
@@ -58,13 +60,31 @@ pub(super) fn compare(
             let logits = executable.run(Batch::new(golden.images())).map_err(anyhow::Error::from)?;
             let found = logits.chunks(program.classes()).zip(&golden.logits);
             let worst = super::worst(found.map(|(found, expected)| relative_error(found, expected)));
-            let outcome = Outcome { case: golden.name.clone(), precision, worst, bound };
+            let of_torch = golden.torch(precision).map(|torch| worst / torch);
+            let outcome = Outcome { case: golden.name.clone(), precision, worst, bound, of_torch };
             let verdict = if outcome.passed() { "within" } else { "OVER" };
             eprintln!(
                 "{} in {precision}: worst relative error {worst:.1e}, {verdict} the bound of {bound:.1e}",
                 golden.name
             );
             outcomes.push(outcome);
+        }
+    }
+    for precision in [Precision::F16, Precision::Bf16] {
+        let shares: Vec<f64> = outcomes
+            .iter()
+            .filter(|outcome| outcome.precision == precision)
+            .filter_map(|outcome| outcome.of_torch)
+            .collect();
+        if shares.len() < SAMPLE {
+            continue;
+        }
+        let mean = mean(&shares);
+        eprintln!(
+            "all golden cases in {precision}: {mean:.2} times what torch loses, the geometric mean; at most {OF_ALL} is right"
+        );
+        if mean.is_nan() || mean > OF_ALL {
+            return Err(anyhow!("the golden cases in {precision} lose {mean:.2} times what torch loses").into());
         }
     }
     let over: Vec<&Outcome> = outcomes.iter().filter(|outcome| !outcome.passed()).collect();
