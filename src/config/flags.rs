@@ -4,11 +4,11 @@
 //! Not here: the defaults themselves (`Default` of [`Config`]), ranges ([`Config::check`]).
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use super::address::Address;
 use super::precision::ChosenPrecision;
 use super::units::{Amount, Span};
 use super::written::Written;
@@ -73,12 +73,12 @@ flags! {
     /// In what the models are computed: auto, f16, bf16 or f32
     #[arg(long, env = "CONVNEXT_PRECISION", value_name = "PRECISION")]
     precision: ChosenPrecision => settings.model.precision,
-    /// Address of HTTP; port 0 takes a free one
+    /// Address of HTTP, as 127.0.0.1:8080, localhost:8080, or :8080 for all; port 0 takes a free one
     #[arg(long, env = "CONVNEXT_HTTP_ADDR", value_name = "ADDR:PORT")]
-    http_addr: SocketAddr => http_addr,
+    http_addr: Address => http_addr,
     /// Address of the admin port: commands about models, log level, metrics; whoever reaches it may use it
     #[arg(long, env = "CONVNEXT_ADMIN_ADDR", value_name = "ADDR:PORT")]
-    admin_addr: SocketAddr => admin_addr,
+    admin_addr: Address => admin_addr,
     /// A folder with models to serve, as NAME/VERSION/config.json; changes in it are followed
     #[arg(long, env = "CONVNEXT_MODEL_REPOSITORY", value_name = "DIR")]
     model_repository: PathBuf => model_repository,
@@ -286,6 +286,19 @@ mod tests {
             let variable = format!("CONVNEXT_{}", name.to_uppercase().replace('-', "_"));
             assert_eq!(arg.get_env().unwrap(), variable.as_str());
         }
+    }
+
+    #[test]
+    fn an_address_may_be_a_name_or_a_port_in_flag_and_file() {
+        let config = flags(&["--http-addr", "localhost:81"]).or(toml::from_str("admin-addr = ':90'").unwrap());
+        let config = config.resolve().unwrap();
+        assert_eq!(config.http_addr.to_string(), "127.0.0.1:81");
+        assert_eq!(config.admin_addr.to_string(), "0.0.0.0:90");
+        let command = Flags::augment_args(Command::new("serve").no_binary_name(true));
+        let error = command.try_get_matches_from(["--admin-addr", "90"]).unwrap_err().to_string();
+        assert!(error.contains("--admin-addr") && error.contains("localhost:8080"), "{error}");
+        let error = toml::from_str::<Flags>("http-addr = '90'").unwrap_err().to_string();
+        assert!(error.contains("http-addr") && error.contains("localhost:8080"), "{error}");
     }
 
     #[test]

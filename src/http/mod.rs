@@ -21,6 +21,7 @@ mod request_id;
 mod routes;
 mod shared;
 mod state;
+mod warning;
 
 pub use routes::router;
 pub use state::Options;

@@ -15,7 +15,7 @@ async fn malformed_requests_are_400_and_say_what_is_wrong() {
     bounded(async {
         let server = Server::start().await;
         for (query, body, words) in [
-            ("?topk=1", &image(1)[..], "topk"),
+            ("?top_k=1&top_k=1", &image(1)[..], "top_k twice"),
             ("?top_k=0", &image(1)[..], "top_k"),
             ("?deadline_ms=0", &image(1)[..], "deadline_ms"),
             ("", b"", "empty"),
@@ -30,6 +30,8 @@ async fn malformed_requests_are_400_and_say_what_is_wrong() {
         }
         let error = server.ask(POST_FORM, form_data(&[("photo", b"x")])).await.error(400);
         assert!(error.contains("image") && error.contains("images"), "{error}");
+        let error = server.ask(POST_FORM, form_data(&[("image", b"")])).await.error(400);
+        assert!(error.contains("part image is empty"), "{error}");
         let chunks = "POST /classify HTTP/1.1\r\ntransfer-encoding: chunked";
         let mut client = server.connect().await;
         client.send(request(chunks, "")).await;
