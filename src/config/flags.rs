@@ -13,6 +13,7 @@ use super::precision::ChosenPrecision;
 use super::units::{Amount, Span};
 use super::written::Written;
 use super::{Config, ConfigError, ModelTable};
+use crate::http::Origin;
 use crate::telemetry::LogFormat;
 
 /// Makes the struct that clap and serde read alike, the merge of two of them, and the way from them to a [`Config`].
@@ -130,6 +131,9 @@ flags! {
     /// For the body of a request to arrive
     #[arg(long, env = "CONVNEXT_BODY_TIMEOUT", value_name = "DURATION")]
     body_timeout: Span => http.body_timeout,
+    /// Origins whose web pages may use HTTP from a browser, as https://app.example.com, or * for all
+    #[arg(long, env = "CONVNEXT_CORS_ALLOW_ORIGIN", value_name = "ORIGIN,…", value_delimiter = ',')]
+    cors_allow_origin: Vec<Origin> => http.cors_allow_origins,
     /// Between two requests of a connection
     #[arg(long, env = "CONVNEXT_IDLE_TIMEOUT", value_name = "DURATION")]
     idle_timeout: Span => net.idle_timeout,
@@ -299,6 +303,24 @@ mod tests {
         assert!(error.contains("--admin-addr") && error.contains("localhost:8080"), "{error}");
         let error = toml::from_str::<Flags>("http-addr = '90'").unwrap_err().to_string();
         assert!(error.contains("http-addr") && error.contains("localhost:8080"), "{error}");
+    }
+
+    #[test]
+    fn origins_are_separated_by_commas_or_the_flag_is_repeated() {
+        let origins = |flags: Flags| {
+            let origins = flags.resolve().unwrap().http.cors_allow_origins;
+            origins.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        let both = ["https://a.example", "http://localhost:3000"];
+        assert_eq!(origins(Flags::default()), [""; 0]);
+        assert_eq!(origins(flags(&["--cors-allow-origin", &both.join(",")])), both);
+        assert_eq!(origins(flags(&["--cors-allow-origin", both[0], "--cors-allow-origin", both[1]])), both);
+        assert_eq!(
+            origins(toml::from_str("cors-allow-origin = ['https://a.example', 'http://localhost:3000']").unwrap()),
+            both
+        );
+        let error = toml::from_str::<Flags>("cors-allow-origin = ['a.example']").unwrap_err().to_string();
+        assert!(error.contains("a.example\" is no origin"), "{error}");
     }
 
     #[test]

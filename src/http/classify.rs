@@ -12,6 +12,7 @@ use axum::response::{IntoResponse, Response};
 use super::access_log::ModelName;
 use super::answer;
 use super::body::{self, ReadTimeouts};
+use super::coding::Coding;
 use super::error::Error;
 use super::panics::catch_panic;
 use super::parse::parse;
@@ -67,6 +68,7 @@ async fn labels(
     if declared == Some(0) {
         return Err(Error::Malformed("the body is empty; it must be an image".into()));
     }
+    let coding = Coding::of(&head.headers)?;
 
     let mut ticket = classifier.admit(Admission {
         model: query.model.as_deref(),
@@ -80,7 +82,11 @@ async fn labels(
     let started = tokio::time::Instant::now();
     let timeouts = ReadTimeouts { started, body: options.body_timeout, deadline: ticket.allowed() };
     let form = async {
-        let bytes = body::read(body, timeouts, |total| ticket.body_is(total)).await?;
+        let mut bytes = body::read(body, timeouts, |total| ticket.body_is(total)).await?;
+        if let Some(coding) = coding {
+            let sent = bytes.len() as u64;
+            bytes = coding.decode(bytes, |total| ticket.body_is(total.max(sent))).await?;
+        }
         parse(bytes, head.headers.get(header::CONTENT_TYPE)).await
     };
     let form = match form.await {

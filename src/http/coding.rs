@@ -106,7 +106,10 @@ fn pull(decoder: &mut Decoder, limit: usize) -> std::io::Result<Vec<u8>> {
 }
 
 async fn on_a_blocking_thread(mut decoder: Decoder) -> Result<(Decoder, std::io::Result<Vec<u8>>), Error> {
-    #[expect(clippy::disallowed_methods, reason = "one for each body that is held, and the budget of bodies bounds those")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "one for each body that is held, and the budget of bodies bounds those"
+    )]
     let work = tokio::task::spawn_blocking(move || {
         let piece = pull(&mut decoder, PIECE);
         (decoder, piece)
@@ -204,7 +207,9 @@ mod tests {
     async fn what_is_broken_or_not_compressed_is_malformed() {
         let whole = gzip(&[7; 1000]);
         let cut = whole.slice(..whole.len() - 4);
-        for (coding, body) in [(Coding::Gzip, cut), (Coding::Gzip, "\u{7f}ELF".into()), (Coding::Deflate, "hello".into())] {
+        for (coding, body) in
+            [(Coding::Gzip, cut), (Coding::Gzip, "\u{7f}ELF".into()), (Coding::Deflate, "hello".into())]
+        {
             let error = coding.decode(body, |_| Ok(())).await.unwrap_err();
             assert_eq!(error.status(), 400);
             assert!(error.to_string().contains(coding.name()), "{error}");

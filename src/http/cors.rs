@@ -32,7 +32,9 @@ impl FromStr for Origin {
             return Ok(Self(origin));
         }
         let wrong = || {
-            format!("{text:?} is no origin; possible are * for all, and scheme, host and port without a path, as https://app.example.com")
+            format!(
+                "{text:?} is no origin; possible are * for all, and scheme, host and port without a path, as https://app.example.com"
+            )
         };
         let (scheme, host) = origin.split_once("://").ok_or_else(wrong)?;
         let host = match scheme {
@@ -40,7 +42,8 @@ impl FromStr for Origin {
             "https" => host.strip_suffix(":443").unwrap_or(host),
             _ => host,
         };
-        let of_a_host = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b':' | b'[' | b']');
+        let of_a_host =
+            |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b':' | b'[' | b']');
         if scheme.is_empty() || host.is_empty() || !scheme.bytes().chain(host.bytes()).all(of_a_host) {
             return Err(wrong());
         }
@@ -102,7 +105,9 @@ mod tests {
 
     #[test]
     fn what_no_browser_would_send_is_refused() {
-        for text in ["", "example.com", "https://", "https://a.example/", "https://*.a.example", "https://ä.example", "://a"] {
+        for text in
+            ["", "example.com", "https://", "https://a.example/", "https://*.a.example", "https://ä.example", "://a"]
+        {
             let error = text.parse::<Origin>().unwrap_err();
             assert!(error.contains("https://app.example.com"), "{text}: {error}");
         }

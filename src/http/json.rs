@@ -285,7 +285,7 @@ mod tests {
             (r#"{"inputs": "aGk", "parameters": {"top_k": 2.5}}"#, "`top_k`"),
             (r#"{"inputs": "aGk", "parameters": {"top_k": 0}}"#, "top_k is 0"),
             (r#"{"inputs": "aGk", "parameters": {"function_to_apply": 1}}"#, "`function_to_apply`"),
-            (r#"{"inputs": "aGk", "parameters": {"function_to_apply": "relu"}}"#, "softmax, sigmoid or none"),
+            (r#"{"inputs": "aGk", "parameters": {"function_to_apply": "relu"}}"#, "softmax, sigmoid and none"),
             (r#"{"inputs": "aGk""#, "EOF"),
             (r#"{"inputs": "aGk"} more"#, "trailing"),
         ] {

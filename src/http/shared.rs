@@ -7,6 +7,7 @@ use axum::routing::{MethodRouter, get};
 use axum::{Json, Router, middleware};
 use serde_json::{Value, json};
 
+use super::cors;
 use super::error::Error;
 use super::outer_layer::outer_layer;
 use super::state::AppState;
@@ -32,11 +33,11 @@ pub(crate) fn with_shared(routes: Router<AppState>, state: AppState) -> Router {
     for path in READY {
         routes = route(routes, path, get(ready));
     }
-    routes
-        .fallback(no_route)
-        .method_not_allowed_fallback(no_method)
-        .layer(middleware::from_fn_with_state(state.clone(), outer_layer))
-        .with_state(state)
+    routes = routes.fallback(no_route).method_not_allowed_fallback(no_method);
+    if let Some(cors) = cors::layer(&state.options.cors_allow_origins) {
+        routes = routes.layer(cors);
+    }
+    routes.layer(middleware::from_fn_with_state(state.clone(), outer_layer)).with_state(state)
 }
 
 async fn models(State(state): State<AppState>) -> Json<Vec<Value>> {
