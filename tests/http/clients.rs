@@ -170,6 +170,31 @@ async fn an_answer_comes_after_every_half_close() {
 }
 
 #[tokio::test]
+async fn a_refusal_comes_after_every_half_close_too() {
+    bounded(async {
+        let limits = Limits { max_body_bytes: 200_000, ..Limits::default() };
+        let server = Server::with_limits(limits).await;
+        for round in 0..60 {
+            for (head, status) in [
+                ("POST /nope HTTP/1.1", 404),
+                ("POST /classify?model=third HTTP/1.0", 404),
+                ("POST /classify?top_k=0 HTTP/1.1", 400),
+                ("POST /classify HTTP/1.1", 413),
+            ] {
+                let mut client = server.connect().await;
+                client.send(request(head, vec![0; 300_000])).await;
+                client.half_close().await;
+                let answer = client.answer().await;
+                assert_eq!(answer.status, status, "{head}, round {round}");
+                answer.error(status);
+                client.closed().await;
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_half_close_within_a_body_is_its_breaking_off() {
     bounded(async {
         let server = Server::start().await;
