@@ -2,6 +2,7 @@
 //!
 //! A flag wins over a variable, a variable over the file, the file over the default. Not here: acting on it (`cli`).
 
+mod address;
 mod flags;
 mod model_table;
 pub mod precision;

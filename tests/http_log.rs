@@ -109,3 +109,19 @@ async fn a_request_whose_client_left_has_its_line_too() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_head_that_is_no_http_is_logged_though_nobody_handles_it() {
+    let (log, _guard) = Log::begin();
+    bounded(async {
+        let server = Server::start().await;
+        let mut client = server.connect().await;
+        client.send("private\r\n\r\n").await;
+        client.answer().await.error(400);
+        let text = log.text();
+        let line = text.lines().find(|line| line.contains("a head was refused")).unwrap();
+        assert!(line.contains("400 Bad Request") && line.contains("INFO"), "{line}");
+        assert!(!text.contains("private"), "{text}");
+    })
+    .await;
+}

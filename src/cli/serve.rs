@@ -64,6 +64,7 @@ async fn serve(
     log_level: LogLevel,
 ) -> Result<(), Failure> {
     let (classifier, loading) = Classifier::start(engine, models, config.settings).map_err(Failure::usage)?;
+    net::make_room(config.max_connections.saturating_add(ADMIN_CONNECTIONS));
     let (listener, address) = bind(config.http_addr).await?;
     let (admin_listener, admin_address) = bind(config.admin_addr).await?;
     let router = http::router(classifier.clone(), config.http);
@@ -73,6 +74,7 @@ async fn serve(
         Port { name: "admin", listener: admin_listener, router: admin, max_connections: ADMIN_CONNECTIONS },
     ];
     let stop = stop_signal()?;
+    ignore_hangup()?;
     let mut server = tokio::spawn(async move {
         net::serve(ports, config.net, classifier.metrics(), || classifier.begin_drain(), stop).await
     });
@@ -101,6 +103,19 @@ async fn bind(address: SocketAddr) -> anyhow::Result<(TcpListener, SocketAddr)> 
     let listener = TcpListener::bind(address).await.with_context(|| format!("binding {address}"))?;
     let bound = listener.local_addr().context("asking for the bound address")?;
     Ok((listener, bound))
+}
+
+/// SIGHUP does nothing: neither a closed terminal nor a habit of other servers ends this one.
+fn ignore_hangup() -> anyhow::Result<()> {
+    let mut hangup = signal(SignalKind::hangup()).context("listening for SIGHUP")?;
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            tracing::info!(
+                "SIGHUP is ignored: models are reloaded by the admin port, flags and file are read at the start only"
+            );
+        }
+    });
+    Ok(())
 }
 
 /// Ends at the first SIGTERM or SIGINT; a second one ends the process at once.

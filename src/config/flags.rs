@@ -4,15 +4,16 @@
 //! Not here: the defaults themselves (`Default` of [`Config`]), ranges ([`Config::check`]).
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use super::address::Address;
 use super::precision::ChosenPrecision;
 use super::units::{Amount, Span};
 use super::written::Written;
 use super::{Config, ConfigError, ModelTable};
+use crate::http::Origin;
 use crate::telemetry::LogFormat;
 
 /// Makes the struct that clap and serde read alike, the merge of two of them, and the way from them to a [`Config`].
@@ -73,12 +74,12 @@ flags! {
     /// In what the models are computed: auto, f16, bf16 or f32
     #[arg(long, env = "CONVNEXT_PRECISION", value_name = "PRECISION")]
     precision: ChosenPrecision => settings.model.precision,
-    /// Address of HTTP; port 0 takes a free one
+    /// Address of HTTP, as 127.0.0.1:8080, localhost:8080, or :8080 for all; port 0 takes a free one
     #[arg(long, env = "CONVNEXT_HTTP_ADDR", value_name = "ADDR:PORT")]
-    http_addr: SocketAddr => http_addr,
+    http_addr: Address => http_addr,
     /// Address of the admin port: commands about models, log level, metrics; whoever reaches it may use it
     #[arg(long, env = "CONVNEXT_ADMIN_ADDR", value_name = "ADDR:PORT")]
-    admin_addr: SocketAddr => admin_addr,
+    admin_addr: Address => admin_addr,
     /// A folder with models to serve, as NAME/VERSION/config.json; changes in it are followed
     #[arg(long, env = "CONVNEXT_MODEL_REPOSITORY", value_name = "DIR")]
     model_repository: PathBuf => model_repository,
@@ -130,6 +131,9 @@ flags! {
     /// For the body of a request to arrive
     #[arg(long, env = "CONVNEXT_BODY_TIMEOUT", value_name = "DURATION")]
     body_timeout: Span => http.body_timeout,
+    /// Origins whose web pages may use HTTP from a browser, as https://app.example.com, or * for all
+    #[arg(long, env = "CONVNEXT_CORS_ALLOW_ORIGIN", value_name = "ORIGIN,…", value_delimiter = ',')]
+    cors_allow_origin: Vec<Origin> => http.cors_allow_origins,
     /// Between two requests of a connection
     #[arg(long, env = "CONVNEXT_IDLE_TIMEOUT", value_name = "DURATION")]
     idle_timeout: Span => net.idle_timeout,
@@ -286,6 +290,37 @@ mod tests {
             let variable = format!("CONVNEXT_{}", name.to_uppercase().replace('-', "_"));
             assert_eq!(arg.get_env().unwrap(), variable.as_str());
         }
+    }
+
+    #[test]
+    fn an_address_may_be_a_name_or_a_port_in_flag_and_file() {
+        let config = flags(&["--http-addr", "localhost:81"]).or(toml::from_str("admin-addr = ':90'").unwrap());
+        let config = config.resolve().unwrap();
+        assert_eq!(config.http_addr.to_string(), "127.0.0.1:81");
+        assert_eq!(config.admin_addr.to_string(), "0.0.0.0:90");
+        let command = Flags::augment_args(Command::new("serve").no_binary_name(true));
+        let error = command.try_get_matches_from(["--admin-addr", "90"]).unwrap_err().to_string();
+        assert!(error.contains("--admin-addr") && error.contains("localhost:8080"), "{error}");
+        let error = toml::from_str::<Flags>("http-addr = '90'").unwrap_err().to_string();
+        assert!(error.contains("http-addr") && error.contains("localhost:8080"), "{error}");
+    }
+
+    #[test]
+    fn origins_are_separated_by_commas_or_the_flag_is_repeated() {
+        let origins = |flags: Flags| {
+            let origins = flags.resolve().unwrap().http.cors_allow_origins;
+            origins.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        let both = ["https://a.example", "http://localhost:3000"];
+        assert_eq!(origins(Flags::default()), [""; 0]);
+        assert_eq!(origins(flags(&["--cors-allow-origin", &both.join(",")])), both);
+        assert_eq!(origins(flags(&["--cors-allow-origin", both[0], "--cors-allow-origin", both[1]])), both);
+        assert_eq!(
+            origins(toml::from_str("cors-allow-origin = ['https://a.example', 'http://localhost:3000']").unwrap()),
+            both
+        );
+        let error = toml::from_str::<Flags>("cors-allow-origin = ['a.example']").unwrap_err().to_string();
+        assert!(error.contains("a.example\" is no origin"), "{error}");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use clap::ValueEnum as _;
 
 use super::precision::ChosenPrecision;
 use super::units::{Amount, Span};
+use crate::http::Origin;
 use crate::service::Precision;
 use crate::telemetry::LogFormat;
 
@@ -54,6 +55,12 @@ impl Written for String {
 impl Written for Vec<String> {
     fn written(&self) -> Option<String> {
         (!self.is_empty()).then(|| self.join(","))
+    }
+}
+
+impl Written for Vec<Origin> {
+    fn written(&self) -> Option<String> {
+        (!self.is_empty()).then(|| self.iter().map(ToString::to_string).collect::<Vec<_>>().join(","))
     }
 }
 

@@ -53,7 +53,7 @@ impl Drop for LogLine {
         let bytes = self.body.bytes_read();
         // Probes and scrapes come every few seconds: they are for debugging only. A level must be constant in its macro.
         match self.status.map(|status| status.as_u16()) {
-            Some(status) if *method != Method::POST && status < 400 => {
+            Some(status) if !matches!(*method, Method::POST | Method::PUT) && status < 400 => {
                 tracing::debug!(%method, path, status, latency_ms, model, bytes, "request");
             }
             Some(status) => tracing::info!(%method, path, status, latency_ms, model, bytes, "request"),

@@ -1,7 +1,8 @@
 //! Tracks what is read of a request's body, and discards the rest of one that is refused early, as with every 413 and 429.
 //!
 //! A close over unread bytes resets the connection, and the reset overtakes the answer: the client, still sending, sees a broken
-//! pipe and no 429. So the rest is read and discarded while the answer goes out, and then the connection closes.
+//! pipe and no 429. So the rest is read and discarded while the answer goes out, and then the connection closes. A stream of HTTP/2
+//! that ends over unread bytes is reset in the same way, and many clients then forget the answer that they have.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -16,9 +17,13 @@ use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use hyper::body::{Frame, SizeHint};
 
-/// Discarded at most, in bytes and in time: a body of the default limit, for clients that send all of it before they read.
-const DISCARDED_BYTES: usize = 16 << 20;
-const DISCARDED_FOR: Duration = Duration::from_secs(2);
+/// Discarded at most, in time; for clients that send all of a body before they read.
+const DISCARDED_FOR: Duration = Duration::from_secs(5);
+
+/// Discarded at most, in bytes: more than the largest body that is allowed, for what is refused is often what was a bit larger.
+fn most_discarded(max_body: u64) -> u64 {
+    max_body.saturating_mul(2).saturating_add(1 << 20)
+}
 
 /// Knows how much of a request's body was read; clones share it.
 #[derive(Clone, Debug)]
@@ -26,8 +31,10 @@ pub(super) struct BodyTracker(Arc<State>);
 
 #[derive(Debug)]
 struct State {
-    /// HTTP/1 closes the connection over an unread body. HTTP/2 ends only the stream.
+    /// HTTP/1 closes the connection over an unread body. HTTP/2 resets only the stream.
     http1: bool,
+    /// Discarded at most.
+    most: u64,
     /// The client sends nothing before it gets a 100, which hyper sends when the body is first polled.
     expects_100: bool,
     bytes: AtomicU64,
@@ -36,10 +43,11 @@ struct State {
 }
 
 impl BodyTracker {
-    /// Wraps the request's body in one that is tracked.
-    pub(super) fn attach(request: Request) -> (Request, Self) {
+    /// Wraps the request's body in one that is tracked. `max_body`: the largest that is not refused.
+    pub(super) fn attach(request: Request, max_body: u64) -> (Request, Self) {
         let state = Arc::new(State {
             http1: request.version() <= Version::HTTP_11,
+            most: most_discarded(max_body),
             expects_100: request.headers().contains_key(header::EXPECT),
             bytes: AtomicU64::new(0),
             polled: AtomicBool::new(false),
@@ -58,19 +66,19 @@ impl BodyTracker {
     /// this is then discarded in the background. A client that still waits for a 100 sends nothing, so nothing is read.
     pub(super) fn discard_rest(&self) -> bool {
         let rest = self.0.rest.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(rest) = rest.filter(|_| self.0.http1) else { return false };
+        let Some(rest) = rest else { return false };
         if self.0.polled.load(Ordering::Relaxed) || !self.0.expects_100 {
-            tokio::spawn(discard(rest));
+            tokio::spawn(discard(rest, self.0.most));
         }
-        true
+        self.0.http1
     }
 }
 
-async fn discard(mut body: Body) {
-    let mut left = DISCARDED_BYTES;
+async fn discard(mut body: Body, most: u64) {
+    let mut left = most;
     let drain = async {
         while let Some(Ok(frame)) = body.frame().await {
-            left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+            left = left.saturating_sub(frame.data_ref().map_or(0, |bytes| bytes.len() as u64));
             if left == 0 {
                 return;
             }
@@ -126,7 +134,7 @@ mod tests {
     use super::*;
 
     fn request(body: Body) -> (Request, BodyTracker) {
-        BodyTracker::attach(Request::new(body))
+        BodyTracker::attach(Request::new(body), 0)
     }
 
     #[tokio::test]
@@ -156,7 +164,7 @@ mod tests {
     async fn an_unread_stream_of_http2_leaves_its_connection_open() {
         let mut http2 = Request::new(Body::from("abc"));
         *http2.version_mut() = Version::HTTP_2;
-        let (http2, tracker) = BodyTracker::attach(http2);
+        let (http2, tracker) = BodyTracker::attach(http2, 0);
         drop(http2);
         assert!(!tracker.discard_rest());
     }

@@ -1,4 +1,4 @@
-//! `POST /classify`: admit, read, classify, answer.
+//! `POST /classify`, and `PUT` for `curl -T`: admit, read, classify, answer.
 //!
 //! hyper drops the future when the client leaves. The ticket then gives back what it holds, and the timer counts the request as
 //! cancelled.
@@ -12,19 +12,21 @@ use axum::response::{IntoResponse, Response};
 use super::access_log::ModelName;
 use super::answer;
 use super::body::{self, ReadTimeouts};
+use super::coding::Coding;
 use super::error::Error;
 use super::panics::catch_panic;
 use super::parse::parse;
 use super::query::Query;
 use super::state::AppState;
+use super::warning;
 use crate::metrics::RequestTimer;
 use crate::service::{self, Admission, Images, Wanted};
 
 /// Answers with labels or with an error, and counts the request.
 pub(super) async fn classify(State(state): State<AppState>, request: Request) -> Response {
     let mut timer = state.classifier.metrics().request("http");
-    let mut model = None;
-    let outcome = catch_panic(labels(&state, request, &mut timer, &mut model)).await.flatten();
+    let mut noted = Noted::default();
+    let outcome = catch_panic(labels(&state, request, &mut timer, &mut noted)).await.flatten();
     let gone = outcome == Err(Error::BodyBrokeOff);
     let mut response = match outcome {
         Ok(json) => ([(header::CONTENT_TYPE, "application/json")], json).into_response(),
@@ -35,25 +37,38 @@ pub(super) async fn classify(State(state): State<AppState>, request: Request) ->
     } else {
         timer.finish(response.status().as_str());
     }
-    if let Some(name) = model {
+    if let Some(name) = noted.model {
         response.extensions_mut().insert(ModelName(name));
     }
+    if let Some(warning) = warning::of(&noted.ignored) {
+        response.headers_mut().insert(header::WARNING, warning);
+    }
     response
+}
+
+/// What is known of a request however it ends.
+#[derive(Default)]
+struct Noted {
+    model: Option<String>,
+    /// Names of what was not understood and so not heeded.
+    ignored: Vec<String>,
 }
 
 async fn labels(
     state: &AppState,
     request: Request,
     timer: &mut RequestTimer<'_>,
-    model: &mut Option<String>,
+    noted: &mut Noted,
 ) -> Result<Vec<u8>, Error> {
     let AppState { classifier, options } = state;
     let (head, body) = request.into_parts();
-    let query = Query::from_uri(&head.uri)?;
+    let mut query = Query::from_uri(&head.uri)?;
+    noted.ignored.extend(query.unknown.drain(..).map(|name| format!("query parameter {name}")));
     let declared = body::declared_length(&body);
     if declared == Some(0) {
         return Err(Error::Malformed("the body is empty; it must be an image".into()));
     }
+    let coding = Coding::of(&head.headers)?;
 
     let mut ticket = classifier.admit(Admission {
         model: query.model.as_deref(),
@@ -61,13 +76,17 @@ async fn labels(
         body_bytes: declared,
         deadline: query.deadline,
     })?;
-    model.replace(ticket.model().to_owned());
+    noted.model = Some(ticket.model().to_owned());
     timer.model(ticket.metrics());
 
     let started = tokio::time::Instant::now();
     let timeouts = ReadTimeouts { started, body: options.body_timeout, deadline: ticket.allowed() };
     let form = async {
-        let bytes = body::read(body, timeouts, |total| ticket.body_is(total)).await?;
+        let mut bytes = body::read(body, timeouts, |total| ticket.body_is(total)).await?;
+        if let Some(coding) = coding {
+            let sent = bytes.len() as u64;
+            bytes = coding.decode(bytes, |total| ticket.body_is(total.max(sent))).await?;
+        }
         parse(bytes, head.headers.get(header::CONTENT_TYPE)).await
     };
     let form = match form.await {
@@ -78,6 +97,7 @@ async fn labels(
             return Err(error);
         }
     };
+    noted.ignored.extend(form.ignored);
     let answer_options = form.options.or(query.options);
     let wanted = Wanted::Labels { top_k: answer_options.top_k(), function: answer_options.function };
     let request = service::Request { images: Images::Files(form.images), wanted };

@@ -8,6 +8,7 @@ use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
+use super::coding;
 use crate::pixels::ImageError;
 use crate::service::{ModelError, ServiceError};
 
@@ -37,6 +38,9 @@ pub(crate) enum Error {
         /// The method asked for.
         method: String,
     },
+    /// The body is compressed in a way that is not known.
+    #[error("Content-Encoding {0:?} is not known; gzip and deflate are, one of them")]
+    UnknownCoding(String),
     /// The body came too slowly.
     #[error("the body did not arrive within {} ms", .0.as_millis())]
     BodyTimeout(Duration),
@@ -61,6 +65,7 @@ impl Error {
             Self::Malformed(_) | Self::BodyBrokeOff => StatusCode::BAD_REQUEST,
             Self::NoRoute { .. } => StatusCode::NOT_FOUND,
             Self::NoMethod { .. } => StatusCode::METHOD_NOT_ALLOWED,
+            Self::UnknownCoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::BodyTimeout(_) => StatusCode::REQUEST_TIMEOUT,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
@@ -75,7 +80,7 @@ impl Error {
                 ServiceError::UnknownModel { .. } | ServiceError::UnknownVersion { .. } => StatusCode::NOT_FOUND,
                 ServiceError::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
                 ServiceError::Image { cause, .. } => match cause {
-                    ImageError::UnknownFormat => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                    ImageError::UnknownFormat | ImageError::NotServed(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
                     ImageError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
                     ImageError::Undecodable { .. } => StatusCode::UNPROCESSABLE_ENTITY,
                 },
@@ -121,6 +126,9 @@ impl IntoResponse for Error {
         if let Some(seconds) = self.retry_after() {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
+        if let Self::UnknownCoding(_) = self {
+            response.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static(coding::POSSIBLE));
+        }
         response
     }
 }
@@ -141,7 +149,7 @@ mod tests {
 
     #[test]
     fn each_error_has_the_status_of_the_table() {
-        let table: [(u16, Error); 17] = [
+        let table: [(u16, Error); 19] = [
             (400, Error::Malformed("top_k".into())),
             (400, Error::BodyBrokeOff),
             (400, ServiceError::Invalid("no images".into()).into()),
@@ -152,6 +160,8 @@ mod tests {
             (413, ServiceError::TooLarge("body".into()).into()),
             (413, image(ImageError::TooLarge { width: 9, height: 9, limit: 1 })),
             (415, image(ImageError::UnknownFormat)),
+            (415, image(ImageError::NotServed("PDF"))),
+            (415, Error::UnknownCoding("br".into())),
             (422, image(ImageError::Undecodable { format: "JPEG", why: "it ends early".into() })),
             (429, overloaded(Duration::from_secs(2))),
             (500, ServiceError::Internal("the engine panicked".into()).into()),

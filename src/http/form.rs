@@ -12,7 +12,8 @@ use crate::service::ServiceError;
 /// be many times the body.
 pub(super) const MAX_IMAGES: usize = 65_536;
 
-/// The shape of the answer. It follows from the form of the request, not from the number of its images.
+/// The shape of the answer. It follows from the form of the request, not from the number of its images;
+/// but several parts with the name of one image are a list (`multipart`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Shape {
     /// The labels of the one image.
@@ -28,6 +29,15 @@ pub(super) struct Form {
     pub(super) images: Vec<Bytes>,
     pub(super) shape: Shape,
     pub(super) options: AnswerOptions,
+    /// Names of what was not understood and so not heeded.
+    pub(super) ignored: Vec<String>,
+}
+
+impl Form {
+    /// One image, and not a word about its answer.
+    pub(super) fn of_one(image: Bytes) -> Self {
+        Self { images: vec![image], shape: Shape::One, options: AnswerOptions::default(), ignored: Vec::new() }
+    }
 }
 
 /// More images than [`MAX_IMAGES`].

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD_PAD_INDIFFERENT as BASE64;
+use base64::engine::general_purpose::{STANDARD_PAD_INDIFFERENT as STANDARD, URL_SAFE_PAD_INDIFFERENT as URL_SAFE};
 use bytes::Bytes;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, SeqAccess, Visitor};
 
@@ -62,7 +62,7 @@ pub(super) fn parse(body: &[u8]) -> Result<Form, Error> {
             (images.collect::<Result<_, _>>()?, Shape::List)
         }
     };
-    Ok(Form { images, shape, options })
+    Ok(Form { images, shape, options, ignored: Vec::new() })
 }
 
 /// The image of base64 or of a `data:` URL.
@@ -90,10 +90,12 @@ fn image(text: &str, field: &str) -> Result<Bytes, Error> {
     } else {
         Cow::Borrowed(text)
     };
-    match BASE64.decode(whole.as_bytes()) {
-        Ok(bytes) => Ok(bytes.into()),
-        Err(error) => Err(Error::Malformed(format!("{field} is not base64: {error}"))),
-    }
+    // The standard alphabet first, for most send that; only what fails is looked through for the URL-safe one.
+    let decoded = STANDARD.decode(whole.as_bytes()).or_else(|error| {
+        let url_safe = whole.bytes().any(|byte| matches!(byte, b'-' | b'_'));
+        if url_safe { URL_SAFE.decode(whole.as_bytes()) } else { Err(error) }
+    });
+    decoded.map(Bytes::from).map_err(|error| Error::Malformed(format!("{field} is not base64: {error}")))
 }
 
 fn starts_with(text: &str, scheme: &str) -> bool {
@@ -247,6 +249,17 @@ mod tests {
     }
 
     #[test]
+    fn base64_of_either_alphabet_is_decoded_but_not_of_both_in_one_image() {
+        let image = |text: &str| parse(format!(r#"{{"inputs": "{text}"}}"#).as_bytes());
+        let bytes: &[u8] = &[0xfb, 0xff, 0xbe, 0xfb];
+        for text in ["+/+++w==", "+/+++w", "-_---w==", "-_---w", "data:image/png;base64,-_---w"] {
+            assert_eq!(image(text).unwrap().images, [bytes], "{text}");
+        }
+        let mixed = image("+_+++w==").unwrap_err();
+        assert!(mixed.to_string().contains("inputs is not base64"), "{mixed}");
+    }
+
+    #[test]
     fn a_url_is_not_fetched() {
         for url in ["http://169.254.169.254/latest/meta-data", "HTTPS://example.org/cat.jpg"] {
             assert!(refused(&format!(r#"{{"inputs": "{url}"}}"#)).contains("not fetched"));
@@ -272,7 +285,7 @@ mod tests {
             (r#"{"inputs": "aGk", "parameters": {"top_k": 2.5}}"#, "`top_k`"),
             (r#"{"inputs": "aGk", "parameters": {"top_k": 0}}"#, "top_k is 0"),
             (r#"{"inputs": "aGk", "parameters": {"function_to_apply": 1}}"#, "`function_to_apply`"),
-            (r#"{"inputs": "aGk", "parameters": {"function_to_apply": "relu"}}"#, "softmax, sigmoid or none"),
+            (r#"{"inputs": "aGk", "parameters": {"function_to_apply": "relu"}}"#, "softmax, sigmoid and none"),
             (r#"{"inputs": "aGk""#, "EOF"),
             (r#"{"inputs": "aGk"} more"#, "trailing"),
         ] {

@@ -9,6 +9,8 @@ mod answer_options;
 mod body;
 mod body_tracker;
 mod classify;
+mod coding;
+mod cors;
 mod error;
 mod form;
 mod json;
@@ -21,7 +23,9 @@ mod request_id;
 mod routes;
 mod shared;
 mod state;
+mod warning;
 
+pub use cors::Origin;
 pub use routes::router;
 pub use state::Options;
 // what the admin port answers in the same way

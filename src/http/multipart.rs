@@ -1,7 +1,8 @@
 //! The form `multipart/form-data`: what browsers and `curl -F image=@photo.jpg` send.
 //!
-//! Part `image` is one image, parts `images` are a list, parts `top_k` and `function_to_apply` are options of the answer. The
-//! body has been read whole before, within its limits. Parsing copies it once.
+//! A part with a name of [`ONE`] is one image; several of them, and parts with a name of [`LIST`], even a single one, are a list
+//! in the order of the parts. Parts `top_k` and `function_to_apply` are options of the answer; other fields of text are ignored.
+//! The body has been read whole before, within its limits. Parsing copies it once.
 
 use std::convert::Infallible;
 
@@ -14,45 +15,55 @@ use super::answer_options::{AnswerOptions, parse_function, parse_top_k};
 use super::error::Error;
 use super::form::{Form, MAX_IMAGES, Shape, too_many};
 
+/// Names of a part that is the one image, as clients have them.
+const ONE: [&str; 3] = ["image", "file", "data"];
+/// Names of parts that are a list; PHP and jQuery add the brackets.
+const LIST: [&str; 5] = ["images", "files", "image[]", "images[]", "files[]"];
+
+/// What [`ONE`] and [`LIST`] say.
+const KNOWN: &str =
+    "an image is named image, file or data, and each of a list images, files, image[], images[] or files[]";
+
 /// Reads a multipart body. Its boundary stands only in the content type.
 ///
 /// # Errors
 /// [`Error::Malformed`], which names the part.
 pub(super) async fn parse(body: Bytes, content_type: Option<&HeaderValue>) -> Result<Form, Error> {
     let mut parts = parts(body, content_type)?;
-    let mut one = None;
-    let mut list = Vec::new();
+    let mut images = Vec::new();
+    let mut shape = Shape::One;
     let mut options = AnswerOptions::default();
+    let mut ignored = Vec::new();
     while let Some(part) = parts.next_field().await.map_err(broken)? {
         let name = part.name().unwrap_or_default().to_owned();
+        let is_one = ONE.contains(&name.as_str());
         match name.as_str() {
-            "image" => {
-                if one.replace(content(part).await?).is_some() {
-                    return Err(Error::Malformed(
-                        "there are two parts named image; the parts of a list are named images".into(),
-                    ));
+            _ if is_one || LIST.contains(&name.as_str()) => {
+                if images.len() == MAX_IMAGES {
+                    return Err(too_many());
+                }
+                let image = content(part).await?;
+                if image.is_empty() {
+                    return Err(Error::Malformed(format!("part {name} is empty; it must be an image")));
+                }
+                images.push(image);
+                if !is_one || images.len() > 1 {
+                    shape = Shape::List;
                 }
             }
-            "images" if list.len() == MAX_IMAGES => return Err(too_many()),
-            "images" => list.push(content(part).await?),
             "top_k" => options.top_k = Some(parse_top_k(&text(part).await?)?),
             "function_to_apply" => options.function = Some(parse_function(&text(part).await?)?),
-            _ => {
-                return Err(Error::Malformed(format!(
-                    "unknown part {name:?}; known are image (one image), images (each of a list), top_k, \
-                     function_to_apply; other parameters belong in the query"
-                )));
+            // a file that nobody reads is a mistake that its sender would like to know of
+            _ if part.file_name().is_some() => {
+                return Err(Error::Malformed(format!("part {name:?} is a file of an unknown name; {KNOWN}")));
             }
+            _ => ignored.push(format!("part {name}")),
         }
     }
-    match (one, list.is_empty()) {
-        (Some(image), true) => Ok(Form { images: vec![image], shape: Shape::One, options }),
-        (None, false) => Ok(Form { images: list, shape: Shape::List, options }),
-        (Some(_), false) => Err(Error::Malformed(
-            "there are parts named image and parts named images; only one of the two is possible".into(),
-        )),
-        (None, true) => Err(Error::Malformed("no part is named image or images".into())),
+    if images.is_empty() {
+        return Err(Error::Malformed(format!("no part is an image; {KNOWN}")));
     }
+    Ok(Form { images, shape, options, ignored })
 }
 
 fn parts(body: Bytes, content_type: Option<&HeaderValue>) -> Result<Multipart<'static>, Error> {
@@ -114,6 +125,32 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn parts_are_images_by_all_the_names_that_clients_give_them() {
+        for name in ONE {
+            let one = read(&[part(name, "a")]).await.unwrap();
+            assert_eq!((one.images, one.shape), (vec![Bytes::from("a")], Shape::One), "{name}");
+            let two = read(&[part(name, "a"), part(name, "b")]).await.unwrap();
+            assert_eq!((two.images, two.shape), (vec![Bytes::from("a"), Bytes::from("b")], Shape::List), "{name}");
+        }
+        for name in LIST {
+            let list = read(&[part(name, "a")]).await.unwrap();
+            assert_eq!((list.images, list.shape), (vec![Bytes::from("a")], Shape::List), "{name}");
+        }
+        let mixed = read(&[part("images", "a"), part("file", "b")]).await.unwrap();
+        assert_eq!((mixed.images, mixed.shape), (vec![Bytes::from("a"), Bytes::from("b")], Shape::List));
+        for name in ONE.iter().chain(&LIST) {
+            assert!(KNOWN.contains(name), "{name}");
+        }
+    }
+
+    #[tokio::test]
+    async fn fields_of_text_that_nobody_knows_are_ignored_and_named() {
+        let field = |name| format!("--XX\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\nx\r\n");
+        let form = read(&[field("csrf"), part("image", "a"), field("topk")]).await.unwrap();
+        assert_eq!((form.images, form.ignored), (vec![Bytes::from("a")], vec!["part csrf".into(), "part topk".into()]));
+    }
+
+    #[tokio::test]
     async fn options_may_stand_before_and_after_the_image() {
         let form = read(&[part("top_k", "3"), part("image", "a"), part("function_to_apply", "none")]).await.unwrap();
         assert_eq!(form.options, AnswerOptions { top_k: Some(3), function: Some(ScoreFunction::None) });
@@ -122,10 +159,10 @@ mod tests {
     #[tokio::test]
     async fn an_error_names_the_part() {
         for (parts, named) in [
-            (vec![part("file", "a")], "unknown part \"file\"; known are image (one image), images"),
-            (vec![part("image", "a"), part("image", "b")], "two parts named image"),
-            (vec![part("image", "a"), part("images", "b")], "only one of the two"),
-            (vec![part("top_k", "1")], "no part is named image"),
+            (vec![part("photo", "a")], "part \"photo\" is a file of an unknown name; an image is named image"),
+            (vec![part("top_k", "1")], "no part is an image; an image is named image"),
+            (vec![part("image", "")], "part image is empty"),
+            (vec![part("files", "a"), part("files", "")], "part files is empty"),
             (vec![part("image", "a"), part("top_k", "0")], "top_k"),
             (vec![part("image", "a"), part("function_to_apply", "relu")], "function_to_apply"),
         ] {

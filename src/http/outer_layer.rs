@@ -21,7 +21,7 @@ pub(super) async fn outer_layer(State(state): State<AppState>, request: Request,
     let span = tracing::error_span!("request", request_id = %id);
     async move {
         let http1 = request.version() <= Version::HTTP_11;
-        let (request, body) = BodyTracker::attach(request);
+        let (request, body) = BodyTracker::attach(request, state.classifier.limits().max_body_bytes);
         let line = LogLine::begin(&request, body.clone());
         let mut response = catch_panic(next.run(request)).await.unwrap_or_else(Error::into_response);
         let closes = body.discard_rest() || state.classifier.draining();

@@ -4,9 +4,8 @@
 use axum::http::HeaderValue;
 use bytes::Bytes;
 
-use super::answer_options::AnswerOptions;
 use super::error::Error;
-use super::form::{Form, Shape};
+use super::form::Form;
 use super::{json, multipart};
 
 /// Larger JSON is parsed on tokio's blocking threads. Base64 is decoded at about a byte per nanosecond, and an async thread
@@ -33,7 +32,7 @@ pub(super) async fn parse(body: Bytes, content_type: Option<&HeaderValue>) -> Re
         }
         [b'{', ..] => json::parse(&body),
         [b'-', b'-', ..] => multipart::parse(body, content_type).await,
-        _ => Ok(Form { images: vec![body], shape: Shape::One, options: AnswerOptions::default() }),
+        _ => Ok(Form::of_one(body)),
     }
 }
 
@@ -53,7 +52,7 @@ mod tests {
         let jpeg = Bytes::from_static(b"\xff\xd8\xff\xe0");
         for declared in [None, Some(&CURL), Some(&HeaderValue::from_static("application/json"))] {
             let form = parse(jpeg.clone(), declared).await.unwrap();
-            assert_eq!(form, Form { images: vec![jpeg.clone()], shape: Shape::One, options: AnswerOptions::default() });
+            assert_eq!(form, Form::of_one(jpeg.clone()));
         }
     }
 

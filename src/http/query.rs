@@ -1,4 +1,5 @@
-//! The query of `POST /classify`. An unknown or repeated parameter is an error, so that a typo does not pass unnoticed.
+//! The query of `POST /classify`. A repeated parameter is an error. An unknown one is not, for proxies and clients add their own; the
+//! answer says that it was ignored, so that a typo does not pass unnoticed.
 
 use std::time::Duration;
 
@@ -18,7 +19,12 @@ pub(super) struct Query {
     pub(super) options: AnswerOptions,
     pub(super) detail: bool,
     pub(super) deadline: Option<Duration>,
+    /// Names of parameters that are not known, as they came.
+    pub(super) unknown: Vec<String>,
 }
+
+/// The parameters that are known.
+const KNOWN: [&str; 6] = ["model", "version", "top_k", "function_to_apply", "detail", "deadline_ms"];
 
 impl Query {
     /// Reads the query.
@@ -30,22 +36,19 @@ impl Query {
             .map_err(|rejection| Error::Malformed(rejection.body_text()))?;
         let mut query = Self::default();
         for (index, (name, value)) in pairs.iter().enumerate() {
-            if pairs[..index].iter().any(|(earlier, _)| earlier == name) {
-                return Err(Error::Malformed(format!("the query has {name} twice")));
-            }
+            let again = pairs[..index].iter().any(|(earlier, _)| earlier == name);
             match name.as_str() {
+                known if again && KNOWN.contains(&known) => {
+                    return Err(Error::Malformed(format!("the query has {name} twice")));
+                }
                 "model" => query.model = (!value.is_empty()).then(|| value.clone()),
                 "version" => query.version = (!value.is_empty()).then(|| value.clone()),
                 "top_k" => query.options.top_k = Some(parse_top_k(value)?),
                 "function_to_apply" => query.options.function = Some(parse_function(value)?),
                 "detail" => query.detail = flag("detail", value)?,
                 "deadline_ms" => query.deadline = Some(deadline(value)?),
-                _ => {
-                    return Err(Error::Malformed(format!(
-                        "unknown query parameter {name:?}; known are model, version, top_k, \
-                         function_to_apply, detail, deadline_ms"
-                    )));
-                }
+                _ if again => {}
+                _ => query.unknown.push(name.clone()),
             }
         }
         Ok(query)
@@ -96,9 +99,19 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_known_is_ignored_and_named_once() {
+        let query = read("topk=3&detail=1&utm_source=a&topk=4").unwrap();
+        assert_eq!((query.detail, query.options), (true, AnswerOptions::default()));
+        assert_eq!(query.unknown, ["topk", "utm_source"]);
+        for known in KNOWN {
+            let error = read(&format!("{known}=1&{known}=1")).unwrap_err().to_string();
+            assert!(error.contains(known), "{error}");
+        }
+    }
+
+    #[test]
     fn a_wrong_parameter_is_named() {
         for (query, named) in [
-            ("topk=3", "topk"),
             ("top_k=0", "top_k"),
             ("top_k=all", "top_k"),
             ("function_to_apply=relu", "function_to_apply"),

@@ -3,28 +3,41 @@
 use axum::extract::{Request, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{MethodRouter, get};
 use axum::{Json, Router, middleware};
 use serde_json::{Value, json};
 
+use super::cors;
 use super::error::Error;
 use super::outer_layer::outer_layer;
 use super::state::AppState;
 use crate::service::{ModelState, ModelStatus, ServiceError};
 
+/// Paths of liveness.
+const LIVE: [&str; 2] = ["/livez", "/v2/health/live"];
+/// Paths of readiness. Who asks by the last three is a load balancer or a platform that wants to know where to send requests,
+/// which a server that loads or drains should not get.
+const READY: [&str; 5] = ["/readyz", "/v2/health/ready", "/health", "/healthz", "/ping"];
+
+/// A route that may be asked for with a slash at its end too.
+pub(crate) fn route(routes: Router<AppState>, path: &str, methods: MethodRouter<AppState>) -> Router<AppState> {
+    routes.route(path, methods.clone()).route(&format!("{path}/"), methods)
+}
+
 /// A port's own routes with the shared ones, under the layer that every request goes through.
 pub(crate) fn with_shared(routes: Router<AppState>, state: AppState) -> Router {
-    routes
-        .route("/models", get(models))
-        .route("/metrics", get(metrics))
-        .route("/livez", get(live))
-        .route("/readyz", get(ready))
-        .route("/v2/health/live", get(live))
-        .route("/v2/health/ready", get(ready))
-        .fallback(no_route)
-        .method_not_allowed_fallback(no_method)
-        .layer(middleware::from_fn_with_state(state.clone(), outer_layer))
-        .with_state(state)
+    let mut routes = route(route(routes, "/models", get(models)), "/metrics", get(metrics));
+    for path in LIVE {
+        routes = route(routes, path, get(live));
+    }
+    for path in READY {
+        routes = route(routes, path, get(ready));
+    }
+    routes = routes.fallback(no_route).method_not_allowed_fallback(no_method);
+    if let Some(cors) = cors::layer(&state.options.cors_allow_origins) {
+        routes = routes.layer(cors);
+    }
+    routes.layer(middleware::from_fn_with_state(state.clone(), outer_layer)).with_state(state)
 }
 
 async fn models(State(state): State<AppState>) -> Json<Vec<Value>> {

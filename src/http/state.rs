@@ -4,18 +4,21 @@
 
 use std::time::Duration;
 
+use super::cors::Origin;
 use crate::service::Classifier;
 
 /// What an operator sets of HTTP.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
     /// For the whole body of a request; over it 408.
     pub body_timeout: Duration,
+    /// Whose web pages may use the port; empty: nobody's.
+    pub cors_allow_origins: Vec<Origin>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { body_timeout: Duration::from_secs(30) }
+        Self { body_timeout: Duration::from_secs(30), cors_allow_origins: Vec::new() }
     }
 }
 

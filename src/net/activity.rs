@@ -13,8 +13,10 @@ use super::options::Options;
 pub(super) struct Activity {
     pub(super) phase: Phase,
     since: Instant,
-    /// Between its requests HTTP/2 sends pings and window updates: bytes that begin no head.
-    http2: bool,
+    /// Of the last request. Between its requests HTTP/2 sends pings and window updates: bytes that begin no head.
+    pub(super) version: Version,
+    /// Whether the body of a running request of HTTP/1 has not come to its end.
+    pub(super) body_comes: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +35,13 @@ pub(super) struct Recorder(watch::Sender<Activity>);
 
 impl Recorder {
     pub(super) fn new() -> Self {
-        Self(watch::Sender::new(Activity { phase: Phase::Head, since: Instant::now(), http2: false }))
+        let (phase, since) = (Phase::Head, Instant::now());
+        Self(watch::Sender::new(Activity { phase, since, version: Version::HTTP_11, body_comes: false }))
+    }
+
+    /// What the connection does now.
+    pub(super) fn now(&self) -> Activity {
+        *self.0.borrow()
     }
 
     pub(super) fn subscribe(&self) -> watch::Receiver<Activity> {
@@ -43,7 +51,7 @@ impl Recorder {
     /// Bytes have come in.
     pub(super) fn bytes(&self) {
         self.0.send_if_modified(|now| {
-            let begins = now.phase == Phase::Idle && !now.http2;
+            let begins = now.phase == Phase::Idle && now.version != Version::HTTP_2;
             if begins {
                 now.phase = Phase::Head;
                 now.since = Instant::now();
@@ -52,20 +60,29 @@ impl Recorder {
         });
     }
 
-    /// A request is answered, until what this returns is dropped.
-    pub(super) fn request(&self, version: Version) -> RunningRequest<'_> {
+    /// A request is answered, until what this returns is dropped. `body_comes`: it has a body.
+    pub(super) fn request(&self, version: Version, body_comes: bool) -> RunningRequest {
         self.0.send_modify(|now| {
-            now.http2 = version == Version::HTTP_2;
+            now.version = version;
+            now.body_comes = body_comes;
             now.phase = if let Phase::Busy(requests) = now.phase { Phase::Busy(requests + 1) } else { Phase::Busy(1) };
         });
-        RunningRequest(self)
+        RunningRequest(self.clone())
+    }
+
+    /// The body of the running request has come to its end.
+    pub(super) fn body_has_come(&self) {
+        self.0.send_if_modified(|now| {
+            now.body_comes = false;
+            false // changes no timeout
+        });
     }
 }
 
 /// A request that is being answered.
-pub(super) struct RunningRequest<'a>(&'a Recorder);
+pub(super) struct RunningRequest(Recorder);
 
-impl Drop for RunningRequest<'_> {
+impl Drop for RunningRequest {
     fn drop(&mut self) {
         self.0.0.send_modify(|now| {
             now.since = Instant::now();

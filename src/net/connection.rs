@@ -11,7 +11,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, Response};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -19,8 +19,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tower::ServiceExt as _;
 
-use super::activity::{Activity, Phase, Recorder, overdue};
+use super::activity::{Activity, Phase, Recorder, RunningRequest, overdue};
 use super::options::Options;
+use super::request_body::RequestBody;
 use super::socket::Socket;
 
 /// For an idle connection to close when it is told to. A client that does not read would keep it open.
@@ -39,8 +40,8 @@ const PONG_WITHIN: Duration = Duration::from_secs(10);
 /// The protocol with its limits, made once per port.
 pub(super) fn protocol() -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    // Without half_close, a client that closes its sending side counts as gone, and its request is cancelled. The rare client
-    // that still waits for an answer then gets none.
+    // Without half_close hyper reads on while a request is answered, and takes the end for the client's leaving. `Socket` tells it
+    // of the end only where that is so.
     builder.http1().half_close(false).header_read_timeout(None).max_buf_size(MAX_BUFFER);
     builder
         .http2()
@@ -65,7 +66,11 @@ pub(super) async fn serve<S>(
     let recorder = Recorder::new();
     let mut activity = recorder.subscribe();
     let io = TokioIo::new(Socket::new(stream, recorder.clone()));
-    let service = service_fn(move |request: Request<Incoming>| answer(recorder.clone(), router.clone(), request));
+    // recorded here and not in the future: hyper may read on before it polls that
+    let service = service_fn(move |request: Request<Incoming>| {
+        let running = recorder.request(request.version(), !request.body().is_end_stream());
+        answer(running, recorder.clone(), router.clone(), request)
+    });
     let mut connection = pin!(protocol.serve_connection(io, service));
 
     tokio::select! {
@@ -97,9 +102,13 @@ async fn first_request(activity: &mut watch::Receiver<Activity>) -> bool {
     tokio::time::timeout(FIRST_REQUEST_WITHIN, begun).await.is_ok()
 }
 
-async fn answer(recorder: Recorder, router: Router, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
-    let _running = recorder.request(request.version());
-    router.oneshot(request.map(Body::new)).await
+async fn answer(
+    _running: RunningRequest,
+    recorder: Recorder,
+    router: Router,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Infallible> {
+    router.oneshot(request.map(|body| Body::new(RequestBody::new(body, recorder)))).await
 }
 
 fn log(closed: Result<(), Box<dyn std::error::Error + Send + Sync>>) {

@@ -5,12 +5,16 @@
 
 mod activity;
 mod connection;
+mod descriptors;
 mod options;
 mod port;
 mod refusal;
+mod refused_head;
+mod request_body;
 mod serve;
 mod socket;
 
+pub use descriptors::make_room;
 pub use options::Options;
 pub use port::Port;
 pub use serve::{Drained, serve};

@@ -4,7 +4,7 @@
 
 use image::ImageFormat;
 
-use super::header::Header;
+use super::header::{Header, named};
 use super::{Rgb, gif, jpeg, raster, tiff};
 
 /// An image cannot be had of the bytes.
@@ -13,6 +13,9 @@ pub enum ImageError {
     /// Not one of the formats that are served.
     #[error("not an image of a known format (JPEG, PNG, WebP, GIF, BMP, TIFF)")]
     UnknownFormat,
+    /// Of a format that is known but not served.
+    #[error("it seems to be {0}; possible are JPEG, PNG, WebP, GIF, BMP, TIFF")]
+    NotServed(&'static str),
     /// Larger than is allowed.
     #[error("{width}×{height} pixels are more than the {limit} that are allowed")]
     TooLarge {
@@ -40,15 +43,15 @@ const MAX_EDGE: u32 = 65_535;
 /// Reads the head of the file, and allocates nothing for its pixels.
 ///
 /// # Errors
-/// [`ImageError::UnknownFormat`], [`ImageError::Undecodable`] for a broken head, [`ImageError::TooLarge`] over `max_pixels`.
+/// [`ImageError::UnknownFormat`], [`ImageError::NotServed`], [`ImageError::Undecodable`] for a broken head, [`ImageError::TooLarge`] over `max_pixels`.
 pub fn probe(bytes: &[u8], max_pixels: u64) -> Result<Header, ImageError> {
-    let format = image::guess_format(bytes).map_err(|_| ImageError::UnknownFormat)?;
+    let format = image::guess_format(bytes).map_err(|_| unknown(bytes))?;
     let (width, height) = match format {
         ImageFormat::Jpeg => jpeg::size(bytes),
         ImageFormat::Gif => gif::size(bytes),
         ImageFormat::Tiff => tiff::size(bytes),
         ImageFormat::Png | ImageFormat::WebP | ImageFormat::Bmp => raster::size(bytes, format),
-        _ => return Err(ImageError::UnknownFormat),
+        _ => return Err(unknown(bytes)),
     }
     .map_err(|why| undecodable(format, why))?;
     let header = Header { width, height, format };
@@ -79,6 +82,10 @@ pub fn decode(bytes: &[u8], header: &Header) -> Result<Rgb, ImageError> {
         _ => return Err(ImageError::UnknownFormat),
     }
     .map_err(|why| undecodable(header.format, why))
+}
+
+fn unknown(bytes: &[u8]) -> ImageError {
+    named(bytes).map_or(ImageError::UnknownFormat, ImageError::NotServed)
 }
 
 fn undecodable(format: ImageFormat, why: String) -> ImageError {

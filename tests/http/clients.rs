@@ -1,7 +1,13 @@
 //! Clients as they are: they stall, leave, pipeline, shut one side, come in crowds and speak HTTP/2.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
 use convnext_server::service::Limits;
-use http_body_util::{BodyExt as _, Full};
+use futures_util::StreamExt as _;
+use http_body_util::{BodyExt as _, Full, StreamBody};
+use hyper::body::Frame;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpStream;
 
@@ -83,7 +89,7 @@ async fn a_client_that_sends_it_all_before_it_reads_sees_its_refusal() {
         let server = Server::start().await;
         // more than all buffers of a socket, so that sending it needs somebody who reads
         let body = vec![0; 14 << 20];
-        for head in ["POST /classify?model=third HTTP/1.1", "POST /nope HTTP/1.1", "PUT /classify HTTP/1.1"] {
+        for head in ["POST /classify?model=third HTTP/1.1", "POST /nope HTTP/1.1", "DELETE /classify HTTP/1.1"] {
             let mut client = server.connect().await;
             client.send(request(head, &body)).await;
             let answer = client.answer().await;
@@ -91,6 +97,12 @@ async fn a_client_that_sends_it_all_before_it_reads_sees_its_refusal() {
             assert_eq!(answer.header("connection"), Some("close"), "{head}");
             client.closed().await;
         }
+        // beyond the limit of a body too
+        let limit = server.classifier.limits().max_body_bytes as usize;
+        let mut client = server.connect().await;
+        client.send(request(POST, vec![0; 2 * limit])).await;
+        client.answer().await.error(413);
+        client.closed().await;
     })
     .await;
 }
@@ -113,7 +125,7 @@ async fn a_client_that_leaves_while_the_device_works_is_cancelled_and_leaves_the
 }
 
 #[tokio::test]
-async fn a_client_that_shuts_its_side_has_left() {
+async fn a_client_that_only_ends_what_it_sends_gets_its_answer_however_long_that_takes() {
     bounded(async {
         let server = Server::start().await;
         server.engine.hold();
@@ -121,7 +133,74 @@ async fn a_client_that_shuts_its_side_has_left() {
         client.send(request(POST, image(1))).await;
         server.runs().await;
         client.half_close().await;
+        assert_eq!(client.answer().await.status, 100, "whether it is there is asked by an answer that it skips");
+        server.engine.release();
+        assert_eq!(client.answer().await.ok()[0]["label"], label(1));
         client.closed().await;
+        assert_eq!(server.metric(CANCELLED), 0.0);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_answer_comes_after_every_half_close() {
+    bounded(async {
+        let server = Server::start().await;
+        for round in 0..60 {
+            for head in ["GET /livez HTTP/1.0", "GET /readyz HTTP/1.1", "GET /metrics HTTP/1.0"] {
+                let mut client = server.connect().await;
+                client.send(request(head, "")).await;
+                client.half_close().await;
+                assert_eq!(client.answer().await.status, 200, "{head}, round {round}");
+                client.closed().await;
+            }
+            let mut client = server.connect().await;
+            let sent = request("POST /classify HTTP/1.0", image(round % CLASSES));
+            let (start, rest) = sent.split_at(sent.len() * round / 60);
+            client.send(start).await;
+            tokio::task::yield_now().await;
+            client.send(rest).await;
+            client.half_close().await;
+            assert_eq!(client.answer().await.ok()[0]["label"], label(round % CLASSES), "round {round}");
+            client.closed().await;
+        }
+        assert_eq!(server.metric(CANCELLED), 0.0);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_refusal_comes_after_every_half_close_too() {
+    bounded(async {
+        let limits = Limits { max_body_bytes: 200_000, ..Limits::default() };
+        let server = Server::with_limits(limits).await;
+        for round in 0..60 {
+            for (head, status) in [
+                ("POST /nope HTTP/1.1", 404),
+                ("POST /classify?model=third HTTP/1.0", 404),
+                ("POST /classify?top_k=0 HTTP/1.1", 400),
+                ("POST /classify HTTP/1.1", 413),
+            ] {
+                let mut client = server.connect().await;
+                client.send(request(head, vec![0; 300_000])).await;
+                client.half_close().await;
+                let answer = client.answer().await;
+                assert_eq!(answer.status, status, "{head}, round {round}");
+                answer.error(status);
+                client.closed().await;
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_half_close_within_a_body_is_its_breaking_off() {
+    bounded(async {
+        let server = Server::start().await;
+        let mut client = server.connect().await;
+        client.send("POST /classify HTTP/1.1\r\nhost: a\r\ncontent-length: 1500\r\n\r\nstart").await;
+        client.half_close().await;
         server.metric_becomes(CANCELLED, 1.0).await;
     })
     .await;
@@ -217,6 +296,64 @@ async fn http2_with_prior_knowledge_is_spoken() {
         assert_eq!(sender.send_request(refused).await.unwrap().status(), 404);
         let live = hyper::Request::get(format!("http://{}/livez", server.address)).body(Full::default()).unwrap();
         assert_eq!(sender.send_request(live).await.unwrap().status(), 200);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_refused_stream_of_http2_is_read_to_its_end_and_not_reset() {
+    bounded(async {
+        const CHUNKS: usize = 200;
+        let server = Server::start().await;
+        let stream = TcpStream::connect(server.address).await.unwrap();
+        let (mut sender, connection) =
+            hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+        tokio::spawn(connection);
+        for (path, status) in
+            [("nope", 404), ("classify?model=third", 404), ("classify?top_k=0", 400), ("classify", 413)]
+        {
+            let sent = Arc::new(AtomicUsize::new(0));
+            let counted = Arc::clone(&sent);
+            let chunks = futures_util::stream::iter(0..CHUNKS).map(move |_| {
+                counted.fetch_add(1, Ordering::Relaxed);
+                Ok::<_, std::io::Error>(Frame::data(bytes::Bytes::from(vec![0; 100_000])))
+            });
+            let request = hyper::Request::post(format!("http://{}/{path}", server.address));
+            let answer = sender.send_request(request.body(StreamBody::new(chunks)).unwrap()).await.unwrap();
+            assert_eq!(answer.status(), status, "{path}");
+            let body = answer.into_body().collect().await.unwrap().to_bytes();
+            assert!(body.starts_with(b"{\"error\":"), "{body:?}");
+            // a stream that is reset takes no more
+            while sent.load(Ordering::Relaxed) < CHUNKS {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_head_that_is_no_http_is_refused_in_json_like_everything_else() {
+    bounded(async {
+        let server = Server::start().await;
+        let large = format!("GET /livez HTTP/1.1\r\nhost: a\r\ncookie: {}\r\n\r\n", "x".repeat(200_000));
+        let long = format!("GET /{} HTTP/1.1\r\nhost: a\r\n\r\n", "x".repeat(70_000));
+        // how much of a long path comes at a time decides which of the two it gets
+        for (sent, status) in [("\x16\x03\x01 hello\r\n\r\n", &[400][..]), (&large, &[431]), (&long, &[414, 431])] {
+            for after_another in [false, true] {
+                let mut client = server.connect().await;
+                if after_another {
+                    client.send(request("GET /livez HTTP/1.1", "")).await;
+                    client.answer().await.ok();
+                }
+                client.send(sent).await;
+                let answer = client.answer().await;
+                assert!(status.contains(&answer.status), "{answer:?}");
+                answer.error(answer.status);
+                assert_eq!(answer.header("connection"), Some("close"));
+                client.closed().await;
+            }
+        }
     })
     .await;
 }

@@ -15,7 +15,7 @@ async fn malformed_requests_are_400_and_say_what_is_wrong() {
     bounded(async {
         let server = Server::start().await;
         for (query, body, words) in [
-            ("?topk=1", &image(1)[..], "topk"),
+            ("?top_k=1&top_k=1", &image(1)[..], "top_k twice"),
             ("?top_k=0", &image(1)[..], "top_k"),
             ("?deadline_ms=0", &image(1)[..], "deadline_ms"),
             ("", b"", "empty"),
@@ -30,6 +30,8 @@ async fn malformed_requests_are_400_and_say_what_is_wrong() {
         }
         let error = server.ask(POST_FORM, form_data(&[("photo", b"x")])).await.error(400);
         assert!(error.contains("image") && error.contains("images"), "{error}");
+        let error = server.ask(POST_FORM, form_data(&[("image", b"")])).await.error(400);
+        assert!(error.contains("part image is empty"), "{error}");
         let chunks = "POST /classify HTTP/1.1\r\ntransfer-encoding: chunked";
         let mut client = server.connect().await;
         client.send(request(chunks, "")).await;
@@ -54,7 +56,7 @@ async fn an_unknown_model_is_404_and_names_those_that_there_are() {
 #[tokio::test]
 async fn a_body_that_does_not_come_is_408() {
     bounded(async {
-        let http = http::Options { body_timeout: Duration::from_millis(50) };
+        let http = http::Options { body_timeout: Duration::from_millis(50), ..http::Options::default() };
         let server = Server::start_with(Options { http, ..Options::default() }).await;
         let mut client = server.connect().await;
         client.send("POST /classify HTTP/1.1\r\nhost: a\r\ncontent-length: 1000\r\n\r\nstart").await;
@@ -113,6 +115,16 @@ async fn what_is_no_image_is_415_and_what_does_not_decode_422() {
     bounded(async {
         let server = Server::start().await;
         assert!(server.classify("", "hello").await.error(415).contains("JPEG"));
+        for (body, name) in [
+            (&b"<?xml version='1.0'?><svg />"[..], "SVG"),
+            (b"%PDF-1.7", "PDF"),
+            (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC"),
+            (b"\0\0\0\x18ftypavif\0\0\0\0mif1miaf", "AVIF"),
+            (b"\xff\x0a\0", "JPEG XL"),
+        ] {
+            let error = server.classify("", body).await.error(415);
+            assert!(error.contains(&format!("seems to be {name}")) && error.contains("TIFF"), "{error}");
+        }
         let cut = &image(1)[..60];
         server.classify("", cut).await.error(422);
         let list = json!({"inputs": [base64(&image(1)), base64(cut)]}).to_string();

@@ -64,6 +64,44 @@ async fn a_part_image_is_one_and_parts_images_are_a_list() {
 }
 
 #[tokio::test]
+async fn parts_have_the_names_that_clients_give_them() {
+    bounded(async {
+        let server = Server::start().await;
+        let (one, two) = (image(1), image(2));
+        for name in ["image", "file", "data"] {
+            let answer = server.ask(POST_FORM, form_data(&[(name, &one)])).await.ok();
+            assert_eq!(answer[0]["label"], label(1), "{name}");
+            let answer = server.ask(POST_FORM, form_data(&[(name, &one), (name, &two)])).await.ok();
+            assert_eq!(answer[1][0]["label"], label(2), "several {name} are a list");
+        }
+        for name in ["images", "files", "image[]", "images[]"] {
+            let answer = server.ask(POST_FORM, form_data(&[(name, &two)])).await.ok();
+            assert_eq!(answer[0][0]["label"], label(2), "{name} is a list of one");
+        }
+        let answer = server.ask(POST_FORM, form_data(&[("csrf_token", b"x"), ("image", &one)])).await;
+        assert_eq!(answer.ok()[0]["label"], label(1));
+        assert_eq!(answer.header("warning"), Some(r#"199 - "unknown part csrf_token""#));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn base64_may_be_url_safe() {
+    bounded(async {
+        let server = Server::start().await;
+        // bytes behind the end of a PNG change nothing, and these have both characters in which the alphabets differ
+        let standard = base64(&[&image(3)[..], &[0xfb; 6], &[0xff; 6]].concat());
+        let url_safe = standard.replace('+', "-").replace('/', "_");
+        assert!(url_safe.contains('-') && url_safe.contains('_'), "{url_safe}");
+        for text in [url_safe.trim_end_matches('='), &url_safe] {
+            let answer = server.classify("?top_k=1", json!({"inputs": text}).to_string()).await.ok();
+            assert_eq!(answer[0]["label"], label(3));
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn what_the_body_asks_for_wins_over_the_query() {
     bounded(async {
         let server = Server::start().await;

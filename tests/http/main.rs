@@ -5,10 +5,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod clients;
+mod coding;
+mod cors;
 mod drain;
 mod errors;
 mod forms;
 mod metrics;
+mod process;
 mod routes;
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,6 +1,10 @@
 //! The other routes, and what every answer has: JSON errors, request ids, HEAD.
 
-use super::support::http::{Server, bounded, request};
+use std::time::Duration;
+
+use convnext_server::net;
+
+use super::support::http::{Server, bounded, label, request};
 use super::support::mock::{CLASSES, image};
 
 #[tokio::test]
@@ -26,9 +30,67 @@ async fn models_are_listed_with_the_default_first() {
 async fn a_server_that_is_ready_says_so_by_either_name() {
     bounded(async {
         let server = Server::start().await;
-        for path in ["/livez", "/readyz", "/v2/health/live", "/v2/health/ready"] {
+        for path in ["/livez", "/readyz", "/v2/health/live", "/v2/health/ready", "/health", "/healthz", "/ping"] {
             assert_eq!(server.get(path).await.status, 200, "{path}");
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_probes_of_load_balancers_are_readiness_and_tell_a_drain() {
+    bounded(async {
+        let options = net::Options { drain_delay: Duration::from_secs(20), ..net::Options::default() };
+        let mut server = Server::with_net(options).await;
+        server.shut_down();
+        while server.get("/readyz").await.status == 200 {}
+        for path in ["/health", "/healthz", "/ping", "/v2/health/ready"] {
+            assert!(server.get(path).await.error(503).contains("drain"), "{path}");
+        }
+        assert_eq!(server.get("/livez").await.status, 200);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_slash_at_the_end_of_a_path_changes_nothing() {
+    bounded(async {
+        let server = Server::start().await;
+        for path in ["/models", "/metrics", "/livez", "/readyz", "/health", "/v2/health/live"] {
+            assert_eq!(server.get(&format!("{path}/")).await.status, 200, "{path}/");
+        }
+        let answer = server.ask("POST /classify/?top_k=1 HTTP/1.1", image(3)).await.ok();
+        assert_eq!(answer[0]["label"], label(3));
+        assert!(server.get("/models//").await.error(404).contains("/models//"));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn put_is_post_for_those_who_upload_a_file() {
+    bounded(async {
+        let server = Server::start().await;
+        for path in ["/classify", "/classify/", "/classify/photo.jpg", "/classify?model=second", "/classify/a?detail=0"]
+        {
+            let answer = server.ask(&format!("PUT {path} HTTP/1.1"), image(2)).await.ok();
+            assert_eq!(answer[0]["label"], label(2), "{path}");
+        }
+        server.ask("POST /classify/photo.jpg HTTP/1.1", image(2)).await.error(405);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_unknown_parameter_of_the_query_is_ignored_with_a_warning() {
+    bounded(async {
+        let server = Server::start().await;
+        let answer = server.classify("?topk=1&top_k=2", image(1)).await;
+        assert_eq!(answer.ok().as_array().unwrap().len(), 2);
+        assert_eq!(answer.header("warning"), Some(r#"199 - "unknown query parameter topk""#));
+        let answer = server.classify("?topk=1&a%0d%0ab=", "hello").await;
+        answer.error(415);
+        assert_eq!(answer.header("warning"), Some(r#"199 - "unknown query parameter topk, query parameter a\r\nb""#));
+        assert_eq!(server.classify("?top_k=2", image(1)).await.header("warning"), None);
     })
     .await;
 }
@@ -62,7 +124,7 @@ async fn an_unknown_path_is_404_and_a_wrong_method_405_with_allow() {
         assert!(server.get("/predict").await.error(404).contains("/predict"));
         let answer = server.get("/classify").await;
         assert!(answer.error(405).contains("GET"));
-        assert_eq!(answer.header("allow"), Some("POST"));
+        assert_eq!(answer.header("allow"), Some("POST,PUT"));
         let answer = server.ask("DELETE /models HTTP/1.1", "").await;
         answer.error(405);
         assert_eq!(answer.header("allow"), Some("GET,HEAD"));

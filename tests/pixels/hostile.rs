@@ -108,8 +108,11 @@ fn crc32(bytes: &[u8]) -> u32 {
 
 #[test]
 fn what_is_no_image_is_of_unknown_format() {
-    for bytes in [&b""[..], b"\xFF", b"<svg xmlns=\"http://www.w3.org/2000/svg\"/>", b"%PDF-1.7", b"{\"inputs\": 1}"] {
+    for bytes in [&b""[..], b"\xFF", b"{\"inputs\": 1}"] {
         assert_eq!(probe(bytes, MAX_PIXELS), Err(ImageError::UnknownFormat));
+    }
+    for (bytes, name) in [(&b"<svg xmlns=\"http://www.w3.org/2000/svg\"/>"[..], "SVG"), (b"%PDF-1.7", "PDF")] {
+        assert_eq!(probe(bytes, MAX_PIXELS), Err(ImageError::NotServed(name)));
     }
 }
 

@@ -14,6 +14,8 @@ use super::*;
 const HEADER: Duration = Duration::from_secs(10);
 const IDLE: Duration = Duration::from_secs(75);
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+/// What a client that sends no more is written.
+const PROBED: &str = "HTTP/1.1 100 Continue\r\n\r\n";
 const SLOW: &[u8] = b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n";
 
 /// A client's end of a connection that is being served.
@@ -211,9 +213,78 @@ async fn at_a_stop_a_head_that_does_not_end_is_not_waited_for_long() {
 
 #[tokio::test(start_paused = true)]
 async fn a_client_that_leaves_cancels_its_request() {
+    for head in [SLOW, b"GET /slow HTTP/1.0\r\n\r\n"] {
+        let mut client = Client::connect();
+        client.send(head).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let Client { stream, work, served, stop: _stop } = client;
+        let began = Instant::now();
+        drop(stream);
+        served.await.unwrap();
+        assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+        assert_eq!(Arc::strong_count(&work), 1, "the handler was dropped");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_only_ends_what_it_sends_gets_its_answer_however_long_that_takes() {
     let mut client = Client::connect();
     client.send(SLOW).await;
-    client.stream.shutdown().await.unwrap(); // the end of what it sends is taken for its leaving
-    client.served.await.unwrap();
-    assert_eq!(client.work.available_permits(), 0);
+    client.stream.shutdown().await.unwrap();
+    tokio::time::sleep(10 * IDLE).await;
+    client.work.add_permits(1);
+    let (answers, _) = client.closed().await;
+    let (probe, answer) = answers.split_at(PROBED.len());
+    assert_eq!(probe, PROBED, "it was asked, once, whether it is there");
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("done"), "{answer}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_of_http10_that_only_ends_what_it_sends_gets_its_answer_within_seconds() {
+    for (waits, answered) in [(4, true), (6, false)] {
+        let mut client = Client::connect();
+        client.send(b"GET /slow HTTP/1.0\r\n\r\n").await;
+        client.stream.shutdown().await.unwrap();
+        tokio::time::sleep(Duration::from_secs(waits)).await;
+        client.work.add_permits(1);
+        let (answer, _) = client.closed().await;
+        assert_eq!(answer.ends_with("done"), answered, "{answer}");
+        assert!(!answer.contains("100"), "HTTP/1.0 knows no such answer: {answer}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_pipelined_requests_before_the_end_are_answered() {
+    let mut client = Client::connect();
+    client.work.add_permits(2);
+    client.send(&[SLOW, REQUEST, SLOW].concat()).await;
+    client.stream.shutdown().await.unwrap();
+    let (answers, _) = client.closed().await;
+    assert_eq!((answers.matches("done").count(), answers.matches("hello").count()), (2, 1), "{answers}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_head_that_hyper_refuses_is_answered_in_words() {
+    let long = format!("GET / HTTP/1.1\r\nx: {}\r\n\r\n", "x".repeat(2 * MAX_BUFFER));
+    let many = format!("GET / HTTP/1.1\r\n{}\r\n", "x: y\r\n".repeat(101));
+    let target = format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(70_000));
+    for (sent, status) in [
+        ("hello\r\n\r\n", &[400][..]),
+        ("GET / HTTP/4\r\n\r\n", &[400]),
+        (&long, &[431]),
+        (&many, &[431]),
+        (&target, &[414, 431]),
+    ] {
+        let mut client = Client::connect();
+        client.send(REQUEST).await;
+        client.until("hello").await;
+        let (mut reads, mut writes) = tokio::io::split(client.stream);
+        let sent = async move { drop(writes.write_all(sent.as_bytes()).await) };
+        let mut answer = String::new();
+        let (_, read) = tokio::join!(sent, reads.read_to_string(&mut answer));
+        read.unwrap();
+        assert!(status.iter().any(|status| answer.starts_with(&format!("HTTP/1.1 {status} "))), "{answer}");
+        let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(body.starts_with("{\"error\":\"") && body.ends_with("\"}"), "{body}");
+    }
 }
