@@ -7,6 +7,7 @@ pub mod checkpoint;
 pub mod cli;
 pub mod config;
 pub mod engine;
+pub mod golden;
 pub mod http;
 pub mod metrics;
 pub mod model;

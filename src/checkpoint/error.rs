@@ -74,7 +74,7 @@ pub enum CheckpointError {
         /// The architecture that its configuration names.
         architecture: String,
         /// Which tensors do not fit.
-        misfit: Misfit,
+        misfit: Box<Misfit>,
     },
     /// No model of this name is built in.
     #[error("no model {name} is built in; there is {}", known.join(", "))]

@@ -9,7 +9,6 @@ mod demo;
 mod error;
 mod files;
 mod float;
-pub mod golden;
 mod json;
 mod labels;
 mod misplaced;

@@ -63,7 +63,7 @@ impl StoredWeights {
         misfit.extra = stored.map(str::to_owned).collect();
         if !misfit.is_empty() {
             let architecture = program.architecture.clone();
-            return Err(CheckpointError::Tensors { path: shards.path, architecture, misfit });
+            return Err(CheckpointError::Tensors { path: shards.path, architecture, misfit: Box::new(misfit) });
         }
         Ok(Self { files: shards.files, parts: parts_of })
     }

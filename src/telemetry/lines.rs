@@ -175,7 +175,7 @@ mod tests {
     fn a_pipe_that_nobody_reads_holds_up_nobody() {
         let _alone = COUNTING.lock().unwrap();
         let before = dropped().unwrap().get();
-        let (release, stuck) = std::sync::mpsc::channel();
+        let (release, stuck) = sync_channel(0);
         let mut lines = Lines::to(Stuck(stuck)).unwrap();
         for _ in 0..WAITING + 100 {
             lines.write_all(b"a line\n").unwrap();

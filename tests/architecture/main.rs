@@ -17,8 +17,9 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("checkpoint", &["model", "program", "pixels"]),
     ("pixels", &[]),
     ("engine", &["program", "panics"]),
-    ("metrics", &[]),
-    ("telemetry", &[]),
+    ("golden", &["checkpoint", "engine"]),
+    ("telemetry", &["panics"]),
+    ("metrics", &["telemetry"]), // lines of the log that were dropped
     ("service", &["program", "model", "checkpoint", "pixels", "engine", "metrics", "panics"]),
     ("net", &["metrics"]),
     ("http", &["service", "metrics", "pixels", "panics"]), // of pixels the errors, to which statuses belong

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use convnext_server::checkpoint::golden::{self, Golden, OF_ALL, SAMPLE};
 use convnext_server::engine::{Batch, Options, Precision};
+use convnext_server::golden::{self, Golden, OF_ALL, SAMPLE};
 
 use crate::{Subject, engines, relative_error};
 

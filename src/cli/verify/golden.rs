@@ -1,4 +1,4 @@
-//! An engine against the logits of the libraries that published the models (`checkpoint::golden`), in every precision that it has. Not here: its
+//! An engine against the logits of the libraries that published the models (`golden`), in every precision that it has. Not here: its
 //! kernels one by one (`kernels`).
 
 use std::path::Path;
@@ -7,9 +7,9 @@ use anyhow::{Context as _, anyhow};
 use serde_json::{Value, json};
 
 use super::relative_error;
-use crate::checkpoint::golden::{Golden, OF_ALL, SAMPLE, mean};
 use crate::cli::Failure;
 use crate::engine::{Batch, DeviceId, Engine, Options, Precision};
+use crate::golden::{Golden, OF_ALL, SAMPLE, mean};
 
 /// How a case ended in a precision.
 pub(super) struct Outcome {

@@ -337,7 +337,7 @@ mod tests {
         }
         // staging: sixteen lanes write half a vector each, one after the other
         for first in (0..rows * (DEPTH / 4)).step_by(16) {
-            let halves: Vec<usize> = (first..first + 16).map(|i| i ^ (i / 12 >> 2 & 1) * 2).collect();
+            let halves: Vec<usize> = (first..first + 16).map(|i| i ^ (((i / 12) >> 2 & 1) * 2)).collect();
             for half in 0..2 {
                 let mut of_half = halves.iter().filter(|at| *at % 2 == half).map(|at| at / 2);
                 assert_eq!(banks(&mut of_half), eight, "from half vector {first}");

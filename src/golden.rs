@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use safetensors::{Dtype, SafeTensors};
 use serde::Deserialize;
 
-use super::{Checkpoint, CheckpointError, open};
+use crate::checkpoint::{Checkpoint, CheckpointError, open};
 use crate::engine::{Image, PixelFormat, Precision};
 
 /// Largest relative error in f32, of any engine.
