@@ -131,7 +131,7 @@ flags! {
     /// For the body of a request to arrive
     #[arg(long, env = "CONVNEXT_BODY_TIMEOUT", value_name = "DURATION")]
     body_timeout: Span => http.body_timeout,
-    /// Origins whose web pages may use HTTP from a browser, as https://app.example.com, or * for all
+    /// Origins whose web pages may use HTTP from a browser, with their scheme, or * for all
     #[arg(long, env = "CONVNEXT_CORS_ALLOW_ORIGIN", value_name = "ORIGIN,…", value_delimiter = ',')]
     cors_allow_origin: Vec<Origin> => http.cors_allow_origins,
     /// Between two requests of a connection
