@@ -7,6 +7,17 @@ use convnext_server::golden::{self, Golden, OF_ALL, SAMPLE};
 
 use crate::{Subject, engines, relative_error};
 
+/// How much worse than torch a case may be in 16 bits: the bound of the design.
+const THAN_TORCH: f64 = 1.25;
+/// Cases that are over it on some cards and with some errors of approximations, by up to 1.5 times what torch loses: they have the bound of `golden` alone, which any
+/// wrong kernel passes by far. The mean of all cases holds them too.
+const NOT_YET: &[(&str, Precision)] = &[
+    ("timm-swin", Precision::F16),
+    ("timm-swin", Precision::Bf16),
+    ("timm-swin-padded", Precision::F16),
+    ("transformers-swin", Precision::F16),
+];
+
 fn cases() -> impl Iterator<Item = Golden> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
     Golden::folders(&folder).expect("cases").into_iter().map(|folder| Golden::open(&folder).expect("opens"))
@@ -30,7 +41,8 @@ fn agrees_with_its_library(case: &str) {
     assert!(golden.logits.len() >= 3, "a case has three images");
     for engine in engines() {
         for (precision, _) in &engine.precisions {
-            let bound = golden.bound(*precision).expect("a bound");
+            let strict = golden.torch(*precision).filter(|_| !NOT_YET.contains(&(case, *precision)));
+            let bound = strict.map_or_else(|| golden.bound(*precision).expect("a bound"), |torch| THAN_TORCH * torch);
             let worst = worst(&golden, &engine, *precision);
             let told = format!("{case} on {} in {precision}: worst relative error {worst:.1e}", engine.name());
             // shown with --nocapture
