@@ -37,7 +37,7 @@ pub struct Golden {
     torch: Torch,
 }
 
-/// What torch loses of these logits, on a GPU's rules of rounding.
+/// What torch loses of these logits, the worst of the images.
 #[derive(Deserialize)]
 struct Torch {
     float16: f64,

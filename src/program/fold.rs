@@ -9,12 +9,6 @@ use super::{Op, Program, Recipe, TensorId, WeightDecl, WeightId};
 /// The program with every norm folded that can be. Weights that nothing reads any more are gone.
 #[must_use]
 pub fn fold(program: &Program) -> Program {
-    fold_where(program, |_, _| true)
-}
-
-/// The same, but only of norms that are wanted, by their indices and those of the operations that read them.
-#[must_use]
-pub fn fold_where(program: &Program, wanted: impl Fn(usize, usize) -> bool) -> Program {
     let mut folded = program.clone();
     let readers = program.readers();
     let mut uses = vec![0; program.weights.len()];
@@ -31,9 +25,6 @@ pub fn fold_where(program: &Program, wanted: impl Fn(usize, usize) -> bool) -> P
             Op::Patchify(op) => (op.weight, op.bias),
             _ => continue,
         };
-        if !wanted(index, reader) {
-            continue;
-        }
         if uses[weight.0] > 1 || uses[bias.0] > 1 {
             continue; // another operation needs them as they are
         }

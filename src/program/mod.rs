@@ -13,7 +13,7 @@ mod weight;
 mod windows;
 
 pub use cost::Cost;
-pub use fold::{fold, fold_where};
+pub use fold::fold;
 pub use op::{Activation, Affine, Attention, Depthwise, Grn, Linear, Merge, Norm, Op, Patchify, Pool};
 pub use tensor::{InputSpec, Shape, TensorId, WeightId};
 pub use weight::{Order, RandomWeights, Recipe, WeightDecl, WeightError, WeightSource};
