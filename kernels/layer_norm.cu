@@ -1,4 +1,5 @@
-// LayerNorm over the last axis: output = (input - mean) / sqrt(variance + eps) * scale + shift, the variance biased.
+// A norm over the last axis: output = (input - mean) / sqrt(variance + eps) * scale + shift, the variance biased: LayerNorm. Of the kinds RMS and
+// SIMPLE the mean stays in: RMS divides by sqrt(mean of squares + eps), SIMPLE by sqrt(variance + eps) with the unbiased variance.
 //
 // Shapes     input, output [rows, channels] in f16, bf16 or f32, which do not overlap; scale, shift [channels] in f32, or
 //            both null; all aligned to 16 bytes. rows any; channels at most 4096.
@@ -25,8 +26,10 @@ struct LayerNorm {
     unsigned rows;
     unsigned channels;
     float eps;
+    unsigned kind;
 };
 
+enum : unsigned { LAYER = 0, RMS = 1, SIMPLE = 2 };
 enum : unsigned { BLOCK = 256, VALUES = 16 };
 
 /// The sum over a row's lanes, the same bits in each of them. Every thread of the block must come here.
@@ -65,6 +68,10 @@ __device__ void norm_rows(const LayerNorm& op, float (&partials)[2][BLOCK / WARP
     }
 
     const float share = 1.0f / static_cast<float>(op.channels);
+    // What is squared is about the mean or about 0, and so is what is divided; the mean is taken off for both or put back.
+    const float taken_off = op.kind == RMS ? 0.0f : 1.0f;
+    const float put_back = op.kind == SIMPLE ? 1.0f : 0.0f;
+    const float share_of_squares = op.kind == SIMPLE ? 1.0f / static_cast<float>(op.channels - 1) : share;
     // The whole block takes every turn, also where it is past the last row: there are barriers and shuffles in it.
     for (size_t top = size_t{blockIdx.x} * blockDim.y; top < op.rows; top += size_t{gridDim.x} * blockDim.y) {
         const size_t row = top + threadIdx.y;
@@ -81,7 +88,7 @@ __device__ void norm_rows(const LayerNorm& op, float (&partials)[2][BLOCK / WARP
             if (first + i * stride >= end) break;
             for (float value : values[i]) sum += value;
         }
-        const float mean = row_sum(sum, partials[0]) * share;
+        const float mean = row_sum(sum, partials[0]) * share * taken_off;
 
         float squares = 0;
         for (unsigned i = 0; i < LOADS; i++) {
@@ -91,13 +98,14 @@ __device__ void norm_rows(const LayerNorm& op, float (&partials)[2][BLOCK / WARP
                 squares += value * value;
             }
         }
-        const float factor = rsqrtf(row_sum(squares, partials[1]) * share + op.eps);
+        const float factor = rsqrtf(row_sum(squares, partials[1]) * share_of_squares + op.eps);
+        const float left = mean * put_back;
 
         T* const output = static_cast<T*>(op.output) + row * op.channels;
         for (unsigned i = 0; i < LOADS; i++) {
             const unsigned channel = first + i * stride;
             if (channel >= end) break;
-            for (unsigned j = 0; j < WIDTH; j++) values[i][j] = values[i][j] * factor * scale[i][j] + shift[i][j];
+            for (unsigned j = 0; j < WIDTH; j++) values[i][j] = (values[i][j] + left) * factor * scale[i][j] + shift[i][j];
             write(output + channel, values[i]);
         }
     }

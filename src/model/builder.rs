@@ -2,8 +2,8 @@
 //! has (`convnext`, `swin`).
 
 use crate::program::{
-    Affine, Attention, Depthwise, Grn, Linear, Merge, Norm, Op, Order, Patchify, Pool, Program, Recipe, Shape,
-    TensorId, WeightDecl, WeightId, Windows,
+    Affine, Attention, Depthwise, Grn, Linear, Merge, Norm, NormKind, Op, Order, Patchify, Pool, Program, Recipe,
+    Shape, TensorId, WeightDecl, WeightId, Windows,
 };
 
 /// A program that grows.
@@ -47,11 +47,20 @@ impl Builder {
     }
 
     pub(super) fn norm(&mut self, name: &str, input: TensorId, eps: f32) -> TensorId {
+        self.norm_of(name, input, NormKind::Layer, eps)
+    }
+
+    /// A norm of any kind; but for a layer norm it has a scale and no shift.
+    pub(super) fn norm_of(&mut self, name: &str, input: TensorId, kind: NormKind, eps: f32) -> TensorId {
         let shape = self.program.shape(input);
         let output = self.program.tensor(shape);
         let scale = self.vector(format!("{name}.scale"), shape.channels);
-        let shift = self.vector(format!("{name}.shift"), shape.channels);
-        self.program.push(name, Op::Norm(Norm { input, output, affine: Some(Affine { scale, shift }), eps }))
+        let shift = format!("{name}.shift");
+        let shift = match kind {
+            NormKind::Layer => self.vector(shift, shape.channels),
+            NormKind::Rms | NormKind::Simple => self.zeros(shift, shape.channels),
+        };
+        self.program.push(name, Op::Norm(Norm { input, output, kind, affine: Some(Affine { scale, shift }), eps }))
     }
 
     /// A linear layer, plain but for what `epilogue` makes of it.

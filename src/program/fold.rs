@@ -75,7 +75,7 @@ impl Op {
 #[cfg(test)]
 #[allow(clippy::panic, reason = "tests")]
 mod tests {
-    use super::super::{Affine, Depthwise, InputSpec, Linear, Norm, Order, Shape};
+    use super::super::{Affine, Depthwise, InputSpec, Linear, Norm, NormKind, Order, Shape};
     use super::*;
 
     const MAP: Shape = Shape::map(4, 4, 3);
@@ -90,7 +90,7 @@ mod tests {
         let output = program.tensor(MAP);
         let [scale, shift] = ["scale", "shift"].map(|name| stored(program, name, vec![3]));
         let affine = Some(Affine { scale, shift });
-        program.push("norm", Op::Norm(Norm { input: Program::INPUT, output, affine, eps: 1e-6 }))
+        program.push("norm", Op::Norm(Norm { input: Program::INPUT, output, kind: NormKind::Layer, affine, eps: 1e-6 }))
     }
 
     fn linear(program: &mut Program, name: &str, input: TensorId, residual: Option<TensorId>) -> TensorId {

@@ -14,7 +14,7 @@ mod windows;
 
 pub use cost::Cost;
 pub use fold::fold;
-pub use op::{Activation, Affine, Attention, Depthwise, Grn, Linear, Merge, Norm, Op, Patchify, Pool};
+pub use op::{Activation, Affine, Attention, Depthwise, Grn, Linear, Merge, Norm, NormKind, Op, Patchify, Pool};
 pub use tensor::{InputSpec, Shape, TensorId, WeightId};
 pub use weight::{Order, RandomWeights, Recipe, WeightDecl, WeightError, WeightSource};
 pub use windows::{LONGEST_SIDE, Windows};

@@ -9,7 +9,7 @@ pub enum Op {
     Patchify(Patchify),
     /// Depthwise convolution of stride 1, zero padded to the same size.
     Depthwise(Depthwise),
-    /// Layer norm over the channels of each position.
+    /// Layer norm, or another norm, over the channels of each position.
     Norm(Norm),
     /// Matrix product over the channels of each position, with its epilogue.
     Linear(Linear),
@@ -62,16 +62,29 @@ pub struct Affine {
     pub shift: WeightId,
 }
 
-/// `y = (x − mean) / sqrt(var + eps) · scale + shift` over the channels of each position; the biased variance.
+/// What of a position's channels a norm divides, and by what. `mean` and `var` are over the channels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NormKind {
+    /// `(x − mean) / sqrt(var + eps)` with the biased variance.
+    Layer,
+    /// `x / sqrt(mean of x² + eps)`.
+    Rms,
+    /// `x / sqrt(var + eps)` with the unbiased variance, timm's `SimpleNorm`: by a deviation about the mean, which stays in. Needs two channels.
+    Simple,
+}
+
+/// `y = normed(x) · scale + shift` over the channels of each position, as its kind norms.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Norm {
     /// `[h, w, c]`
     pub input: TensorId,
     /// `[h, w, c]`
     pub output: TensorId,
+    /// How it norms.
+    pub kind: NormKind,
     /// None where [`fold`](super::fold()) has moved it into the operation that follows.
     pub affine: Option<Affine>,
-    /// Added to the variance.
+    /// Added to the variance, or to the mean of squares.
     pub eps: f32,
 }
 
@@ -241,6 +254,9 @@ impl Op {
                 (input, vec![(op.weight, vec![op.kernel, op.kernel, c]), (op.bias, vec![c])])
             }
             Self::Norm(op) => {
+                if op.kind == NormKind::Simple && input.channels < 2 {
+                    return Err("a single channel has no deviation".to_owned());
+                }
                 let c = vec![input.channels];
                 (input, op.affine.iter().flat_map(|a| [(a.scale, c.clone()), (a.shift, c.clone())]).collect())
             }

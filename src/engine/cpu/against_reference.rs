@@ -23,7 +23,7 @@ use crate::engine::cpu::product::packed::PackedWeight;
 use crate::engine::cpu::simd::aligned::Aligned;
 use crate::engine::cpu::simd::instructions::Instructions;
 use crate::engine::reference::{self, Map};
-use crate::program::{Activation, Shape, Windows};
+use crate::program::{Activation, NormKind, Shape, Windows};
 
 /// Floats of memory per thread: enough for a strip of any kernel of these tests.
 const THREAD_MEMORY: usize = 1 << 20;
@@ -92,8 +92,8 @@ fn check_depthwise(images: usize, shape: Shape, kernel: usize, normed_bound: f64
         |_, input| twin(input),
     );
     if channels > 2 {
-        let norm = || Some(Norm::new(1e-6, None));
-        let normed = |input: &Map| reference::norm(&twin(input), None, 1e-6);
+        let norm = || Some(Norm::new(NormKind::Layer, 1e-6, None));
+        let normed = |input: &Map| reference::norm(&twin(input), NormKind::Layer, None, 1e-6);
         compare(
             &what,
             (images, shape),
@@ -112,7 +112,7 @@ fn check_block(images: usize, shape: Shape, hidden: usize) {
     let (second, second_bias, scale) = (numbers(hidden * channels, 6), numbers(channels, 7), numbers(channels, 8));
     let gelu = Some(Activation::Gelu);
     let fast = |context: Context<'_>, input: &[f32], out: &mut [f32]| {
-        let norm = Some(Norm::new(1e-6, None));
+        let norm = Some(Norm::new(NormKind::Layer, 1e-6, None));
         let block = Block {
             source: Source::Depthwise(
                 Depthwise::new(context.instructions, (shape, 7), &taps, &taps_bias, norm).unwrap(),
@@ -124,7 +124,7 @@ fn check_block(images: usize, shape: Shape, hidden: usize) {
         block.run(context, Maps::new(input, shape.len()), &mut shared, out);
     };
     let twin = |_, input: &Map| {
-        let normed = reference::norm(&reference::depthwise(input, 7, &taps, &taps_bias), None, 1e-6);
+        let normed = reference::norm(&reference::depthwise(input, 7, &taps, &taps_bias), NormKind::Layer, None, 1e-6);
         let expanded = reference::linear(&normed, &first, &first_bias, gelu, None, None);
         reference::linear(&expanded, &second, &second_bias, None, Some(&scale), Some(input))
     };
@@ -202,13 +202,16 @@ fn norm() {
     for shape in [Shape::map(13, 11, 40), Shape::map(2, 3, 7), Shape::vector(768), Shape::map(1, 2, 2816)] {
         let channels = shape.channels;
         let (scale, shift) = (numbers(channels, 2), numbers(channels, 3));
-        for affine in [false, true] {
-            let kernel = Source::Norm(Norm::new(1e-6, affine.then(|| (scale.clone(), shift.clone()))), channels);
-            let twin = |_, input: &Map| reference::norm(input, affine.then_some((&scale[..], &shift[..])), 1e-6);
+        let kinds = [NormKind::Layer, NormKind::Rms, NormKind::Simple];
+        for (kind, affine) in kinds.into_iter().flat_map(|kind| [(kind, false), (kind, true)]) {
+            let norm = Norm::new(kind, 1e-6, affine.then(|| (scale.clone(), shift.clone())));
+            let kernel = Source::Norm(norm, channels);
+            let affine = affine.then_some((&scale[..], &shift[..]));
+            let twin = |_, input: &Map| reference::norm(input, kind, affine, 1e-6);
             let fast = |context: Context<'_>, input: &[f32], out: &mut [f32]| {
                 kernel.run(context, Maps::new(input, shape.len()), out);
             };
-            compare(&format!("norm of {shape}"), (2, shape), 5e-6, fast, twin);
+            compare(&format!("{kind:?} norm of {shape}"), (2, shape), 5e-6, fast, twin);
         }
     }
 }
@@ -220,7 +223,7 @@ fn a_norm_of_values_far_from_zero_keeps_their_differences() {
     for instructions in Instructions::available() {
         let (threads, mut out) = (Threads::new(1, 0).unwrap(), vec![0.0; 96]);
         let context = Context { instructions, threads: &threads, clock: Clock(None) };
-        Source::Norm(Norm::new(1e-6, None), 96).run(context, Maps::new(&channels, 96), &mut out);
+        Source::Norm(Norm::new(NormKind::Layer, 1e-6, None), 96).run(context, Maps::new(&channels, 96), &mut out);
         let worst = out.iter().map(|x| (x.abs() - 1.0).abs()).fold(0.0, f32::max);
         assert!(worst < 1e-5, "{instructions}: {worst}");
     }
@@ -262,7 +265,7 @@ fn patchify() {
                 continue; // a norm of two channels magnifies errors without bound
             }
             let bound = if first || last { 5e-5 } else { 1e-5 };
-            let norm = |there: bool| there.then(|| Norm::new(1e-6, None));
+            let norm = |there: bool| there.then(|| Norm::new(NormKind::Layer, 1e-6, None));
             let fast = |context: Context<'_>, input: &[f32], output: &mut [f32]| {
                 let linear = linear_of(context.instructions, &weight, &bias, None, None);
                 let source = Source::Patches(Patches { input: shape, size, norm: norm(first) });
@@ -270,9 +273,10 @@ fn patchify() {
                 let mut shared = Aligned::zeros(projection.shared_memory(context.threads.count())).unwrap();
                 projection.run(context, Maps::new(input, shape.len()), &mut shared, output);
             };
-            let normed = |there: bool, map: Map| if there { reference::norm(&map, None, 1e-6) } else { map };
+            let normed =
+                |there: bool, map: Map| if there { reference::norm(&map, NormKind::Layer, None, 1e-6) } else { map };
             let twin = |_, input: &Map| {
-                let input = if first { reference::norm(input, None, 1e-6) } else { input.clone() };
+                let input = if first { reference::norm(input, NormKind::Layer, None, 1e-6) } else { input.clone() };
                 normed(last, reference::patchify(&input, size, &weight, &bias))
             };
             compare(&format!("patches of {size} on {shape}, norms {first} {last}"), (2, shape), bound, fast, twin);
@@ -310,14 +314,14 @@ fn merge() {
         let (out, depth) = (shape.channels + 3, 4 * shape.channels);
         let (weight, bias) = (numbers(out * depth, 2), numbers(out, 3));
         let fast = |context: Context<'_>, input: &[f32], output: &mut [f32]| {
-            let source = Source::Merge(Merge { input: shape, norm: Some(Norm::new(1e-5, None)) });
+            let source = Source::Merge(Merge { input: shape, norm: Some(Norm::new(NormKind::Layer, 1e-5, None)) });
             let projection =
                 Projection { source, linear: linear_of(context.instructions, &weight, &bias, None, None), after: None };
             let mut shared = Aligned::zeros(projection.shared_memory(context.threads.count())).unwrap();
             projection.run(context, Maps::new(input, shape.len()), &mut shared, output);
         };
         let twin = |_, input: &Map| {
-            let normed = reference::norm(&reference::merge(input), None, 1e-5);
+            let normed = reference::norm(&reference::merge(input), NormKind::Layer, None, 1e-5);
             reference::linear(&normed, &weight, &bias, None, None, None)
         };
         compare(&format!("merge of {shape}"), (2, shape), 2e-5, fast, twin);

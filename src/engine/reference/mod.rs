@@ -182,7 +182,10 @@ impl Model {
         match op {
             Op::Patchify(op) => patchify::patchify(map(op.input), op.size, weight(op.weight), weight(op.bias)),
             Op::Depthwise(op) => depthwise::depthwise(map(op.input), op.kernel, weight(op.weight), weight(op.bias)),
-            Op::Norm(op) => norm::norm(map(op.input), op.affine.map(|a| (weight(a.scale), weight(a.shift))), op.eps),
+            Op::Norm(op) => {
+                let affine = op.affine.map(|a| (weight(a.scale), weight(a.shift)));
+                norm::norm(map(op.input), op.kind, affine, op.eps)
+            }
             Op::Linear(op) => linear::linear(
                 map(op.input),
                 weight(op.weight),

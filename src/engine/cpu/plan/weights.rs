@@ -65,7 +65,7 @@ impl<'a> Packer<'a> {
 
     pub(crate) fn norm(&self, op: &program::Norm) -> Result<Norm, PackError> {
         let affine = op.affine.map(|affine| Ok((self.weight(affine.scale)?, self.weight(affine.shift)?)));
-        Ok(Norm::new(op.eps, affine.transpose().map_err(|error: WeightError| error)?))
+        Ok(Norm::new(op.kind, op.eps, affine.transpose().map_err(|error: WeightError| error)?))
     }
 
     pub(crate) fn grn(&self, op: &program::Grn) -> Result<Grn, PackError> {

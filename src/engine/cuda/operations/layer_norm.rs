@@ -1,4 +1,4 @@
-//! Layer norm over the channels of each position. Kernel: `kernels/layer_norm.cu`.
+//! Layer norm, or a norm of another kind, over the channels of each position. Kernel: `kernels/layer_norm.cu`.
 
 use super::{Expected, Needs, Operands, Operation};
 use crate::engine::cuda::array::{Array, Contents, address};
@@ -6,6 +6,7 @@ use crate::engine::cuda::card::Card;
 use crate::engine::cuda::driver::error::DriverError;
 use crate::engine::cuda::launch::{Launch, Source, arguments, source};
 use crate::engine::cuda::number::Type;
+use crate::program::NormKind;
 
 static SOURCE: Source = source!("layer_norm");
 
@@ -26,15 +27,16 @@ arguments! {
         rows: u32,
         channels: u32,
         eps: f32,
-        padding: u32,
+        kind: u32,
     }
 }
 
-/// `y = (x − mean) / sqrt(var + eps) · scale + shift` of each row `[channels]`.
+/// `y = normed(x) · scale + shift` of each row `[channels]`.
 pub(crate) struct LayerNorm {
     /// Rows per image.
     pub(crate) rows: usize,
     pub(crate) channels: usize,
+    pub(crate) kind: NormKind,
     /// Scale and shift in f32, `[channels]` each.
     pub(crate) affine: Option<[Array; 2]>,
     pub(crate) eps: f32,
@@ -79,7 +81,11 @@ impl Operation for LayerNorm {
             rows: rows as u32,
             channels: self.channels as u32,
             eps: self.eps,
-            padding: 0,
+            kind: match self.kind {
+                NormKind::Layer => 0,
+                NormKind::Rms => 1,
+                NormKind::Simple => 2,
+            },
         };
         let kernel = match (self.ty, self.channels % 2) {
             (Type::F16, 0) => "layer_norm_f16",
@@ -111,11 +117,11 @@ impl Operation for LayerNorm {
                 let values = memory.read(at.input, row * self.channels..(row + 1) * self.channels)?;
                 let (scale, shift) =
                     affine.as_ref().map_or((1.0, 0.0), |(scale, shift)| (scale[channel], shift[channel]));
-                let normed = normed(&values, channel, f64::from(self.eps));
+                let Normed { value: normed, centre } = normed(self.kind, &values, channel, f64::from(self.eps));
                 let value = normed * scale + shift;
-                // sums in f32 of values as large as the largest, then the rounding of the result
-                let bound =
-                    2.0 * self.ty.unit() * value.abs() + 4e-6 * (1.0 + normed.abs()) * scale.abs() + self.ty.smallest();
+                // sums in f32 of values as large as the largest, then the rounding of the result; a mean that is put back was rounded twice
+                let size = 1.0 + normed.abs() + centre.abs() / 16.0;
+                let bound = 2.0 * self.ty.unit() * value.abs() + 4e-6 * size * scale.abs() + self.ty.smallest();
                 Ok(Expected { value, bound })
             })
             .collect()
@@ -128,11 +134,29 @@ fn lanes(channels: usize, ty: Type) -> usize {
     channels.div_ceil(CHANNELS_PER_THREAD).max(channels.div_ceil(in_a_load).min(32)).next_power_of_two()
 }
 
+/// A number of a normed row.
+struct Normed {
+    value: f64,
+    /// What of the number the mean is, where it is put back; else 0.
+    centre: f64,
+}
+
 /// One number of a normed row, in f64.
-pub(crate) fn normed(row: &[f64], at: usize, eps: f64) -> f64 {
-    let mean = row.iter().sum::<f64>() / row.len() as f64;
-    let variance = row.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / row.len() as f64;
-    (row[at] - mean) / (variance + eps).sqrt()
+fn normed(kind: NormKind, row: &[f64], at: usize, eps: f64) -> Normed {
+    let count = row.len() as f64;
+    let mean = row.iter().sum::<f64>() / count;
+    let squares = row.iter().map(|value| (value - mean).powi(2)).sum::<f64>();
+    match kind {
+        NormKind::Layer => Normed { value: (row[at] - mean) / (squares / count + eps).sqrt(), centre: 0.0 },
+        NormKind::Rms => {
+            let mean_square = row.iter().map(|value| value.powi(2)).sum::<f64>() / count;
+            Normed { value: row[at] / (mean_square + eps).sqrt(), centre: 0.0 }
+        }
+        NormKind::Simple => {
+            let deviation = (squares / (count - 1.0) + eps).sqrt();
+            Normed { value: row[at] / deviation, centre: mean / deviation }
+        }
+    }
 }
 
 #[cfg(test)]
