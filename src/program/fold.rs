@@ -67,7 +67,8 @@ impl Op {
             Self::Linear(op) => [&mut op.weight, &mut op.bias].into_iter().chain(op.scale.as_mut()).collect(),
             Self::Grn(op) => vec![&mut op.scale, &mut op.shift],
             Self::Attention(op) => std::iter::once(&mut op.bias).chain(op.padding.as_mut()).collect(),
-            Self::Merge(_) | Self::Pool(_) => vec![],
+            Self::Offset(op) => vec![&mut op.weight],
+            Self::Merge(_) | Self::Unfold(_) | Self::Activate(_) | Self::Pool(_) => vec![],
         }
     }
 }

@@ -14,7 +14,10 @@ mod windows;
 
 pub use cost::Cost;
 pub use fold::fold;
-pub use op::{Activation, Affine, Attention, Depthwise, Grn, Linear, Merge, Norm, NormKind, Op, Patchify, Pool};
+pub use op::{
+    Activate, Activation, Affine, Attention, Depthwise, Function, Grn, Linear, Merge, Norm, NormKind, Offset, Op,
+    Patchify, Pool, Squares, Unfold,
+};
 pub use tensor::{InputSpec, Shape, TensorId, WeightId};
 pub use weight::{Order, RandomWeights, Recipe, WeightDecl, WeightError, WeightSource};
 pub use windows::{LONGEST_SIDE, Windows};

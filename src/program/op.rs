@@ -19,6 +19,12 @@ pub enum Op {
     Attention(Attention),
     /// Two by two positions side by side in the channels: downsampling (Swin).
     Merge(Merge),
+    /// The squares that a convolution reads, side by side in the channels; with a linear operation after it, any convolution.
+    Unfold(Unfold),
+    /// A function of each number.
+    Activate(Activate),
+    /// A weight of a map's own shape is added: embeddings of positions.
+    Offset(Offset),
     /// Mean over all positions.
     Pool(Pool),
 }
@@ -158,6 +164,88 @@ pub struct Merge {
     pub output: TensorId,
 }
 
+/// `[h, w, c] → [h', w', kernel²·c]`: every `stride` rows and columns a square, its positions row by row, as a row of a convolution's weight
+/// `[out, kernel, kernel, c]` lies; zeros beyond the map.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Unfold {
+    /// `[h, w, c]`
+    pub input: TensorId,
+    /// `[h', w', kernel²·c]` with `h' = (h + before + after − reach) / stride + 1`.
+    pub output: TensorId,
+    /// How squares lie.
+    pub squares: Squares,
+}
+
+/// Squares of a map that a convolution reads, the same along both sides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Squares {
+    /// Positions along a side of a square.
+    pub kernel: usize,
+    /// From a square to the next.
+    pub stride: usize,
+    /// From a position of a square to the next; 1 where it has no holes.
+    pub dilation: usize,
+    /// Zeros before the map and after it.
+    pub padding: [usize; 2],
+}
+
+impl Squares {
+    /// Rows or columns from a square's first to after its last.
+    #[must_use]
+    pub const fn reach(self) -> usize {
+        (self.kernel - 1) * self.dilation + 1
+    }
+
+    /// Squares along a side of this length; 0 where none fits.
+    #[must_use]
+    pub const fn along(self, side: usize) -> usize {
+        let padded = side + self.padding[0] + self.padding[1];
+        if padded < self.reach() { 0 } else { (padded - self.reach()) / self.stride + 1 }
+    }
+
+    /// The row or column of the map where a position of a square is; None beyond the map.
+    #[must_use]
+    pub const fn at(self, square: usize, position: usize, side: usize) -> Option<usize> {
+        match (square * self.stride + position * self.dilation).checked_sub(self.padding[0]) {
+            Some(at) if at < side => Some(at),
+            _ => None,
+        }
+    }
+}
+
+/// A function of a number that is an operation of its own; GELU is a part of the product before it ([`Activation`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Function {
+    /// `x · (1 + tanh(√(2/π) · (x + 0.044715 x³))) / 2`
+    GeluTanh,
+    /// `x / (1 + e^−x)`
+    Silu,
+    /// `max(x, 0)`
+    Relu,
+}
+
+/// `y = f(x)`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Activate {
+    /// `[h, w, c]`
+    pub input: TensorId,
+    /// `[h, w, c]`
+    pub output: TensorId,
+    /// The function.
+    pub function: Function,
+}
+
+/// `y = x + weight`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Offset {
+    /// `[h, w, c]`
+    pub input: TensorId,
+    /// `[h, w, c]`
+    pub output: TensorId,
+    /// `[h · w, c]`
+    pub weight: WeightId,
+}
+
 /// `[h, w, c] → [c]`, the mean over all positions.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pool {
@@ -179,6 +267,9 @@ impl Op {
             Self::Grn(_) => "grn",
             Self::Attention(_) => "attention",
             Self::Merge(_) => "merge",
+            Self::Unfold(_) => "unfold",
+            Self::Activate(_) => "activate",
+            Self::Offset(_) => "offset",
             Self::Pool(_) => "pool",
         }
     }
@@ -194,6 +285,9 @@ impl Op {
             Self::Grn(op) => op.input,
             Self::Attention(op) => op.input,
             Self::Merge(op) => op.input,
+            Self::Unfold(op) => op.input,
+            Self::Activate(op) => op.input,
+            Self::Offset(op) => op.input,
             Self::Pool(op) => op.input,
         }
     }
@@ -216,6 +310,9 @@ impl Op {
             Self::Grn(op) => op.output,
             Self::Attention(op) => op.output,
             Self::Merge(op) => op.output,
+            Self::Unfold(op) => op.output,
+            Self::Activate(op) => op.output,
+            Self::Offset(op) => op.output,
             Self::Pool(op) => op.output,
         }
     }
@@ -230,7 +327,8 @@ impl Op {
             Self::Linear(op) => [op.weight, op.bias].into_iter().chain(op.scale).collect(),
             Self::Grn(op) => vec![op.scale, op.shift],
             Self::Attention(op) => std::iter::once(op.bias).chain(op.padding).collect(),
-            Self::Merge(_) | Self::Pool(_) => vec![],
+            Self::Offset(op) => vec![op.weight],
+            Self::Merge(_) | Self::Unfold(_) | Self::Activate(_) | Self::Pool(_) => vec![],
         }
     }
 
@@ -286,6 +384,16 @@ impl Op {
             Self::Merge(_) => {
                 (Shape::map(input.height.div_ceil(2), input.width.div_ceil(2), 4 * input.channels), vec![])
             }
+            Self::Unfold(op) => {
+                let squares = op.squares;
+                if [squares.kernel, squares.stride, squares.dilation].contains(&0) {
+                    return Err(format!("{squares:?} are no squares"));
+                }
+                let channels = squares.kernel * squares.kernel * input.channels;
+                (Shape::map(squares.along(input.height), squares.along(input.width), channels), vec![])
+            }
+            Self::Activate(_) => (input, vec![]),
+            Self::Offset(op) => (input, vec![(op.weight, vec![input.rows(), input.channels])]),
             Self::Pool(_) => (Shape::vector(input.channels), vec![]),
         };
         if output.len() == 0 {

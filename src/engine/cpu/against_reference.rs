@@ -8,12 +8,13 @@ use proptest::prelude::*;
 use crate::engine::cpu::fused::block::Block;
 use crate::engine::cpu::fused::maps::Maps;
 use crate::engine::cpu::fused::projection::Projection;
-use crate::engine::cpu::fused::source::{Merge, Patches, Source};
+use crate::engine::cpu::fused::source::{Merge, Patches, Source, Unfold};
 use crate::engine::cpu::operations::attention::{Attention, Geometry};
 use crate::engine::cpu::operations::depthwise::Depthwise;
 use crate::engine::cpu::operations::grn::Grn;
 use crate::engine::cpu::operations::linear::Linear;
 use crate::engine::cpu::operations::norm::Norm;
+use crate::engine::cpu::operations::pointwise::Pointwise;
 use crate::engine::cpu::operations::pool;
 use crate::engine::cpu::parallel::clock::Clock;
 use crate::engine::cpu::parallel::context::Context;
@@ -23,7 +24,7 @@ use crate::engine::cpu::product::packed::PackedWeight;
 use crate::engine::cpu::simd::aligned::Aligned;
 use crate::engine::cpu::simd::instructions::Instructions;
 use crate::engine::reference::{self, Map};
-use crate::program::{Activation, NormKind, Shape, Windows};
+use crate::program::{Activation, Function, NormKind, Shape, Squares, Windows};
 
 /// Floats of memory per thread: enough for a strip of any kernel of these tests.
 const THREAD_MEMORY: usize = 1 << 20;
@@ -325,6 +326,58 @@ fn merge() {
             reference::linear(&normed, &weight, &bias, None, None, None)
         };
         compare(&format!("merge of {shape}"), (2, shape), 2e-5, fast, twin);
+    }
+}
+
+#[test]
+fn unfold() {
+    for (shape, kernel, stride, dilation, padding) in [
+        (Shape::map(15, 12, 3), 3, 2, 1, [1, 1]),
+        (Shape::map(7, 9, 17), 3, 1, 1, [1, 1]),
+        (Shape::map(5, 4, 8), 2, 1, 2, [1, 1]),
+        (Shape::map(9, 14, 5), 7, 2, 1, [3, 3]),
+        (Shape::map(6, 5, 4), 2, 1, 1, [0, 1]),
+    ] {
+        let squares = Squares { kernel, stride, dilation, padding };
+        let (out, depth) = (shape.channels + 3, kernel * kernel * shape.channels);
+        let (weight, bias) = (numbers(out * depth, 2), numbers(out, 3));
+        let alone = |context: Context<'_>, input: &[f32], output: &mut [f32]| {
+            Source::Unfold(Unfold { input: shape, squares }).run(context, Maps::new(input, shape.len()), output);
+        };
+        let what = format!("{squares:?} of {shape}");
+        compare(&what, (2, shape), 0.0, alone, |_, input| reference::unfold(input, squares));
+        let convolved = |context: Context<'_>, input: &[f32], output: &mut [f32]| {
+            let source = Source::Unfold(Unfold { input: shape, squares });
+            let linear = linear_of(context.instructions, &weight, &bias, None, None);
+            let projection = Projection { source, linear, after: None };
+            let mut shared = Aligned::zeros(projection.shared_memory(context.threads.count())).unwrap();
+            projection.run(context, Maps::new(input, shape.len()), &mut shared, output);
+        };
+        let twin =
+            |_, input: &Map| reference::linear(&reference::unfold(input, squares), &weight, &bias, None, None, None);
+        compare(&what, (2, shape), 2e-5, convolved, twin);
+    }
+}
+
+#[test]
+fn pointwise() {
+    for shape in [Shape::map(37, 41, 24), Shape::map(2, 1, 3)] {
+        let weight = numbers(shape.len(), 2);
+        for function in [Function::GeluTanh, Function::Silu, Function::Relu] {
+            let fast = |context: Context<'_>, input: &[f32], out: &mut [f32]| {
+                let wide: Vec<f32> = input.iter().map(|x| 8.0 * x).collect();
+                Pointwise::Activate(function).run(context, &wide, out);
+            };
+            let twin = |_, input: &Map| {
+                let wide = Map { values: input.values.iter().map(|x| 8.0 * x).collect(), ..input.clone() };
+                reference::activate(&wide, function)
+            };
+            compare(&format!("{function:?} of {shape}"), (2, shape), 4e-6, fast, twin);
+        }
+        let fast = |context: Context<'_>, input: &[f32], out: &mut [f32]| {
+            Pointwise::Offset(weight.clone()).run(context, input, out);
+        };
+        compare(&format!("offset of {shape}"), (2, shape), 1e-7, fast, |_, input| reference::offset(input, &weight));
     }
 }
 

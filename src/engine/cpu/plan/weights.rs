@@ -89,6 +89,10 @@ impl<'a> Packer<'a> {
         Ok(Attention::new(self.instructions, geometry, (map.channels, op.heads), &table, padding)?)
     }
 
+    pub(crate) fn offset(&self, op: &program::Offset) -> Result<Vec<f32>, PackError> {
+        Ok(self.weight(op.weight)?)
+    }
+
     fn weight(&self, id: WeightId) -> Result<Vec<f32>, WeightError> {
         self.program.weight(id).materialise(self.weights)
     }

@@ -87,13 +87,20 @@ impl Operation for LayerNorm {
                 NormKind::Simple => 2,
             },
         };
-        let kernel = match (self.ty, self.channels % 2) {
-            (Type::F16, 0) => "layer_norm_f16",
-            (Type::F16, _) => "layer_norm_odd_f16",
-            (Type::Bf16, 0) => "layer_norm_bf16",
-            (Type::Bf16, _) => "layer_norm_odd_bf16",
-            (Type::F32 | Type::U8, 0) => "layer_norm_f32",
-            (Type::F32 | Type::U8, _) => "layer_norm_odd_f32",
+        let layer = self.kind == NormKind::Layer;
+        let kernel = match (self.ty, layer, self.channels.is_multiple_of(2)) {
+            (Type::F16, true, true) => "layer_norm_f16",
+            (Type::F16, true, false) => "layer_norm_odd_f16",
+            (Type::F16, false, true) => "other_norm_f16",
+            (Type::F16, false, false) => "other_norm_odd_f16",
+            (Type::Bf16, true, true) => "layer_norm_bf16",
+            (Type::Bf16, true, false) => "layer_norm_odd_bf16",
+            (Type::Bf16, false, true) => "other_norm_bf16",
+            (Type::Bf16, false, false) => "other_norm_odd_bf16",
+            (Type::F32 | Type::U8, true, true) => "layer_norm_f32",
+            (Type::F32 | Type::U8, true, false) => "layer_norm_odd_f32",
+            (Type::F32 | Type::U8, false, true) => "other_norm_f32",
+            (Type::F32 | Type::U8, false, false) => "other_norm_odd_f32",
         };
         vec![Launch::new(&SOURCE, kernel, [blocks as u32, 1, 1], [lanes as u32, rows_per_block as u32, 1], &arguments)]
     }
@@ -165,8 +172,10 @@ mod tests {
 
     #[test]
     fn the_argument_lies_as_the_kernels() {
-        let kernels = ["layer_norm_f32", "layer_norm_f16", "layer_norm_bf16"];
-        let odd = ["layer_norm_odd_f32", "layer_norm_odd_f16", "layer_norm_odd_bf16"];
-        crate::engine::cuda::launch::assert_fits::<LayerNormArguments>(&SOURCE, &[kernels, odd].concat());
+        let forms = ["layer_norm", "layer_norm_odd", "other_norm", "other_norm_odd"];
+        let kernels = forms.iter().flat_map(|form| ["f32", "f16", "bf16"].map(|ty| format!("{form}_{ty}")));
+        let kernels: Vec<String> = kernels.collect();
+        let kernels: Vec<&str> = kernels.iter().map(String::as_str).collect();
+        crate::engine::cuda::launch::assert_fits::<LayerNormArguments>(&SOURCE, &kernels);
     }
 }

@@ -15,7 +15,9 @@ use crate::engine::cuda::operations::layer_norm::{self, LayerNorm};
 use crate::engine::cuda::operations::linear::{Linear, Rows};
 use crate::engine::cuda::operations::norm::Norm;
 use crate::engine::cuda::operations::patch_embedding::{self, PatchEmbedding};
+use crate::engine::cuda::operations::pointwise::{Pointwise, What};
 use crate::engine::cuda::operations::pool::Pool;
+use crate::engine::cuda::operations::unfold::Unfold;
 use crate::engine::cuda::weights::Weights;
 use crate::program::{self, NormKind, Op, Program, TensorId};
 
@@ -26,8 +28,10 @@ pub(crate) fn unsupported(program: &Program) -> Vec<String> {
     for (index, (name, op)) in program.ops.iter().enumerate() {
         let mut refuse = |why: String| reasons.push(format!("{name}: {why}"));
         match op {
-            Op::Patchify(_) => {}
-            _ if op.inputs().contains(&Program::INPUT) => refuse("only patches can be made of the image".to_owned()),
+            Op::Patchify(_) | Op::Unfold(_) => {}
+            _ if op.inputs().contains(&Program::INPUT) => {
+                refuse("only patches and the squares of a convolution can be made of the image".to_owned())
+            }
             Op::Norm(op) => {
                 let channels = program.shape(op.input).channels;
                 if channels > layer_norm::MOST_CHANNELS {
@@ -45,7 +49,13 @@ pub(crate) fn unsupported(program: &Program) -> Vec<String> {
                     refuse("merged pixels that a norm and a linear layer do not follow".to_owned());
                 }
             }
-            Op::Depthwise(_) | Op::Linear(_) | Op::Grn(_) | Op::Attention(_) | Op::Pool(_) => {}
+            Op::Depthwise(_)
+            | Op::Linear(_)
+            | Op::Grn(_)
+            | Op::Attention(_)
+            | Op::Activate(_)
+            | Op::Offset(_)
+            | Op::Pool(_) => {}
         }
     }
     reasons
@@ -149,6 +159,9 @@ impl Fusion<'_> {
             Op::Linear(op) => (Box::new(self.linear(op, None)), op.residual),
             Op::Grn(op) => (Box::new(self.grn(op)), None),
             Op::Attention(op) => (Box::new(self.attention(op)), None),
+            Op::Unfold(op) => (Box::new(self.unfold(op)), None),
+            Op::Activate(op) => (Box::new(self.pointwise(op.input, What::Activate(op.function))), None),
+            Op::Offset(op) => (Box::new(self.pointwise(op.input, What::Offset(self.weights.array(op.weight)))), None),
             Op::Pool(op) => (Box::new(self.pool(op, None)), None),
             Op::Merge(_) => return 1, // refused by `unsupported`
         };
@@ -303,6 +316,15 @@ impl Fusion<'_> {
             padding: op.padding.map(|padding| self.weights.array(padding)),
             ty: self.ty,
         }
+    }
+
+    fn unfold(&self, op: &program::Unfold) -> Unfold {
+        let image = (op.input == Program::INPUT).then_some(self.program.input);
+        Unfold { input: self.program.shape(op.input), image, squares: op.squares, ty: self.ty }
+    }
+
+    fn pointwise(&self, input: TensorId, what: What) -> Pointwise {
+        Pointwise { numbers: self.program.shape(input).len(), what, ty: self.ty }
     }
 
     fn pool(&self, op: &program::Pool, norm: Option<&program::Norm>) -> Pool {
