@@ -1,9 +1,9 @@
 //! Agreement with the reference on networks and inputs that nobody publishes, with random weights.
 
 use convnext_server::engine::reference::Reference;
-use convnext_server::model::convnext::Spec;
+use convnext_server::model::convnext::{Spec, Stem};
 use convnext_server::model::swin;
-use convnext_server::program::{InputSpec, Program, RandomWeights, fold};
+use convnext_server::program::{Function, InputSpec, NormKind, Program, RandomWeights, fold};
 use proptest::prelude::*;
 
 use crate::{Subject, engines, pixels, program, relative_error, run, small_spec, small_swin, swin_program};
@@ -105,6 +105,48 @@ fn version_2_with_its_response_normalisation() {
     agrees("V2", &Spec { grn: true, layer_scale: false, ..small_spec() }, 70, 33);
 }
 
+#[test]
+fn norms_that_leave_the_mean_in() {
+    for norm in [NormKind::Rms, NormKind::Simple] {
+        agrees(&format!("{norm:?}"), &Spec { norm, ..small_spec() }, 36, 44);
+        let first = Spec { norm, head_norm_first: true, grn: true, widths: vec![19, 24], ..small_spec() };
+        agrees(&format!("{norm:?} before the pooling"), &first, 20, 36);
+    }
+}
+
+#[test]
+fn stems_of_overlapping_convolutions() {
+    for (tiered, activated, one_channel) in [(false, false, false), (true, false, false), (false, true, true)] {
+        let stem = Stem::Overlapping { tiered, activated };
+        agrees(&format!("{stem:?}"), &Spec { stem, one_channel, ..small_spec() }, 37, 42);
+    }
+    agrees("one channel", &Spec { one_channel: true, ..small_spec() }, 36, 40);
+}
+
+#[test]
+fn a_head_with_a_hidden_layer() {
+    agrees("hidden 20", &Spec { head_hidden: Some(20), ..small_spec() }, 36, 36);
+}
+
+#[test]
+fn activations_beside_gelu() {
+    for function in [Function::GeluTanh, Function::Silu, Function::Relu] {
+        agrees(&format!("{function:?}"), &Spec { function: Some(function), ..small_spec() }, 36, 28);
+    }
+    let stem = Stem::Overlapping { tiered: false, activated: true };
+    let spec = Spec { function: Some(Function::Silu), stem, grn: true, layer_scale: false, ..small_spec() };
+    agrees("Silu between the stem's convolutions", &spec, 36, 28);
+}
+
+#[test]
+fn stages_that_are_dilated_instead_of_halved() {
+    let four = Spec { depths: vec![1; 4], widths: vec![8, 12, 16, 24], kernels: vec![7, 3, 5, 7], ..small_spec() };
+    for (patch, output_stride) in [(2, 32), (4, 8), (8, 32), (16, 16)] {
+        let spec = Spec { patch, output_stride: Some(output_stride), ..four.clone() };
+        agrees(&format!("patches of {patch}, stride {output_stride}"), &spec, 7 * patch + 32, 9 * patch + 21);
+    }
+}
+
 prop_compose! {
     fn specs()(
         stages in 1usize..4,
@@ -155,6 +197,14 @@ fn swins_of_either_library_on_maps_that_windows_do_not_divide() {
     swin_agrees("transformers, 44×40", &transformers, 44, 40);
     swin_agrees("transformers, 24×60", &transformers, 24, 60);
     swin_agrees("without a bias of qkv", &swin::Spec { qkv_bias: false, ..small_swin() }, 44, 40);
+}
+
+#[test]
+fn a_swin_with_embeddings_of_positions() {
+    swin_agrees("positions", &swin::Spec { positions: true, ..small_swin() }, 44, 40);
+    let spec =
+        swin::Spec { positions: true, one_channel: true, patch: 3, function: Some(Function::Relu), ..small_swin() };
+    swin_agrees("positions of patches of 3, one channel", &spec, 33, 24);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::model;
-use crate::program::{Op, fold};
+use crate::program::{Activation, Op, fold};
 
 fn published(name: &str, side: usize) -> Program {
     model::Spec::published(name).unwrap().program(InputSpec::imagenet(side)).unwrap()
