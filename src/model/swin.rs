@@ -11,7 +11,7 @@
 
 use super::SpecError;
 use super::builder::Builder;
-use crate::program::{Function, InputSpec, LONGEST_SIDE, Linear, Program, Shape, TensorId, Windows};
+use crate::program::{Function, InputSpec, LONGEST_SIDE, Linear, Program, Shape, Squares, TensorId, Windows};
 
 /// Everything that a Swin's program depends on but its input.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,7 +53,7 @@ pub struct Spec {
 pub enum Dialect {
     /// timm rolls a map and pads it then; along a side no longer than the window, the window is cut to the side and not shifted.
     Timm,
-    /// transformers pads a map and rolls it then; where the shorter side is no longer than the window, nothing is shifted, and a map
+    /// transformers fills up an image to whole patches with zeros, pads a map and rolls it then; where the shorter side is no longer than the window, nothing is shifted, and a map
     /// shorter than its window is refused, for the table of biases would not fit.
     Transformers,
 }
@@ -200,17 +200,22 @@ impl Spec {
 /// The program of a specification for images of `input`.
 ///
 /// # Errors
-/// [`SpecError::Invalid`] when the numbers do not make a network, or the image is no whole number of patches.
+/// [`SpecError::Invalid`] when the numbers do not make a network, or for timm's the image is no whole number of patches.
 pub fn program(spec: &Spec, input: InputSpec) -> Result<Program, SpecError> {
     spec.check()?;
-    let whole = |side: usize| side > 0 && side.is_multiple_of(spec.patch);
-    if !whole(input.height) || !whole(input.width) {
+    let whole = [input.height, input.width].iter().all(|side| side.is_multiple_of(spec.patch));
+    if !whole && spec.dialect == Dialect::Timm {
         let why =
             format!("images of {}×{} are no whole number of patches of {}", input.height, input.width, spec.patch);
         return Err(SpecError::Invalid { architecture: spec.name.clone(), why });
     }
     let mut net = Builder { program: Program::new(&spec.name, "swin", input), one_channel: spec.one_channel };
-    let stem = net.patchify("stem", Program::INPUT, spec.patch, spec.widths[0]);
+    let stem = if whole {
+        net.patchify("stem", Program::INPUT, spec.patch, spec.widths[0])
+    } else {
+        let squares = Squares { kernel: spec.patch, stride: spec.patch, dilation: 1, padding: [0, spec.patch - 1] };
+        net.conv("stem", Program::INPUT, squares, spec.widths[0], false)
+    };
     let mut x = net.norm("stem.norm", stem, spec.fixed_eps);
     if spec.positions {
         x = net.offset("stem.positions", x);

@@ -204,6 +204,8 @@ fn a_swin_with_embeddings_of_positions() {
     swin_agrees("positions", &swin::Spec { positions: true, ..small_swin() }, 44, 40);
     let spec =
         swin::Spec { positions: true, one_channel: true, patch: 3, function: Some(Function::Relu), ..small_swin() };
+    let transformers = swin::Spec { dialect: swin::Dialect::Transformers, ..small_swin() };
+    swin_agrees("filled up to whole patches", &transformers, 43, 38);
     swin_agrees("positions of patches of 3, one channel", &spec, 33, 24);
 }
 

@@ -172,3 +172,35 @@ fn norm(args: Section<'_>) -> Result<NormKind, CheckpointError> {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::program::InputSpec;
+
+    /// `sum(p.numel() for p in timm.create_model(name).parameters())`
+    #[test]
+    fn entry_points_have_timms_parameters() {
+        let counts = [
+            ("convnext_zepto_rms", 2_155_656),
+            ("convnext_zepto_rms_ols", 2_164_232),
+            ("convnext_atto_ols", 3_702_912),
+            ("convnext_atto_rms", 3_693_040),
+            ("convnext_femto_ols", 5_226_520),
+            ("convnext_pico_ols", 9_061_928),
+            ("convnext_nano_ols", 15_649_560),
+            ("convnext_tiny_hnf", 28_589_128),
+            ("convnext_large_mlp", 200_128_168),
+            ("convnext_xxlarge", 846_471_016),
+            ("test_convnext", 272_128),
+            ("test_convnext2", 477_800),
+            ("test_convnext3", 468_840),
+        ];
+        for (name, expected) in counts {
+            let spec = model::Spec::ConvNext(architecture(name).unwrap());
+            assert_eq!(spec.program(InputSpec::imagenet(224)).unwrap().parameters(), expected, "{name}");
+        }
+        assert!(OTHERS.iter().all(|name| counts.iter().any(|(counted, _)| counted == name)));
+    }
+}
