@@ -19,7 +19,8 @@ struct Pointwise {
 
 enum : unsigned { BLOCK = 256, GELU_TANH = 0, SILU = 1, RELU = 2 };
 
-__device__ inline float logistic_share(float x, float z) { return __fdividef(x, 1.0f + __expf(-z)); }
+/// x / (1 + e^-z). Beyond e^80 the quotient is nothing, and so that the exponential stays a number.
+__device__ inline float logistic_share(float x, float z) { return __fdividef(x, 1.0f + __expf(fminf(-z, 80.0f))); }
 
 __device__ inline float of(unsigned function, float x) {
     if (function == GELU_TANH) return logistic_share(x, 1.5957691f * fmaf(0.044715f * x * x, x, x));
