@@ -203,8 +203,9 @@ impl Spec {
 /// [`SpecError::Invalid`] when the numbers do not make a network, or for timm's the image is no whole number of patches.
 pub fn program(spec: &Spec, input: InputSpec) -> Result<Program, SpecError> {
     spec.check()?;
-    let whole = [input.height, input.width].iter().all(|side| side.is_multiple_of(spec.patch));
-    if !whole && spec.dialect == Dialect::Timm {
+    let sides = [input.height, input.width];
+    let whole = sides.iter().all(|side| side.is_multiple_of(spec.patch));
+    if sides.contains(&0) || !whole && spec.dialect == Dialect::Timm {
         let why =
             format!("images of {}×{} are no whole number of patches of {}", input.height, input.width, spec.patch);
         return Err(SpecError::Invalid { architecture: spec.name.clone(), why });
