@@ -58,7 +58,7 @@ pub(super) fn describe(config: Section<'_>, files: Files<'_>) -> Result<Descript
 fn check_common(config: Section<'_>) -> Result<(), CheckpointError> {
     if config.integer("num_channels")?.is_some_and(|channels| channels != 3) {
         let why = "transformers' own processor makes three channels of every image, which such a network refuses; only 3 is \
-                   supported: repeat or sum the weight of the patch embedding for three channels";
+                   supported: give the patch embedding three channels, each a third of its weight";
         return Err(config.invalid("num_channels", why));
     }
     Ok(())
