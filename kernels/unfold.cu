@@ -1,7 +1,7 @@
 // The squares that a convolution reads, side by side: with a matrix product after it, any convolution.
 //
-// Shapes     input [images, height, width, channels] in f16, bf16 or f32; output [images, down, across, kernel, kernel, channels] in the same
-//            type, zeros where a square reaches beyond the map; square (y, x) begins at row y * step - before and column x * step - before, and
+// Shapes     input [images, height, width, channels] in f16, bf16 or f32; output [images, down, across, columns] in the same type:
+//            [kernel, kernel, channels] of a square, zeros where it reaches beyond the map, and zeros behind it to `columns`; square (y, x) begins at row y * step - before and column x * step - before, and
 //            its positions are `dilation` apart. Any sizes; all aligned to 16 bytes.
 //            Of images (`unfold_image`) the input is a slot as in patch_embedding.cu, of three channels: pixels of u8, or normalised planes of
 //            f32 or f16. A byte becomes byte * factor_c + rest_c, which is (byte / 255 - mean) / deviation; zeros are those of normalised pixels.
@@ -24,6 +24,7 @@ struct Unfold {
     unsigned first, stride;
     float factor_0, factor_1, factor_2;
     float rest_0, rest_1, rest_2;
+    unsigned columns;
 };
 
 enum : unsigned { BLOCK = 256, BYTES = 0, F32_PLANES = 1 };
@@ -40,14 +41,14 @@ __device__ inline From from(const Unfold& op, unsigned square, unsigned position
     // what lies before the map wraps around to a number beyond it
     const unsigned y = square / op.across % op.down * op.step + position / op.kernel * op.dilation - op.before;
     const unsigned x = square % op.across * op.step + position % op.kernel * op.dilation - op.before;
-    return {image, y, x, y < op.height && x < op.width};
+    return {image, y, x, position < op.kernel * op.kernel && y < op.height && x < op.width};
 }
 
 /// Maps inside a network, `WIDTH` channels a thread.
 template <typename T, unsigned WIDTH>
 __device__ void of_maps(const Unfold& op) {
     const unsigned vectors = op.channels / WIDTH;
-    const unsigned columns = op.kernel * op.kernel * vectors;
+    const unsigned columns = op.columns / WIDTH;
     const unsigned first = blockIdx.x * op.rows;
     const unsigned rows = min(op.rows, op.squares - first);
     T* const output = static_cast<T*>(op.output) + size_t{first} * columns * WIDTH;
@@ -68,7 +69,7 @@ __device__ inline float of_channel(unsigned channel, float a, float b, float c) 
 /// Images as they come.
 template <typename T>
 __device__ void of_images(const Unfold& op) {
-    const unsigned columns = op.kernel * op.kernel * 3;
+    const unsigned columns = op.columns;
     const unsigned first = blockIdx.x * op.rows;
     const unsigned rows = min(op.rows, op.squares - first);
     T* const output = static_cast<T*>(op.output) + size_t{first} * columns;

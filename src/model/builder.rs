@@ -57,10 +57,16 @@ impl Builder {
     pub(super) fn conv(&mut self, name: &str, input: TensorId, squares: Squares, out: usize, gelu: bool) -> TensorId {
         let Shape { height, width, channels } = self.program.shape(input);
         let (down, across) = (squares.along(height), squares.along(width));
-        let unfolded = self.program.tensor(Shape::map(down, across, squares.kernel * squares.kernel * channels));
+        let columns = squares.columns(channels);
+        let unfolded = self.program.tensor(Shape::map(down, across, columns));
         self.program.push(format!("{name}.unfold"), Op::Unfold(Unfold { input, output: unfolded, squares }));
         let output = self.program.tensor(Shape::map(down, across, out));
         let weight = self.convolution(format!("{name}.weight"), input, (out, squares.kernel), Order::Unfolded);
+        let decl = &mut self.program.weights[weight.0];
+        if decl.shape != [out, columns] {
+            decl.shape = vec![out, columns];
+            decl.recipe = Recipe::Padded { weight: Box::new(decl.recipe.clone()), columns };
+        }
         let bias = self.vector(format!("{name}.bias"), out);
         let activation = gelu.then_some(Activation::Gelu);
         let op = Linear { input: unfolded, output, weight, bias, activation, scale: None, residual: None };

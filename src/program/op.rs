@@ -165,12 +165,12 @@ pub struct Merge {
 }
 
 /// `[h, w, c] → [h', w', kernel²·c]`: every `stride` rows and columns a square, its positions row by row, as a row of a convolution's weight
-/// `[out, kernel, kernel, c]` lies; zeros beyond the map.
+/// `[out, kernel, kernel, c]` lies; zeros beyond the map, and behind each square to a multiple of 8, as products like their rows.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Unfold {
     /// `[h, w, c]`
     pub input: TensorId,
-    /// `[h', w', kernel²·c]` with `h' = (h + before + after − reach) / stride + 1`.
+    /// `[h', w', columns]` with `h' = (h + before + after − reach) / stride + 1` and `columns` as [`Squares::columns`] has it.
     pub output: TensorId,
     /// How squares lie.
     pub squares: Squares,
@@ -194,6 +194,12 @@ impl Squares {
     #[must_use]
     pub const fn reach(self) -> usize {
         (self.kernel - 1) * self.dilation + 1
+    }
+
+    /// Numbers of a square of a map of so many channels, and the zeros behind them.
+    #[must_use]
+    pub const fn columns(self, channels: usize) -> usize {
+        (self.kernel * self.kernel * channels).next_multiple_of(8)
     }
 
     /// Squares along a side of this length; 0 where none fits.
@@ -389,7 +395,7 @@ impl Op {
                 if [squares.kernel, squares.stride, squares.dilation].contains(&0) {
                     return Err(format!("{squares:?} are no squares"));
                 }
-                let channels = squares.kernel * squares.kernel * input.channels;
+                let channels = squares.columns(input.channels);
                 (Shape::map(squares.along(input.height), squares.along(input.width), channels), vec![])
             }
             Self::Activate(_) => (input, vec![]),

@@ -35,6 +35,13 @@ pub enum Recipe {
         /// From a tap to the next.
         step: usize,
     },
+    /// Zeros behind each row, to so many columns.
+    Padded {
+        /// `[out, in]`
+        weight: Box<Recipe>,
+        /// Not fewer than `in`.
+        columns: usize,
+    },
     /// Each number followed by two zeros: a stem for images of one channel as one for three, of which it reads the first.
     OneChannel(Box<Recipe>),
     /// As many zeros: the bias of a linear layer without one, until a norm is folded into it. Nothing is stored.
@@ -129,7 +136,7 @@ impl WeightDecl {
         match &self.recipe {
             Recipe::Zeros(_) => 0,
             // what is stored, without the zeros that were put into it
-            Recipe::Spread { .. } | Recipe::OneChannel(_) => {
+            Recipe::Spread { .. } | Recipe::Padded { .. } | Recipe::OneChannel(_) => {
                 self.recipe.stored().iter().map(|(_, shape)| shape.iter().product::<usize>() as u64).sum()
             }
             _ => self.len() as u64,
@@ -161,7 +168,7 @@ impl Recipe {
         match self {
             Self::Stored { name, shape, .. } => vec![(name, shape)],
             Self::Zeros(_) => vec![],
-            Self::Spread { weight, .. } | Self::OneChannel(weight) => weight.stored(),
+            Self::Spread { weight, .. } | Self::Padded { weight, .. } | Self::OneChannel(weight) => weight.stored(),
             Self::ScaleColumns { weight, scale } => [weight.stored(), scale.stored()].concat(),
             Self::AddProduct { bias, weight, shift } => [bias.stored(), weight.stored(), shift.stored()].concat(),
         }
@@ -191,6 +198,10 @@ impl Recipe {
             Self::Spread { weight, step } => match weight.shape()?.as_slice() {
                 [h, w, c] if *step > 0 => Ok(vec![(h - 1) * step + 1, (w - 1) * step + 1, *c]),
                 other => Err(format!("{other:?} are no taps that can be {step} apart")),
+            },
+            Self::Padded { weight, columns } => match weight.shape()?.as_slice() {
+                [rows, inputs] if inputs <= columns => Ok(vec![*rows, *columns]),
+                other => Err(format!("{other:?} are no rows of at most {columns}")),
             },
             Self::OneChannel(weight) => {
                 let mut shape = weight.shape()?;
@@ -228,6 +239,16 @@ impl Recipe {
                     spread[(y * wide + x) * channels..][..channels].copy_from_slice(tap);
                 }
                 Ok(spread)
+            }
+            Self::Padded { weight, columns } => {
+                let rows = weight.materialise(source)?;
+                let Ok(shape) = weight.shape() else { unreachable!("Program::check lets no other weight be padded") };
+                let mut padded = Vec::with_capacity(shape[0] * columns);
+                for row in rows.chunks_exact(shape[1]) {
+                    padded.extend_from_slice(row);
+                    padded.resize(padded.len() + columns - row.len(), 0.0);
+                }
+                Ok(padded)
             }
             Self::OneChannel(weight) => {
                 Ok(weight.materialise(source)?.into_iter().flat_map(|number| [number, 0.0, 0.0]).collect())
@@ -383,6 +404,15 @@ mod tests {
         assert_eq!(spread.materialise(&source).unwrap(), rows.concat());
         let decl = WeightDecl { name: "w".into(), shape: vec![3, 3, 2], recipe: spread };
         assert_eq!((decl.parameters(), decl.len()), (8, 18));
+    }
+
+    #[test]
+    fn rows_are_padded_with_zeros() {
+        let source = Tensors(&[("w", &[1., 2., 3., 4.])]);
+        let padded = Recipe::Padded { weight: stored("w", &[2, 2], Order::Same), columns: 3 };
+        assert_eq!(padded.shape(), Ok(vec![2, 3]));
+        assert_eq!(padded.materialise(&source).unwrap(), [1., 2., 0., 3., 4., 0.]);
+        assert!(Recipe::Padded { weight: stored("w", &[2, 2], Order::Same), columns: 1 }.shape().is_err());
     }
 
     #[test]

@@ -339,7 +339,7 @@ fn unfold() {
         (Shape::map(6, 5, 4), 2, 1, 1, [0, 1]),
     ] {
         let squares = Squares { kernel, stride, dilation, padding };
-        let (out, depth) = (shape.channels + 3, kernel * kernel * shape.channels);
+        let (out, depth) = (shape.channels + 3, squares.columns(shape.channels));
         let (weight, bias) = (numbers(out * depth, 2), numbers(out, 3));
         let alone = |context: Context<'_>, input: &[f32], output: &mut [f32]| {
             Source::Unfold(Unfold { input: shape, squares }).run(context, Maps::new(input, shape.len()), output);

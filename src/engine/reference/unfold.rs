@@ -3,11 +3,11 @@
 use super::map::Map;
 use crate::program::{Shape, Squares};
 
-/// `[h, w, c] → [h', w', kernel²·c]`, zeros beyond the map.
+/// `[h, w, c] → [h', w', kernel²·c]`, zeros beyond the map and behind each square to a multiple of 8.
 pub(crate) fn unfold(input: &Map, squares: Squares) -> Map {
     let Shape { height, width, channels } = input.shape;
     let [down, across] = [height, width].map(|side| squares.along(side));
-    let mut output = Map::zeros(Shape::map(down, across, squares.kernel * squares.kernel * channels));
+    let mut output = Map::zeros(Shape::map(down, across, squares.columns(channels)));
     for (y, x) in (0..down).flat_map(|y| (0..across).map(move |x| (y, x))) {
         for position in 0..squares.kernel * squares.kernel {
             let (dy, dx) = (position / squares.kernel, position % squares.kernel);
@@ -35,9 +35,11 @@ mod tests {
             [0.0, 4.0, 5.0, 0.0, 7.0, 8.0, 0.0, 0.0, 0.0],
             [5.0, 6.0, 0.0, 8.0, 9.0, 0.0, 0.0, 0.0, 0.0],
         ];
-        assert_eq!(unfold(&input, squares).values, expected.concat());
+        let padded = expected.map(|square| [&square[..], &[0.0; 7]].concat());
+        assert_eq!(unfold(&input, squares).values, padded.concat());
         let dilated = Squares { kernel: 2, stride: 1, dilation: 2, padding: [1, 1] };
-        let expected = [0.0, 0.0, 0.0, 5.0, 0.0, 0.0, 4.0, 6.0, 0.0, 0.0, 5.0, 0.0];
-        assert_eq!(unfold(&input, dilated).values[..12], expected);
+        let expected = [[0.0, 0.0, 0.0, 5.0], [0.0, 0.0, 4.0, 6.0], [0.0, 0.0, 5.0, 0.0]];
+        let padded = expected.map(|square| [square, [0.0; 4]].concat());
+        assert_eq!(unfold(&input, dilated).values[..24], padded.concat());
     }
 }

@@ -48,7 +48,7 @@ pub(crate) struct Merge {
     pub(crate) norm: Option<Norm>,
 }
 
-/// The squares that a convolution reads. Pixels outside of the map are zero.
+/// The squares that a convolution reads. Pixels outside of the map are zero, and what is behind a square.
 pub(crate) struct Unfold {
     /// Shape of a map.
     pub(crate) input: Shape,
@@ -63,7 +63,7 @@ impl Source {
             Self::Norm(_, channels) => *channels,
             Self::Patches(Patches { input, size, .. }) => size * size * input.channels,
             Self::Merge(Merge { input, .. }) => 4 * input.channels,
-            Self::Unfold(Unfold { input, squares }) => squares.kernel * squares.kernel * input.channels,
+            Self::Unfold(Unfold { input, squares }) => squares.columns(input.channels),
         }
     }
 
@@ -157,6 +157,8 @@ impl Unfold {
         let (down, across) = (squares.along(height), squares.along(width));
         let image = input.image(square / (down * across));
         let (y, x) = (square / across % down, square % across);
+        let (row, behind) = row.split_at_mut(squares.kernel * squares.kernel * channels);
+        behind.fill(0.0);
         for (dy, line) in row.chunks_exact_mut(squares.kernel * channels).enumerate() {
             let Some(y) = squares.at(y, dy, height) else {
                 line.fill(0.0);

@@ -45,7 +45,7 @@ arguments! {
         rest_0: f32,
         rest_1: f32,
         rest_2: f32,
-        padding: u32,
+        columns: u32,
     }
 }
 
@@ -69,7 +69,7 @@ impl Unfold {
 
     /// Numbers of a row of the output.
     fn columns(&self) -> usize {
-        self.squares.kernel * self.squares.kernel * self.input.channels
+        self.squares.columns(self.input.channels)
     }
 
     /// Numbers that a thread moves at once.
@@ -78,12 +78,15 @@ impl Unfold {
         if self.image.is_none() && self.input.channels.is_multiple_of(whole) { whole } else { 1 }
     }
 
-    /// Where a number of the output comes from: image, row, column, channel; None for a zero.
+    /// Where a number of the output comes from: image, row, column, channel; None for a zero, beyond the map or behind the square.
     fn from(&self, index: usize) -> Option<[usize; 4]> {
         let [down, across] = self.down_and_across();
         let (square, column) = (index / self.columns(), index % self.columns());
         let (position, channel) = (column / self.input.channels, column % self.input.channels);
         let kernel = self.squares.kernel;
+        if position >= kernel * kernel {
+            return None;
+        }
         let y = self.squares.at(square / across % down, position / kernel, self.input.height)?;
         let x = self.squares.at(square % across, position % kernel, self.input.width)?;
         Some([square / across / down, y, x, channel])
@@ -140,7 +143,7 @@ impl Operation for Unfold {
             rest_0: rest[0],
             rest_1: rest[1],
             rest_2: rest[2],
-            padding: 0,
+            columns: self.columns() as u32,
         };
         let kernel = match (self.ty, self.image.is_some(), self.width()) {
             (Type::F16, true, _) => "unfold_image_f16",
