@@ -3,10 +3,11 @@
 // Shapes     input [images, rows, channels] in f16, bf16 or f32; output [images, channels] in the input's type or in f32; with a norm
 //            sums [images, channels] in f32 for the means, which are not rounded; scale, shift [channels] in f32, or both null.
 //            Any sizes; all aligned to 16 bytes.
-// Launch     8 warps, each every 8th row of the same channels, a word a lane (one channel where channels are odd); grid images *
-//            ceil(channels / (32 lanes' channels)), an image's blocks next to each other. The last of an image's blocks norms its means.
-// Shared     The warps' sums, 32 lanes' channels each, which a warp writes and the first reads as they lie: 1 and 2 KiB for the two
-//            widths; 68 bytes for the norm.
+// Launch     8 warps; `lanes` lanes a row, a word a lane (one channel where channels are odd), a power of two up to 32: a warp takes
+//            32 / lanes rows at once, and each 8th of these. Fewer lanes are more blocks, for few images: grid images *
+//            ceil(channels / (lanes' channels)), an image's blocks next to each other. The last of an image's blocks norms its means.
+// Shared     The warps' sums, `lanes` lanes' channels each, which a warp writes and the first reads as they lie: 1 and 2 KiB for the
+//            two widths; 68 bytes for the norm.
 // Bytes      The input once, the output once; with norm 4 * images * channels more, written once and read three times, from L2.
 // FLOPs      images * rows * channels, and 7 * images * channels.
 #include "last_block.cuh"
@@ -24,6 +25,8 @@ struct Pool {
     unsigned channels;
     // Blocks of an image.
     unsigned blocks;
+    // Lanes of a row.
+    unsigned lanes;
     // Whether the output is f32.
     unsigned unrounded;
     float eps;
@@ -34,25 +37,29 @@ enum : unsigned { BLOCK = 256, WARPS = BLOCK / WARP };
 template <typename T, unsigned WIDTH>
 __device__ void mean(const Pool& op) {
     __shared__ float partials[WARPS][WARP * WIDTH];
-    const unsigned lane = threadIdx.x % WARP;
+    const unsigned lane = threadIdx.x % op.lanes;
     const unsigned warp = threadIdx.x / WARP;
     const size_t image = blockIdx.x / op.blocks;
-    const unsigned channel = (blockIdx.x % op.blocks * WARP + lane) * WIDTH;
+    const unsigned channel = (blockIdx.x % op.blocks * op.lanes + lane) * WIDTH;
     const bool there = channel < op.channels;
 
     float sums[WIDTH] = {};
     if (there) {
         const T* const input = static_cast<const T*>(op.input) + image * op.rows * op.channels + channel;
 #pragma unroll 4
-        for (unsigned row = warp; row < op.rows; row += WARPS) {
+        for (unsigned row = threadIdx.x / op.lanes; row < op.rows; row += BLOCK / op.lanes) {
             float values[WIDTH];
             read(input + size_t{row} * op.channels, values);
             for (unsigned i = 0; i < WIDTH; i++) sums[i] += values[i];
         }
     }
-    for (unsigned i = 0; i < WIDTH; i++) partials[warp][i * WARP + lane] = sums[i];
+    for (unsigned step = op.lanes; step < WARP; step *= 2) {
+        for (float& sum : sums) sum += __shfl_xor_sync(ALL_LANES, sum, step);
+    }
+    const bool is_first = threadIdx.x % WARP < op.lanes;
+    for (unsigned i = 0; i < WIDTH && is_first; i++) partials[warp][i * WARP + lane] = sums[i];
     __syncthreads();
-    if (warp > 0 || !there) return;
+    if (threadIdx.x >= op.lanes || !there) return;
     for (unsigned i = 0; i < WIDTH; i++) {
         float sum = 0;
         for (unsigned other = 0; other < WARPS; other++) sum += partials[other][i * WARP + lane];

@@ -43,6 +43,28 @@ fn hugging_faces_client_classifies_a_photo() {
 }
 
 #[test]
+fn refusals_reach_requests_urllib_and_httpx_and_a_half_close_gets_its_answer() {
+    let Some(python) = provisioned("CONVNEXT_TEST_PYTHON", "target/provision/venv/bin/python") else { return };
+    let server = Server::start();
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients/refusals.py");
+    output(Command::new(python).args([script, &server.base, PHOTO]));
+}
+
+#[test]
+fn apache_bench_loses_no_answer_with_and_without_keep_alive() {
+    let Some(ab) = provisioned("CONVNEXT_TEST_AB", "target/provision/ab") else { return };
+    let server = Server::start();
+    for keep_alive in [&[][..], &["-k"]] {
+        let options = ["-q", "-n", "120", "-c", "6", "-s", "30", "-T", "image/png", "-p", PHOTO];
+        let report = output(Command::new(&ab).args(keep_alive).args(options).arg(server.url("/classify")));
+        let line = |name: &str| report.lines().find(|line| line.starts_with(name)).unwrap_or_default().to_owned();
+        assert!(line("Complete requests:").ends_with(" 120"), "{report}");
+        assert!(line("Failed requests:").ends_with(" 0"), "{report}");
+        assert_eq!(line("Non-2xx responses:"), "", "{report}");
+    }
+}
+
+#[test]
 fn promtool_finds_nothing_to_say_about_the_metrics() {
     let Some(curl) = provisioned("CONVNEXT_TEST_CURL", "/usr/bin/curl") else { return };
     let Some(promtool) = provisioned("CONVNEXT_TEST_PROMTOOL", "/usr/bin/promtool") else { return };
@@ -67,13 +89,13 @@ fn a_sigterm_ends_the_server_with_exit_code_0() {
     assert_eq!(server.terminate().code(), Some(0));
 }
 
-/// Every other test again, with a server that finds an emulated GPU.
+/// The tests of few images again, with a server that finds an emulated GPU.
 #[test]
 fn it_is_the_same_to_clients_that_a_gpu_answers() {
     if emulated::inside() {
         return;
     }
-    let output = emulated::rerun(&["--test-threads=1"], 80, &[]);
+    let output = emulated::rerun(&["--test-threads=1", "--skip", "refusals_", "--skip", "apache_"], 80, &[]);
     let told = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{told}{}", String::from_utf8_lossy(&output.stderr));
     assert!(told.contains("5 passed"), "{told}");

@@ -4,6 +4,7 @@
 //! Not here: what becomes of a test whose need is not met (`tests/provisioned`).
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -27,7 +28,8 @@ pub(crate) fn all() -> Result<Provisions> {
     let mut provisions = Provisions::default();
     provisions.add("CONVNEXT_TEST_FASHION_MNIST", "accuracy of the demo model on Fashion-MNIST", fashion_mnist());
     provisions.add("CONVNEXT_TEST_CURL", "plain curl as a client", program("curl", "curl"));
-    provisions.add("CONVNEXT_TEST_PYTHON", "huggingface_hub as a client", python());
+    provisions.add("CONVNEXT_TEST_PYTHON", "huggingface_hub, requests and httpx as clients", python());
+    provisions.add("CONVNEXT_TEST_AB", "ApacheBench as a client", apache_bench());
     provisions.add("CONVNEXT_TEST_PROMTOOL", "promtool's judgement of /metrics", promtool());
     provisions.warn();
     if in_ci() && !provisions.missing.is_empty() {
@@ -65,6 +67,25 @@ fn promtool() -> Result<PathBuf> {
         Some(promtool) => Ok(promtool),
         None => Ok(unpacked("prometheus")?.join("usr/bin/promtool")),
     }
+}
+
+/// ApacheBench, with the libraries that its package needs beside it.
+fn apache_bench() -> Result<PathBuf> {
+    if let Some(ab) = on_path("ab") {
+        return Ok(ab);
+    }
+    let program = unpacked("apache2-utils")?.join("usr/bin/ab");
+    let mut libraries = Vec::new();
+    for package in ["libapr1", "libaprutil1"] {
+        let folder = unpacked(package)?.join("usr/lib");
+        let inner = fs::read_dir(&folder)?.find_map(|entry| Some(entry.ok()?.path()));
+        libraries.push(inner.with_context(|| format!("{package} has no libraries"))?.display().to_string());
+    }
+    let script = target().join("provision/ab");
+    let text = format!("#!/bin/sh\nLD_LIBRARY_PATH={} exec {} \"$@\"\n", libraries.join(":"), program.display());
+    fs::write(&script, text).with_context(|| format!("cannot write {}", script.display()))?;
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755))?;
+    Ok(script)
 }
 
 /// A Python whose packages are those of `tests/clients/requirements.txt`.

@@ -57,7 +57,6 @@ impl Card {
     }
 
     /// How few blocks a launch should have, where its shape allows: half the multiprocessors.
-    #[cfg(test)]
     pub(crate) fn few_blocks(&self) -> u32 {
         self.multiprocessors / 2
     }

@@ -47,8 +47,9 @@ pub struct Failure {
 pub struct Outcome {
     /// By instruction of the kernel's code.
     pub counts: Vec<Count>,
-    /// Sectors of 32 bytes of global memory that are read, and that are written, at least once: by all blocks, also where only some ran.
-    pub unique: [u64; 2],
+    /// Sectors of 32 bytes of global memory: how many are read as they were before the launch, how many are written, and how many are read after the launch
+    /// itself has written them. By all blocks, also where only some ran.
+    pub unique: [u64; 3],
     /// Blocks that ran: fewer than the grid has where only some were asked for.
     pub blocks: u64,
     /// The first fraction that was no finite number: its instruction, its block and its thread.
@@ -143,7 +144,7 @@ pub fn run(kernel: &Kernel, launch: &Launch, memory: &Memory, settings: &Setting
         let Done { outcome: one, touched: by_one } = result.map_err(failure)?;
         touched.join(&by_one);
         all.counts.iter_mut().zip(&one.counts).for_each(|(all, one)| all.add(one));
-        all.unique = [all.unique[0] + one.unique[0], all.unique[1] + one.unique[1]];
+        all.unique.iter_mut().zip(one.unique).for_each(|(all, one)| *all += one);
         all.infinite = first(all.infinite, one.infinite).filter(|_| grid.computes);
     }
     if sample.is_partial() {
@@ -273,7 +274,7 @@ fn work(grid: &Grid<'_>, blocks: &Blocks, starts: &[u64]) -> Result<Done, Fault>
                 }
                 let outcome = &mut done.outcome;
                 outcome.counts.iter_mut().zip(&team.counts).for_each(|(all, one)| all.add(one));
-                outcome.unique = [outcome.unique[0] + team.unique[0], outcome.unique[1] + team.unique[1]];
+                outcome.unique.iter_mut().zip(team.unique).for_each(|(all, one)| *all += one);
                 let place = |(op, thread)| (op, team.number, thread as u32);
                 outcome.infinite = first(outcome.infinite, team.infinite.map(place));
             }

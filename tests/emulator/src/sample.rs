@@ -8,8 +8,10 @@
 //! What all blocks touch follows from what some do, for each operand by itself: memory is taken to belong to the nearest address below it that is
 //! among the launch's arguments. Of an operand no more can be touched than lies between the lowest and the highest sector that was, for which the
 //! first and the last block run beside the sample, without being counted; and no more than blocks touch each by itself. The smaller of the two counts.
+//!
+//! What the last of several blocks reads of an operand that it wrote before it was the last, others have written too: it is read again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Blocks of a sample.
 #[derive(Clone, Copy, Debug)]
@@ -64,14 +66,23 @@ pub struct Sampled {
     /// What was answered at an instruction, for a limit.
     answers: Vec<(usize, u64, u64)>,
     groups: u64,
-    /// Sectors that were read, and that were written.
-    touched: [Vec<u64>; 2],
+    /// Sectors that were read, that were written, and that were read as the last of a group.
+    touched: [Vec<u64>; 3],
+    /// How many of those that were written were so before.
+    before: Option<usize>,
 }
 
 impl Sampled {
     /// The block at a place of a sample.
     pub fn at(place: u64) -> Self {
-        Self { place: Some(place), counted: true, answers: Vec::new(), groups: 1, touched: Default::default() }
+        Self {
+            place: Some(place),
+            counted: true,
+            answers: Vec::new(),
+            groups: 1,
+            touched: Default::default(),
+            before: None,
+        }
     }
 
     /// One that is the last wherever it comes, and does not count: an end, or who finds out which groups there are.
@@ -94,6 +105,9 @@ impl Sampled {
         let answer = self.place.map_or(limit, |place| place % size);
         self.place = self.place.map(|place| place / size);
         self.answers.push((op, limit, answer));
+        if answer == limit {
+            self.before.get_or_insert(self.touched[1].len());
+        }
         answer
     }
 
@@ -106,7 +120,7 @@ impl Sampled {
     #[inline(always)]
     pub fn touch(&mut self, direction: usize, address: u64) {
         let sector = address / 32;
-        let touched = &mut self.touched[direction];
+        let touched = &mut self.touched[if direction == 0 && self.before.is_some() { 2 } else { direction }];
         if touched.last() != Some(&sector) {
             touched.push(sector);
         }
@@ -127,14 +141,21 @@ struct Span {
 
 impl Touched {
     /// Adds a block. `starts` are the addresses where operands begin, rising.
-    pub fn add(&mut self, block: Sampled, starts: &[u64]) {
+    pub fn add(&mut self, mut block: Sampled, starts: &[u64]) {
         let counted = u64::from(block.is_counted());
+        let start = |sector: u64| starts.partition_point(|start| start / 32 <= sector).checked_sub(1);
+        let written = &block.touched[1];
+        let before: BTreeSet<_> = written[..block.before.unwrap_or(0)].iter().map(|sector| start(*sector)).collect();
+        let late = std::mem::take(&mut block.touched[2]);
+        let (again, first): (Vec<u64>, Vec<u64>) =
+            late.into_iter().partition(|sector| before.contains(&start(*sector)));
+        block.touched[0].extend(first);
+        block.touched[2] = again;
         for (direction, mut sectors) in block.touched.into_iter().enumerate() {
             sectors.sort_unstable();
             sectors.dedup();
             for sector in sectors {
-                let after = starts.partition_point(|start| start / 32 <= sector);
-                let start = after.checked_sub(1).map_or(0, |at| starts[at]);
+                let start = start(sector).map_or(0, |at| starts[at]);
                 let span = self.0.entry((direction, start)).or_insert(Span { low: sector, high: sector, sectors: 0 });
                 let sectors = span.sectors + counted;
                 *span = Span { low: span.low.min(sector), high: span.high.max(sector), sectors };
@@ -151,9 +172,9 @@ impl Touched {
         }
     }
 
-    /// Sectors that all blocks read, and that they write.
-    pub fn unique(&self, sample: &Sample) -> [u64; 2] {
-        let mut unique = [0; 2];
+    /// Sectors that all blocks read, that they write, and that they read again.
+    pub fn unique(&self, sample: &Sample) -> [u64; 3] {
+        let mut unique = [0; 3];
         for ((direction, _), span) in &self.0 {
             let each = u128::from(span.sectors) * u128::from(sample.count) / u128::from(sample.some.max(1));
             unique[*direction] += (each as u64).min(span.high - span.low + 1);
@@ -206,6 +227,26 @@ mod tests {
     }
 
     #[test]
+    fn what_the_last_of_a_group_reads_of_what_all_of_it_wrote_is_read_again() {
+        let (sums, rows) = (32 * 1000, 32 * 2000);
+        let sample = Sample::new(8, 8, 2);
+        let mut touched = Touched::default();
+        for place in 0..sample.some {
+            let mut block = Sampled::at(place);
+            block.touch(1, sums + 32 * place);
+            if block.ticket(3, 1) == 1 {
+                block.touch(0, sums + 32 * (place - 1));
+                block.touch(0, sums + 32 * place);
+                // in place
+                block.touch(0, rows + 32 * place);
+                block.touch(1, rows + 32 * place);
+            }
+            touched.add(block, &[sums, rows]);
+        }
+        assert_eq!(touched.unique(&sample), [4, 8 + 4, 8]);
+    }
+
+    #[test]
     fn an_operand_that_all_share_counts_once_and_one_of_holes_by_what_each_touches() {
         let (weights, images) = (0u64, 32 * 1000);
         let sample = Sample::new(100, 2, 1);
@@ -219,6 +260,6 @@ mod tests {
             one.add(block, &[weights, images]);
             touched.join(&one);
         }
-        assert_eq!(touched.unique(&sample), [10 + 400, 0]);
+        assert_eq!(touched.unique(&sample), [10 + 400, 0, 0]);
     }
 }

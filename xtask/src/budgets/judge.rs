@@ -53,9 +53,10 @@ impl Budget {
 type Figure = fn(&Row) -> f64;
 
 /// Figures of a row that may only fall.
-const FIGURES: [(&str, Figure); 9] = [
+const FIGURES: [(&str, Figure); 10] = [
     ("launches", |row| row.launches as f64),
     ("unique bytes", |row| row.unique_bytes as f64),
+    ("bytes read again", |row| row.reread_bytes as f64),
     ("sectors", |row| row.sectors as f64),
     ("conflicts", |row| row.conflicts as f64),
     ("conflicts in loops", |row| row.loop_conflicts as f64),

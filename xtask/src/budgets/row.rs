@@ -23,8 +23,10 @@ pub(super) struct Row {
     pub(super) launches: u64,
     /// Of the launch with the fewest blocks.
     pub(super) blocks: u64,
-    /// Bytes of memory, each once a launch.
+    /// Bytes of memory that are read as they were before the launch, or written, each once a launch.
     pub(super) unique_bytes: u64,
+    /// Bytes that are read after the launch itself has written them.
+    pub(super) reread_bytes: u64,
     /// What whole operations need, weights included; 0 but for the network.
     pub(super) fused_bytes: u64,
     /// Of 32 bytes.
@@ -45,13 +47,14 @@ pub(super) struct Row {
     pub(super) high_us: f64,
 }
 
-const HEAD: [&str; 18] = [
+const HEAD: [&str; 19] = [
     "card",
     "batch",
     "operation",
     "launches",
     "blocks",
     "unique_bytes",
+    "reread_bytes",
     "fused_bytes",
     "sectors",
     "wavefronts",
@@ -121,6 +124,7 @@ fn one(counted: &Value, [network, card]: [&str; 2], batch: u32, fused_bytes: u64
         launches: number(counted, "launches")?,
         blocks: number(counted, "blocks")?,
         unique_bytes: number(counted, "unique_bytes")?,
+        reread_bytes: number(counted, "reread_bytes")?,
         fused_bytes,
         sectors: number(counted, "sectors")?,
         wavefronts,
@@ -139,11 +143,24 @@ fn one(counted: &Value, [network, card]: [&str; 2], batch: u32, fused_bytes: u64
 pub(super) fn table(rows: &[&Row]) -> String {
     let mut text = HEAD.join("\t") + "\n";
     for row in rows {
-        let Row { card, batch, operation, kernels, launches, blocks, unique_bytes, fused_bytes, sectors, .. } = row;
-        let Row { wavefronts, conflicts, loop_conflicts, few_blocks, idle, busy, bound, low_us, high_us, .. } = row;
+        let Row { card, batch, operation, kernels, launches, blocks, unique_bytes, reread_bytes, .. } = row;
+        let Row {
+            fused_bytes,
+            sectors,
+            wavefronts,
+            conflicts,
+            loop_conflicts,
+            few_blocks,
+            idle,
+            busy,
+            bound,
+            low_us,
+            high_us,
+            ..
+        } = row;
         let _ = write!(
             text,
-            "{card}\t{batch}\t{operation}\t{launches}\t{blocks}\t{unique_bytes}\t{fused_bytes}\t{sectors}\t"
+            "{card}\t{batch}\t{operation}\t{launches}\t{blocks}\t{unique_bytes}\t{reread_bytes}\t{fused_bytes}\t{sectors}\t"
         );
         let _ = write!(text, "{wavefronts}\t{conflicts}\t{loop_conflicts}\t{few_blocks}\t{idle}\t{busy}\t{bound}\t");
         let _ = writeln!(text, "{low_us:.1}\t{high_us:.1}\t{kernels}");
@@ -163,8 +180,8 @@ pub(super) fn parse(network: &str, text: &str) -> Result<Vec<Row>> {
 fn parsed(network: &str, line: &str) -> Result<Row> {
     let fields: Vec<&str> = line.split('\t').collect();
     let Ok(fields) = <[&str; HEAD.len()]>::try_from(fields) else { bail!("not {} fields", HEAD.len()) };
-    let [card, batch, operation, launches, blocks, unique_bytes, fused_bytes, sectors, wavefronts, ..] = fields;
-    let [.., conflicts, loop_conflicts, few_blocks, idle, busy, bound, low_us, high_us, kernels] = fields;
+    let [card, batch, operation, launches, blocks, unique_bytes, reread_bytes, fused_bytes, sectors, ..] = fields;
+    let [.., wavefronts, conflicts, loop_conflicts, few_blocks, idle, busy, bound, low_us, high_us, kernels] = fields;
     Ok(Row {
         network: network.to_owned(),
         card: card.to_owned(),
@@ -174,6 +191,7 @@ fn parsed(network: &str, line: &str) -> Result<Row> {
         launches: launches.parse()?,
         blocks: blocks.parse()?,
         unique_bytes: unique_bytes.parse()?,
+        reread_bytes: reread_bytes.parse()?,
         fused_bytes: fused_bytes.parse()?,
         sectors: sectors.parse()?,
         wavefronts: wavefronts.parse()?,
@@ -203,6 +221,7 @@ pub(super) mod tests {
             launches: 60,
             blocks: 40,
             unique_bytes: 1000,
+            reread_bytes: 100,
             fused_bytes: 1000,
             sectors: 125,
             wavefronts: 10,
@@ -230,7 +249,7 @@ pub(super) mod tests {
     fn rows_are_taken_from_what_the_benchmark_tells() {
         let counted = |operation: &str| {
             format!(
-                r#"{{"operation": "{operation}", "kernels": [{{"kernel": "k 4×1×1", "launches": 3}}], "launches": 3, "blocks": 4, "unique_bytes": 5,
+                r#"{{"operation": "{operation}", "kernels": [{{"kernel": "k 4×1×1", "launches": 3}}], "launches": 3, "blocks": 4, "unique_bytes": 5, "reread_bytes": 2,
                    "sectors": 6, "wavefronts": 9, "ideal_wavefronts": 7, "loop_conflicts": 1, "cards": [
                    {{"device": "A100-40", "utilisation": 0.5, "few_blocks": 0, "idle": 0, "low_us": 1.0, "high_us": 2.0, "bound": "l2"}},
                    {{"device": "A100-80", "utilisation": 0.257, "few_blocks": 3, "idle": 2, "low_us": 1.26, "high_us": 2.04, "bound": "mma"}}]}}"#

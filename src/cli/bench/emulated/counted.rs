@@ -24,6 +24,7 @@ struct Entry {
     blocks_run: u64,
     unique_read_bytes: u64,
     unique_written_bytes: u64,
+    reread_bytes: u64,
     loop_conflicts: u64,
     totals: BTreeMap<String, Totals>,
     computed: Vec<Time>,
@@ -77,7 +78,10 @@ pub(super) struct Counted {
     pub(super) launches: u64,
     /// Of the launch with the fewest blocks.
     pub(super) blocks: u64,
+    /// Read as they were before the launch, or written, each once a launch.
     pub(super) unique_bytes: u64,
+    /// Read after the launch itself has written them.
+    pub(super) reread_bytes: u64,
     pub(super) sectors: u64,
     pub(super) wavefronts: u64,
     pub(super) ideal_wavefronts: u64,
@@ -165,6 +169,7 @@ impl Counted {
         self.blocks = if self.launches == 0 { blocks } else { self.blocks.min(blocks) };
         self.launches += 1;
         self.unique_bytes += (entry.unique_read_bytes + entry.unique_written_bytes) / launches;
+        self.reread_bytes += entry.reread_bytes / launches;
         self.sectors += total(|totals| totals.sectors);
         self.wavefronts += total(|totals| totals.wavefronts);
         self.ideal_wavefronts += total(|totals| totals.ideal);
@@ -204,10 +209,10 @@ mod tests {
 
     fn report() -> Report {
         let text = r#"{"kernels": [
-            {"kernel": "dw", "grid": [100, 1, 1], "launches": 2, "blocks_run": 20, "unique_read_bytes": 4000, "unique_written_bytes": 400,
+            {"kernel": "dw", "grid": [100, 1, 1], "launches": 2, "blocks_run": 20, "unique_read_bytes": 4000, "unique_written_bytes": 400, "reread_bytes": 600,
              "loop_conflicts": 2, "totals": {"fma": {"sectors": 0, "wavefronts": 0, "ideal": 0}, "ld": {"sectors": 40, "wavefronts": 8, "ideal": 6}},
              "computed": [{"device": "L4", "multiprocessors": 58, "utilisation": 0.86, "low_us": 2.0, "high_us": 3.0, "bound": "memory"}]},
-            {"kernel": "fc", "grid": [4, 5, 1], "launches": 1, "blocks_run": 20, "unique_read_bytes": 64, "unique_written_bytes": 32,
+            {"kernel": "fc", "grid": [4, 5, 1], "launches": 1, "blocks_run": 20, "unique_read_bytes": 64, "unique_written_bytes": 32, "reread_bytes": 0,
              "loop_conflicts": 0, "totals": {"ld": {"sectors": 7, "wavefronts": 5, "ideal": 5}},
              "computed": [{"device": "L4", "multiprocessors": 58, "utilisation": 0.34, "low_us": 4.0, "high_us": 8.0, "bound": "mma"}]}],
             "order": [0, 1, 0]}"#;
@@ -236,6 +241,7 @@ mod tests {
         // a tenth of the blocks ran: 20 of 200
         let counts = (depthwise.launches, depthwise.blocks, depthwise.unique_bytes, depthwise.sectors);
         assert_eq!(counts, (2, 100, 4400, 400));
+        assert_eq!(depthwise.reread_bytes, 600);
         assert_eq!((depthwise.wavefronts, depthwise.ideal_wavefronts, depthwise.loop_conflicts), (80, 60, 20));
         assert_eq!((depthwise.cards[0].low_us, depthwise.cards[0].high_us), (4.0, 6.0));
         assert_eq!((linear.blocks, linear.cards[0].few, linear.cards[0].idle), (20, 1, 1));

@@ -36,7 +36,7 @@ pub(super) fn text(cases: &[Case]) -> String {
 }
 
 const METHOD: &str = "\
-Counts are the emulator's; times follow from them and a card's figures by computation, as an interval: no card ran this. MB are bytes of memory that a launch touches, each once a launch; L2 \
+Counts are the emulator's; times follow from them and a card's figures by computation, as an interval: no card ran this. MB are bytes of memory that a launch reads as they were before it, or writes, each once a launch; L2 \
 sectors of 32 bytes. Blocks and SMs busy are those of an operation's smallest launch.
 ";
 
@@ -118,6 +118,7 @@ fn counted(counted: &Counted) -> Value {
         "launches": counted.launches,
         "blocks": counted.blocks,
         "unique_bytes": counted.unique_bytes,
+        "reread_bytes": counted.reread_bytes,
         "sectors": counted.sectors,
         "wavefronts": counted.wavefronts,
         "ideal_wavefronts": counted.ideal_wavefronts,

@@ -27,9 +27,9 @@ arguments! {
         rows: u32,
         channels: u32,
         blocks: u32,
+        lanes: u32,
         unrounded: u32,
         eps: f32,
-        padding: u32,
     }
 }
 
@@ -60,11 +60,15 @@ impl Operation for Pool {
         }
     }
 
-    fn launches(&self, _card: &Card, images: usize, at: &Operands) -> Vec<Launch> {
+    fn launches(&self, card: &Card, images: usize, at: &Operands) -> Vec<Launch> {
         // a word a lane, where rows are whole words
         let in_a_word = 4 / self.ty.bytes();
         let width = if self.channels.is_multiple_of(in_a_word) { in_a_word } else { 1 };
-        let blocks = self.channels.div_ceil(WARP * width);
+        let blocks = |lanes: usize| self.channels.div_ceil(lanes * width);
+        // for few images fewer lanes are more blocks, down to half a sector a row
+        let few = |lanes: &usize| images * blocks(*lanes) < card.few_blocks() as usize;
+        let lanes = [WARP, 8, 4].into_iter().find(|lanes| !few(lanes)).unwrap_or(4);
+        let blocks = blocks(lanes);
         let ([scale, shift], eps) = Norm::arguments(self.norm);
         let arguments = PoolArguments {
             input: at.input.address,
@@ -76,9 +80,9 @@ impl Operation for Pool {
             rows: self.rows as u32,
             channels: self.channels as u32,
             blocks: blocks as u32,
+            lanes: lanes as u32,
             unrounded: u32::from(self.output != self.ty),
             eps,
-            padding: 0,
         };
         let kernel = match self.ty {
             Type::F16 => "pool_f16",

@@ -81,10 +81,13 @@ pub struct LaunchReport {
     pub launches: u64,
     /// Blocks that were run, over all launches; fewer than the grid has when blocks were sampled.
     pub blocks_run: u64,
-    /// Bytes of global memory that all blocks read, each once a launch, in whole sectors.
+    /// Bytes of global memory that all blocks read as they were before the launch, each once a launch, in whole sectors.
     pub unique_read_bytes: u64,
     /// Bytes of global memory that all blocks write, each once a launch, in whole sectors.
     pub unique_written_bytes: u64,
+    /// Bytes that all blocks read after the launch itself has written them, as the last of several blocks does; each once a launch, in whole sectors. They come from
+    /// the cache.
+    pub reread_bytes: u64,
     /// The first producer of a value that is not finite, by block and thread.
     pub first_non_finite: Option<NonFinite>,
     /// What instructions of each class did.
@@ -123,11 +126,12 @@ impl LaunchReport {
             let op = kernel.code.ops.get(op)?;
             Some(NonFinite { block, thread, line: op.line, text: op.text.clone() })
         });
-        let [read, written] = outcome.unique.map(|sectors| sectors * 32);
+        let [read, written, reread] = outcome.unique.map(|sectors| sectors * 32);
         Self {
             blocks_run: outcome.blocks,
             unique_read_bytes: read,
             unique_written_bytes: written,
+            reread_bytes: reread,
             first_non_finite: first,
             ..Self::new(shape, ops.map(line).collect())
         }
@@ -145,6 +149,7 @@ impl LaunchReport {
             launches: 1,
             unique_read_bytes: 0,
             unique_written_bytes: 0,
+            reread_bytes: 0,
             first_non_finite: None,
             totals,
             lines,
@@ -184,6 +189,7 @@ impl LaunchReport {
         self.blocks_run += other.blocks_run;
         self.unique_read_bytes += other.unique_read_bytes;
         self.unique_written_bytes += other.unique_written_bytes;
+        self.reread_bytes += other.reread_bytes;
         let found = [self.first_non_finite.take(), other.first_non_finite.clone()];
         self.first_non_finite = found.into_iter().flatten().min();
         for (class, count) in &other.totals {

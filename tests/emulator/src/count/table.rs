@@ -51,9 +51,10 @@ fn kernel(f: &mut fmt::Formatter<'_>, entry: &LaunchReport) -> fmt::Result {
     )?;
     writeln!(
         f,
-        "  read {} B, written {} B, {} sectors, {} wavefronts ({} ideal), {} warp instructions",
+        "  read {} B, written {} B, read again {} B, {} sectors, {} wavefronts ({} ideal), {} warp instructions",
         entry.unique_read_bytes / launches,
         entry.unique_written_bytes / launches,
+        entry.reread_bytes / launches,
         each(all.sectors),
         each(all.wavefronts),
         each(all.ideal),

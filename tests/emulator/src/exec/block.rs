@@ -45,7 +45,7 @@ impl Block {
             progress: 0,
             order: Order::new(grid.grid.iter().map(|size| u64::from(*size)).product(), worker.block(), warps),
             counts,
-            unique: [0; 2],
+            unique: [0; 3],
             sampled: sampled.map(Box::new),
             infinite: None,
             live: grid.threads() as u32,

@@ -91,8 +91,8 @@ pub struct Team {
     pub order: Order,
     /// What each instruction did.
     pub counts: Vec<Count>,
-    /// Sectors of global memory that nobody in the launch had read, or written, before; where all blocks run.
-    pub unique: [u64; 2],
+    /// Sectors of global memory as [`Outcome::unique`](crate::launch::Outcome::unique) has them; where all blocks run.
+    pub unique: [u64; 3],
     /// Where only some do.
     pub sampled: Option<Box<Sampled>>,
     /// The first value that is not finite: the instruction and the thread.
@@ -107,7 +107,10 @@ impl Team {
     pub fn reads(&mut self, allocation: &Allocation, launch: u32, offset: usize) {
         match &mut self.sampled {
             Some(sampled) => sampled.touch(0, allocation.address + offset as u64),
-            None => self.unique[0] += u64::from(allocation.shadow.first_read(launch, offset)),
+            None if allocation.shadow.first_read(launch, offset) => {
+                self.unique[if allocation.shadow.is_written(launch, offset) { 2 } else { 0 }] += 1;
+            }
+            None => {}
         }
     }
 

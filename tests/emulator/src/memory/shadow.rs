@@ -137,6 +137,13 @@ impl Shadow {
         self.first(1, launch, offset)
     }
 
+    /// Whether a sector of 32 bytes was written in a launch.
+    #[inline(always)]
+    pub fn is_written(&self, launch: u32, offset: usize) -> bool {
+        let sectors = self.sectors[1].get();
+        sectors.is_some_and(|sectors| sectors[offset / 32].load(Relaxed) == launch.wrapping_add(1))
+    }
+
     #[inline(always)]
     fn first(&self, direction: usize, launch: u32, offset: usize) -> bool {
         let sectors = self.sectors[direction].get_or_init(|| zeroed_words(self.size / 32 + 1));

@@ -22,6 +22,9 @@ const WARPS: usize = 12;
 const NORM_VECTORS: usize = 3;
 const NORM_POSITIONS: usize = 2;
 const MOST_VECTORS: usize = 8;
+/// What of the multiprocessors' time must have a block, and what that may cost in computed time.
+const BUSY: f64 = 0.7;
+const BUSY_COSTS: f64 = 1.2;
 /// Output rows of a strip that there is a kernel for.
 const STRIPS: [usize; 5] = [14, 7, 4, 2, 1];
 
@@ -72,7 +75,21 @@ impl Tiles {
         // fewer blocks than half the multiprocessors leave too much of the card to nobody
         let fused = fused.filter(|tiles| 2 * tiles.count(shape, images) >= card.multiprocessors as usize);
         let clocks = |tiles: &Self| tiles.clocks(shape, card, images);
-        [fused, strip].into_iter().flatten().min_by(|a, b| clocks(a).total_cmp(&clocks(b)))
+        let (first, second) = match (fused, strip) {
+            (Some(fused), Some(strip)) if clocks(&fused) <= clocks(&strip) => (fused, strip),
+            (Some(fused), Some(strip)) => (strip, fused),
+            (fused, strip) => return fused.or(strip),
+        };
+        // what the card does beside is not in these figures: busy multiprocessors may cost a little
+        let busy = |tiles: &Self| tiles.busy(shape, card, images) >= BUSY;
+        let second_is_better = !busy(&first) && busy(&second) && clocks(&second) <= clocks(&first) * BUSY_COSTS;
+        Some(if second_is_better { second } else { first })
+    }
+
+    /// Blocks beside what there were if all multiprocessors had as many as the busiest.
+    fn busy(&self, shape: [usize; 3], card: &Card, images: usize) -> f64 {
+        let (blocks, multiprocessors) = (self.blocks(shape, images), card.multiprocessors as usize);
+        blocks as f64 / blocks.next_multiple_of(multiprocessors) as f64
     }
 
     /// The tiles that take the least time where blocks share the channels.
