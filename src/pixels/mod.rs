@@ -2,7 +2,9 @@
 //!
 //! Not here: mean and standard deviation, which the engine applies, and budgets across images, which the service keeps.
 
+mod chunks;
 mod decode;
+mod directory;
 mod gif;
 mod header;
 mod input;
