@@ -45,7 +45,11 @@ const MAX_EDGE: u32 = 65_535;
 /// # Errors
 /// [`ImageError::UnknownFormat`], [`ImageError::NotServed`], [`ImageError::Undecodable`] for a broken head, [`ImageError::TooLarge`] over `max_pixels`.
 pub fn probe(bytes: &[u8], max_pixels: u64) -> Result<Header, ImageError> {
-    let format = image::guess_format(bytes).map_err(|_| unknown(bytes))?;
+    let format = if is_big_tiff(bytes) {
+        ImageFormat::Tiff // which the crate does not know
+    } else {
+        image::guess_format(bytes).map_err(|_| unknown(bytes))?
+    };
     let (width, height) = match format {
         ImageFormat::Jpeg => jpeg::size(bytes),
         ImageFormat::Gif => gif::size(bytes),
@@ -82,6 +86,10 @@ pub fn decode(bytes: &[u8], header: &Header) -> Result<Rgb, ImageError> {
         _ => return Err(ImageError::UnknownFormat),
     }
     .map_err(|why| undecodable(header.format, why))
+}
+
+fn is_big_tiff(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"II+\0\x08\0\0\0") || bytes.starts_with(b"MM\0+\0\x08\0\0")
 }
 
 fn unknown(bytes: &[u8]) -> ImageError {

@@ -8,7 +8,7 @@ mod directory;
 mod gif;
 mod header;
 mod input;
-mod jpeg;
+pub mod jpeg;
 mod orientation;
 mod raster;
 mod resize;

@@ -1,10 +1,10 @@
 //! Which colours the components of a JPEG are, by libjpeg's rules, and their conversion to RGB, bit for bit as libjpeg and Pillow do it.
 
-use super::super::samples::cmyk_to_rgb;
+use crate::pixels::samples::cmyk_to_rgb;
 
 /// What the components are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::pixels) enum Colours {
+pub(super) enum Colours {
     Grey,
     Rgb,
     YCbCr,
@@ -25,15 +25,6 @@ impl Colours {
             (_, Some(0)) => Self::Rgb,
             (b"RGB", None) => Self::Rgb,
             _ => Self::YCbCr,
-        }
-    }
-
-    /// How many components they are.
-    pub(super) fn count(self) -> usize {
-        match self {
-            Self::Grey => 1,
-            Self::Rgb | Self::YCbCr => 3,
-            Self::Cmyk | Self::Ycck => 4,
         }
     }
 

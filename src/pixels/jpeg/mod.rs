@@ -21,7 +21,7 @@ use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
-pub(super) use self::colour::Colours;
+use self::colour::Colours;
 use self::planes::Plane;
 use self::scan::Coefficients;
 use self::segments::{Component, Frame, Scan, Segments, Tables};
@@ -52,33 +52,56 @@ pub(super) fn decode(bytes: &[u8], header: &Header) -> Result<Rgb, String> {
     let by_zune = if is_ordinary(&segments, &frame, &first, colours) { by_zune(bytes, &frame) } else { None };
     let pixels = match by_zune {
         Some(pixels) => pixels,
-        None => decode_scans(segments, Some(first), &frame, colours)?,
+        None => {
+            let planes = decode_scans(segments, first, &frame)?;
+            join(&planes, &frame, 3, |rows, onto| colours.to_rgb(rows, onto))
+        }
     };
     orientation::upright(rgb(frame.width, frame.height, pixels)?, turn)
 }
 
-/// Decodes a stream within another file, as TIFF has them: RGB of its columns and rows, which are no more than `size`. `tables` is a
-/// stream that holds nothing but tables, or empty; what its components are is known.
+/// Samples of a JPEG within another file, as TIFF has them: `[height, width, components]`.
+#[derive(Debug)]
+pub(super) struct Embedded {
+    pub(super) width: usize,
+    pub(super) height: usize,
+    pub(super) bytes: Vec<u8>,
+}
+
+/// Decodes a JPEG within another file, of no more than `most` columns and rows and of so many components. `tables` is a JPEG that holds
+/// nothing but tables, or empty. Y'CbCr becomes RGB if `to_rgb` says that it is that; whatever else components are, they stay.
 pub(super) fn decode_embedded(
     bytes: &[u8],
     tables: &[u8],
-    size: (u32, u32),
-    colours: Colours,
-) -> Result<(u32, u32, Vec<u8>), String> {
-    let mut tables_only = Segments::new(if tables.is_empty() { bytes } else { tables })?;
-    if !tables.is_empty() && tables_only.next_scan()?.is_some() {
-        return Err("its JPEG tables are an image".to_owned());
-    }
-    let given = if tables.is_empty() { Tables::default() } else { tables_only.tables };
-    let mut segments = Segments::with_tables(bytes, given)?;
+    most: (u32, u32),
+    components: usize,
+    to_rgb: bool,
+) -> Result<Embedded, String> {
+    let tables = if tables.is_empty() {
+        Tables::default()
+    } else {
+        let mut segments = Segments::new(tables)?;
+        if segments.next_scan()?.is_some() {
+            return Err("its JPEG tables are an image".to_owned());
+        }
+        segments.tables
+    };
+    let mut segments = Segments::with_tables(bytes, tables)?;
     let first = segments.next_scan()?.ok_or_else(no_scan)?;
     let frame = segments.frame.clone().ok_or_else(no_scan)?;
-    if frame.width > size.0 || frame.height > size.1 || frame.components.len() != colours.count() {
-        return Err("a JPEG in it is of another size or of other colours than it".to_owned());
+    if frame.width > most.0 || frame.height > most.1 || frame.components.len() != components {
+        return Err("a JPEG in it is larger than its strip or tile, or of other colours".to_owned());
     }
     expect_all_scans(segments.clone(), &first, &frame)?;
-    let pixels = decode_scans(segments, Some(first), &frame, colours)?;
-    Ok((frame.width, frame.height, pixels))
+    let planes = decode_scans(segments, first, &frame)?;
+    let colours = if to_rgb && components == 3 { Some(Colours::YCbCr) } else { None };
+    let bytes = join(&planes, &frame, components, |rows, onto| match colours {
+        Some(colours) => colours.to_rgb(rows, onto),
+        None => onto.chunks_exact_mut(components).enumerate().for_each(|(x, pixel)| {
+            pixel.iter_mut().zip(rows).for_each(|(sample, row)| *sample = row[x]);
+        }),
+    });
+    Ok(Embedded { width: frame.width as usize, height: frame.height as usize, bytes })
 }
 
 fn no_scan() -> String {
@@ -148,15 +171,11 @@ fn by_zune(bytes: &[u8], frame: &Frame) -> Option<Vec<u8>> {
     (decoder.dimensions() == Some((frame.width as usize, frame.height as usize))).then_some(pixels)
 }
 
-/// Decodes the scans from the `next` on as libjpeg does.
-fn decode_scans(
-    mut segments: Segments,
-    mut next: Option<Scan>,
-    frame: &Frame,
-    colours: Colours,
-) -> Result<Vec<u8>, String> {
+/// Decodes the scans from the `first` on as libjpeg does, to the planes of the components.
+fn decode_scans(mut segments: Segments, first: Scan, frame: &Frame) -> Result<Vec<Plane>, String> {
     let mut coefficients = Coefficients::of_frame(frame);
     let mut steps: Vec<Option<Quantisation>> = vec![None; frame.components.len()];
+    let mut next = Some(first);
     while let Some(scan) = next {
         for &(index, ..) in &scan.components {
             // the first scan of a component decides
@@ -168,18 +187,31 @@ fn decode_scans(
         let whole = !frame.progressive && scan.components.len() == frame.components.len();
         next = if whole { None } else { segments.next_scan()? };
     }
-
-    let mut planes = Vec::new();
-    for (index, (coefficients, steps)) in coefficients.into_iter().zip(steps).enumerate() {
+    let planes = coefficients.into_iter().zip(steps).enumerate().map(|(index, (coefficients, steps))| {
         let steps = steps.ok_or("a quantisation table of it is missing")?;
-        planes.push(Plane::new(frame, index, coefficients, &steps)?);
-    }
+        Plane::new(frame, index, coefficients, &steps)
+    });
+    planes.collect()
+}
+
+/// Rows of `channels` samples of a pixel, each made of a row of every plane.
+fn join(planes: &[Plane], frame: &Frame, channels: usize, convert: impl Fn(&[Vec<u8>], &mut [u8])) -> Vec<u8> {
     let width = frame.width as usize;
-    let mut pixels = vec![0; 3 * width * frame.height as usize];
+    let mut pixels = vec![0; channels * width * frame.height as usize];
     let mut rows = vec![vec![0; width]; planes.len()];
-    for (y, onto) in pixels.chunks_exact_mut(3 * width).enumerate() {
+    for (y, onto) in pixels.chunks_exact_mut(channels * width).enumerate() {
         planes.iter().zip(&mut rows).for_each(|(plane, row)| plane.row(y, row));
-        colours.to_rgb(&rows, onto);
+        convert(&rows, onto);
     }
-    Ok(pixels)
+    pixels
+}
+
+pub fn exact(bytes: &[u8]) -> Result<Vec<u8>, String> {
+    let mut segments = Segments::new(bytes)?;
+    let first = segments.next_scan()?.ok_or_else(no_scan)?;
+    let frame = segments.frame.clone().ok_or_else(no_scan)?;
+    let ids: Vec<u8> = frame.components.iter().map(|component| component.id).collect();
+    let colours = Colours::of(&ids, segments.jfif, segments.adobe);
+    let planes = decode_scans(segments, first, &frame)?;
+    Ok(join(&planes, &frame, 3, |rows, onto| colours.to_rgb(rows, onto)))
 }
