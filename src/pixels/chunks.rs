@@ -122,11 +122,16 @@ fn raw_profile(text: &[u8]) -> Option<Vec<u8>> {
 mod webp_flag {
     pub(super) const XMP: u8 = 0x04;
     pub(super) const EXIF: u8 = 0x08;
+    /// Of a frame of an animation.
+    pub(super) const NOT_BLENDED: u8 = 0x02;
 }
 
 const WEBP_HEAD: usize = 12;
 /// The flags of a WebP that has them: behind its head, and the name and the length of the first chunk.
 const WEBP_FLAGS_AT: usize = WEBP_HEAD + 8;
+
+/// The flags of a frame: behind its place, its size and its time.
+const FRAME_FLAGS_AT: usize = 15;
 
 /// The flags of an extended WebP.
 fn webp_flags(bytes: &[u8]) -> Option<u8> {
@@ -136,14 +141,20 @@ fn webp_flags(bytes: &[u8]) -> Option<u8> {
 
 /// The first chunk of a name.
 fn webp_chunk<'a>(bytes: &'a [u8], name: &[u8; 4]) -> Option<&'a [u8]> {
-    let mut rest = bytes.get(WEBP_HEAD..)?;
+    let (at, size) = webp_chunk_at(bytes, name)?;
+    bytes.get(at..)?.get(..size)
+}
+
+/// Where the content of the first chunk of a name begins, and how long it says that it is.
+fn webp_chunk_at(bytes: &[u8], name: &[u8; 4]) -> Option<(usize, usize)> {
+    let mut at = WEBP_HEAD;
     loop {
-        let (head, behind) = rest.split_first_chunk::<8>()?;
-        let size = u32::from_le_bytes([head[4], head[5], head[6], head[7]]) as usize;
-        if head.starts_with(name) {
-            return behind.get(..size);
+        let &[n, a, m, e, size @ ..] = bytes.get(at..)?.first_chunk::<8>()?;
+        let size = u32::from_le_bytes(size) as usize;
+        if &[n, a, m, e] == name {
+            return Some((at + 8, size));
         }
-        rest = behind.get(size.checked_add(size % 2)?..)?;
+        at = at.checked_add(8 + size)?.checked_add(size % 2)?;
     }
 }
 
@@ -154,16 +165,22 @@ pub(super) fn of_webp(bytes: &[u8]) -> Metadata<'_> {
     Metadata { exif: chunk(webp_flag::EXIF, b"EXIF"), xmp: chunk(webp_flag::XMP, b"XMP ") }
 }
 
-/// A WebP without flags for EXIF and XMP that it lacks: its decoder asks for them, and nobody else does.
-pub(super) fn webp_without_empty_flags(bytes: &[u8]) -> Cow<'_, [u8]> {
+/// A WebP without flags for EXIF and XMP that it lacks, which its decoder asks for and nobody else does; the first frame of an animation
+/// is not blended with what is not there yet, as to libwebp.
+pub(super) fn webp_mended(bytes: &[u8]) -> Cow<'_, [u8]> {
     let flags = webp_flags(bytes).unwrap_or(0);
     let empty = |flag, name| if flags & flag != 0 && webp_chunk(bytes, name).is_none() { flag } else { 0 };
-    match empty(webp_flag::EXIF, b"EXIF") | empty(webp_flag::XMP, b"XMP ") {
-        0 => Cow::Borrowed(bytes),
-        empty => {
-            let mut mended = bytes.to_vec();
-            mended[WEBP_FLAGS_AT] = flags & !empty;
-            Cow::Owned(mended)
-        }
+    let empty = empty(webp_flag::EXIF, b"EXIF") | empty(webp_flag::XMP, b"XMP ");
+    let frame_flags_at = webp_chunk_at(bytes, b"ANMF").map(|(at, _)| at + FRAME_FLAGS_AT).filter(|&at| at < bytes.len());
+    if empty == 0 && frame_flags_at.is_none() {
+        return Cow::Borrowed(bytes);
     }
+    let mut mended = bytes.to_vec();
+    if let Some(flags) = mended.get_mut(WEBP_FLAGS_AT) {
+        *flags &= !empty;
+    }
+    if let Some(at) = frame_flags_at {
+        mended[at] |= webp_flag::NOT_BLENDED;
+    }
+    Cow::Owned(mended)
 }

@@ -2,6 +2,7 @@
 //!
 //! Not here: mean and standard deviation, which the engine applies, and budgets across images, which the service keeps.
 
+mod bmp;
 mod chunks;
 mod decode;
 mod directory;

@@ -9,6 +9,7 @@ use image::codecs::webp::WebPDecoder;
 use image::error::ImageError as DecoderError;
 use image::{ColorType, ImageDecoder, ImageFormat, ImageResult, Limits};
 
+use super::bmp;
 use super::chunks::{self, Metadata};
 use super::header::{Header, SIDE_BYTES, expect_size};
 use super::orientation;
@@ -17,6 +18,9 @@ use super::samples::{clip_16, drop_alpha, grey_to_rgb, high_byte};
 
 /// Columns and rows, from the head.
 pub(super) fn size(bytes: &[u8], format: ImageFormat) -> Result<(u32, u32), String> {
+    if let Some(size) = bmp::size_of_runs(bytes).filter(|_| format == ImageFormat::Bmp) {
+        return Ok(size);
+    }
     open(&mended(bytes, format), format, SIDE_BYTES).map(|decoder| decoder.dimensions()).map_err(says)
 }
 
@@ -24,13 +28,16 @@ pub(super) fn size(bytes: &[u8], format: ImageFormat) -> Result<(u32, u32), Stri
 fn mended(bytes: &[u8], format: ImageFormat) -> Cow<'_, [u8]> {
     match format {
         ImageFormat::Png => chunks::png_with_end(bytes),
-        ImageFormat::WebP => chunks::webp_without_empty_flags(bytes),
-        _ => Cow::Borrowed(bytes),
+        ImageFormat::WebP => chunks::webp_mended(bytes),
+        _ => bmp::mended(bytes),
     }
 }
 
 /// Decodes, of an animation the first frame.
 pub(super) fn decode(bytes: &[u8], header: &Header) -> Result<Rgb, String> {
+    if header.format == ImageFormat::Bmp && bmp::size_of_runs(bytes).is_some() {
+        return bmp::decode_runs(bytes, header);
+    }
     let metadata = match header.format {
         ImageFormat::Png => chunks::of_png(bytes),
         ImageFormat::WebP => chunks::of_webp(bytes),

@@ -158,8 +158,9 @@ impl Coder<'_> {
             let (zeros, length) = (usize::from(symbol >> 4), u32::from(symbol & 15));
             k += zeros;
             if length > 0 {
-                let at = ZIGZAG.get(k).filter(|_| k <= scan.band.1).ok_or("its coded data is broken")?;
-                block[usize::from(*at)] = (self.bits.number(length) << scan.after) as i16;
+                // one too far is the last one, as to libjpeg: there are encoders that write so
+                let at = ZIGZAG.get(k).copied().unwrap_or(63);
+                block[usize::from(at)] = (self.bits.number(length) << scan.after) as i16;
             } else if zeros < 15 {
                 // in a sequential image all of these end the block, as to libjpeg
                 if scan.band.0 > 0 {

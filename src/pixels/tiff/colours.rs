@@ -78,15 +78,14 @@ impl Colours {
             Self::Grey(bits, white_is_zero) => pixels.for_each(|(x, pixel)| {
                 let grey = few(x, bits) * (255 / (255 >> (8 - bits)));
                 let grey = if white_is_zero { 255 - grey } else { grey };
-                let alpha = layout.premultiplied && samples + planes.len() > 2;
-                *pixel = [if alpha && bits == 8 { divided(grey, byte(x, 1)) } else { grey }; 3];
+                *pixel = [if layout.premultiplied && bits == 8 { divided(grey, byte(x, 1)) } else { grey }; 3];
             }),
             Self::Palette(bits) => pixels.for_each(|(x, pixel)| {
                 let index = few(x, bits);
                 *pixel = layout.palette.get(usize::from(index)).copied().unwrap_or([index; 3]);
             }),
             Self::Wide(wide) => pixels.for_each(|(x, pixel)| *pixel = [wide.byte(first, x * samples); 3]),
-            Self::Rgb if layout.premultiplied && layout.samples > 3 => {
+            Self::Rgb if layout.premultiplied => {
                 pixels.for_each(|(x, pixel)| *pixel = [0, 1, 2].map(|sample| divided(byte(x, sample), byte(x, 3))));
             }
             Self::Rgb => pixels.for_each(|(x, pixel)| *pixel = [0, 1, 2].map(|sample| byte(x, sample))),

@@ -80,6 +80,8 @@ pub(super) struct Layout<'a> {
     pub(super) premultiplied: bool,
     /// Whether each sample has strips or tiles of its own.
     pub(super) planar: bool,
+    /// Of how many the colours are made; 1 where they lie together.
+    pub(super) planes: usize,
     /// 2 for differences, 3 for those of floats, else none.
     pub(super) predictor: u64,
     /// Whether the first pixel is in the lowest bit.
@@ -131,11 +133,18 @@ impl<'a> Layout<'a> {
             Photometric::Cmyk => 4,
             _ => 1,
         };
+        let premultiplied = extra.first() == Some(&1) && samples > colours;
         if samples < colours || samples > MAX_SAMPLES || !matches!(first_bits, 1 | 2 | 4 | 8 | 12 | 16 | 32) {
             return Err(format!("it has {samples} samples of {first_bits} bits, which is not decoded; save it as RGB"));
         }
 
-        let tiled = directory.raw(tag::TILE_OFFSETS).is_some() && directory.raw(tag::STRIP_OFFSETS).is_none();
+        if colours == 1 && samples > 1 + extra.len() as u64 {
+            return Err(format!("it has {samples} samples without a colour, which is not decoded; save it as RGB"));
+        }
+
+        // some writers give tiles in the tags of strips
+        let strips = directory.raw(tag::STRIP_OFFSETS).is_some();
+        let tiled = directory.raw(tag::TILE_WIDTH).is_some() && (!strips || compression != Compression::None);
         let chunk = if tiled {
             (value(tag::TILE_WIDTH, 0), value(tag::TILE_HEIGHT, 0))
         } else {
@@ -145,7 +154,7 @@ impl<'a> Layout<'a> {
         if chunk.contains(&0) || chunk.iter().any(|&edge| edge > MAX_TILE_EDGE) {
             return Err("its strips or tiles are empty, or larger than any image".to_owned());
         }
-        let of_chunks = |tile, strip| directory.unsigned_values(if tiled { tile } else { strip });
+        let of_chunks = |tile, strip| directory.unsigned_values(if tiled && !strips { tile } else { strip });
         let map = directory.unsigned_values(tag::COLOUR_MAP);
         let third = map.len() / 3;
         Ok(Self {
@@ -156,8 +165,9 @@ impl<'a> Layout<'a> {
             format,
             bits: first_bits as usize,
             samples: samples as usize,
-            premultiplied: extra.first() == Some(&1),
+            premultiplied,
             planar: planar && samples > 1,
+            planes: if !planar { 1 } else if premultiplied { colours + 1 } else { colours } as usize,
             predictor: value(tag::PREDICTOR, 1),
             from_low_bit: value(tag::FILL_ORDER, 1) == 2,
             chunk: (chunk[0], chunk[1]),

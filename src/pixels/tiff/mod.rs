@@ -37,7 +37,6 @@ pub(super) fn decode(bytes: &[u8], header: &Header) -> Result<Rgb, String> {
 
     let (width, height) = (layout.width as usize, layout.height as usize);
     let (across, down) = layout.chunks();
-    let planes = if layout.planar { layout.samples } else { 1 };
     let mut pixels = vec![0; 3 * width * height];
     for row in 0..down {
         let top = row * layout.chunk.1;
@@ -50,7 +49,7 @@ pub(super) fn decode(bytes: &[u8], header: &Header) -> Result<Rgb, String> {
                 // a tile has all its rows, a last strip only those of the image
                 unpack::chunk(bytes, little, &layout, index, if layout.tiled { layout.chunk.1 } else { rows })
             };
-            let chunks: Vec<Vec<u8>> = (0..planes).map(chunk).collect::<Result<_, _>>()?;
+            let chunks: Vec<Vec<u8>> = (0..layout.planes).map(chunk).collect::<Result<_, _>>()?;
             for y in 0..rows {
                 let row_bytes = layout.row_bytes();
                 let rows: Vec<&[u8]> = chunks.iter().map(|chunk| &chunk[y * row_bytes..][..row_bytes]).collect();
@@ -72,11 +71,10 @@ fn expect_bounded(layout: &Layout, header: &Header) -> Result<(), String> {
     /// Bytes of a pixel at most: four samples of 32 bits.
     const MOST: u64 = 16;
     let (across, down) = layout.chunks();
-    let planes = if layout.planar { layout.samples } else { 1 };
     let one = layout.row_bytes() as u64 * layout.chunk.1 as u64;
-    let all = one.saturating_mul((across * down * planes) as u64);
+    let all = one.saturating_mul((across * down * layout.planes) as u64);
     let allowed = header.pixels().saturating_mul(MOST).saturating_add(SIDE_BYTES);
-    if one.saturating_mul(planes as u64) > allowed || all > 4 * allowed {
+    if one.saturating_mul(layout.planes as u64) > allowed || all > 4 * allowed {
         return Err("its strips or tiles are far larger than it".to_owned());
     }
     Ok(())
