@@ -95,11 +95,7 @@ pub(super) fn decode_runs(file: &[u8], header: &Header) -> Result<Rgb, String> {
     let palette: Vec<[u8; 3]> = palette.iter().take(head.palette()).map(|&[b, g, r, _]| [r, g, b]).collect();
     let (width, height) = (head.width as usize, head.height as usize);
     let rows = indices(file, head.pixels(), bits, width, height)?;
-    let indices = if head.from_top {
-        rows
-    } else {
-        rows.chunks_exact(width).rev().flatten().copied().collect()
-    };
+    let indices = if head.from_top { rows } else { rows.chunks_exact(width).rev().flatten().copied().collect() };
     rgb(head.width, head.height, palette_to_rgb(indices.into_iter(), &palette))
 }
 

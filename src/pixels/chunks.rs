@@ -33,8 +33,10 @@ fn png_chunks(bytes: &[u8]) -> impl Iterator<Item = ([u8; 4], &[u8], usize)> {
     })
 }
 
-/// A PNG that ends without its last chunk, which Pillow and browsers do not miss, gets one; what is cut of another chunk goes.
+/// A PNG that ends behind its pixels and a whole chunk, without its last one, gets that: neither Pillow nor browsers miss it.
 pub(super) fn png_with_end(bytes: &[u8]) -> Cow<'_, [u8]> {
+    /// Bytes that are no head of a chunk.
+    const STRAY: usize = 8;
     let (mut kept, mut has_pixels) = (0, false);
     for (name, _, end) in png_chunks(bytes) {
         if &name == b"IEND" {
@@ -43,8 +45,8 @@ pub(super) fn png_with_end(bytes: &[u8]) -> Cow<'_, [u8]> {
         has_pixels |= &name == b"IDAT";
         kept = end;
     }
-    let is_cut = bytes.get(kept + 4..kept + 8) == Some(b"IDAT");
-    if has_pixels && !is_cut { Cow::Owned([&bytes[..kept], &PNG_END].concat()) } else { Cow::Borrowed(bytes) }
+    let is_whole = has_pixels && bytes.len() - kept < STRAY;
+    if is_whole { Cow::Owned([&bytes[..kept], &PNG_END].concat()) } else { Cow::Borrowed(bytes) }
 }
 
 /// EXIF and XMP of a PNG: of chunks before and behind the pixels, or in text as ImageMagick and exiftool write them. The last counts.
@@ -171,7 +173,8 @@ pub(super) fn webp_mended(bytes: &[u8]) -> Cow<'_, [u8]> {
     let flags = webp_flags(bytes).unwrap_or(0);
     let empty = |flag, name| if flags & flag != 0 && webp_chunk(bytes, name).is_none() { flag } else { 0 };
     let empty = empty(webp_flag::EXIF, b"EXIF") | empty(webp_flag::XMP, b"XMP ");
-    let frame_flags_at = webp_chunk_at(bytes, b"ANMF").map(|(at, _)| at + FRAME_FLAGS_AT).filter(|&at| at < bytes.len());
+    let frame_flags_at =
+        webp_chunk_at(bytes, b"ANMF").map(|(at, _)| at + FRAME_FLAGS_AT).filter(|&at| at < bytes.len());
     if empty == 0 && frame_flags_at.is_none() {
         return Cow::Borrowed(bytes);
     }

@@ -86,7 +86,8 @@ impl<'a> Directory<'a> {
         let mut entries = Vec::new();
         for number in 0..count as usize {
             let at = start.checked_add(count_bytes + number * entry_bytes)?;
-            let Some(value_at) = at.checked_add(entry_bytes - inline).filter(|&at| at + inline <= self.bytes.len()) else {
+            let Some(value_at) = at.checked_add(entry_bytes - inline).filter(|&at| at + inline <= self.bytes.len())
+            else {
                 break;
             };
             let (Some(tag), Some(kind)) = (self.unsigned(at, 2), self.unsigned(at + 2, 2)) else { break };

@@ -31,7 +31,8 @@ pub(super) fn decode(bytes: &[u8], header: &Header) -> Result<Rgb, String> {
         }
         indices = screen;
     }
-    let palette = decoder.palette().map_err(|error| error.to_string())?;
+    // without any palette indices are grey, as to Pillow
+    let palette = decoder.palette().unwrap_or_default();
     rgb(width, height, palette_to_rgb(indices.into_iter(), palette.as_chunks().0))
 }
 

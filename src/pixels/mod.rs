@@ -9,7 +9,7 @@ mod directory;
 mod gif;
 mod header;
 mod input;
-pub mod jpeg;
+mod jpeg;
 mod orientation;
 mod raster;
 mod resize;

@@ -28,7 +28,8 @@ fn image(bytes: &[u8]) -> Result<Rgb, ImageError> {
 
 #[test]
 fn a_truncated_file_is_an_error_or_still_whole() {
-    for (name, bytes) in FILES.iter() {
+    // a PNG may end behind its pixels, and with it goes what says how it is turned
+    for (name, bytes) in FILES.iter().filter(|(name, _)| !name.contains("-behind") && !name.contains("-no-end-exif")) {
         let whole = image(bytes).unwrap();
         for length in 0..bytes.len() {
             if let Ok(part) = image(&bytes[..length]) {

@@ -122,7 +122,11 @@ impl<'a> Bits<'a> {
         self.check()?;
         let mut at = self.at;
         loop {
-            at += self.bytes.get(at..).and_then(|rest| rest.iter().position(|&byte| byte == 0xFF)).unwrap_or(usize::MAX / 2);
+            at += self
+                .bytes
+                .get(at..)
+                .and_then(|rest| rest.iter().position(|&byte| byte == 0xFF))
+                .unwrap_or(usize::MAX / 2);
             match self.bytes.get(at + 1) {
                 None => return Err(super::segments::truncated()),
                 Some(0) => at += 2,

@@ -126,13 +126,20 @@ fn expect_all_scans(mut segments: Segments, first: &Scan, frame: &Frame) -> Resu
     see(first)?;
     segments.each_scan(see)?;
     if missing.iter().flatten().any(|&bits| bits > 0) {
-        return Err("some of its scans are missing".to_owned());
+        return Err("some of its scans are missing; save it anew".to_owned());
     }
     Ok(())
 }
 
+/// Pixels of an image that zune-jpeg decodes, at least: of smaller ones time is nothing, and much is edge, where it enlarges chroma
+/// otherwise than libjpeg (by up to 11 of 255).
+const LARGE: u32 = 1 << 14;
+
 /// Whether zune-jpeg decodes it as libjpeg does, to within its rounding.
 fn is_ordinary(segments: &Segments, frame: &Frame, first: &Scan, colours: Colours) -> bool {
+    if frame.width * frame.height < LARGE {
+        return false;
+    }
     let sampling = |component: &Component| (component.columns, component.rows);
     let narrow = frame.width <= 4; // two columns of chroma
     let shape = match (colours, &frame.components[..]) {
@@ -204,14 +211,4 @@ fn join(planes: &[Plane], frame: &Frame, channels: usize, convert: impl Fn(&[Vec
         convert(&rows, onto);
     }
     pixels
-}
-
-pub fn exact(bytes: &[u8]) -> Result<Vec<u8>, String> {
-    let mut segments = Segments::new(bytes)?;
-    let first = segments.next_scan()?.ok_or_else(no_scan)?;
-    let frame = segments.frame.clone().ok_or_else(no_scan)?;
-    let ids: Vec<u8> = frame.components.iter().map(|component| component.id).collect();
-    let colours = Colours::of(&ids, segments.jfif, segments.adobe);
-    let planes = decode_scans(segments, first, &frame)?;
-    Ok(join(&planes, &frame, 3, |rows, onto| colours.to_rgb(rows, onto)))
 }

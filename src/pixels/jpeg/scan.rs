@@ -33,10 +33,7 @@ impl Coefficients {
             Self {
                 blocks: vec![[0; 64]; stride * rows * component.rows],
                 stride,
-                own: (
-                    own(frame.width, component.columns, most_columns),
-                    own(frame.height, component.rows, most_rows),
-                ),
+                own: (own(frame.width, component.columns, most_columns), own(frame.height, component.rows, most_rows)),
                 of_mcu: (component.columns, component.rows),
             }
         };

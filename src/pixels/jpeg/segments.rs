@@ -244,10 +244,17 @@ impl<'a> Segments<'a> {
             0xC0 | 0xC1 => false,
             0xC2 => true,
             0xC9 | 0xCA => {
-                return Err("its coding is arithmetic, which is not decoded; save it with Huffman codes, as most programs do".to_owned());
+                return Err(
+                    "its coding is arithmetic, which is not decoded; save it with Huffman codes, as most programs do"
+                        .to_owned(),
+                );
             }
             0xC3 => return Err("it is lossless, which is not decoded; save it as an ordinary JPEG or a PNG".to_owned()),
-            _ => return Err("it is hierarchical or lossless, which is not decoded; save it as an ordinary JPEG".to_owned()),
+            _ => {
+                return Err(
+                    "it is hierarchical or lossless, which is not decoded; save it as an ordinary JPEG".to_owned()
+                );
+            }
         };
         let (&[bits, h0, h1, w0, w1, count], rest) = segment.split_first_chunk().ok_or_else(broken)?;
         let (height, width) = (u16::from_be_bytes([h0, h1]).into(), u16::from_be_bytes([w0, w1]).into());
@@ -264,7 +271,8 @@ impl<'a> Segments<'a> {
         if !matches!(count, 1 | 3 | 4) {
             return Err(format!("it has {count} components, and those of 1, 3 or 4 are decoded; save it as RGB"));
         }
-        if components.iter().any(|c| !(1..=4).contains(&c.columns) || !(1..=4).contains(&c.rows) || c.quantisation > 3) {
+        if components.iter().any(|c| !(1..=4).contains(&c.columns) || !(1..=4).contains(&c.rows) || c.quantisation > 3)
+        {
             return Err("its frame header names sampling or tables that there are not".to_owned());
         }
         self.irregular |= code == 0xC1;
@@ -285,7 +293,8 @@ impl<'a> Segments<'a> {
         for &[id, codes] in selectors.as_chunks().0 {
             // of components of the same name each in turn
             let named = frame.components.iter().enumerate().filter(|(_, component)| component.id == id);
-            let index = named.map(|(index, _)| index).find(|&index| components.iter().all(|&(other, ..)| other != index));
+            let index =
+                named.map(|(index, _)| index).find(|&index| components.iter().all(|&(other, ..)| other != index));
             let (dc, ac) = (usize::from(codes >> 4), usize::from(codes & 15));
             let index = index.filter(|_| dc < 4 && ac < 4).ok_or("a scan in it names what there is not")?;
             components.push((index, dc, ac));

@@ -47,7 +47,9 @@ impl Colours {
             (Rgb, Format::Unsigned, 8 | 16) => Self::Rgb,
             (Cmyk, Format::Unsigned, 8 | 16) => Self::Cmyk,
             (YCbCr, Format::Unsigned, 8) if by_jpeg => Self::Rgb,
-            (YCbCr, ..) => return Err("its colours are Y'CbCr, which is decoded from JPEG alone; save it as RGB".to_owned()),
+            (YCbCr, ..) => {
+                return Err("its colours are Y'CbCr, which is decoded from JPEG alone; save it as RGB".to_owned());
+            }
             (photometric, format, bits) => {
                 return Err(format!(
                     "its samples are {photometric:?} of {bits} bits, {format:?}, which is not decoded; save it as RGB with 8 bits"

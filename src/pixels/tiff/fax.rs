@@ -91,7 +91,9 @@ impl<R: BitReader> Fax<R> {
                         changes.push(at.min(self.width));
                     }
                 }
-                Mode::Extension => return Err("it is a fax with extensions, which is not decoded; save it with LZW".to_owned()),
+                Mode::Extension => {
+                    return Err("it is a fax with extensions, which is not decoded; save it with LZW".to_owned());
+                }
                 Mode::EOF => return Err("it is truncated".to_owned()),
             }
         }

@@ -36,7 +36,9 @@ pub(super) enum Compression {
     /// Runs of one row, of CCITT.
     Runs,
     /// Group 3 of CCITT, in one or two dimensions.
-    Group3 { in_two: bool },
+    Group3 {
+        in_two: bool,
+    },
     /// Group 4 of CCITT.
     Group4,
     Lzw,
@@ -167,7 +169,13 @@ impl<'a> Layout<'a> {
             samples: samples as usize,
             premultiplied,
             planar: planar && samples > 1,
-            planes: if !planar { 1 } else if premultiplied { colours + 1 } else { colours } as usize,
+            planes: if !planar {
+                1
+            } else if premultiplied {
+                colours + 1
+            } else {
+                colours
+            } as usize,
             predictor: value(tag::PREDICTOR, 1),
             from_low_bit: value(tag::FILL_ORDER, 1) == 2,
             chunk: (chunk[0], chunk[1]),

@@ -14,13 +14,7 @@ use crate::pixels::jpeg;
 
 /// The samples of strip or tile number `index`, of which `rows` rows are wanted: rows of [`Layout::row_bytes`], samples of several bytes
 /// low byte first.
-pub(super) fn chunk(
-    file: &[u8],
-    little: bool,
-    layout: &Layout,
-    index: usize,
-    rows: usize,
-) -> Result<Vec<u8>, String> {
+pub(super) fn chunk(file: &[u8], little: bool, layout: &Layout, index: usize, rows: usize) -> Result<Vec<u8>, String> {
     let stored = stored(file, layout, index, rows)?;
     let length = layout.row_bytes() * rows;
     let stored = match layout.compression {
@@ -127,9 +121,17 @@ fn undo_differences(samples: &mut [u8], layout: &Layout) -> Result<(), String> {
     for row in samples.chunks_exact_mut(layout.row_bytes()) {
         match layout.bits {
             8 => (pixel..row.len()).for_each(|at| row[at] = row[at].wrapping_add(row[at - pixel])),
-            16 => add_up::<2>(row, pixel, |a, b| u16::from_le_bytes(a).wrapping_add(u16::from_le_bytes(b)).to_le_bytes()),
-            32 => add_up::<4>(row, pixel, |a, b| u32::from_le_bytes(a).wrapping_add(u32::from_le_bytes(b)).to_le_bytes()),
-            bits => return Err(format!("it has differences of {bits} bits, which is not decoded; save it without predictor")),
+            16 => {
+                add_up::<2>(row, pixel, |a, b| u16::from_le_bytes(a).wrapping_add(u16::from_le_bytes(b)).to_le_bytes())
+            }
+            32 => {
+                add_up::<4>(row, pixel, |a, b| u32::from_le_bytes(a).wrapping_add(u32::from_le_bytes(b)).to_le_bytes())
+            }
+            bits => {
+                return Err(format!(
+                    "it has differences of {bits} bits, which is not decoded; save it without predictor"
+                ));
+            }
         }
     }
     Ok(())
