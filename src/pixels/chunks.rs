@@ -124,6 +124,7 @@ fn raw_profile(text: &[u8]) -> Option<Vec<u8>> {
 mod webp_flag {
     pub(super) const XMP: u8 = 0x04;
     pub(super) const EXIF: u8 = 0x08;
+    pub(super) const ALPHA: u8 = 0x10;
     /// Of a frame of an animation.
     pub(super) const NOT_BLENDED: u8 = 0x02;
 }
@@ -167,12 +168,14 @@ pub(super) fn of_webp(bytes: &[u8]) -> Metadata<'_> {
     Metadata { exif: chunk(webp_flag::EXIF, b"EXIF"), xmp: chunk(webp_flag::XMP, b"XMP ") }
 }
 
-/// A WebP without flags for EXIF and XMP that it lacks, which its decoder asks for and nobody else does; the first frame of an animation
+/// A WebP without flags for EXIF, XMP and alpha that it lacks, which its decoder asks for and nobody else does; the first frame of an animation
 /// is not blended with what is not there yet, as to libwebp.
 pub(super) fn webp_mended(bytes: &[u8]) -> Cow<'_, [u8]> {
     let flags = webp_flags(bytes).unwrap_or(0);
     let empty = |flag, name| if flags & flag != 0 && webp_chunk(bytes, name).is_none() { flag } else { 0 };
-    let empty = empty(webp_flag::EXIF, b"EXIF") | empty(webp_flag::XMP, b"XMP ");
+    let is_opaque = webp_chunk(bytes, b"VP8 ").is_some(); // a lossless image has its alpha within
+    let alpha = if is_opaque { empty(webp_flag::ALPHA, b"ALPH") } else { 0 };
+    let empty = empty(webp_flag::EXIF, b"EXIF") | empty(webp_flag::XMP, b"XMP ") | alpha;
     let frame_flags_at =
         webp_chunk_at(bytes, b"ANMF").map(|(at, _)| at + FRAME_FLAGS_AT).filter(|&at| at < bytes.len());
     if empty == 0 && frame_flags_at.is_none() {

@@ -19,6 +19,9 @@ struct Entry<'a> {
     values: &'a [u8],
 }
 
+/// Numbers of one tag that anybody asks for.
+const MAX_NUMBERS: usize = 6;
+
 /// Entries of one directory, at most: what classic TIFF can count.
 const MAX_ENTRIES: u64 = 65_535;
 
@@ -49,7 +52,12 @@ impl<'a> Directory<'a> {
     /// The first value of a tag, a number; `Some(None)` where the tag has none, None without the tag.
     pub(super) fn number(&self, tag: u16) -> Option<Option<f64>> {
         let entry = self.entry(tag)?;
-        Some(self.numbers_of(entry).first().copied())
+        Some(self.numbers_of(entry, 1).first().copied())
+    }
+
+    /// The values of a tag that are numbers; empty without the tag.
+    pub(super) fn numbers(&self, tag: u16) -> Vec<f64> {
+        self.entry(tag).map(|entry| self.numbers_of(entry, MAX_NUMBERS)).unwrap_or_default()
     }
 
     /// The values of a tag as whole numbers; empty without the tag or where they are none.
@@ -115,7 +123,7 @@ impl<'a> Directory<'a> {
     }
 
     /// The values of an entry as Pillow compares them with numbers: its bytes and its text are none.
-    fn numbers_of(&self, entry: &Entry) -> Vec<f64> {
+    fn numbers_of(&self, entry: &Entry, most: usize) -> Vec<f64> {
         let width = bytes_of(entry.kind).unwrap_or(1) as usize;
         let number = |value: &[u8]| {
             let signed = |bits: u32| (self.whole(value) << (64 - bits)).cast_signed() >> (64 - bits);
@@ -138,8 +146,7 @@ impl<'a> Directory<'a> {
                 _ => return None,
             })
         };
-        // one is all that anybody asks for
-        entry.values.chunks_exact(width).take(1).filter_map(number).collect()
+        entry.values.chunks_exact(width).take(most).filter_map(number).collect()
     }
 }
 

@@ -145,7 +145,7 @@ def webps(photo):
         return b"RIFF" + struct.pack("<I", len(body)) + body
     six = exif(3, [6])
     files = {"exif": extended(8, (b"EXIF", six)), "exif-long": extended(8, (b"EXIF", exif(4, [6], ">"))), "exif-named": extended(8, (b"EXIF", b"Exif\0\0" + six)),
-             "exif-no-chunk": extended(8), "xmp-no-chunk": extended(4), "all-no-chunk": extended(0x2C), "exif-no-flag": extended(0, (b"EXIF", six)),
+             "exif-no-chunk": extended(8), "xmp-no-chunk": extended(4), "all-no-chunk": extended(0x2C), "alpha-no-chunk": extended(0x10, pixels=saved(image, "WEBP", quality=85)[12:]), "exif-no-flag": extended(0, (b"EXIF", six)),
              "xmp": extended(4, (b"XMP ", xmp(6))), "xmp-element": extended(4, (b"XMP ", xmp(8, True))), "xmp-no-flag": extended(0, (b"XMP ", xmp(6))),
              "xmp-exif-upright": extended(12, (b"EXIF", exif(3, [1])), (b"XMP ", xmp(6))), "xmp-exif-without": extended(12, (b"EXIF", exif(3, [7], "<", 0x0128)), (b"XMP ", xmp(6)))}
     files = {f"webp-{name}.webp": data for name, data in files.items()}
@@ -248,6 +248,17 @@ def tiffs(photo):
     files["grey-32-high"] = tiff(grey.astype(np.uint32) * 16_909_320, photometric=1)
     files["cmyk-16"] = tiff(np.asarray(small.convert("CMYK")).astype(np.uint16) * 257, photometric=5)
     files["cmyk-tiled-planar"] = tiff(np.asarray(small.convert("CMYK")), photometric=5, tile=(16, 16), planar=True, compression=8)
+    # Y'CbCr without JPEG: blocks of luma with one chroma; libtiff's, so compressed
+    ycc = np.asarray(small.convert("YCbCr"))
+    for columns, rows in ((1, 1), (2, 1), (1, 2), (2, 2), (4, 2)):
+        blocks = [np.pad(ycc, ((0, -HEIGHT % rows), (0, -WIDTH % columns), (0, 0)), mode="edge")[y:y + rows, x:x + columns]
+                  for y in range(0, HEIGHT, rows) for x in range(0, WIDTH, columns)]
+        data = b"".join(block[..., 0].tobytes() + bytes(block[0, 0, 1:].tolist()) for block in blocks)
+        one = tiff(ycc, photometric=6, compression=8, tags=[(530, 3, [columns, rows]), (532, 5, [(v, 1) for v in (0, 255, 128, 255, 128, 255)])], strip=zlib.compress(data))
+        files[f"ycbcr-{columns}{rows}"] = one
+    levels = [(529, 5, [(2126, 10000), (7152, 10000), (722, 10000)]), (530, 3, [1, 1]), (532, 5, [(v, 1) for v in (16, 235, 128, 240, 128, 240)])]
+    files["ycbcr-levels"] = tiff(ycc, photometric=6, compression=8, tags=levels)
+    files["ycbcr-raw"] = tiff(ycc, photometric=6, tags=[(530, 3, [1, 1])])
     # tiles in the tags of strips, as early writers had them
     files["tiles-as-strips"] = tiff(rgb, tile=(16, 16), compression=8).replace(struct.pack("<HH", 324, 4), struct.pack("<HH", 273, 4)).replace(struct.pack("<HH", 325, 4), struct.pack("<HH", 279, 4))
     files["no-lengths"] = tiff(rgb, rows=5).replace(struct.pack("<HH", 279, 4), struct.pack("<HH", 280, 4))

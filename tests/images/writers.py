@@ -172,10 +172,11 @@ def lzw(data):
 
 
 def tiff(samples, *, photometric=2, order="<", big=False, planar=False, tile=None, rows=None, compression=1, predictor=False, reverse=False,
-         extra=None, packed=None, tags=()):
+         extra=None, packed=None, strip=None, tags=()):
     """A TIFF of samples [height, width, channels], in strips of `rows` rows or in tiles (width, height).
 
-    `packed` is (bits, rows of bytes, width) for samples of less than a byte; `tags` are further ones: tag, type, values.
+    `packed` is (bits, rows of bytes, width) for samples of less than a byte; `tags` are further ones: tag, type, values;
+    `strip` is the one strip as it is stored.
     """
     height, width, channels = samples.shape if packed is None else (len(packed[1]), packed[2], 1)
     bits = samples.dtype.itemsize * 8 if packed is None else packed[0]
@@ -196,6 +197,7 @@ def tiff(samples, *, photometric=2, order="<", big=False, planar=False, tile=Non
                     data = part.astype(part.dtype.newbyteorder(order)).tobytes()
                 data = encode(data)
                 chunks.append(bytes(int(f"{byte:08b}"[::-1], 2) for byte in data) if reverse else data)
+    chunks = chunks if strip is None else [strip]
     entries = [(256, 3, [width]), (257, 3, [height]), (258, 3, [bits] * channels), (259, 3, [compression]), (262, 3, [photometric]),
                (277, 3, [channels]), (284, 3, [2 if planar else 1])]
     entries += [(322, 3, [tile[0]]), (323, 3, [tile[1]])] if tile else [(278, 3, [down])]

@@ -33,7 +33,7 @@ impl Colours {
     /// Of a layout; an error names what is not decoded.
     pub(super) fn of(layout: &Layout) -> Result<Self, String> {
         use Photometric::{BlackIsZero, Cmyk, Palette, Rgb, WhiteIsZero, YCbCr};
-        let by_jpeg = layout.compression == Compression::Jpeg && !layout.planar;
+        let made_rgb = layout.ycbcr.is_some() || layout.compression == Compression::Jpeg && !layout.planar;
         Ok(match (layout.photometric, layout.format, layout.bits) {
             (WhiteIsZero, Format::Unsigned, bits @ (1 | 2 | 4 | 8)) => Self::Grey(bits, true),
             (BlackIsZero, Format::Unsigned, bits @ (1 | 2 | 4 | 8)) => Self::Grey(bits, false),
@@ -46,10 +46,7 @@ impl Colours {
             (WhiteIsZero | BlackIsZero, Format::Float, 32) => Self::Wide(Wide::Float),
             (Rgb, Format::Unsigned, 8 | 16) => Self::Rgb,
             (Cmyk, Format::Unsigned, 8 | 16) => Self::Cmyk,
-            (YCbCr, Format::Unsigned, 8) if by_jpeg => Self::Rgb,
-            (YCbCr, ..) => {
-                return Err("its colours are Y'CbCr, which is decoded from JPEG alone; save it as RGB".to_owned());
-            }
+            (YCbCr, Format::Unsigned, 8) if made_rgb => Self::Rgb,
             (photometric, format, bits) => {
                 return Err(format!(
                     "its samples are {photometric:?} of {bits} bits, {format:?}, which is not decoded; save it as RGB with 8 bits"

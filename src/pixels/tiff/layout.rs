@@ -3,6 +3,7 @@
 //! Not here: decompression (`unpack`), colours (`colours`).
 
 use super::super::directory::Directory;
+use super::ycbcr::YCbCr;
 
 /// Tags of TIFF 6.0 and its supplements.
 mod tag {
@@ -96,6 +97,8 @@ pub(super) struct Layout<'a> {
     pub(super) lengths: Vec<u64>,
     /// The colours by index.
     pub(super) palette: Vec<[u8; 3]>,
+    /// How Y'CbCr outside JPEGs is to be read.
+    pub(super) ycbcr: Option<YCbCr>,
     /// A JPEG of tables only, or nothing.
     pub(super) jpeg_tables: &'a [u8],
 }
@@ -156,6 +159,18 @@ impl<'a> Layout<'a> {
         if chunk.contains(&0) || chunk.iter().any(|&edge| edge > MAX_TILE_EDGE) {
             return Err("its strips or tiles are empty, or larger than any image".to_owned());
         }
+        let ycbcr = match (photometric, compression) {
+            (Photometric::YCbCr, Compression::Jpeg) => None,
+            (Photometric::YCbCr, _) if planar || samples != 3 || first_bits != 8 => {
+                return Err("its Y'CbCr is in planes or not of 8 bits, which is not decoded; save it as RGB".to_owned());
+            }
+            // where Pillow asks libtiff for nothing, it knows no tags
+            (Photometric::YCbCr, Compression::None) => {
+                Some(YCbCr::new(directory).ok().filter(|ycbcr| !ycbcr.is_whole()).unwrap_or_else(YCbCr::plain))
+            }
+            (Photometric::YCbCr, _) => Some(YCbCr::new(directory)?),
+            _ => None,
+        };
         let of_chunks = |tile, strip| directory.unsigned_values(if tiled && !strips { tile } else { strip });
         let map = directory.unsigned_values(tag::COLOUR_MAP);
         let third = map.len() / 3;
@@ -182,6 +197,7 @@ impl<'a> Layout<'a> {
             tiled,
             offsets: of_chunks(tag::TILE_OFFSETS, tag::STRIP_OFFSETS),
             lengths: of_chunks(tag::TILE_BYTES, tag::STRIP_BYTES),
+            ycbcr,
             // all reds, then all greens, then all blues, of which Pillow keeps the high byte
             palette: (0..third).map(|i| [map[i], map[third + i], map[2 * third + i]].map(|v| (v >> 8) as u8)).collect(),
             jpeg_tables: directory.raw(tag::JPEG_TABLES).unwrap_or_default(),
@@ -196,6 +212,14 @@ impl<'a> Layout<'a> {
     /// Strips or tiles of one plane: from left to right, from top to bottom.
     pub(super) fn chunks(&self) -> (usize, usize) {
         ((self.width as usize).div_ceil(self.chunk.0), (self.height as usize).div_ceil(self.chunk.1))
+    }
+
+    /// Bytes of so many rows of a strip or tile as they are before compression.
+    pub(super) fn stored_bytes(&self, rows: usize) -> usize {
+        match &self.ycbcr {
+            Some(ycbcr) => ycbcr.bytes(self.chunk.0, rows),
+            None => self.row_bytes() * rows,
+        }
     }
 
     /// Bytes of a row of a strip or tile.

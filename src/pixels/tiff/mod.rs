@@ -7,6 +7,7 @@ mod colours;
 mod fax;
 mod layout;
 mod unpack;
+mod ycbcr;
 
 use self::colours::Colours;
 use self::layout::{Layout, size as size_of};

@@ -16,7 +16,7 @@ use crate::pixels::jpeg;
 /// low byte first.
 pub(super) fn chunk(file: &[u8], little: bool, layout: &Layout, index: usize, rows: usize) -> Result<Vec<u8>, String> {
     let stored = stored(file, layout, index, rows)?;
-    let length = layout.row_bytes() * rows;
+    let length = layout.stored_bytes(rows);
     let stored = match layout.compression {
         Compression::Jpeg => return jpeg(stored, layout, rows),
         _ if layout.from_low_bit => Cow::Owned(stored.iter().map(|byte| byte.reverse_bits()).collect()),
@@ -35,6 +35,9 @@ pub(super) fn chunk(file: &[u8], little: bool, layout: &Layout, index: usize, ro
         return Err("it is truncated".to_owned());
     }
     samples.truncate(length);
+    if let Some(ycbcr) = &layout.ycbcr {
+        return Ok(ycbcr.to_rgb(&samples, layout.chunk.0, rows));
+    }
     let predicted = matches!(layout.compression, Compression::Deflate | Compression::Lzw);
     match layout.predictor {
         3 if predicted => undo_float_differences(&mut samples, layout)?,
@@ -57,7 +60,7 @@ fn stored<'a>(file: &'a [u8], layout: &Layout, index: usize, rows: usize) -> Res
     let behind = from.and_then(|from| file.get(from..)).ok_or_else(truncated)?;
     // of uncompressed ones the size is known, and writers of long ago did not say it
     let length = match layout.compression {
-        Compression::None => Some(layout.row_bytes() * rows),
+        Compression::None => Some(layout.stored_bytes(rows)),
         _ => layout.lengths.get(index).and_then(|&length| usize::try_from(length).ok()),
     };
     behind.get(..length.unwrap_or(behind.len())).ok_or_else(truncated)
