@@ -6,6 +6,7 @@
 mod field;
 mod formats;
 mod hostile;
+mod refused;
 mod transform;
 
 use std::path::PathBuf;

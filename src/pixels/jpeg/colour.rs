@@ -30,15 +30,19 @@ impl Colours {
 
     /// RGB of a row. Inks are taken for inverted, Adobe's way, as Pillow takes them.
     pub(super) fn to_rgb(self, rows: &[Vec<u8>], onto: &mut [u8]) {
-        let pixels = onto.as_chunks_mut::<3>().0.iter_mut().enumerate();
+        let pixels = onto.as_chunks_mut::<3>().0.iter_mut();
         match (self, rows) {
-            (Self::Grey, [grey, ..]) => pixels.for_each(|(x, pixel)| *pixel = [grey[x]; 3]),
-            (Self::Rgb, [r, g, b, ..]) => pixels.for_each(|(x, pixel)| *pixel = [r[x], g[x], b[x]]),
-            (Self::YCbCr, [y, cb, cr, ..]) => pixels.for_each(|(x, pixel)| *pixel = ycbcr(y[x], cb[x], cr[x])),
-            (Self::Cmyk, [c, m, y, k, ..]) => {
-                pixels.for_each(|(x, pixel)| *pixel = cmyk_to_rgb([c[x], m[x], y[x], k[x]].map(|ink| 255 - ink)));
+            (Self::Grey, [grey, ..]) => pixels.zip(grey).for_each(|(pixel, &grey)| *pixel = [grey; 3]),
+            (Self::Rgb, [r, g, b, ..]) => {
+                pixels.zip(r).zip(g).zip(b).for_each(|(((pixel, &r), &g), &b)| *pixel = [r, g, b]);
             }
-            (Self::Ycck, [y, cb, cr, k, ..]) => pixels.for_each(|(x, pixel)| {
+            (Self::YCbCr, [y, cb, cr, ..]) => {
+                pixels.zip(y).zip(cb).zip(cr).for_each(|(((pixel, &y), &cb), &cr)| *pixel = ycbcr(y, cb, cr));
+            }
+            (Self::Cmyk, [c, m, y, k, ..]) => pixels.enumerate().for_each(|(x, pixel)| {
+                *pixel = cmyk_to_rgb([c[x], m[x], y[x], k[x]].map(|ink| 255 - ink));
+            }),
+            (Self::Ycck, [y, cb, cr, k, ..]) => pixels.enumerate().for_each(|(x, pixel)| {
                 let [c, m, y] = ycbcr(y[x], cb[x], cr[x]);
                 *pixel = cmyk_to_rgb([c, m, y, 255 - k[x]]);
             }),

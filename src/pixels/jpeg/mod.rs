@@ -11,6 +11,7 @@
 mod bits;
 mod colour;
 mod cosine;
+mod frame;
 mod planes;
 mod scan;
 mod segments;
@@ -22,9 +23,10 @@ use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
 use self::colour::Colours;
+use self::frame::{Component, Frame, Scan};
 use self::planes::Plane;
 use self::scan::Coefficients;
-use self::segments::{Component, Frame, Scan, Segments, Tables};
+use self::segments::{Segments, Tables};
 use self::tables::Quantisation;
 use super::header::{Header, expect_size};
 use super::orientation;

@@ -1,8 +1,8 @@
 //! Coefficients to samples, and samples of fewer columns or rows enlarged to those of the image, bit for bit as libjpeg-turbo does it.
 
 use super::cosine;
+use super::frame::Frame;
 use super::scan::Coefficients;
-use super::segments::Frame;
 use super::tables::Quantisation;
 
 /// The samples of a component.
@@ -70,9 +70,8 @@ impl Plane {
         match self.enlarged {
             Enlarged::Not => onto.copy_from_slice(&self.own_row(y)[..width]),
             Enlarged::Columns => {
-                let row = self.own_row(y);
-                let at = |x: usize| u16::from(row[x]);
-                enlarge(onto, row.len(), at, |near, far, bias| ((3 * near + far + 1 + bias) >> 2) as u8, |x, _| row[x]);
+                let sums = self.own_row(y).iter().map(|&sample| u16::from(sample));
+                enlarge(onto, sums, |near, far, right| (3 * near + far + 1 + right) >> 2);
             }
             Enlarged::Rows => {
                 let (near, far) = self.two_rows(y);
@@ -83,9 +82,8 @@ impl Plane {
             }
             Enlarged::Both => {
                 let (near, far) = self.two_rows(y);
-                let at = |x: usize| 3 * u16::from(near[x]) + u16::from(far[x]);
-                let inner = |near: u16, far: u16, bias: u16| ((3 * near + far + 8 - bias) >> 4) as u8;
-                enlarge(onto, near.len(), at, inner, |x, bias| ((4 * at(x) + 8 - bias) >> 4) as u8);
+                let sums = near.iter().zip(far).map(|(&near, &far)| 3 * u16::from(near) + u16::from(far));
+                enlarge(onto, sums, |near, far, right| (3 * near + far + 8 - right) >> 4);
             }
             Enlarged::Repeated(columns, rows) => {
                 let row = self.own_row(y / rows);
@@ -106,20 +104,18 @@ impl Plane {
     }
 }
 
-/// Two samples of each of `count`: `inner` of it and its neighbour, `edge` where there is none. Rounding alternates: the last argument
-/// is 0 to the left and 1 to the right.
-fn enlarge(
-    onto: &mut [u8],
-    count: usize,
-    at: impl Fn(usize) -> u16,
-    inner: impl Fn(u16, u16, u16) -> u8,
-    edge: impl Fn(usize, u16) -> u8,
-) {
-    for (x, pair) in onto.chunks_mut(2).enumerate() {
-        let here = at(x);
-        pair[0] = if x == 0 { edge(x, 0) } else { inner(here, at(x - 1), 0) };
-        if let Some(right) = pair.get_mut(1) {
-            *right = if x + 1 == count { edge(x, 1) } else { inner(here, at(x + 1), 1) };
+/// Two samples of each value: `mix` of it and of its neighbour to the left, then of that to the right, and of itself where there is none.
+/// Rounding alternates: the last argument is 0 to the left and 1 to the right.
+fn enlarge(onto: &mut [u8], values: impl ExactSizeIterator<Item = u16>, mix: impl Fn(u16, u16, u16) -> u16) {
+    let mut values = values.peekable();
+    let mut left = values.peek().copied().unwrap_or_default();
+    for pair in onto.chunks_mut(2) {
+        let Some(here) = values.next() else { return };
+        let right = values.peek().copied().unwrap_or(here);
+        pair[0] = mix(here, left, 0) as u8;
+        if let Some(sample) = pair.get_mut(1) {
+            *sample = mix(here, right, 1) as u8;
         }
+        left = here;
     }
 }

@@ -3,7 +3,8 @@
 //! Not here: what the coefficients become (`planes`), arithmetic coding, which is refused.
 
 use super::bits::Bits;
-use super::segments::{Frame, Scan, Tables};
+use super::frame::{Component, Frame, Scan};
+use super::segments::Tables;
 use super::tables::{Huffman, ZIGZAG};
 
 /// Coefficients of a block, row by row.
@@ -27,7 +28,7 @@ impl Coefficients {
     pub(super) fn of_frame(frame: &Frame) -> Vec<Self> {
         let (columns, rows) = mcus(frame);
         let (most_columns, most_rows) = frame.sampling();
-        let of_component = |component: &super::segments::Component| {
+        let of_component = |component: &Component| {
             let stride = columns * component.columns;
             let own = |edge: u32, factor: usize, most: usize| (edge as usize * factor).div_ceil(8 * most);
             Self {

@@ -1,7 +1,8 @@
 //! The segments of a JPEG, walked as libjpeg does: bytes between them are skipped, and what they say is kept until a scan needs it.
 //!
-//! Not here: the coded data of a scan (`scan`), what its samples mean (`colour`).
+//! Not here: what the headers of frames and scans say (`frame`), the coded data of a scan (`scan`), what its samples mean (`colour`).
 
+use super::frame::{EXTENDED, Frame, Scan};
 use super::tables::{Huffman, Quantisation, ZIGZAG};
 
 /// Markers of ITU-T T.81, table B.1.
@@ -30,48 +31,6 @@ mod marker {
 
 /// Scans of one image, at most, as zune-jpeg has it: each may cost a pass over all coefficients for a few bytes.
 const MAX_SCANS: usize = 100;
-
-/// What a frame header says.
-#[derive(Clone, Debug)]
-pub(super) struct Frame {
-    pub(super) progressive: bool,
-    pub(super) width: u32,
-    pub(super) height: u32,
-    pub(super) components: Vec<Component>,
-}
-
-impl Frame {
-    /// The largest of the sampling factors: columns, rows.
-    pub(super) fn sampling(&self) -> (usize, usize) {
-        let most = |of: fn(&Component) -> usize| self.components.iter().map(of).max().unwrap_or(1);
-        (most(|component| component.columns), most(|component| component.rows))
-    }
-}
-
-/// A component, by its frame header.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Component {
-    pub(super) id: u8,
-    /// Sampling factor from left to right, 1 to 4.
-    pub(super) columns: usize,
-    /// Sampling factor from top to bottom, 1 to 4.
-    pub(super) rows: usize,
-    /// Index of its quantisation.
-    pub(super) quantisation: usize,
-}
-
-/// What a scan header says.
-#[derive(Clone, Debug)]
-pub(super) struct Scan {
-    /// Index of the component in the frame, and of its codes for DC and AC.
-    pub(super) components: Vec<(usize, usize, usize)>,
-    /// First and last coefficient in zigzag order.
-    pub(super) band: (usize, usize),
-    /// Bits below that an earlier scan has left out; 0 for a first scan.
-    pub(super) before: u8,
-    /// Bits below that this scan leaves out.
-    pub(super) after: u8,
-}
 
 /// What stands in front of scans and may change between them.
 #[derive(Clone, Debug, Default)]
@@ -240,43 +199,8 @@ impl<'a> Segments<'a> {
         if self.frame.is_some() {
             return Err("it has a second frame header".to_owned());
         }
-        let progressive = match code {
-            0xC0 | 0xC1 => false,
-            0xC2 => true,
-            0xC9 | 0xCA => {
-                return Err(
-                    "its coding is arithmetic, which is not decoded; save it with Huffman codes, as most programs do"
-                        .to_owned(),
-                );
-            }
-            0xC3 => return Err("it is lossless, which is not decoded; save it as an ordinary JPEG or a PNG".to_owned()),
-            _ => {
-                return Err(
-                    "it is hierarchical or lossless, which is not decoded; save it as an ordinary JPEG".to_owned()
-                );
-            }
-        };
-        let (&[bits, h0, h1, w0, w1, count], rest) = segment.split_first_chunk().ok_or_else(broken)?;
-        let (height, width) = (u16::from_be_bytes([h0, h1]).into(), u16::from_be_bytes([w0, w1]).into());
-        if bits != 8 {
-            return Err(format!("its samples have {bits} bits, and those of 8 are decoded; save it with 8 bits"));
-        }
-        if height == 0 {
-            return Err("it leaves its height open (DNL), which is not decoded; save it anew".to_owned());
-        }
-        let components: Vec<Component> = rest.as_chunks().0.iter().copied().map(component).collect();
-        if components.len() != usize::from(count) || rest.len() != 3 * components.len() {
-            return Err(broken());
-        }
-        if !matches!(count, 1 | 3 | 4) {
-            return Err(format!("it has {count} components, and those of 1, 3 or 4 are decoded; save it as RGB"));
-        }
-        if components.iter().any(|c| !(1..=4).contains(&c.columns) || !(1..=4).contains(&c.rows) || c.quantisation > 3)
-        {
-            return Err("its frame header names sampling or tables that there are not".to_owned());
-        }
-        self.irregular |= code == 0xC1;
-        self.frame = Some(Frame { progressive, width, height, components });
+        self.irregular |= code == EXTENDED;
+        self.frame = Some(Frame::new(code, segment)?);
         Ok(())
     }
 
@@ -286,36 +210,9 @@ impl<'a> Segments<'a> {
             return Err(format!("it has more than {MAX_SCANS} scans"));
         }
         let frame = self.frame.as_ref().ok_or("it has no frame header")?;
-        let (&count, rest) = segment.split_first().ok_or_else(broken)?;
-        let (selectors, rest) = rest.split_at_checked(2 * usize::from(count)).ok_or_else(broken)?;
-        let &[first, last, bits] = rest else { return Err(broken()) };
-        let mut components: Vec<(usize, usize, usize)> = Vec::new();
-        for &[id, codes] in selectors.as_chunks().0 {
-            // of components of the same name each in turn
-            let named = frame.components.iter().enumerate().filter(|(_, component)| component.id == id);
-            let index =
-                named.map(|(index, _)| index).find(|&index| components.iter().all(|&(other, ..)| other != index));
-            let (dc, ac) = (usize::from(codes >> 4), usize::from(codes & 15));
-            let index = index.filter(|_| dc < 4 && ac < 4).ok_or("a scan in it names what there is not")?;
-            components.push((index, dc, ac));
-        }
-        if components.is_empty() || components.len() > 4 {
-            return Err(broken());
-        }
-        let (before, after) = (bits >> 4, bits & 15);
-        let band = (usize::from(first), usize::from(last));
-        if frame.progressive {
-            let of_band = match band {
-                (0, last) => last == 0,
-                (first, last) => first <= last && last <= 63 && components.len() == 1,
-            };
-            if !of_band || after > 13 || before > 0 && before != after + 1 {
-                return Err("a scan in it sends a part that there is not".to_owned());
-            }
-            return Ok(Scan { components, band, before, after });
-        }
-        self.irregular |= (first, last, bits) != (0, 63, 0);
-        Ok(Scan { components, band: (0, 63), before: 0, after: 0 })
+        let (scan, usual) = Scan::new(segment, frame)?;
+        self.irregular |= !usual;
+        Ok(scan)
     }
 
     fn quantisation(&mut self, mut segment: &[u8]) -> Result<(), String> {
@@ -345,16 +242,11 @@ impl<'a> Segments<'a> {
     }
 }
 
-fn component([id, sampling, quantisation]: [u8; 3]) -> Component {
-    let (columns, rows) = (usize::from(sampling >> 4), usize::from(sampling & 15));
-    Component { id, columns, rows, quantisation: quantisation.into() }
-}
-
 pub(super) fn truncated() -> String {
     "it is truncated".to_owned()
 }
 
-fn broken() -> String {
+pub(super) fn broken() -> String {
     "a segment of it is broken".to_owned()
 }
 
