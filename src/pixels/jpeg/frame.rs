@@ -71,6 +71,9 @@ impl Frame {
         if height == 0 {
             return Err("it leaves its height open (DNL), which is not decoded; save it anew".to_owned());
         }
+        if width == 0 {
+            return Err("it has no columns".to_owned());
+        }
         let components: Vec<Component> = rest.as_chunks().0.iter().copied().map(Component::new).collect();
         if components.len() != usize::from(count) || rest.len() != 3 * components.len() {
             return Err(broken());
