@@ -136,6 +136,14 @@ const WEBP_FLAGS_AT: usize = WEBP_HEAD + 8;
 /// The flags of a frame: behind its place, its size and its time.
 const FRAME_FLAGS_AT: usize = 15;
 
+/// Whether a WebP is as long as it says. What lies behind its pixels would else be lost without a word.
+pub(super) fn webp_is_whole(bytes: &[u8]) -> bool {
+    /// The name and the length of the whole, which the length leaves out.
+    const LEFT_OUT: usize = 8;
+    let length = bytes.get(4..).and_then(|rest| rest.first_chunk()).map(|&length| u32::from_le_bytes(length) as usize);
+    length.is_some_and(|length| length.saturating_add(LEFT_OUT) <= bytes.len())
+}
+
 /// The flags of an extended WebP.
 fn webp_flags(bytes: &[u8]) -> Option<u8> {
     bytes.get(WEBP_HEAD..).filter(|chunks| chunks.starts_with(b"VP8X"))?;

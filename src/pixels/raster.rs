@@ -44,6 +44,9 @@ pub(super) fn decode(bytes: &[u8], header: &Header) -> Result<Rgb, String> {
         _ => Metadata::default(),
     };
     let turn = orientation::found(metadata.exif.as_deref(), metadata.xmp.as_deref());
+    if header.format == ImageFormat::WebP && !chunks::webp_is_whole(bytes) {
+        return Err("it is truncated".to_owned());
+    }
     let bytes = &mended(bytes, header.format);
     // at most four 16-bit samples per pixel, in the buffer here and in one of the decoder's
     let decoder = open(bytes, header.format, header.pixels() * 16 + SIDE_BYTES).map_err(says)?;

@@ -87,7 +87,12 @@ impl Frame {
         if !components.iter().all(is_possible) {
             return Err("its frame header names sampling or tables that there are not".to_owned());
         }
-        Ok(Self { progressive: marker == 0xC2, width, height, components })
+        let frame = Self { progressive: marker == 0xC2, width, height, components };
+        let (columns, rows) = frame.sampling();
+        if frame.components.iter().any(|component| columns % component.columns != 0 || rows % component.rows != 0) {
+            return Err("its sampling is of no whole ratio, which is not decoded; save it as 4:4:4 or 4:2:0".to_owned());
+        }
+        Ok(frame)
     }
 }
 

@@ -206,7 +206,7 @@ fn decode_scans(mut segments: Segments, first: Scan, frame: &Frame) -> Result<Ve
     }
     let planes = coefficients.into_iter().zip(steps).enumerate().map(|(index, (coefficients, steps))| {
         let steps = steps.ok_or("a quantisation table of it is missing")?;
-        Plane::new(frame, index, coefficients, &steps)
+        Ok(Plane::new(frame, index, coefficients, &steps))
     });
     planes.collect()
 }

@@ -31,20 +31,12 @@ enum Enlarged {
 
 impl Plane {
     /// Of the component `index` of a frame.
-    pub(super) fn new(
-        frame: &Frame,
-        index: usize,
-        coefficients: Coefficients,
-        steps: &Quantisation,
-    ) -> Result<Self, String> {
+    pub(super) fn new(frame: &Frame, index: usize, coefficients: Coefficients, steps: &Quantisation) -> Self {
         let (component, (most_columns, most_rows)) = (&frame.components[index], frame.sampling());
         let own = (
             (frame.width as usize * component.columns).div_ceil(most_columns),
             (frame.height as usize * component.rows).div_ceil(most_rows),
         );
-        if most_columns % component.columns != 0 || most_rows % component.rows != 0 {
-            return Err("its sampling is of no whole ratio, which is not decoded; save it as 4:4:4 or 4:2:0".to_owned());
-        }
         let enlarged = match (most_columns / component.columns, most_rows / component.rows) {
             (1, 1) => Enlarged::Not,
             (1, 2) => Enlarged::Rows,
@@ -61,7 +53,7 @@ impl Plane {
                 cosine::inverse(block, steps, &mut samples[8 * column..], stride);
             }
         }
-        Ok(Self { samples, stride, own, enlarged })
+        Self { samples, stride, own, enlarged }
     }
 
     /// Writes the row `y` of the image.
