@@ -31,8 +31,7 @@ pub(super) fn decode(bytes: &[u8], header: &Header) -> Result<Rgb, String> {
         }
         indices = screen;
     }
-    // without any palette indices are grey, as to Pillow
-    let palette = decoder.palette().unwrap_or_default();
+    let palette = decoder.palette().map_err(|error| error.to_string())?;
     rgb(width, height, palette_to_rgb(indices.into_iter(), palette.as_chunks().0))
 }
 

@@ -49,7 +49,7 @@ def jpegs(photo):
             files[f"jpeg-narrow-{name}-{width}.jpg"] = saved(image, "JPEG", quality=92, subsampling=subsampling)
     files["jpeg-narrow-progressive.jpg"] = saved(photo.resize((4, 20), Image.BICUBIC), "JPEG", quality=92, subsampling=2, progressive=True)
     # large enough for the fast decoder
-    large = photo.resize((258, 255), Image.BICUBIC)
+    large = photo.resize((131, 127), Image.BICUBIC)
     for name, subsampling in (("420", 2), ("422", 1), ("444", 0)):
         files[f"jpeg-large-{name}.jpg"] = saved(large, "JPEG", quality=75, subsampling=subsampling, progressive=name == "422", restart_marker_rows=name == "444")
     # which colours the components are: by JFIF, by Adobe's transform, by ids

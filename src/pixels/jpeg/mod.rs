@@ -142,8 +142,8 @@ fn expect_all_scans(mut segments: Segments, first: &Scan, frame: &Frame) -> Resu
 }
 
 /// Pixels of an image that zune-jpeg decodes, at least: of smaller ones time is nothing. It enlarges the chroma of the last column, and of
-/// the last row of 4:2:0, otherwise than libjpeg, by up to 29 of 255, which no reduction to a model's input shows.
-const LARGE: u32 = 1 << 16;
+/// the last row of 4:2:0, otherwise than libjpeg (by up to 29 of 255), which counts in an icon only.
+const LARGE: u32 = 1 << 14;
 
 /// Whether zune-jpeg decodes it as libjpeg does, to within its rounding.
 fn is_ordinary(segments: &Segments, frame: &Frame, first: &Scan, colours: Colours) -> bool {
