@@ -91,7 +91,7 @@ impl Plane {
     /// The nearer and the farther row of the plane for the row `y` of the image.
     fn two_rows(&self, y: usize) -> (&[u8], &[u8]) {
         let near = y / 2;
-        let far = if y % 2 == 0 { near.saturating_sub(1) } else { (near + 1).min(self.own.1 - 1) };
+        let far = if y.is_multiple_of(2) { near.saturating_sub(1) } else { (near + 1).min(self.own.1 - 1) };
         (self.own_row(near), self.own_row(far))
     }
 }

@@ -104,7 +104,7 @@ impl Wide {
             Self::Of12 => {
                 let pair = [row[at * 12 / 8], row[at * 12 / 8 + 1]];
                 let value = u16::from_be_bytes(pair);
-                clip_16(if at % 2 == 0 { value >> 4 } else { value & 0x0FFF })
+                clip_16(if at.is_multiple_of(2) { value >> 4 } else { value & 0x0FFF })
             }
             Self::Of16 => clip_16(u16::from_le_bytes(two())),
             Self::Signed16 => i16::from_le_bytes(two()).clamp(0, 255) as u8,

@@ -27,7 +27,7 @@ pub(super) fn decode(stored: &[u8], compression: Compression, width: usize, rows
             }
             _ => {
                 let row = fax.row_in_one()?;
-                fax.to_whole_byte();
+                fax.skip_to_byte();
                 row
             }
         };
@@ -133,7 +133,7 @@ impl<R: BitReader> Fax<R> {
         true
     }
 
-    fn to_whole_byte(&mut self) {
+    fn skip_to_byte(&mut self) {
         let left = self.bits.bits_to_byte_boundary();
         let _ = self.bits.consume(left);
     }

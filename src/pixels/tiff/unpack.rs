@@ -42,7 +42,7 @@ pub(super) fn chunk(file: &[u8], little: bool, layout: &Layout, index: usize, ro
     match layout.predictor {
         3 if predicted => undo_float_differences(&mut samples, layout)?,
         predictor => {
-            if !little && layout.bits > 8 && layout.bits % 8 == 0 {
+            if !little && layout.bits > 8 && layout.bits.is_multiple_of(8) {
                 samples.chunks_exact_mut(layout.bits / 8).for_each(<[u8]>::reverse);
             }
             if predictor == 2 && predicted {
@@ -150,7 +150,7 @@ fn add_up<const N: usize>(row: &mut [u8], pixel: usize, add: impl Fn([u8; N], [u
 /// Floats of which a row has all high bytes first, then the next ones, each as a difference from the one before (TIFF, technical note 3).
 fn undo_float_differences(samples: &mut [u8], layout: &Layout) -> Result<(), String> {
     let (bytes, step) = (layout.bits / 8, layout.samples_of_chunk());
-    if layout.bits % 8 != 0 || bytes == 0 {
+    if !layout.bits.is_multiple_of(8) || bytes == 0 {
         return Err("its predictor is of floats, and its samples are none".to_owned());
     }
     for row in samples.chunks_exact_mut(layout.row_bytes()) {
