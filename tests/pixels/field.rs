@@ -27,6 +27,7 @@ fn files_from_the_field_decode_as_pillow_or_say_why_not() {
         rounding: CropRounding::Down,
         filter: Filter::Box,
         fill: [0; 3],
+        grey: false,
     };
     let folder = images().join("field");
     let expected: Vec<Expected> =
