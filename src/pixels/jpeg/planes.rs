@@ -2,7 +2,7 @@
 
 use super::cosine;
 use super::frame::Frame;
-use super::scan::Coefficients;
+use super::scan::{Block, mcus};
 use super::tables::Quantisation;
 
 /// The samples of a component.
@@ -30,8 +30,8 @@ enum Enlarged {
 }
 
 impl Plane {
-    /// Of the component `index` of a frame.
-    pub(super) fn new(frame: &Frame, index: usize, coefficients: Coefficients, steps: &Quantisation) -> Self {
+    /// Of the component `index` of a frame, all 0.
+    pub(super) fn new(frame: &Frame, index: usize) -> Self {
         let (component, (most_columns, most_rows)) = (&frame.components[index], frame.sampling());
         let own = (
             (frame.width as usize * component.columns).div_ceil(most_columns),
@@ -45,15 +45,21 @@ impl Plane {
             (2, 2) if own.0 > 2 => Enlarged::Both,
             (columns, rows) => Enlarged::Repeated(columns, rows),
         };
-        let stride = 8 * coefficients.stride;
-        let mut samples = vec![0; 64 * coefficients.blocks.len()];
-        let rows = samples.chunks_exact_mut(8 * stride).zip(coefficients.blocks.chunks_exact(coefficients.stride));
-        for (samples, blocks) in rows {
+        let (columns, rows) = mcus(frame);
+        let stride = 8 * columns * component.columns;
+        let samples = vec![0; stride * 8 * rows * component.rows];
+        Self { samples, stride, own, enlarged }
+    }
+
+    /// Makes samples of whole rows of blocks, of which the first is row number `first`.
+    pub(super) fn fill(&mut self, first: usize, blocks: &[Block], steps: &Quantisation) {
+        let stride = self.stride;
+        let rows = self.samples[8 * stride * first..].chunks_exact_mut(8 * stride);
+        for (samples, blocks) in rows.zip(blocks.chunks_exact(stride / 8)) {
             for (column, block) in blocks.iter().enumerate() {
                 cosine::inverse(block, steps, &mut samples[8 * column..], stride);
             }
         }
-        Self { samples, stride, own, enlarged }
     }
 
     /// Writes the row `y` of the image.
