@@ -105,15 +105,18 @@ impl Plane {
 /// Two samples of each value: `mix` of it and of its neighbour to the left, then of that to the right, and of itself where there is none.
 /// Rounding alternates: the last argument is 0 to the left and 1 to the right.
 fn enlarge(onto: &mut [u8], values: impl ExactSizeIterator<Item = u16>, mix: impl Fn(u16, u16, u16) -> u16) {
-    let mut values = values.peekable();
-    let mut left = values.peek().copied().unwrap_or_default();
-    for pair in onto.chunks_mut(2) {
-        let Some(here) = values.next() else { return };
-        let right = values.peek().copied().unwrap_or(here);
-        pair[0] = mix(here, left, 0) as u8;
-        if let Some(sample) = pair.get_mut(1) {
-            *sample = mix(here, right, 1) as u8;
-        }
-        left = here;
+    // one more at each end, so that all have two neighbours
+    let count = values.len();
+    let mut row = Vec::with_capacity(count + 2);
+    row.push(0);
+    row.extend(values);
+    row[0] = row.get(1).copied().unwrap_or_default();
+    row.push(row[count]);
+    let (pairs, rest) = onto.as_chunks_mut::<2>();
+    for (pair, near) in pairs.iter_mut().zip(row.windows(3)) {
+        *pair = [mix(near[1], near[0], 0) as u8, mix(near[1], near[2], 1) as u8];
+    }
+    if let (Some(last), Some(&here)) = (rest.first_mut(), row.get(pairs.len() + 1)) {
+        *last = mix(here, row[pairs.len()], 0) as u8;
     }
 }
