@@ -2,7 +2,7 @@
 
 use super::cosine;
 use super::frame::Frame;
-use super::scan::Coefficients;
+use super::scan::{Block, mcus};
 use super::tables::Quantisation;
 
 /// The samples of a component.
@@ -30,8 +30,8 @@ enum Enlarged {
 }
 
 impl Plane {
-    /// Of the component `index` of a frame.
-    pub(super) fn new(frame: &Frame, index: usize, coefficients: Coefficients, steps: &Quantisation) -> Self {
+    /// Of the component `index` of a frame, all 0.
+    pub(super) fn new(frame: &Frame, index: usize) -> Self {
         let (component, (most_columns, most_rows)) = (&frame.components[index], frame.sampling());
         let own = (
             (frame.width as usize * component.columns).div_ceil(most_columns),
@@ -45,15 +45,21 @@ impl Plane {
             (2, 2) if own.0 > 2 => Enlarged::Both,
             (columns, rows) => Enlarged::Repeated(columns, rows),
         };
-        let stride = 8 * coefficients.stride;
-        let mut samples = vec![0; 64 * coefficients.blocks.len()];
-        let rows = samples.chunks_exact_mut(8 * stride).zip(coefficients.blocks.chunks_exact(coefficients.stride));
-        for (samples, blocks) in rows {
+        let (columns, rows) = mcus(frame);
+        let stride = 8 * columns * component.columns;
+        let samples = vec![0; stride * 8 * rows * component.rows];
+        Self { samples, stride, own, enlarged }
+    }
+
+    /// Makes samples of whole rows of blocks, of which the first is row number `first`.
+    pub(super) fn fill(&mut self, first: usize, blocks: &[Block], steps: &Quantisation) {
+        let stride = self.stride;
+        let rows = self.samples[8 * stride * first..].chunks_exact_mut(8 * stride);
+        for (samples, blocks) in rows.zip(blocks.chunks_exact(stride / 8)) {
             for (column, block) in blocks.iter().enumerate() {
                 cosine::inverse(block, steps, &mut samples[8 * column..], stride);
             }
         }
-        Self { samples, stride, own, enlarged }
     }
 
     /// Writes the row `y` of the image.
@@ -99,15 +105,18 @@ impl Plane {
 /// Two samples of each value: `mix` of it and of its neighbour to the left, then of that to the right, and of itself where there is none.
 /// Rounding alternates: the last argument is 0 to the left and 1 to the right.
 fn enlarge(onto: &mut [u8], values: impl ExactSizeIterator<Item = u16>, mix: impl Fn(u16, u16, u16) -> u16) {
-    let mut values = values.peekable();
-    let mut left = values.peek().copied().unwrap_or_default();
-    for pair in onto.chunks_mut(2) {
-        let Some(here) = values.next() else { return };
-        let right = values.peek().copied().unwrap_or(here);
-        pair[0] = mix(here, left, 0) as u8;
-        if let Some(sample) = pair.get_mut(1) {
-            *sample = mix(here, right, 1) as u8;
-        }
-        left = here;
+    // one more at each end, so that all have two neighbours
+    let count = values.len();
+    let mut row = Vec::with_capacity(count + 2);
+    row.push(0);
+    row.extend(values);
+    row[0] = row.get(1).copied().unwrap_or_default();
+    row.push(row[count]);
+    let (pairs, rest) = onto.as_chunks_mut::<2>();
+    for (pair, near) in pairs.iter_mut().zip(row.windows(3)) {
+        *pair = [mix(near[1], near[0], 0) as u8, mix(near[1], near[2], 1) as u8];
+    }
+    if let (Some(last), Some(&here)) = (rest.first_mut(), row.get(pairs.len() + 1)) {
+        *last = mix(here, row[pairs.len()], 0) as u8;
     }
 }

@@ -26,7 +26,16 @@ pub(super) struct Coefficients {
 impl Coefficients {
     /// Of each component of a frame, all 0. At most 31 pixels are added to an edge, 2 bytes per sample.
     pub(super) fn of_frame(frame: &Frame) -> Vec<Self> {
-        let (columns, rows) = mcus(frame);
+        Self::of_rows(frame, mcus(frame).1)
+    }
+
+    /// Of one row of MCUs of a frame.
+    pub(super) fn of_one_row(frame: &Frame) -> Vec<Self> {
+        Self::of_rows(frame, 1)
+    }
+
+    fn of_rows(frame: &Frame, rows: usize) -> Vec<Self> {
+        let (columns, _) = mcus(frame);
         let (most_columns, most_rows) = frame.sampling();
         let of_component = |component: &Component| {
             let stride = columns * component.columns;
@@ -43,7 +52,7 @@ impl Coefficients {
 }
 
 /// Columns and rows of MCUs of several components.
-fn mcus(frame: &Frame) -> (usize, usize) {
+pub(super) fn mcus(frame: &Frame) -> (usize, usize) {
     let (columns, rows) = frame.sampling();
     ((frame.width as usize).div_ceil(8 * columns), (frame.height as usize).div_ceil(8 * rows))
 }
@@ -51,13 +60,17 @@ fn mcus(frame: &Frame) -> (usize, usize) {
 /// Blocks of an MCU, at most (T.81, B.2.3).
 const MAX_BLOCKS: usize = 10;
 
-/// Reads a scan into the coefficients; how many bytes of coded data it took.
+/// Takes a row of MCUs out of the coefficients, by its number, and leaves zeros.
+pub(super) type TakeRow<'a> = &'a mut dyn FnMut(usize, &mut [Coefficients]);
+
+/// Reads a scan into the coefficients; how many bytes of coded data it took. With `take_row` they hold one row of MCUs only.
 pub(super) fn read(
     bytes: &[u8],
     scan: &Scan,
     tables: &Tables,
     frame: &Frame,
     coefficients: &mut [Coefficients],
+    mut take_row: Option<TakeRow<'_>>,
 ) -> Result<usize, String> {
     let mut coder = Coder { bits: Bits::new(bytes), predicted: [0; 4], run: 0 };
     let codes = codes(scan, tables, frame)?;
@@ -81,14 +94,18 @@ pub(super) fn read(
         for (number, &(index, ..)) in scan.components.iter().enumerate() {
             let (wide, high) = of_mcu(index, coefficients);
             let component = &mut coefficients[index];
-            for y in row * high..(row + 1) * high {
+            let top = if take_row.is_some() { 0 } else { row * high };
+            for y in top..top + high {
                 for x in column * wide..(column + 1) * wide {
                     coder.block(&mut component.blocks[y * component.stride + x], scan, &codes[number], number)?;
                 }
             }
         }
-        if column == 0 {
+        if column + 1 == columns {
             coder.bits.check()?;
+            if let Some(take_row) = &mut take_row {
+                take_row(row, coefficients);
+            }
         }
     }
     coder.bits.check()?;
@@ -173,6 +190,10 @@ impl Coder<'_> {
 
     /// One more bit of the coefficients of a band (T.81, G.1.2.3).
     fn refine(&mut self, block: &mut Block, scan: &Scan, ac: &Huffman) -> Result<(), String> {
+        if self.run > 0 && block[1..] == [0; 63] {
+            self.run -= 1; // nothing to refine: the usual case of scans that are sent to take time
+            return Ok(());
+        }
         let bit = 1_i16 << scan.after;
         let mut k = scan.band.0;
         while self.run == 0 && k <= scan.band.1 {
