@@ -15,6 +15,7 @@ mod process;
 mod routes;
 #[path = "../support/mod.rs"]
 mod support;
+mod v2;
 
 /// The first line of a classification of one image.
 const POST: &str = "POST /classify HTTP/1.1";
