@@ -18,7 +18,7 @@ async fn the_index_has_both_names_of_every_version() {
             let index = server.ask(&post("/v2/repository/index"), body).await.ok();
             let names = ["first", "first_image", "second", "second_image"];
             let entry = |name| json!({"name": name, "version": "1", "state": "READY", "reason": ""});
-            assert_eq!(index, names.into_iter().map(entry).collect());
+            assert_eq!(index, names.into_iter().map(entry).collect::<Value>());
         }
         server.ask(&post("/v2/repository/index"), r#"{"ready": 5}"#).await.error(400);
     })

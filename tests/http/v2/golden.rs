@@ -51,7 +51,12 @@ async fn a_golden_case_has_the_logits_of_the_service_in_every_form() {
     };
     let in_json = |json: Value| (None::<usize>, json.to_string().into_bytes());
     let image = |rest| request("image", "BYTES", &[1, 1], rest);
+    let predict = format!("/v1/models/{CASE}:predict");
+    let nested: Vec<_> =
+        numbers.chunks(numbers.len() / 3).map(|plane| plane.chunks(shape[3] as usize).collect::<Vec<_>>()).collect();
     for (what, path, (length, body), logits) in [
+        ("TensorFlow's numbers", &predict, in_json(json!({ "instances": [nested] })), &of_tensor),
+        ("TensorFlow's file", &predict, in_json(json!({"instances": [{"b64": base64(&photo)}]})), &of_photo),
         ("numbers", &tensors, in_json(fp32(json!({ "data": numbers }))), &of_tensor),
         ("bytes", &tensors, with_length(fp32(json!({})), &raw), &of_tensor),
         ("raw numbers", &tensors, (Some(0), raw.to_vec()), &of_tensor),
@@ -89,6 +94,12 @@ async fn of_http(classifier: &Classifier, path: &str, length: Option<usize>, bod
             let (_, tail) = body.split_at(length.to_str().unwrap().parse().unwrap());
             tail.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
         }
-        None => data(&serde_json::from_slice(&body).unwrap()),
+        None => {
+            let json: Value = serde_json::from_slice(&body).unwrap();
+            match json.get("predictions") {
+                Some(predictions) => serde_json::from_value(predictions[0].clone()).unwrap(),
+                None => data(&json),
+            }
+        }
     }
 }
