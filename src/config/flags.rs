@@ -134,6 +134,9 @@ flags! {
     /// Origins whose web pages may use HTTP from a browser, with their scheme, or * for all
     #[arg(long, env = "CONVNEXT_CORS_ALLOW_ORIGIN", value_name = "ORIGIN,…", value_delimiter = ',')]
     cors_allow_origin: Vec<Origin> => http.cors_allow_origins,
+    /// Clients of HTTP and gRPC may load and unload models, as the Open Inference Protocol has it
+    #[arg(long, env = "CONVNEXT_ALLOW_MODEL_CONTROL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    allow_model_control: bool => http.allow_model_control,
     /// Between two requests of a connection
     #[arg(long, env = "CONVNEXT_IDLE_TIMEOUT", value_name = "DURATION")]
     idle_timeout: Span => net.idle_timeout,

@@ -9,6 +9,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use super::coding;
+use crate::oip;
 use crate::pixels::ImageError;
 use crate::service::{ModelError, ServiceError};
 
@@ -56,6 +57,18 @@ pub(crate) enum Error {
     /// A fault of ours. The log says what it is.
     #[error("internal error; the log has more under this request's x-request-id")]
     Internal,
+}
+
+impl From<oip::Error> for Error {
+    fn from(error: oip::Error) -> Self {
+        match error {
+            // what a protocol has and this server does not is 400 in Triton too
+            oip::Error::Invalid(why) | oip::Error::Unsupported(why) => Self::Malformed(why),
+            oip::Error::Forbidden(why) => Self::Forbidden(why),
+            oip::Error::Model(error) => error.into(),
+            oip::Error::Service(error) => error.into(),
+        }
+    }
 }
 
 impl Error {
@@ -109,7 +122,8 @@ fn json(status: StatusCode, text: &str) -> Response {
     (status, Json(serde_json::json!({ "error": shortened(text) }))).into_response()
 }
 
-fn shortened(text: &str) -> std::borrow::Cow<'_, str> {
+/// At most [`MAX_TEXT`] characters of it.
+pub(super) fn shortened(text: &str) -> std::borrow::Cow<'_, str> {
     match text.char_indices().nth(MAX_TEXT) {
         Some((end, _)) => format!("{}…", &text[..end]).into(),
         None => text.into(),

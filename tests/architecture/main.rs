@@ -22,7 +22,8 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("metrics", &["telemetry"]), // lines of the log that were dropped
     ("service", &["program", "model", "checkpoint", "pixels", "engine", "metrics", "panics"]),
     ("net", &["metrics"]),
-    ("http", &["service", "metrics", "pixels", "panics"]), // of pixels the errors, to which statuses belong
+    ("oip", &["service", "metrics"]),
+    ("http", &["service", "oip", "metrics", "pixels", "panics"]), // of pixels the errors, to which statuses belong
     ("admin", &["service", "http", "telemetry"]),
     ("config", &["service", "http", "net", "telemetry"]),
 ];
