@@ -26,6 +26,13 @@ impl Account {
         self.version = Some((Arc::clone(statistics), form));
     }
 
+    /// It has brought this.
+    pub(super) fn has_brought(&mut self, found: Form) {
+        if let Some((_, form)) = &mut self.version {
+            *form = found;
+        }
+    }
+
     /// It was answered.
     pub(super) fn succeed(&mut self, images: usize, stages: StageTimes) {
         let Some(metrics) = self.open.take() else { return };

@@ -20,7 +20,7 @@ use super::pipeline::{self, Encoded, Held, Pending, Position};
 use super::refusal::{body_within_limit, no_bytes, no_permits, no_pixels};
 use super::request::{Images, Request, Tensor, TensorType, Wanted};
 use crate::engine::{Image, PixelFormat};
-use crate::metrics::ModelMetrics;
+use crate::metrics::{Form, ModelMetrics};
 use crate::pixels;
 
 /// Permits in the queue and a share of the byte budget; dropping it gives all back.
@@ -92,6 +92,10 @@ impl Ticket {
     /// # Errors
     /// Any [`ServiceError`].
     pub async fn classify(mut self, request: Request) -> Result<Answer, ServiceError> {
+        self.account.has_brought(match &request.images {
+            Images::Files(_) => Form::Files,
+            Images::Tensor(_) => Form::Tensor,
+        });
         let (deadline, late) = (self.deadline, ServiceError::DeadlinePassed(self.allowed));
         // a timer of its own, so that the deadline fires whatever the device is doing
         let work = async {

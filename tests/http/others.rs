@@ -81,6 +81,11 @@ async fn tensorflow_servings_predict_takes_rows_or_columns_and_gives_logits() {
                 assert_eq!(found, answer, "{body}");
             }
         }
+        // tensors count as those of the protocol's name for them
+        for (name, images) in [("first", 3 * 2), ("first_image", 6 * 2)] {
+            let stats = server.get(&format!("/v2/models/{name}/stats")).await.ok();
+            assert_eq!(stats["model_stats"][0]["inference_count"], images, "{stats}");
+        }
     })
     .await;
 }

@@ -200,6 +200,8 @@ impl<'de> Deserialize<'de> for Value {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn read(json: &str, tail: &[u8]) -> Result<Parsed, String> {
@@ -234,6 +236,33 @@ mod tests {
         assert!(read(r#""binary_data_output": true"#, ""));
         assert!(read(r#""binary_data_output": false"#, r#", "parameters": {"binary_data": true}"#));
         assert!(!read(r#""binary_data_output": true"#, r#", "parameters": {"binary_data": false}"#));
+    }
+
+    proptest! {
+        #[test]
+        fn any_body_is_read_or_refused(
+            start in r#"|\{|\{"inputs":\[|\{"inputs":\[\{"name":"a","datatype":"FP32","shape":\[1\],("data":)?"#,
+            rest: Vec<u8>,
+            json in 0_usize..64,
+        ) {
+            let body = Bytes::from([start.as_bytes(), &rest].concat());
+            for json in [json, body.len()] {
+                if let Err(error) = parse(&body, json) {
+                    prop_assert_eq!(error.status(), 400);
+                }
+            }
+        }
+
+        #[test]
+        fn any_bytes_behind_the_json_come_out_as_they_went_in(first: Vec<u8>, second: Vec<u8>) {
+            let input = |size: usize| serde_json::json!({
+                "name": "a", "datatype": "FP32", "shape": [1], "parameters": {"binary_data_size": size}
+            });
+            let json = serde_json::json!({ "inputs": [input(first.len()), input(second.len())] }).to_string();
+            let parsed = read(&json, &[&first[..], &second].concat()).unwrap();
+            let contents: Vec<Contents> = parsed.request.inputs.into_iter().map(|input| input.contents).collect();
+            prop_assert_eq!(contents, [Contents::Raw(first.into()), Contents::Raw(second.into())]);
+        }
     }
 
     #[test]
