@@ -112,7 +112,7 @@ struct Server {
 impl Server {
     fn start() -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_convnext"));
-        let ports = ["--http-addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0"];
+        let ports = ["--http-addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0", "--grpc-addr", "127.0.0.1:0"];
         command.arg("serve").args(ports).args(["--drain-delay", "0s"]);
         if emulated::inside() {
             // larger buckets and their checks take an emulator minutes

@@ -77,6 +77,9 @@ flags! {
     /// Address of HTTP, as 127.0.0.1:8080, localhost:8080, or :8080 for all; port 0 takes a free one
     #[arg(long, env = "CONVNEXT_HTTP_ADDR", value_name = "ADDR:PORT")]
     http_addr: Address => http_addr,
+    /// Address of gRPC: the Open Inference Protocol, health, reflection
+    #[arg(long, env = "CONVNEXT_GRPC_ADDR", value_name = "ADDR:PORT")]
+    grpc_addr: Address => grpc_addr,
     /// Address of the admin port: commands about models, log level, metrics; whoever reaches it may use it
     #[arg(long, env = "CONVNEXT_ADMIN_ADDR", value_name = "ADDR:PORT")]
     admin_addr: Address => admin_addr,
@@ -122,7 +125,7 @@ flags! {
     /// Decoded pixels of all images that are held
     #[arg(long, env = "CONVNEXT_PIXEL_BUDGET", value_name = "PIXELS")]
     pixel_budget: Amount => settings.limits.decoded_pixels,
-    /// Connections at a time
+    /// Connections at a time, of HTTP and of gRPC
     #[arg(long, env = "CONVNEXT_MAX_CONNECTIONS", value_name = "CONNECTIONS")]
     max_connections: usize => max_connections,
     /// For the head of a request to arrive

@@ -23,6 +23,7 @@ use super::activity::{Activity, Phase, Recorder, RunningRequest, overdue};
 use super::options::Options;
 use super::request_body::RequestBody;
 use super::socket::Socket;
+use super::stopping::Stopping;
 
 /// For an idle connection to close when it is told to. A client that does not read would keep it open.
 const CLOSE_WITHIN: Duration = Duration::from_secs(5);
@@ -67,7 +68,9 @@ pub(super) async fn serve<S>(
     let mut activity = recorder.subscribe();
     let io = TokioIo::new(Socket::new(stream, recorder.clone()));
     // recorded here and not in the future: hyper may read on before it polls that
-    let service = service_fn(move |request: Request<Incoming>| {
+    let stopping = Stopping::new(stop.clone());
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(stopping.clone());
         let running = recorder.request(request.version(), !request.body().is_end_stream());
         answer(running, recorder.clone(), router.clone(), request)
     });

@@ -22,7 +22,8 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("metrics", &["telemetry"]), // lines of the log that were dropped
     ("service", &["program", "model", "checkpoint", "pixels", "engine", "metrics", "panics"]),
     ("net", &["metrics"]),
-    ("http", &["service", "metrics", "pixels", "panics"]), // of pixels the errors, to which statuses belong
+    ("http", &["service", "metrics", "pixels", "panics", "net"]), // of pixels the errors, to which statuses belong; of net the id of a request
+    ("grpc", &["service", "oip", "metrics", "net", "panics"]),
     ("admin", &["service", "http", "telemetry"]),
     ("config", &["service", "http", "net", "telemetry"]),
 ];

@@ -95,6 +95,37 @@ async fn the_start_of_an_http2_preface_closes_after_the_header_timeout() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_http2_connection_without_a_request_may_rest_for_the_idle_timeout_and_is_told_of_its_end() {
+    let mut client = Client::connect();
+    client.send(b"PRI * HTTP/2.0\r\n\r\nSM").await;
+    client.send(b"\r\n\r\n\0\0\0\x04\0\0\0\0\0").await; // and empty SETTINGS
+    let began = Instant::now();
+    let mut frames = Vec::new();
+    // pings and their answers would go on for ever: it is the first frame of GOAWAY that counts
+    while !is_told_to_go(&frames) {
+        let mut byte = [0];
+        assert_eq!(client.stream.read(&mut byte).await.unwrap(), 1, "closed without a word: {frames:?}");
+        frames.push(byte[0]);
+        if frames.ends_with(PING) {
+            let mut payload = [0; 8];
+            client.stream.read_exact(&mut payload).await.unwrap();
+            client.send(&[PONG, &payload].concat()).await;
+        }
+    }
+    let time = began.elapsed();
+    assert!(time >= IDLE && time < IDLE + Duration::from_millis(10), "{time:?}");
+}
+
+/// The head of a PING frame, and that of its answer.
+const PING: &[u8] = &[0, 0, 8, 6, 0, 0, 0, 0, 0];
+const PONG: &[u8] = &[0, 0, 8, 6, 1, 0, 0, 0, 0];
+
+/// Whether these frames end with the head of a GOAWAY.
+fn is_told_to_go(frames: &[u8]) -> bool {
+    frames.ends_with(&[0, 0, 8, 7, 0, 0, 0, 0, 0])
+}
+
+#[tokio::test(start_paused = true)]
 async fn between_requests_a_connection_may_rest_for_the_idle_timeout() {
     let mut client = Client::connect();
     for _ in 0..3 {
