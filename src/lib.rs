@@ -13,6 +13,7 @@ pub mod http;
 pub mod metrics;
 pub mod model;
 pub mod net;
+pub mod oip;
 mod panics;
 pub mod pixels;
 pub mod program;

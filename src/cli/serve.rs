@@ -13,10 +13,10 @@ use super::{Failure, device, model_ref};
 use crate::admin;
 use crate::config::{Config, Flags};
 use crate::engine::Engine;
-use crate::{grpc, http};
 use crate::net::{self, Port};
 use crate::service::{Classifier, NamedModel};
 use crate::telemetry::{self, LogLevel};
+use crate::{grpc, http};
 
 /// Connections of the admin port: a few operators, and whoever scrapes.
 const ADMIN_CONNECTIONS: usize = 64;
@@ -68,7 +68,10 @@ async fn serve(
     let (listener, address) = bind(config.http_addr).await?;
     let (grpc_listener, grpc_address) = bind(config.grpc_addr).await?;
     let (admin_listener, admin_address) = bind(config.admin_addr).await?;
-    let grpc = grpc::router(classifier.clone(), grpc::Options { body_timeout: config.http.body_timeout });
+    let grpc = grpc::router(
+        classifier.clone(),
+        grpc::Options { body_timeout: config.http.body_timeout, ..grpc::Options::default() },
+    );
     let router = http::router(classifier.clone(), config.http);
     let admin = admin::router(classifier.clone(), log_level);
     let ports = vec![

@@ -14,7 +14,9 @@ const HEADER: &str = "grpc-timeout";
 pub(super) fn of(headers: &HeaderMap) -> Result<Option<Duration>, Status> {
     let Some(value) = headers.get(HEADER) else { return Ok(None) };
     let duration = value.to_str().ok().and_then(parse);
-    duration.map(Some).ok_or_else(|| Status::invalid_argument("grpc-timeout is not at most 8 digits and a unit of HMSmun"))
+    duration
+        .map(Some)
+        .ok_or_else(|| Status::invalid_argument("grpc-timeout is not at most 8 digits and a unit of HMSmun"))
 }
 
 fn parse(text: &str) -> Option<Duration> {

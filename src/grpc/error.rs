@@ -5,6 +5,7 @@ use std::time::Duration;
 use tonic::metadata::AsciiMetadataValue;
 use tonic::{Code, Status};
 
+use crate::oip;
 use crate::service::{ModelError, ServiceError};
 
 /// Characters of an error: it may quote what the client sent.
@@ -43,8 +44,20 @@ pub(super) fn status(error: &ServiceError) -> Status {
     status
 }
 
+/// An error of the protocol.
+pub(super) fn of_oip(error: &oip::Error) -> Status {
+    let code = match error {
+        oip::Error::Service(error) => return status(error),
+        oip::Error::Model(error) => return of_command(error),
+        oip::Error::Invalid(_) => Code::InvalidArgument,
+        oip::Error::Forbidden(_) => Code::PermissionDenied,
+        oip::Error::Unsupported(_) => Code::Unimplemented,
+    };
+    Status::new(code, shortened(&error.to_string()))
+}
+
 /// The error of a command about a model.
-pub(super) fn of_command(error: &ModelError) -> Status {
+fn of_command(error: &ModelError) -> Status {
     let code = match error {
         ModelError::Unknown(_) => Code::NotFound,
         ModelError::Failed { .. } => Code::FailedPrecondition,
@@ -86,7 +99,7 @@ pub(super) fn name(code: Code) -> &'static str {
 }
 
 /// The text of an error, cut where it is long.
-pub(super) fn shortened(text: &str) -> String {
+fn shortened(text: &str) -> String {
     match text.char_indices().nth(MAX_TEXT) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),

@@ -13,7 +13,8 @@ use super::proto::health::health_server::{Health, HealthServer};
 use super::proto::health::{HealthCheckRequest, HealthCheckResponse};
 use super::proto::inference::grpc_inference_service_server::SERVICE_NAME;
 use crate::net::Stopping;
-use crate::service::Classifier;
+use crate::oip::{self, Served};
+use crate::service::{Classifier, ServiceError};
 
 /// Between two looks for who watches.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -32,7 +33,11 @@ impl Healths {
     fn of(&self, service: &str) -> Option<ServingStatus> {
         let serves = match service {
             "" | SERVICE_NAME => self.0.ready().is_ok(),
-            model => self.0.models().iter().find(|m| m.name == model).map(|m| m.state == crate::service::ModelState::Ready)?,
+            model => match Served::find(&self.0, model, "") {
+                Ok(_) => !self.0.draining(),
+                Err(oip::Error::Service(ServiceError::UnknownModel { .. })) => return None,
+                Err(_) => false,
+            },
         };
         Some(if serves { ServingStatus::Serving } else { ServingStatus::NotServing })
     }

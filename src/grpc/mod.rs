@@ -9,6 +9,7 @@ mod deadline;
 mod error;
 mod health;
 mod inference;
+mod message;
 mod outer_layer;
 pub mod proto;
 mod routes;
@@ -23,10 +24,12 @@ pub use routes::router;
 pub struct Options {
     /// For the message of a call to arrive.
     pub body_timeout: Duration,
+    /// Whether clients may load and unload models.
+    pub allow_model_control: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { body_timeout: Duration::from_secs(30) }
+        Self { body_timeout: Duration::from_secs(30), allow_model_control: false }
     }
 }

@@ -96,7 +96,9 @@ fn is_grpc(headers: &HeaderMap) -> bool {
 /// The code of an answer that is an error; of one that has a body it is OK as far as is known. That of a message that could not be
 /// read is put right.
 fn code_of(response: &mut Response, call: &Call) -> Code {
-    let Some(code) = response.headers().get(CODE).map(|code| Code::from_bytes(code.as_bytes())) else { return Code::Ok };
+    let Some(code) = response.headers().get(CODE).map(|code| Code::from_bytes(code.as_bytes())) else {
+        return Code::Ok;
+    };
     if call.was_handled() {
         return code;
     }

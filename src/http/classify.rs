@@ -75,6 +75,7 @@ async fn labels(
         version: query.version.as_deref(),
         body_bytes: declared,
         deadline: query.deadline,
+        ..Admission::default()
     })?;
     noted.model = Some(ticket.model().to_owned());
     timer.model(ticket.metrics());

@@ -3,6 +3,7 @@
 //! Only names of loaded models become labels: a client's words never do. Not here: the route that serves them (`http`).
 
 mod model;
+mod statistics;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -13,6 +14,8 @@ use prometheus::{
     CounterVec, Encoder, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
     TextEncoder,
 };
+
+pub use statistics::{Form, Requests, StageTimes, Statistics, Tally};
 
 use crate::telemetry;
 

@@ -13,7 +13,7 @@ use super::core::Core;
 use super::model::Model;
 use super::refusal::{SOON, body_within_limit, no_bytes, no_permits};
 use super::ticket::Ticket;
-use crate::metrics::Rejection;
+use crate::metrics::{Form, Rejection};
 
 /// What is known of a request when its head is here.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,12 +26,19 @@ pub struct Admission<'a> {
     pub body_bytes: Option<u64>,
     /// From now to the answer; None, and more than the model's own, is the model's.
     pub deadline: Option<Duration>,
+    /// What it is to bring: under which name it is counted.
+    pub form: Form,
 }
 
 /// Takes a permit for one image, or says why not.
 pub(super) fn admit(core: &Arc<Core>, admission: Admission<'_>) -> Result<Ticket, ServiceError> {
     let mut account = Account::open(&core.metrics);
-    match check(core, admission) {
+    let admitted = core.registry.find(admission.model, admission.version).and_then(|model| {
+        account.is_of(&model.statistics, admission.form);
+        let (permits, allowed) = check(core, &model, admission)?;
+        Ok((model, permits, allowed))
+    });
+    match admitted {
         Ok((model, permits, allowed)) => Ok(Ticket {
             core: Arc::clone(core),
             model,
@@ -48,8 +55,7 @@ pub(super) fn admit(core: &Arc<Core>, admission: Admission<'_>) -> Result<Ticket
     }
 }
 
-fn check(core: &Core, admission: Admission<'_>) -> Result<(Arc<Model>, Share, Duration), ServiceError> {
-    let model = core.registry.find(admission.model, admission.version)?;
+fn check(core: &Core, model: &Model, admission: Admission<'_>) -> Result<(Share, Duration), ServiceError> {
     let allowed = admission.deadline.unwrap_or(model.deadline).min(model.deadline);
     let wait = model.estimated_wait();
     if wait > allowed {
@@ -71,6 +77,6 @@ fn check(core: &Core, admission: Admission<'_>) -> Result<(Arc<Model>, Share, Du
     if !core.bodies.has(body) {
         return Err(no_bytes(core));
     }
-    let permits = model.queue.take(1).ok_or_else(|| no_permits(&model))?;
-    Ok((model, permits, allowed))
+    let permits = model.queue.take(1).ok_or_else(|| no_permits(model))?;
+    Ok((permits, allowed))
 }

@@ -1,6 +1,7 @@
 //! What devices computed to the answer of a request: scores with their names, or logits. Not here: how logits become scores (`score`).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::ServiceError;
 use super::image::Output;
@@ -9,6 +10,7 @@ use super::model::Model;
 use super::request::Wanted;
 use super::score;
 use crate::checkpoint::ScoreFunction;
+use crate::metrics::StageTimes;
 
 /// A class and its score.
 #[derive(Clone, Debug, PartialEq)]
@@ -65,6 +67,19 @@ pub struct Answer {
     pub function: Option<ScoreFunction>,
     /// One for each image, in the request's order.
     pub images: Vec<Classified>,
+}
+
+impl Answer {
+    /// How long its stages took: of its images the longest.
+    pub(super) fn stages(&self, output: Duration) -> StageTimes {
+        let longest = |time: fn(&Timings) -> Duration| self.images.iter().map(|image| time(&image.timings)).max();
+        StageTimes {
+            input: longest(|timings| timings.decode + timings.transform).unwrap_or_default(),
+            queue: longest(|timings| timings.queue).unwrap_or_default(),
+            compute: longest(|timings| timings.compute).unwrap_or_default(),
+            output,
+        }
+    }
 }
 
 /// The answer of what the devices computed.

@@ -26,14 +26,6 @@ impl BodyBytes {
     /// `TooLarge` over the limit of one body, `Overloaded` when the budget is spent; the request, which is over then, is counted.
     pub fn more(&mut self, count: u64) -> Result<(), ServiceError> {
         let total = self.share.amount().saturating_add(count);
-        self.are(total)
-    }
-
-    /// Says that it is `total` bytes, as when they came compressed.
-    ///
-    /// # Errors
-    /// As of [`more`](Self::more).
-    pub fn are(&mut self, total: u64) -> Result<(), ServiceError> {
         let result = body_within_limit(&self.core, total)
             .and_then(|()| if self.share.resize(total) { Ok(()) } else { Err(no_bytes(&self.core)) });
         result.inspect_err(|error| Account::open(&self.core.metrics).end(error))

@@ -23,7 +23,7 @@ use super::ticket::Ticket;
 use super::{Limits, ModelStatus, ServiceError};
 use crate::checkpoint::{Checkpoint, CheckpointError};
 use crate::engine::{DeviceId, DeviceInfo, Engine};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Statistics};
 
 /// Serves several models; cheap to clone.
 #[derive(Clone)]
@@ -227,6 +227,26 @@ impl Classifier {
     #[must_use]
     pub fn models(&self) -> Vec<ModelStatus> {
         self.core.registry.status()
+    }
+
+    /// Whether a model of this name is known, ready or not.
+    #[must_use]
+    pub fn knows(&self, model: &str) -> bool {
+        self.core.registry.knows(model)
+    }
+
+    /// The version that a request for a name and a version's number or label gets (None: the one that the model serves), and what was
+    /// counted of it.
+    ///
+    /// # Errors
+    /// `UnknownModel`, `UnknownVersion`, `NotReady`.
+    pub fn serving(&self, model: &str, version: Option<&str>) -> Result<(ModelStatus, Arc<Statistics>), ServiceError> {
+        let found = self.core.registry.find(Some(model), version)?;
+        let number = found.version.to_string();
+        let mut all = self.models().into_iter();
+        let status = all.find(|status| status.name == model && status.version.as_deref() == Some(&*number));
+        let gone = || ServiceError::NotReady(format!("{model}: version {number} was unloaded just now"));
+        Ok((status.ok_or_else(gone)?, Arc::clone(&found.statistics)))
     }
 
     /// Every required model is ready and no drain has begun; otherwise why not.

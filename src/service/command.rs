@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 
 use super::scheduler::ModelId;
 use crate::engine::{LeasePool, LoadError, Loaded};
-use crate::metrics::ModelMetrics;
+use crate::metrics::{ModelMetrics, Statistics};
 use crate::program::{Program, WeightSource};
 
 /// A model comes or goes.
@@ -25,6 +25,8 @@ pub(super) struct Addition {
     /// For the self-check; None where it is switched off.
     pub(super) weights: Option<Arc<dyn WeightSource + Send + Sync>>,
     pub(super) metrics: Arc<ModelMetrics>,
+    /// Of its version.
+    pub(super) statistics: Arc<Statistics>,
     /// Told when the model is warm, or why it never will be.
     pub(super) added: oneshot::Sender<Result<Added, LoadError>>,
 }

@@ -19,7 +19,7 @@ use super::queue::Entry;
 use super::scheduler::{Charge, DeviceIndex, ModelId};
 use super::warmup::WarmUp;
 use crate::engine::{Batch, BatchId, Executable, Image, LoadError, PixelFormat, RunError};
-use crate::metrics::{ModelMetrics, Stage};
+use crate::metrics::{ModelMetrics, Stage, Statistics};
 use crate::panics;
 
 /// How long a device rests before it is asked for a sign of life: half of the second within which readiness is to turn off.
@@ -74,6 +74,7 @@ pub(super) struct Device<J, C> {
 struct Serving {
     executable: Box<dyn Executable>,
     metrics: Arc<ModelMetrics>,
+    statistics: Arc<Statistics>,
     family: String,
 }
 
@@ -249,8 +250,9 @@ impl<J: Job, C: Clock> Device<J, C> {
             Err(error) => return self.tell(charge, &error, entries),
         };
         let batch_size = entries.len();
-        if let Some(Serving { metrics, family, .. }) = self.models.get(&charge.model) {
+        if let Some(Serving { metrics, statistics, family, .. }) = self.models.get(&charge.model) {
             metrics.batch(family, &self.name, batch_size, busy);
+            statistics.batch(batch_size, busy);
             for entry in &entries {
                 metrics.stage(Stage::Queue, launched.saturating_duration_since(entry.enqueued));
                 metrics.stage(Stage::Compute, busy);
@@ -316,7 +318,7 @@ impl<J: Job, C: Clock> Device<J, C> {
         }
     }
 
-    fn add(&mut self, Addition { model, loaded, program, weights, metrics, added }: Addition) {
+    fn add(&mut self, Addition { model, loaded, program, weights, metrics, statistics, added }: Addition) {
         let make = || {
             let mut executable = loaded.instantiate()?;
             if let Some(weights) = &weights {
@@ -331,7 +333,7 @@ impl<J: Job, C: Clock> Device<J, C> {
             Ok(executable) => self.warming.push_back(Warming {
                 warm_up: WarmUp::new(executable.buckets()),
                 image: vec![128; program.input.height * program.input.width * 3].into(),
-                serving: Serving { executable, metrics, family: program.family.clone() },
+                serving: Serving { executable, metrics, statistics, family: program.family.clone() },
                 model,
                 added,
             }),

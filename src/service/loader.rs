@@ -17,7 +17,7 @@ use super::options::ModelOptions;
 use super::scheduler::{DeviceIndex, ModelId};
 use crate::checkpoint::{Checkpoint, CheckpointError};
 use crate::engine::{DeviceId, DeviceInfo, Engine, LoadError, MemoryUse, Options, Precision};
-use crate::metrics::{Metrics, ModelMetrics};
+use crate::metrics::{Metrics, ModelMetrics, Statistics};
 use crate::panics;
 use crate::program::{Program, WeightSource};
 
@@ -79,11 +79,11 @@ impl Loader {
         self.dispatcher.settle();
         let id = self.dispatcher.add(options.max_delay);
         let mut attempt = Attempt { dispatcher: &self.dispatcher, id, done: false };
-        let metrics = self.metrics.model(name);
+        let (metrics, statistics) = (self.metrics.model(name), Arc::<Statistics>::default());
         let (mut leases, mut memory, mut names, mut lost) = (Vec::new(), 0, Vec::new(), None);
         for (index, info) in devices {
             let put = Instant::now();
-            let (bytes, waiting) = self.put(id, index, &program, &weights, options, &metrics)?;
+            let (bytes, waiting) = self.put(id, index, (&program, &weights), options, (&metrics, &statistics))?;
             let loaded = put.elapsed();
             let added = waiting.blocking_recv().unwrap_or_else(|_| {
                 let why = self.dispatcher.failure(index).unwrap_or_else(|| "its thread has ended".to_owned());
@@ -124,6 +124,7 @@ impl Loader {
             id,
             version,
             metrics,
+            statistics,
             program,
             transform,
             classes: labels.into_iter().map(Arc::from).collect(),
@@ -146,10 +147,9 @@ impl Loader {
         &self,
         id: ModelId,
         index: DeviceIndex,
-        program: &Arc<Program>,
-        weights: &Arc<dyn WeightSource + Send + Sync>,
+        (program, weights): (&Arc<Program>, &Arc<dyn WeightSource + Send + Sync>),
         options: &ModelOptions,
-        metrics: &Arc<ModelMetrics>,
+        (metrics, statistics): (&Arc<ModelMetrics>, &Arc<Statistics>),
     ) -> Result<(u64, oneshot::Receiver<Result<Added, LoadError>>), String> {
         let (precision, max_batch) = (self.precision(options), options.max_batch);
         let engine_options = Options { precision, max_batch, threads: self.threads, profile: false };
@@ -163,6 +163,7 @@ impl Loader {
             program: Arc::clone(program),
             weights: self.self_check.then(|| Arc::clone(weights)),
             metrics: Arc::clone(metrics),
+            statistics: Arc::clone(statistics),
             added,
         };
         self.dispatcher.command(index, ModelCommand::Add(Box::new(addition)));

@@ -56,3 +56,4 @@ pub use ticket::Ticket;
 // what a configuration of a model names
 pub use crate::checkpoint::ScoreFunction;
 pub use crate::engine::Precision;
+pub use crate::metrics::Form;

@@ -11,7 +11,7 @@ use super::image::ImageJob;
 use super::scheduler::{DeviceIndex, ModelId};
 use crate::checkpoint::ScoreFunction;
 use crate::engine::{Lease, LeasePool, Precision};
-use crate::metrics::ModelMetrics;
+use crate::metrics::{ModelMetrics, Statistics};
 use crate::pixels::Transform;
 use crate::program::Program;
 
@@ -21,6 +21,8 @@ pub(super) struct Model {
     pub(super) id: ModelId,
     pub(super) version: u64,
     pub(super) metrics: Arc<ModelMetrics>,
+    /// Of this version.
+    pub(super) statistics: Arc<Statistics>,
     pub(super) program: Arc<Program>,
     pub(super) transform: Transform,
     /// Names of the classes.

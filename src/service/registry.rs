@@ -87,6 +87,11 @@ impl Registry {
             .collect()
     }
 
+    /// Whether a name is known.
+    pub(super) fn knows(&self, name: &str) -> bool {
+        self.read().iter().any(|known| known.name == name)
+    }
+
     /// The names that are known.
     pub(super) fn names(&self) -> Vec<String> {
         self.read().iter().map(|known| known.name.clone()).collect()

@@ -47,6 +47,20 @@ impl Ticket {
         self.model.name()
     }
 
+    /// Rows and columns of the model's input.
+    #[must_use]
+    pub fn input(&self) -> (usize, usize) {
+        (self.model.program.input.height, self.model.program.input.width)
+    }
+
+    /// The deadline comes earlier, where the body asks for that: so long after admission. A later one changes nothing.
+    pub fn hurry(&mut self, allowed: Duration) {
+        if let Some(less) = self.allowed.checked_sub(allowed) {
+            self.allowed = allowed;
+            self.deadline -= less;
+        }
+    }
+
     /// From admission to the deadline.
     #[must_use]
     pub fn allowed(&self) -> Duration {
@@ -88,14 +102,16 @@ impl Ticket {
         // a timer of its own, so that the deadline fires whatever the device is doing
         let work = async {
             let outputs = try_join_all(self.begin(&request)?.into_iter().map(Pending::output)).await?;
-            answer::of(&self.model, request.wanted, outputs)
+            let began = std::time::Instant::now();
+            let answer = answer::of(&self.model, request.wanted, outputs)?;
+            Ok((answer, began.elapsed()))
         };
         let result = tokio::time::timeout_at(deadline, work).await.unwrap_or(Err(late));
         match &result {
-            Ok(_) => self.account.succeed(),
+            Ok((answer, output)) => self.account.succeed(answer.images.len(), answer.stages(*output)),
             Err(error) => self.account.end(error),
         }
-        result
+        result.map(|(answer, _)| answer)
     }
 
     /// Checks the request, takes permits and pixels for all of it or none, and sends its images on their way.

@@ -22,8 +22,9 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("metrics", &["telemetry"]), // lines of the log that were dropped
     ("service", &["program", "model", "checkpoint", "pixels", "engine", "metrics", "panics"]),
     ("net", &["metrics"]),
-    ("http", &["service", "metrics", "pixels", "panics", "net"]), // of pixels the errors, to which statuses belong; of net the id of a request
-    ("grpc", &["service", "oip", "metrics", "net", "panics"]),
+    ("oip", &["service", "metrics"]),
+    ("http", &["service", "oip", "metrics", "pixels", "panics", "net"]), // of pixels the errors, to which statuses belong; of net a request's id
+    ("grpc", &["service", "oip", "metrics", "net", "panics", "pixels"]), // of pixels the errors, for a test of the codes
     ("admin", &["service", "http", "telemetry"]),
     ("config", &["service", "http", "net", "telemetry"]),
 ];

@@ -15,10 +15,10 @@ async fn the_server_is_live_and_ready_and_says_what_it_is() {
         assert!(client.server_ready(pb::ServerReadyRequest {}).await.unwrap().into_inner().ready);
         let metadata = client.server_metadata(pb::ServerMetadataRequest {}).await.unwrap().into_inner();
         assert_eq!((&*metadata.name, &*metadata.version), ("convnext-server", env!("CARGO_PKG_VERSION")));
-        for extension in ["model_configuration", "statistics", "model_repository"] {
+        for extension in ["model_configuration", "statistics", "classification"] {
             assert!(metadata.extensions.iter().any(|served| served == extension), "{extension}");
         }
-        assert!(!metadata.extensions.iter().any(|served| served == "binary_tensor_data"), "that is HTTP's");
+        assert!(!metadata.extensions.iter().any(|served| served == "model_repository"), "commands are not allowed");
     })
     .await;
 }

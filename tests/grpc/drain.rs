@@ -118,7 +118,8 @@ async fn a_stream_gets_the_answers_of_what_it_has_sent_and_is_told_to_go_elsewhe
         let mut client = client(&server).await;
         let request = raw(&mut client, "first", &[2]).await;
         let (sender, receiver) = mpsc::channel(4);
-        let requests = stream::unfold(receiver, async |mut receiver: mpsc::Receiver<_>| Some((receiver.recv().await?, receiver)));
+        let requests =
+            stream::unfold(receiver, async |mut receiver: mpsc::Receiver<_>| Some((receiver.recv().await?, receiver)));
         let mut answers = client.model_stream_infer(requests).await.unwrap().into_inner();
         server.engine.hold();
         sender.send(request).await.unwrap();

@@ -55,10 +55,12 @@ async fn what_does_not_fit_together_is_an_invalid_argument() {
             (changed(&raw, &|r| r.raw_input_contents[0] = "short".into()), "5 bytes"),
             (changed(&typed, &|r| r.inputs[0].contents = Some(numbers(47))), ""),
             (changed(&typed, &|r| r.inputs[0].datatype = "FP16".into()), "FP16"),
-            (changed(&typed, &|r| r.inputs[0].contents = Some(InferTensorContents {
-                int_contents: vec![1; 48],
-                ..Default::default()
-            })), "int_contents"),
+            (
+                changed(&typed, &|r| {
+                    r.inputs[0].contents = Some(InferTensorContents { int_contents: vec![1; 48], ..Default::default() })
+                }),
+                "int_contents",
+            ),
             (changed(&raw, &|r| r.inputs[0].datatype = "INT8".into()), "INT8"),
             (changed(&raw, &|r| r.inputs[0].datatype = "FLOAT".into()), "FLOAT"),
             (changed(&raw, &|r| r.inputs[0].name = "input0".into()), "input0"),
@@ -68,7 +70,9 @@ async fn what_does_not_fit_together_is_an_invalid_argument() {
             (changed(&raw, &|r| r.inputs.clear()), ""),
             (changed(&raw, &|r| r.inputs.push(r.inputs[0].clone())), ""),
             (
-                changed(&raw, &|r| r.outputs = vec![InferRequestedOutputTensor { name: "nope".into(), ..Default::default() }]),
+                changed(&raw, &|r| {
+                    r.outputs = vec![InferRequestedOutputTensor { name: "nope".into(), ..Default::default() }]
+                }),
                 "nope",
             ),
             (

@@ -133,7 +133,8 @@ async fn a_message_that_does_not_come_is_waited_for_only_so_long() {
         let mut answer = Vec::new();
         while !answer.windows(19).any(|bytes| bytes == b"did not arrive with") {
             // trailers are compressed by Huffman's code: told by the metrics instead
-            if server.metric("convnext_requests_total{code=\"DEADLINE_EXCEEDED\",model=\"\",protocol=\"grpc\"}") == 1.0 {
+            if server.metric("convnext_requests_total{code=\"DEADLINE_EXCEEDED\",model=\"\",protocol=\"grpc\"}") == 1.0
+            {
                 return;
             }
             let _ = tokio::time::timeout(Duration::from_millis(10), stream.read_buf(&mut answer)).await;
@@ -151,13 +152,18 @@ async fn what_is_no_message_is_an_invalid_argument_and_what_is_no_call_unimpleme
         // a tensor's field where its number says that a text is
         let wrong = convnext_server::grpc::proto::inference::StatisticDuration { count: 7, ns: 7 };
         let path = "/inference.GRPCInferenceService/ModelInfer".parse().unwrap();
-        let codec = || tonic_prost::ProstCodec::<_, convnext_server::grpc::proto::inference::ModelInferResponse>::default();
+        let codec =
+            || tonic_prost::ProstCodec::<_, convnext_server::grpc::proto::inference::ModelInferResponse>::default();
         is(grpc.unary(Request::new(wrong), path, codec()).await, Code::InvalidArgument, "");
         grpc.ready().await.unwrap();
         let path = "/inference.GRPCInferenceService/TraceSetting".parse().unwrap();
         is(grpc.unary(Request::new(wrong), path, codec()).await, Code::Unimplemented, "");
         grpc.ready().await.unwrap();
-        is(grpc.unary(Request::new(wrong), "/other.Service/Call".parse().unwrap(), codec()).await, Code::Unimplemented, "");
+        is(
+            grpc.unary(Request::new(wrong), "/other.Service/Call".parse().unwrap(), codec()).await,
+            Code::Unimplemented,
+            "",
+        );
     })
     .await;
 }

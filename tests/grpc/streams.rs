@@ -15,7 +15,8 @@ use super::support::mock::{account, becomes};
 /// A stream whose requests a test sends one by one.
 async fn open(client: &mut Client) -> (mpsc::Sender<ModelInferRequest>, Streaming<ModelStreamInferResponse>) {
     let (sender, receiver) = mpsc::channel(200);
-    let requests = stream::unfold(receiver, async |mut receiver: mpsc::Receiver<_>| Some((receiver.recv().await?, receiver)));
+    let requests =
+        stream::unfold(receiver, async |mut receiver: mpsc::Receiver<_>| Some((receiver.recv().await?, receiver)));
     let answers = client.model_stream_infer(requests).await.unwrap().into_inner();
     (sender, answers)
 }
@@ -100,7 +101,8 @@ async fn the_deadline_of_a_stream_ends_it() {
         server.engine.hold();
         let (sender, receiver) = mpsc::channel(1);
         sender.send(request).await.unwrap();
-        let requests = stream::unfold(receiver, async |mut receiver: mpsc::Receiver<_>| Some((receiver.recv().await?, receiver)));
+        let requests =
+            stream::unfold(receiver, async |mut receiver: mpsc::Receiver<_>| Some((receiver.recv().await?, receiver)));
         let mut call = Request::new(requests);
         call.metadata_mut().insert("grpc-timeout", "50m".parse().unwrap());
         let mut answers = client.model_stream_infer(call).await.unwrap().into_inner();

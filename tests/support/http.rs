@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use base64::Engine as _;
-use convnext_server::{grpc, http};
 use convnext_server::net::{self, Drained, Port};
 use convnext_server::service::{Classifier, Limits, ModelOptions, Settings};
+use convnext_server::{grpc, http};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -86,7 +86,10 @@ impl Server {
         let (shutdown, signal) = oneshot::channel::<()>();
         let grpc_listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let grpc_address = grpc_listener.local_addr().unwrap();
-        let grpc = grpc::router(classifier.clone(), grpc::Options { body_timeout: http.body_timeout });
+        let grpc = grpc::router(
+            classifier.clone(),
+            grpc::Options { body_timeout: http.body_timeout, ..grpc::Options::default() },
+        );
         let port = Port { name: "http", listener, router: http::router(classifier.clone(), http), max_connections };
         let grpc = Port { name: "grpc", listener: grpc_listener, router: grpc, max_connections };
         let of_server = classifier.clone();

@@ -186,6 +186,7 @@ fn saturate(devices: usize, in_flight: usize, images: &[Duration]) -> Outcome {
                 program: Arc::clone(&program),
                 weights: None,
                 metrics: metrics.model(&format!("m{index}")),
+                statistics: Arc::default(),
                 added,
             };
             dispatcher.command(DeviceIndex(device), ModelCommand::Add(Box::new(addition)));
@@ -284,6 +285,7 @@ fn a_model_that_comes_warms_up_while_the_others_are_served() {
             program: Arc::clone(&program),
             weights: None,
             metrics: metrics.model(name),
+            statistics: Arc::default(),
             added,
         };
         dispatcher.command(DeviceIndex(0), ModelCommand::Add(Box::new(addition)));
