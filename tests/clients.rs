@@ -1,4 +1,4 @@
-//! The real binary against clients that others wrote: curl, Hugging Face's client, promtool, and a signal.
+//! The real binary against clients that others wrote: curl, Hugging Face's and NVIDIA's clients, promtool, and a signal.
 //!
 //! Not here: the table of routes and errors, which is tested inside the process (`http`).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
@@ -40,6 +40,14 @@ fn hugging_faces_client_classifies_a_photo() {
     let server = Server::start();
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients/hf_client.py");
     output(Command::new(python).args([script, &server.url("/classify"), PHOTO, LABEL]));
+}
+
+#[test]
+fn nvidias_client_and_grpcs_own_find_what_they_expect_over_grpc() {
+    let Some(python) = provisioned("CONVNEXT_TEST_PYTHON", "target/provision/venv/bin/python") else { return };
+    let server = Server::start();
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients/triton_grpc.py");
+    output(Command::new(python).args([script, &server.grpc, PHOTO, LABEL]));
 }
 
 #[test]
@@ -95,7 +103,11 @@ fn it_is_the_same_to_clients_that_a_gpu_answers() {
     if emulated::inside() {
         return;
     }
-    let output = emulated::rerun(&["--test-threads=1", "--skip", "refusals_", "--skip", "apache_"], 80, &[]);
+    let output = emulated::rerun(
+        &["--test-threads=1", "--skip", "refusals_", "--skip", "apache_", "--skip", "nvidias_"],
+        80,
+        &[],
+    );
     let told = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{told}{}", String::from_utf8_lossy(&output.stderr));
     assert!(told.contains("5 passed"), "{told}");
@@ -107,6 +119,8 @@ struct Server {
     /// What it prints. Closed when it ends.
     lines: Receiver<String>,
     base: String,
+    /// The address of gRPC.
+    grpc: String,
 }
 
 impl Server {
@@ -131,11 +145,14 @@ impl Server {
             .spawn(move || stdout.lines().map_while(Result::ok).for_each(|line| drop(sender.try_send(line))))
             .unwrap();
 
-        let mut server = Self { process, lines, base: String::new() };
-        while server.base.is_empty() {
+        let mut server = Self { process, lines, base: String::new(), grpc: String::new() };
+        while server.base.is_empty() || server.grpc.is_empty() {
             let line = server.lines.recv_timeout(BOUND).expect("the server says where it listens");
             if let Some(base) = line.strip_prefix("listening on ") {
                 base.trim().clone_into(&mut server.base);
+            }
+            if let Some(address) = line.strip_prefix("grpc on http://") {
+                address.trim().clone_into(&mut server.grpc);
             }
         }
         assert!(server.base.starts_with("http://127.0.0.1:"), "{}", server.base);

@@ -70,7 +70,7 @@ async fn serve(
     let (admin_listener, admin_address) = bind(config.admin_addr).await?;
     let grpc = grpc::router(
         classifier.clone(),
-        grpc::Options { body_timeout: config.http.body_timeout, ..grpc::Options::default() },
+        grpc::Options { body_timeout: config.http.body_timeout, allow_model_control: config.http.allow_model_control },
     );
     let router = http::router(classifier.clone(), config.http);
     let admin = admin::router(classifier.clone(), log_level);

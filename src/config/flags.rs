@@ -137,9 +137,18 @@ flags! {
     /// Origins whose web pages may use HTTP from a browser, with their scheme, or * for all
     #[arg(long, env = "CONVNEXT_CORS_ALLOW_ORIGIN", value_name = "ORIGIN,…", value_delimiter = ',')]
     cors_allow_origin: Vec<Origin> => http.cors_allow_origins,
+    /// Clients of HTTP and gRPC may load and unload models, as the Open Inference Protocol has it
+    #[arg(long, env = "CONVNEXT_ALLOW_MODEL_CONTROL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    allow_model_control: bool => http.allow_model_control,
     /// Between two requests of a connection
     #[arg(long, env = "CONVNEXT_IDLE_TIMEOUT", value_name = "DURATION")]
     idle_timeout: Span => net.idle_timeout,
+    /// Age at which a connection is ended, a tenth more or less; 0s: never
+    #[arg(long, env = "CONVNEXT_MAX_CONNECTION_AGE", value_name = "DURATION")]
+    max_connection_age: Span => net.max_connection_age,
+    /// For the requests that run on a connection of that age
+    #[arg(long, env = "CONVNEXT_MAX_CONNECTION_AGE_GRACE", value_name = "DURATION")]
+    max_connection_age_grace: Span => net.max_connection_age_grace,
     /// After SIGTERM: not ready, yet serving, for this long
     #[arg(long, env = "CONVNEXT_DRAIN_DELAY", value_name = "DURATION")]
     drain_delay: Span => net.drain_delay,

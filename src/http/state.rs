@@ -14,11 +14,13 @@ pub struct Options {
     pub body_timeout: Duration,
     /// Whose web pages may use the port; empty: nobody's.
     pub cors_allow_origins: Vec<Origin>,
+    /// Whether clients may load and unload models.
+    pub allow_model_control: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { body_timeout: Duration::from_secs(30), cors_allow_origins: Vec::new() }
+        Self { body_timeout: Duration::from_secs(30), cors_allow_origins: Vec::new(), allow_model_control: false }
     }
 }
 

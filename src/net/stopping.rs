@@ -1,5 +1,5 @@
 //! Tells a request whether its connection is to close once what runs is finished. Most need not know; a stream that would be open
-//! for ever must end by itself. Not here: who decides so (`serve`).
+//! for ever must end by itself. Not here: who decides so (`serve`, `connection`).
 
 use tokio::sync::watch;
 
@@ -10,6 +10,11 @@ pub struct Stopping(watch::Receiver<bool>);
 impl Stopping {
     pub(super) fn new(stop: watch::Receiver<bool>) -> Self {
         Self(stop)
+    }
+
+    /// Whether the connection is to close.
+    pub(super) fn has_begun(&self) -> bool {
+        *self.0.borrow()
     }
 
     /// Ends when the connection is to close.

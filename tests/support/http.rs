@@ -88,7 +88,7 @@ impl Server {
         let grpc_address = grpc_listener.local_addr().unwrap();
         let grpc = grpc::router(
             classifier.clone(),
-            grpc::Options { body_timeout: http.body_timeout, ..grpc::Options::default() },
+            grpc::Options { body_timeout: http.body_timeout, allow_model_control: http.allow_model_control },
         );
         let port = Port { name: "http", listener, router: http::router(classifier.clone(), http), max_connections };
         let grpc = Port { name: "grpc", listener: grpc_listener, router: grpc, max_connections };
