@@ -4,8 +4,8 @@
 //! Not here: what the commands do (`service`).
 
 use axum::extract::{FromRequestParts, Path, Request, State};
+use axum::http::Method;
 use axum::http::request::Parts;
-use axum::http::{HeaderName, Method, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -18,8 +18,6 @@ use crate::telemetry::LogLevel;
 
 /// Longest filter of the log, in bytes.
 const MAX_FILTER: usize = 4096;
-/// A browser sends these with what a page asks for, and nobody else does.
-const OF_A_PAGE: [HeaderName; 2] = [header::ORIGIN, HeaderName::from_static("sec-fetch-site")];
 
 /// All routes.
 pub fn router(classifier: Classifier, log_level: LogLevel) -> Router {
@@ -52,7 +50,7 @@ async fn index() -> Json<Value> {
 /// A page in an operator's browser can send requests to loopback too; it may not change anything.
 async fn refuse_pages(request: Request, next: Next) -> Response {
     let only_reads = matches!(*request.method(), Method::GET | Method::HEAD);
-    if !only_reads && OF_A_PAGE.iter().any(|name| request.headers().contains_key(name)) {
+    if !only_reads && http::is_of_a_page(request.headers()) {
         return Error::Forbidden("the admin port takes no requests of web pages".to_owned()).into_response();
     }
     next.run(request).await

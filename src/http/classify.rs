@@ -9,61 +9,30 @@ use axum::extract::{Request, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 
-use super::access_log::ModelName;
 use super::answer;
 use super::body::{self, ReadTimeouts};
 use super::coding::Coding;
+use super::counted::{Counted, plain};
 use super::error::Error;
 use super::panics::catch_panic;
 use super::parse::parse;
 use super::query::Query;
 use super::state::AppState;
-use super::warning;
-use crate::metrics::RequestTimer;
 use crate::service::{self, Admission, Images, Wanted};
 
 /// Answers with labels or with an error, and counts the request.
 pub(super) async fn classify(State(state): State<AppState>, request: Request) -> Response {
-    let mut timer = state.classifier.metrics().request("http");
-    let mut noted = Noted::default();
-    let outcome = catch_panic(labels(&state, request, &mut timer, &mut noted)).await.flatten();
-    let gone = outcome == Err(Error::BodyBrokeOff);
-    let mut response = match outcome {
-        Ok(json) => ([(header::CONTENT_TYPE, "application/json")], json).into_response(),
-        Err(error) => error.into_response(),
-    };
-    if gone {
-        drop(timer); // counts the request as cancelled
-    } else {
-        timer.finish(response.status().as_str());
-    }
-    if let Some(name) = noted.model {
-        response.extensions_mut().insert(ModelName(name));
-    }
-    if let Some(warning) = warning::of(&noted.ignored) {
-        response.headers_mut().insert(header::WARNING, warning);
-    }
-    response
+    let mut counted = Counted::begin(&state.classifier);
+    let outcome = catch_panic(labels(&state, request, &mut counted)).await.flatten();
+    let answer = outcome.map(|json| ([(header::CONTENT_TYPE, "application/json")], json).into_response());
+    counted.end(answer, plain)
 }
 
-/// What is known of a request however it ends.
-#[derive(Default)]
-struct Noted {
-    model: Option<String>,
-    /// Names of what was not understood and so not heeded.
-    ignored: Vec<String>,
-}
-
-async fn labels(
-    state: &AppState,
-    request: Request,
-    timer: &mut RequestTimer<'_>,
-    noted: &mut Noted,
-) -> Result<Vec<u8>, Error> {
+async fn labels(state: &AppState, request: Request, counted: &mut Counted<'_>) -> Result<Vec<u8>, Error> {
     let AppState { classifier, options } = state;
     let (head, body) = request.into_parts();
     let mut query = Query::from_uri(&head.uri)?;
-    noted.ignored.extend(query.unknown.drain(..).map(|name| format!("query parameter {name}")));
+    counted.ignored.extend(query.unknown.drain(..).map(|name| format!("query parameter {name}")));
     let declared = body::declared_length(&body);
     if declared == Some(0) {
         return Err(Error::Malformed("the body is empty; it must be an image".into()));
@@ -77,8 +46,8 @@ async fn labels(
         deadline: query.deadline,
         ..Admission::default()
     })?;
-    noted.model = Some(ticket.model().to_owned());
-    timer.model(ticket.metrics());
+    counted.model = Some(ticket.model().to_owned());
+    counted.timer.model(ticket.metrics());
 
     let started = tokio::time::Instant::now();
     let timeouts = ReadTimeouts { started, body: options.body_timeout, deadline: ticket.allowed() };
@@ -98,7 +67,7 @@ async fn labels(
             return Err(error);
         }
     };
-    noted.ignored.extend(form.ignored);
+    counted.ignored.extend(form.ignored);
     let answer_options = form.options.or(query.options);
     let wanted = Wanted::Labels { top_k: answer_options.top_k(), function: answer_options.function };
     let request = service::Request { images: Images::Files(form.images), wanted };
@@ -106,6 +75,6 @@ async fn labels(
 
     let began = Instant::now();
     let json = answer::json(&answer, form.shape, query.detail);
-    timer.responded(began.elapsed());
+    counted.timer.responded(began.elapsed());
     json
 }

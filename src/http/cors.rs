@@ -6,7 +6,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use axum::http::{HeaderName, HeaderValue, Method, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use serde::Deserialize;
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
@@ -16,6 +16,14 @@ use crate::net::request_id;
 const PREFLIGHT_HOLDS: Duration = Duration::from_secs(3600);
 /// Headers of answers, beside those that pages see anyway, that they may read.
 const EXPOSED: [HeaderName; 3] = [request_id::HEADER, header::RETRY_AFTER, header::WARNING];
+
+/// A browser sends these with what a page asks for, and nobody else does.
+const OF_A_PAGE: [HeaderName; 2] = [header::ORIGIN, HeaderName::from_static("sec-fetch-site")];
+
+/// Whether a web page asks. A page in an operator's browser can send requests to loopback too, and needs nobody's leave for that.
+pub(crate) fn is_of_a_page(headers: &HeaderMap) -> bool {
+    OF_A_PAGE.iter().any(|name| headers.contains_key(name))
+}
 
 /// The origin of web pages, as `https://app.example.com`, or `*` for all.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]

@@ -9,6 +9,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use super::coding;
+use crate::oip;
 use crate::pixels::ImageError;
 use crate::service::{ModelError, ServiceError};
 
@@ -56,6 +57,18 @@ pub(crate) enum Error {
     /// A fault of ours. The log says what it is.
     #[error("internal error; the log has more under this request's x-request-id")]
     Internal,
+}
+
+impl From<oip::Error> for Error {
+    fn from(error: oip::Error) -> Self {
+        match error {
+            // what a protocol has and this server does not is 400 in Triton too
+            oip::Error::Invalid(why) | oip::Error::Unsupported(why) => Self::Malformed(why),
+            oip::Error::Forbidden(why) => Self::Forbidden(why),
+            oip::Error::Model(error) => error.into(),
+            oip::Error::Service(error) => error.into(),
+        }
+    }
 }
 
 impl Error {

@@ -66,7 +66,7 @@ pub(super) fn parse(body: &[u8]) -> Result<Form, Error> {
 }
 
 /// The image of base64 or of a `data:` URL.
-fn image(text: &str, field: &str) -> Result<Bytes, Error> {
+pub(super) fn image(text: &str, field: &str) -> Result<Bytes, Error> {
     let text = text.trim_ascii();
     if starts_with(text, "http://") || starts_with(text, "https://") {
         return Err(Error::Malformed(format!(

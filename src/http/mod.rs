@@ -10,7 +10,9 @@ mod body;
 mod body_tracker;
 mod classify;
 mod coding;
+mod compressed;
 mod cors;
+mod counted;
 mod error;
 mod form;
 mod json;
@@ -22,10 +24,11 @@ mod query;
 mod routes;
 mod shared;
 mod state;
+mod v2;
 mod warning;
 
 pub use cors::Origin;
 pub use routes::router;
 pub use state::Options;
 // what the admin port answers in the same way
-pub(crate) use {error::Error, shared::model, shared::with_shared, state::AppState};
+pub(crate) use {cors::is_of_a_page, error::Error, shared::model, shared::with_shared, state::AppState};

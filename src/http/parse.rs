@@ -19,21 +19,29 @@ const PARSED_INLINE: usize = 1 << 20;
 pub(super) async fn parse(body: Bytes, content_type: Option<&HeaderValue>) -> Result<Form, Error> {
     match body.trim_ascii_start() {
         [] => Err(Error::Malformed("the body is empty; it must be an image".into())),
-        [b'{', ..] if body.len() > PARSED_INLINE => {
-            #[expect(
-                clippy::disallowed_methods,
-                reason = "the budget of bodies admits 256 of these at a time, not more"
-            )]
-            let parsed = tokio::task::spawn_blocking(move || json::parse(&body)).await;
-            parsed.unwrap_or_else(|fault| {
-                tracing::error!(%fault, "parsing a JSON body failed");
-                Err(Error::Internal)
-            })
-        }
-        [b'{', ..] => json::parse(&body),
+        [b'{', ..] => parse_json(body.len(), move || json::parse(&body)).await,
         [b'-', b'-', ..] => multipart::parse(body, content_type).await,
         _ => Ok(Form::of_one(body)),
     }
+}
+
+/// Parses so many bytes of JSON, where that does not hold up others.
+///
+/// # Errors
+/// What `parse` returns.
+pub(super) async fn parse_json<T: Send + 'static>(
+    bytes: usize,
+    parse: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    if bytes <= PARSED_INLINE {
+        return parse();
+    }
+    #[expect(clippy::disallowed_methods, reason = "the budget of bodies admits 256 of these at a time, not more")]
+    let parsed = tokio::task::spawn_blocking(parse).await;
+    parsed.unwrap_or_else(|fault| {
+        tracing::error!(%fault, "parsing a JSON body failed");
+        Err(Error::Internal)
+    })
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use bytes::{Buf as _, Bytes};
+use half::f16;
 
 use super::Error;
 use super::error::invalid;
@@ -13,6 +14,9 @@ use super::names::{OUTPUT, Target, input_name};
 use super::parameter::Parameters;
 use super::tensor::Datatype;
 use crate::service::{Form, Images, Request, ScoreFunction, Tensor, TensorType, Wanted};
+
+/// Elements of a BYTES tensor. What is kept of each is larger than a tiny element, and should not be many times the request.
+pub const MAX_ELEMENTS: usize = 65_536;
 
 /// A request for inference.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -149,7 +153,18 @@ fn tensor(target: &Target, datatype: Datatype, shape: &[usize], contents: Conten
         Contents::Floats(_) => return invalid("input pixels: FP16 can be sent as binary data only"),
         Contents::Elements(_) => return invalid(format!("input pixels: its data are not numbers of {datatype}")),
     };
+    if let Some(index) = not_finite(number, &data) {
+        return invalid(format!("input pixels: number {index} is not finite"));
+    }
     Ok(Tensor { number, shape: [n, channels, height, width], data })
+}
+
+/// The first number that is infinite or none at all: whatever came of it would be neither.
+fn not_finite(number: TensorType, data: &[u8]) -> Option<usize> {
+    match number {
+        TensorType::F32 => data.as_chunks().0.iter().position(|bytes| !f32::from_le_bytes(*bytes).is_finite()),
+        TensorType::F16 => data.as_chunks().0.iter().position(|bytes| !f16::from_le_bytes(*bytes).is_finite()),
+    }
 }
 
 fn files(target: &Target, datatype: Datatype, shape: &[usize], contents: Contents) -> Result<Vec<Bytes>, Error> {
@@ -183,6 +198,9 @@ pub fn elements(raw: &Bytes) -> Result<Vec<Bytes>, Error> {
         let Ok(length) = rest.try_get_u32_le() else {
             return invalid(format!("{} bytes are left after element {}: no length", rest.len(), elements.len()));
         };
+        if elements.len() == MAX_ELEMENTS {
+            return invalid(format!("more than {MAX_ELEMENTS} elements"));
+        }
         let length = length as usize;
         if length > rest.len() {
             let (index, left) = (elements.len(), rest.len());
