@@ -7,6 +7,7 @@ mod call;
 mod charged_body;
 mod deadline;
 mod error;
+mod framing;
 mod health;
 mod inference;
 mod message;

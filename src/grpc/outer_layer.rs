@@ -17,15 +17,16 @@ use super::Options;
 use super::call::Call;
 use super::charged_body::ChargedBody;
 use super::error;
+use crate::net::Stopping;
 use crate::net::request_id::{self, RequestId};
 use crate::panics;
 use crate::service::Classifier;
 
 /// The calls whose requests are counted as classifications. A stream counts each of its requests by itself.
 const INFER: &str = "/inference.GRPCInferenceService/ModelInfer";
-/// The calls of one message; every other may have many.
-const STREAMS: [&str; 3] = [
-    "/inference.GRPCInferenceService/ModelStreamInfer",
+const STREAM: &str = "/inference.GRPCInferenceService/ModelStreamInfer";
+/// The other calls of many messages.
+const OTHER_STREAMS: [&str; 2] = [
     "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
     "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
 ];
@@ -60,12 +61,14 @@ async fn answer(classifier: &Classifier, options: Options, mut request: Request,
     let mut timer = (path == INFER).then(|| classifier.metrics().request("grpc"));
     let mut line = LogLine { began: Instant::now(), path, call: call.clone(), code: None };
     request.extensions_mut().insert(call.clone());
+    let limit = classifier.limits().max_body_bytes;
+    let stopping = request.extensions().get::<Stopping>().cloned();
     let request = request.map(|body| {
         let call = call.clone();
-        Body::new(if STREAMS.contains(&line.path.as_str()) {
-            ChargedBody::of_stream(body, call)
-        } else {
-            ChargedBody::of_message(body, call, options.body_timeout)
+        Body::new(match &*line.path {
+            STREAM => ChargedBody::of_stream(body, call, limit, None), // it ends with a word
+            path if OTHER_STREAMS.contains(&path) => ChargedBody::of_stream(body, call, limit, stopping),
+            _ => ChargedBody::of_message(body, call, limit, options.body_timeout),
         })
     });
     let answered = AssertUnwindSafe(next.run(request)).catch_unwind().await;
