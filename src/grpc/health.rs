@@ -13,7 +13,7 @@ use super::proto::health::health_server::{Health, HealthServer};
 use super::proto::health::{HealthCheckRequest, HealthCheckResponse};
 use super::proto::inference::grpc_inference_service_server::SERVICE_NAME;
 use crate::net::Stopping;
-use crate::oip::{self, Served};
+use crate::oip::{self, Served, Target};
 use crate::service::{Classifier, ServiceError};
 
 /// Between two looks for who watches.
@@ -35,7 +35,11 @@ impl Healths {
             "" | SERVICE_NAME => self.0.ready().is_ok(),
             model => match Served::find(&self.0, model, "") {
                 Ok(_) => !self.0.draining(),
-                Err(oip::Error::Service(ServiceError::UnknownModel { .. })) => return None,
+                Err(oip::Error::Service(ServiceError::UnknownModel { .. }))
+                    if !self.0.knows(&Target::of(&self.0, model).model) =>
+                {
+                    return None;
+                }
                 Err(_) => false,
             },
         };

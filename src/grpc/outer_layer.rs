@@ -2,6 +2,7 @@
 //! panic. Not here: what calls do (`inference`, `health`).
 
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::Instant;
 
 use axum::body::Body;
@@ -17,6 +18,7 @@ use super::Options;
 use super::call::Call;
 use super::charged_body::ChargedBody;
 use super::error;
+use crate::metrics::RequestTimer;
 use crate::net::Stopping;
 use crate::net::request_id::{self, RequestId};
 use crate::panics;
@@ -58,8 +60,8 @@ async fn answer(classifier: &Classifier, options: Options, mut request: Request,
         Err(status) => return status.into_http(),
     };
     let path = request.uri().path().to_owned();
-    let mut timer = (path == INFER).then(|| classifier.metrics().request("grpc"));
-    let mut line = LogLine { began: Instant::now(), path, call: call.clone(), code: None };
+    let timer = (path == INFER).then(|| classifier.metrics().request("grpc"));
+    let mut line = Line { began: Instant::now(), path, call: call.clone(), code: None, timer };
     request.extensions_mut().insert(call.clone());
     let limit = classifier.limits().max_body_bytes;
     let stopping = request.extensions().get::<Stopping>().cloned();
@@ -77,16 +79,7 @@ async fn answer(classifier: &Classifier, options: Options, mut request: Request,
         call.is_handled();
         Status::internal("internal error; the log has more under this call's x-request-id").into_http()
     });
-    let code = code_of(&mut response, &call);
-    line.code = Some(code);
-    if let Some(mut timer) = timer.take() {
-        if let Some(model) = call.model() {
-            timer.model(model.clone());
-        }
-        if code != Code::Cancelled {
-            timer.finish(error::name(code)); // else the client is gone: a timer that is dropped counts that
-        }
-    }
+    line.code = Some(code_of(&mut response, &call)).filter(|code| *code != Code::Cancelled);
     response
 }
 
@@ -112,20 +105,30 @@ fn code_of(response: &mut Response, call: &Call) -> Code {
     right
 }
 
-/// The log line of one call, written when this is dropped. Without a code the call was cancelled: its future was dropped.
-struct LogLine {
+/// What is said of one call, in the log and of an inference in the metrics, when this is dropped. Without a code the call was
+/// cancelled: its future was dropped.
+struct Line<'a> {
     began: Instant,
     path: String,
     call: Call,
     code: Option<Code>,
+    timer: Option<RequestTimer<'a>>,
 }
 
-impl Drop for LogLine {
+impl Drop for Line<'_> {
     fn drop(&mut self) {
         let latency_ms = self.began.elapsed().as_micros() as f64 / 1000.0;
         let code = self.code.map_or("cancelled", error::name);
         let end = self.path.char_indices().nth(MAX_PATH).map_or(self.path.len(), |(end, _)| end);
         let (path, bytes) = (&self.path[..end], self.call.received());
+        if let Some(mut timer) = self.timer.take() {
+            if let Some(model) = self.call.model() {
+                timer.model(Arc::clone(model));
+            }
+            if let Some(code) = self.code {
+                timer.finish(error::name(code));
+            }
+        }
         let model = self.call.model().map(|model| model.model());
         // probes come every few seconds: they are for debugging only
         if self.code == Some(Code::Ok) && self.path != INFER {

@@ -138,7 +138,7 @@ async fn a_model_or_version_that_there_is_not_is_not_found() {
         is(client.model_config(pb::ModelConfigRequest { name, version }).await, Code::NotFound, "third_image");
         let (name, version) = (String::from("third"), String::new());
         is(client.model_statistics(pb::ModelStatisticsRequest { name, version }).await, Code::NotFound, "third");
-        assert_eq!(server.metric("convnext_requests_total{code=\"NOT_FOUND\",model=\"\",protocol=\"grpc\"}"), 1.0);
+        assert_eq!(server.metric("convnext_requests_total{code=\"NOT_FOUND\",model=\"\",protocol=\"grpc\"}"), 2.0);
     })
     .await;
 }

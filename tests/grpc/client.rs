@@ -15,40 +15,55 @@ use tonic::{Code, Status};
 use super::support::http::Server;
 use super::support::mock::{CLASSES, image};
 
-pub type Client = GrpcInferenceServiceClient<Channel>;
+pub(crate) type Client = GrpcInferenceServiceClient<Channel>;
 
-pub async fn channel(server: &Server) -> Channel {
+pub(crate) async fn channel(server: &Server) -> Channel {
     Endpoint::from_shared(format!("http://{}", server.grpc)).unwrap().connect().await.unwrap()
 }
 
-pub async fn client(server: &Server) -> Client {
+pub(crate) async fn client(server: &Server) -> Client {
     GrpcInferenceServiceClient::new(channel(server).await)
 }
 
-pub async fn health(server: &Server) -> HealthClient<Channel> {
+/// A client that leaves it to the server to hold to a deadline.
+pub(crate) async fn patient_client(
+    server: &Server,
+) -> GrpcInferenceServiceClient<
+    impl tonic::client::GrpcService<tonic::body::Body, ResponseBody = hyper::body::Incoming, Error = hyper::Error>,
+> {
+    let stream = tokio::net::TcpStream::connect(server.grpc).await.unwrap();
+    let (executor, io) = (hyper_util::rt::TokioExecutor::new(), hyper_util::rt::TokioIo::new(stream));
+    let (sender, connection) = hyper::client::conn::http2::handshake(executor, io).await.unwrap();
+    tokio::spawn(connection);
+    let origin = format!("http://{}", server.grpc).parse().unwrap();
+    let send = tower::service_fn(move |request| sender.clone().send_request(request));
+    GrpcInferenceServiceClient::with_origin(send, origin)
+}
+
+pub(crate) async fn health(server: &Server) -> HealthClient<Channel> {
     HealthClient::new(channel(server).await)
 }
 
 /// Values of a tensor of images of these classes, as the mock engine knows them.
-pub fn numbers(classes: &[usize]) -> Vec<f32> {
+pub(crate) fn numbers(classes: &[usize]) -> Vec<f32> {
     classes.iter().flat_map(|&class| std::iter::repeat_n(class as f32, 3 * 4 * 4)).collect()
 }
 
-pub fn little_endian(numbers: &[f32]) -> Bytes {
+pub(crate) fn little_endian(numbers: &[f32]) -> Bytes {
     numbers.iter().flat_map(|number| number.to_le_bytes()).collect()
 }
 
-pub fn halves(numbers: &[f32]) -> Bytes {
+pub(crate) fn halves(numbers: &[f32]) -> Bytes {
     numbers.iter().flat_map(|&number| f16::from_f32(number).to_le_bytes()).collect()
 }
 
 /// Elements of BYTES, each behind its length.
-pub fn elements(images: &[Bytes]) -> Bytes {
+pub(crate) fn elements(images: &[Bytes]) -> Bytes {
     images.iter().flat_map(|image| [&(image.len() as u32).to_le_bytes()[..], image].concat()).collect()
 }
 
 /// The name of the first input of a model, as its metadata has it.
-pub async fn input_name(client: &mut Client, model: &str) -> String {
+pub(crate) async fn input_name(client: &mut Client, model: &str) -> String {
     let request = ModelMetadataRequest { name: model.into(), version: String::new() };
     client.model_metadata(request).await.unwrap().into_inner().inputs[0].name.clone()
 }
@@ -58,7 +73,7 @@ fn input(name: &str, datatype: &str, shape: &[i64]) -> InferInputTensor {
 }
 
 /// A request for a tensor of images of these classes, raw.
-pub async fn raw(client: &mut Client, model: &str, classes: &[usize]) -> ModelInferRequest {
+pub(crate) async fn raw(client: &mut Client, model: &str, classes: &[usize]) -> ModelInferRequest {
     let name = input_name(client, model).await;
     ModelInferRequest {
         model_name: model.into(),
@@ -70,7 +85,7 @@ pub async fn raw(client: &mut Client, model: &str, classes: &[usize]) -> ModelIn
 }
 
 /// The same, typed.
-pub async fn typed(client: &mut Client, model: &str, classes: &[usize]) -> ModelInferRequest {
+pub(crate) async fn typed(client: &mut Client, model: &str, classes: &[usize]) -> ModelInferRequest {
     let mut request = raw(client, model, classes).await;
     request.raw_input_contents.clear();
     request.inputs[0].contents = Some(InferTensorContents { fp32_contents: numbers(classes), ..Default::default() });
@@ -78,7 +93,7 @@ pub async fn typed(client: &mut Client, model: &str, classes: &[usize]) -> Model
 }
 
 /// The files of images of these classes, raw.
-pub async fn files(client: &mut Client, model: &str, classes: &[usize]) -> ModelInferRequest {
+pub(crate) async fn files(client: &mut Client, model: &str, classes: &[usize]) -> ModelInferRequest {
     let name = input_name(client, model).await;
     let images: Vec<Bytes> = classes.iter().map(|&class| image(class)).collect();
     ModelInferRequest {
@@ -90,12 +105,12 @@ pub async fn files(client: &mut Client, model: &str, classes: &[usize]) -> Model
 }
 
 /// The logits that the mock engine answers for images of these classes.
-pub fn logits(classes: &[usize]) -> Vec<f32> {
+pub(crate) fn logits(classes: &[usize]) -> Vec<f32> {
     classes.iter().flat_map(|&image| (0..CLASSES).map(move |class| -(image.abs_diff(class) as f32))).collect()
 }
 
 /// The numbers of an answer with one raw output of FP32.
-pub fn answered(answer: &ModelInferResponse) -> Vec<f32> {
+pub(crate) fn answered(answer: &ModelInferResponse) -> Vec<f32> {
     assert_eq!((answer.outputs.len(), answer.raw_output_contents.len()), (1, 1), "{answer:?}");
     let output = &answer.outputs[0];
     assert_eq!(output.datatype, "FP32");
@@ -106,11 +121,11 @@ pub fn answered(answer: &ModelInferResponse) -> Vec<f32> {
 }
 
 /// Asserts what an error says.
-pub fn is<T: std::fmt::Debug>(result: Result<T, Status>, code: Code, words: &str) {
+pub(crate) fn is<T: std::fmt::Debug>(result: Result<T, Status>, code: Code, words: &str) {
     let status = result.expect_err("an error");
     assert!(status.code() == code && status.message().contains(words), "{status:?} is not {code:?} with {words:?}");
 }
 
-pub fn parameter(choice: ParameterChoice) -> InferParameter {
+pub(crate) fn parameter(choice: ParameterChoice) -> InferParameter {
     InferParameter { parameter_choice: Some(choice) }
 }

@@ -57,7 +57,7 @@ async fn where_they_are_allowed_models_go_and_come() {
         let mut client = client(&server).await;
         let request = raw(&mut client, "second", &[1]).await;
         client.repository_model_unload(unload("second")).await.unwrap();
-        is(client.model_infer(request.clone()).await, Code::Unavailable, "second");
+        is(client.model_infer(request.clone()).await, Code::NotFound, "second");
         let ready = pb::ModelReadyRequest { name: "second".into(), version: String::new() };
         assert!(!client.model_ready(ready).await.unwrap().into_inner().ready);
         client.repository_model_load(load("second")).await.unwrap();

@@ -10,7 +10,7 @@ use tonic::{Code, Request, Streaming};
 
 use super::client::*;
 use super::support::http::{Server, bounded};
-use super::support::mock::{account, becomes};
+use super::support::mock::{account, becomes, waiting};
 
 /// A stream whose requests a test sends one by one.
 async fn open(client: &mut Client) -> (mpsc::Sender<ModelInferRequest>, Streaming<ModelStreamInferResponse>) {
@@ -61,7 +61,10 @@ async fn a_hundred_requests_of_one_stream_share_batches_and_come_back_in_their_o
         for index in 0..100 {
             requests.push(raw(&mut client, "first", &[index % 6]).await);
         }
+        server.engine.hold();
         let mut answers = client.model_stream_infer(stream::iter(requests)).await.unwrap().into_inner();
+        becomes("several wait", || waiting(&server.classifier, "first") > 3).await;
+        server.engine.release();
         for index in 0..100 {
             assert_eq!(logits_of(answers.message().await.unwrap().unwrap()), logits(&[index % 6]), "{index}");
         }
