@@ -1,4 +1,4 @@
-//! The real binary against clients that others wrote: curl, Hugging Face's and NVIDIA's clients, promtool, and a signal.
+//! The real binary against clients that others wrote: curl, Hugging Face's client, Triton's, promtool, and a signal.
 //!
 //! Not here: the table of routes and errors, which is tested inside the process (`http`).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
@@ -43,7 +43,15 @@ fn hugging_faces_client_classifies_a_photo() {
 }
 
 #[test]
-fn nvidias_client_and_grpcs_own_find_what_they_expect_over_grpc() {
+fn tritons_own_client_is_served_over_http() {
+    let Some(python) = provisioned("CONVNEXT_TEST_PYTHON", "target/provision/venv/bin/python") else { return };
+    let server = Server::start();
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients/triton_http.py");
+    output(Command::new(python).args([script, &server.base, PHOTO, LABEL]));
+}
+
+#[test]
+fn tritons_own_client_and_grpcs_are_served_over_grpc() {
     let Some(python) = provisioned("CONVNEXT_TEST_PYTHON", "target/provision/venv/bin/python") else { return };
     let server = Server::start();
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients/triton_grpc.py");
@@ -103,11 +111,8 @@ fn it_is_the_same_to_clients_that_a_gpu_answers() {
     if emulated::inside() {
         return;
     }
-    let output = emulated::rerun(
-        &["--test-threads=1", "--skip", "refusals_", "--skip", "apache_", "--skip", "nvidias_"],
-        80,
-        &[],
-    );
+    let skipped = ["--skip", "refusals_", "--skip", "apache_", "--skip", "tritons_"];
+    let output = emulated::rerun(&[&["--test-threads=1"], &skipped[..]].concat(), 80, &[]);
     let told = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{told}{}", String::from_utf8_lossy(&output.stderr));
     assert!(told.contains("5 passed"), "{told}");

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use tokio::time::Instant;
 
+use super::coding::Coding;
 use super::error::Error;
 use crate::service::ServiceError;
 
@@ -57,6 +58,22 @@ pub(super) async fn read(
     };
     with_timeouts(timeouts, all).await?;
     Ok(buffer.into())
+}
+
+/// Reads the whole body and decodes what was sent compressed. `received` is called for the bytes of either, as [`read`] does.
+///
+/// # Errors
+/// Those of [`read`] and of [`Coding::decode`].
+pub(super) async fn read_decoded(
+    body: Body,
+    coding: Option<Coding>,
+    timeouts: ReadTimeouts,
+    mut received: impl FnMut(u64) -> Result<(), ServiceError>,
+) -> Result<Bytes, Error> {
+    let bytes = read(body, timeouts, &mut received).await?;
+    let Some(coding) = coding else { return Ok(bytes) };
+    let sent = bytes.len() as u64;
+    coding.decode(bytes, |total| received(total.max(sent))).await
 }
 
 /// Makes room for `total` bytes. Memory follows what has come, not what was declared: a client that declares much and sends

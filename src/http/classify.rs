@@ -52,11 +52,7 @@ async fn labels(state: &AppState, request: Request, counted: &mut Counted<'_>) -
     let started = tokio::time::Instant::now();
     let timeouts = ReadTimeouts { started, body: options.body_timeout, deadline: ticket.allowed() };
     let form = async {
-        let mut bytes = body::read(body, timeouts, |total| ticket.body_is(total)).await?;
-        if let Some(coding) = coding {
-            let sent = bytes.len() as u64;
-            bytes = coding.decode(bytes, |total| ticket.body_is(total.max(sent))).await?;
-        }
+        let bytes = body::read_decoded(body, coding, timeouts, |total| ticket.body_is(total)).await?;
         parse(bytes, head.headers.get(header::CONTENT_TYPE)).await
     };
     let form = match form.await {

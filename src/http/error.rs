@@ -122,7 +122,8 @@ fn json(status: StatusCode, text: &str) -> Response {
     (status, Json(serde_json::json!({ "error": shortened(text) }))).into_response()
 }
 
-fn shortened(text: &str) -> std::borrow::Cow<'_, str> {
+/// At most [`MAX_TEXT`] characters of it.
+pub(super) fn shortened(text: &str) -> std::borrow::Cow<'_, str> {
     match text.char_indices().nth(MAX_TEXT) {
         Some((end, _)) => format!("{}…", &text[..end]).into(),
         None => text.into(),

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::classify::classify;
 use super::shared::{route, with_shared};
 use super::state::{AppState, Options};
-use super::v2;
+use super::{others, v2};
 use crate::service::Classifier;
 
 /// All routes, under the layer that every request goes through.
@@ -15,7 +15,7 @@ pub fn router(classifier: Classifier, options: Options) -> Router {
     let routes = route(Router::new().route("/", get(index)), "/classify", post(classify).put(classify));
     // `curl -T photo.jpg …/classify/` adds the file's name
     let routes = routes.route("/classify/{file}", put(classify));
-    let routes = v2::with_routes(routes);
+    let routes = others::with_routes(v2::with_routes(routes));
     with_shared(routes, AppState { classifier, options })
 }
 
@@ -27,6 +27,7 @@ async fn index() -> Json<Value> {
             "POST /classify?model=&version=&top_k=5&function_to_apply=softmax&detail=0&deadline_ms=":
                 "labels of an image: its bytes, multipart/form-data (image or file, or images), or JSON {\"inputs\": base64}",
             "GET /v2, POST /v2/models/NAME/infer, …": "the Open Inference Protocol; NAME takes tensors, NAME_image image files",
+            "POST /predictions/NAME, /v1/models/NAME:predict, /invocations": "as TorchServe, TensorFlow Serving and SageMaker have them",
             "GET /models": "the models, their versions and how they stand",
             "GET /metrics": "for Prometheus",
             "PUT /classify, /classify/FILE": "the same, for curl -T",

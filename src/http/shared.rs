@@ -15,9 +15,9 @@ use crate::service::{ModelState, ModelStatus, ServiceError};
 
 /// Paths of liveness.
 const LIVE: [&str; 2] = ["/livez", "/v2/health/live"];
-/// Paths of readiness. Who asks by the last three is a load balancer or a platform that wants to know where to send requests,
+/// Paths of readiness, beside `/ping`. Who asks by that or by the last two is a load balancer or a platform that wants to know where to send requests,
 /// which a server that loads or drains should not get.
-const READY: [&str; 5] = ["/readyz", "/v2/health/ready", "/health", "/healthz", "/ping"];
+const READY: [&str; 4] = ["/readyz", "/v2/health/ready", "/health", "/healthz"];
 
 /// A route that may be asked for with a slash at its end too.
 pub(crate) fn route(routes: Router<AppState>, path: &str, methods: MethodRouter<AppState>) -> Router<AppState> {
@@ -33,6 +33,7 @@ pub(crate) fn with_shared(routes: Router<AppState>, state: AppState) -> Router {
     for path in READY {
         routes = route(routes, path, get(ready));
     }
+    routes = route(routes, "/ping", get(ping));
     routes = routes.fallback(no_route).method_not_allowed_fallback(no_method);
     if let Some(cors) = cors::layer(&state.options.cors_allow_origins) {
         routes = routes.layer(cors);
@@ -96,6 +97,12 @@ async fn ready(State(state): State<AppState>) -> Response {
         }
         Err(why) => Error::Service(ServiceError::NotReady(why)).into_response(),
     }
+}
+
+/// Readiness, in TorchServe's word for it; SageMaker reads the status only.
+async fn ping(state: State<AppState>) -> Response {
+    let response = ready(state).await;
+    if response.status().is_success() { Json(json!({ "status": "Healthy" })).into_response() } else { response }
 }
 
 async fn no_route(request: Request) -> Error {

@@ -11,10 +11,12 @@ mod drain;
 mod errors;
 mod forms;
 mod metrics;
+mod others;
 mod process;
 mod routes;
 #[path = "../support/mod.rs"]
 mod support;
+mod v2;
 
 /// The first line of a classification of one image.
 const POST: &str = "POST /classify HTTP/1.1";

@@ -9,9 +9,9 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::model_path::ModelPath;
 use super::request::Named;
 use crate::http::cors::is_of_a_page;
+use crate::http::model_path::ModelPath;
 use crate::http::{AppState, Error};
 use crate::oip::{self, IndexEntry, Parameters};
 

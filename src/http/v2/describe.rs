@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use serde_json::{Value, json};
 
-use super::model_path::ModelPath;
+use crate::http::model_path::ModelPath;
 use crate::http::{AppState, Error};
 use crate::metrics::Tally;
 use crate::oip::{self, ModelConfig, ModelMetadata, ModelStatistics, Served, ServerMetadata, TensorMetadata};

@@ -8,15 +8,14 @@ use std::time::Instant;
 use axum::extract::{Request, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
-use bytes::Bytes;
 
-use super::model_path::ModelPath;
 use super::request::{self, Parsed};
 use super::{HEADER_LENGTH, answer};
 use crate::http::body::{self, ReadTimeouts};
 use crate::http::coding::Coding;
 use crate::http::compressed::Wanted;
 use crate::http::counted::{Counted, plain};
+use crate::http::model_path::ModelPath;
 use crate::http::panics::catch_panic;
 use crate::http::parse::parse_json;
 use crate::http::{AppState, Error};
@@ -73,11 +72,7 @@ async fn read(
 ) -> Result<Parsed, Error> {
     let started = tokio::time::Instant::now();
     let timeouts = ReadTimeouts { started, body: state.options.body_timeout, deadline: call.allowed() };
-    let mut bytes: Bytes = body::read(body, timeouts, |total| call.body_is(total)).await?;
-    if let Some(coding) = coding {
-        let sent = bytes.len() as u64;
-        bytes = coding.decode(bytes, |total| call.body_is(total.max(sent))).await?;
-    }
+    let bytes = body::read_decoded(body, coding, timeouts, |total| call.body_is(total)).await?;
     match json {
         // the body is the one input, and nothing else
         Some(0) => Ok(Parsed { request: call.raw_request(bytes), binary: true }),

@@ -3,11 +3,9 @@
 //! Not here: what names, tensors and requests mean (`oip`); liveness and readiness, which stand beside those of other names (`shared`).
 
 mod answer;
-mod contents;
 mod control;
 mod describe;
 mod infer;
-mod model_path;
 mod request;
 mod unserved;
 

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 
-use super::contents::Data;
 use crate::http::Error;
+use crate::http::contents::Data;
 use crate::oip::{Contents, InferRequest, Input, Parameter, Parameters, RequestedOutput};
 
 /// Parameters of one object: few mean anything, and what is kept of one is larger than what is sent.

@@ -1,4 +1,4 @@
-//! `data` of a tensor in JSON: numbers or strings, in one list or in lists of lists. It is read straight into what the tensor has, so that
+//! The elements of a tensor in JSON: numbers or strings, in one list or in lists of lists. It is read straight into what the tensor has, so that
 //! a hostile body makes no tree of many times its size.
 //!
 //! An element of BYTES is base64, or `{"b64": base64}`: an image file is no text.
@@ -8,7 +8,7 @@ use std::fmt;
 use bytes::Bytes;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
-use crate::http::json::image;
+use super::json::image;
 use crate::oip::{Contents, MAX_ELEMENTS};
 
 /// What was read of `data`.
@@ -32,20 +32,35 @@ impl Data {
 impl<'de> Deserialize<'de> for Data {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut data = Self::default();
-        Append(&mut data).deserialize(deserializer)?;
+        Append::new(&mut data).deserialize(deserializer)?;
         Ok(data)
     }
 }
 
 /// Adds what is read, to any depth that the parser allows.
-struct Append<'a>(&'a mut Data);
+pub(super) struct Append<'a> {
+    data: &'a mut Data,
+    /// An object may name what it holds, once.
+    named: bool,
+}
+
+impl<'a> Append<'a> {
+    pub(super) fn new(data: &'a mut Data) -> Self {
+        Self { data, named: false }
+    }
+
+    /// The same of `{"name": …}`.
+    pub(super) fn named(data: &'a mut Data) -> Self {
+        Self { data, named: true }
+    }
+}
 
 impl Append<'_> {
     fn number<E: serde::de::Error>(self, number: f32) -> Result<(), E> {
-        if !self.0.elements.is_empty() {
+        if !self.data.elements.is_empty() {
             return Err(E::custom("`data` has text and numbers"));
         }
-        self.0.numbers.push(number);
+        self.data.numbers.push(number);
         Ok(())
     }
 }
@@ -66,7 +81,7 @@ impl<'de> Visitor<'de> for Append<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
-        while list.next_element_seed(Append(self.0))?.is_some() {}
+        while list.next_element_seed(Append::new(self.data))?.is_some() {}
         Ok(())
     }
 
@@ -83,7 +98,7 @@ impl<'de> Visitor<'de> for Append<'_> {
     }
 
     fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<(), E> {
-        let Data { numbers, elements } = self.0;
+        let Data { numbers, elements } = self.data;
         if !numbers.is_empty() {
             return Err(E::custom("`data` has text and numbers"));
         }
@@ -98,7 +113,7 @@ impl<'de> Visitor<'de> for Append<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         let wrong = "an element that is an object must be {\"b64\": base64}";
         match map.next_key::<std::borrow::Cow<'_, str>>()? {
-            Some(key) if key == "b64" => map.next_value_seed(Append(self.0))?,
+            Some(key) if key == "b64" || self.named => map.next_value_seed(Append::new(self.data))?,
             _ => return Err(A::Error::custom(wrong)),
         }
         match map.next_key::<std::borrow::Cow<'_, str>>()? {

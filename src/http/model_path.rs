@@ -1,17 +1,17 @@
-//! The model of a path, and its version where the path has one. Not here: whether there is such a model (`oip`).
+//! The model of a path, and its version where the path has one. Not here: whether there is such a model (`service`).
 
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
 use serde::Deserialize;
 
-use crate::http::Error;
+use super::error::Error;
 
 /// A name, and a version that is empty where the server is to choose.
 #[derive(Clone, Debug, Deserialize)]
-pub(in crate::http) struct ModelPath {
-    pub(in crate::http) model: String,
+pub(super) struct ModelPath {
+    pub(super) model: String,
     #[serde(default)]
-    pub(in crate::http) version: String,
+    pub(super) version: String,
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for ModelPath {

@@ -1,0 +1,268 @@
+//! TensorFlow Serving's REST: `POST /v1/models/NAME[/versions/V|/labels/L]:predict` and `GET` of the same without `:predict`.
+//!
+//! `instances` (rows) or `inputs` (columns) are image files in base64, or normalised images `[3, h, w]` as numbers. The answer has the
+//! model's logits.
+
+use std::fmt;
+
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::http::header;
+use axum::response::{IntoResponse as _, Response};
+use serde::Deserialize;
+use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::{Value, json};
+
+use crate::http::body::{self, ReadTimeouts};
+use crate::http::coding::Coding;
+use crate::http::contents::{Append, Data};
+use crate::http::counted::{Counted, plain};
+use crate::http::model_path::ModelPath;
+use crate::http::panics::catch_panic;
+use crate::http::parse::parse_json;
+use crate::http::{AppState, Error};
+use crate::oip::Contents;
+use crate::service::{
+    self, Admission, Classified, Images, ModelState, ModelStatus, Scores, ServiceError, Tensor, TensorType, Ticket,
+    Wanted,
+};
+
+#[derive(Deserialize)]
+struct Body {
+    instances: Option<Rows>,
+    inputs: Option<Rows>,
+}
+
+/// The images of a request.
+struct Rows {
+    data: Data,
+    count: usize,
+}
+
+/// How the answer is to be shaped, and its images.
+struct Asked {
+    /// `outputs` instead of `predictions`.
+    columns: bool,
+    rows: Rows,
+}
+
+/// Answers how the versions of a model stand.
+pub(super) async fn status(State(state): State<AppState>, path: ModelPath) -> Result<Json<Value>, Error> {
+    let mut all = state.classifier.models();
+    all.retain(|status| status.name == path.model);
+    if all.is_empty() {
+        // says which there are
+        state.classifier.serving(&path.model, None)?;
+    }
+    if !path.version.is_empty() {
+        all.retain(|status| status.version.as_ref() == Some(&path.version) || status.labels.contains(&path.version));
+        if all.is_empty() {
+            state.classifier.serving(&path.model, Some(&path.version))?;
+        }
+    }
+    Ok(Json(json!({ "model_version_status": all.iter().map(of_version).collect::<Vec<_>>() })))
+}
+
+fn of_version(status: &ModelStatus) -> Value {
+    let state = match status.state {
+        ModelState::Ready => "AVAILABLE",
+        ModelState::Loading => "LOADING",
+        ModelState::Failed | ModelState::Unloaded => "END",
+    };
+    let (code, message) = match (&status.error, status.state) {
+        (Some(why), ModelState::Failed) => ("UNKNOWN", why.as_str()),
+        _ => ("OK", ""),
+    };
+    json!({
+        "version": status.version.as_deref().unwrap_or_default(),
+        "state": state,
+        "status": { "error_code": code, "error_message": message },
+    })
+}
+
+/// Answers with logits or with an error, and counts the request.
+pub(super) async fn predict(State(state): State<AppState>, path: ModelPath, request: Request) -> Response {
+    let mut counted = Counted::begin(&state.classifier);
+    let outcome = catch_panic(predictions(&state, path, request, &mut counted)).await.flatten();
+    let answer = outcome.map(|json| ([(header::CONTENT_TYPE, "application/json")], json).into_response());
+    counted.end(answer, plain)
+}
+
+async fn predictions(
+    state: &AppState,
+    path: ModelPath,
+    request: Request,
+    counted: &mut Counted<'_>,
+) -> Result<String, Error> {
+    let (head, body) = request.into_parts();
+    let ModelPath { model, version } = method(path)?;
+    let coding = Coding::of(&head.headers)?;
+    let mut ticket = state.classifier.admit(Admission {
+        model: Some(&model),
+        version: (!version.is_empty()).then_some(&version),
+        body_bytes: body::declared_length(&body),
+        ..Admission::default()
+    })?;
+    counted.model = Some(ticket.model().to_owned());
+    counted.timer.model(ticket.metrics());
+    let started = tokio::time::Instant::now();
+    let timeouts = ReadTimeouts { started, body: state.options.body_timeout, deadline: ticket.allowed() };
+    let asked = async {
+        let bytes = body::read_decoded(body, coding, timeouts, |total| ticket.body_is(total)).await?;
+        let Asked { columns, rows } = parse_json(bytes.len(), move || parse(&bytes)).await?;
+        Ok((columns, images(&ticket, rows)?))
+    };
+    let (columns, images) = match asked.await {
+        Ok(asked) => asked,
+        Err(Error::BodyBrokeOff) => return Err(Error::BodyBrokeOff),
+        Err(error) => {
+            ticket.refuse();
+            return Err(error);
+        }
+    };
+    let answer = ticket.classify(service::Request { images, wanted: Wanted::Logits }).await?;
+    let logits: Vec<&[f32]> = answer.images.iter().map(logits).collect();
+    let name = if columns { "outputs" } else { "predictions" };
+    let logits = serde_json::to_string(&logits).map_err(|error| {
+        tracing::error!(%error, "the answer cannot be written as JSON");
+        Error::Internal
+    })?;
+    Ok(format!("{{\"{name}\":{logits}}}"))
+}
+
+fn logits(image: &Classified) -> &[f32] {
+    match &image.scores {
+        Scores::Logits(logits) => logits,
+        Scores::Labels(_) => &[],
+    }
+}
+
+/// The model and version of a path whose last part ends with `:predict`.
+fn method(ModelPath { mut model, mut version }: ModelPath) -> Result<ModelPath, Error> {
+    let last = if version.is_empty() { &mut model } else { &mut version };
+    match last.rsplit_once(':') {
+        Some((name, "predict")) => *last = name.to_owned(),
+        Some((_, other)) => return Err(Error::Malformed(format!("method {other:?} is not served; predict is"))),
+        None => return Err(Error::Malformed("the path names no method; :predict is served".to_owned())),
+    }
+    Ok(ModelPath { model, version })
+}
+
+fn parse(body: &[u8]) -> Result<Asked, Error> {
+    let body: Body = serde_json::from_slice(body)
+        .map_err(|error| Error::Malformed(format!("the JSON is not understood: {error}")))?;
+    match (body.instances, body.inputs) {
+        (Some(rows), None) => Ok(Asked { columns: false, rows }),
+        (None, Some(rows)) => Ok(Asked { columns: true, rows }),
+        _ => Err(Error::Malformed("the JSON must have one of instances and inputs".to_owned())),
+    }
+}
+
+fn images(ticket: &Ticket, Rows { data, count }: Rows) -> Result<Images, Error> {
+    let wrong = |found: usize, what: &str| {
+        Err(ServiceError::Invalid(format!("{found} {what} for {count} images: each is {{\"b64\": …}} or [3, h, w]"))
+            .into())
+    };
+    match data.contents("") {
+        Contents::Elements(files) if files.len() == count => Ok(Images::Files(files)),
+        Contents::Elements(files) => wrong(files.len(), "files"),
+        Contents::Floats(numbers) => {
+            let (height, width) = ticket.input();
+            if numbers.len() != count.saturating_mul(3 * height * width) {
+                return wrong(numbers.len(), "numbers");
+            }
+            let data = numbers.iter().flat_map(|number| number.to_le_bytes()).collect::<Vec<u8>>().into();
+            Ok(Images::Tensor(Tensor { number: TensorType::F32, shape: [count, 3, height, width], data }))
+        }
+        Contents::Raw(_) => wrong(0, "bytes"),
+    }
+}
+
+impl<'de> Deserialize<'de> for Rows {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut rows = Self { data: Data::default(), count: 0 };
+        deserializer.deserialize_any(&mut rows)?;
+        Ok(rows)
+    }
+}
+
+/// A list of images, one image, or either as the one named input.
+impl<'de> Visitor<'de> for &mut Rows {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of images, each {\"b64\": base64} or numbers")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
+        while list.next_element_seed(Append::named(&mut self.data))?.is_some() {
+            self.count += 1;
+        }
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        match map.next_key::<std::borrow::Cow<'_, str>>()? {
+            Some(key) if key == "b64" => {
+                map.next_value_seed(Append::new(&mut self.data))?;
+                self.count = 1;
+            }
+            Some(_) => *self = map.next_value()?,
+            None => {}
+        }
+        match map.next_key::<serde::de::IgnoredAny>()? {
+            None => Ok(()),
+            Some(_) => Err(A::Error::custom("a model has one input")),
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    fn read(json: &str) -> Result<(bool, usize, Contents), String> {
+        let asked = parse(json.as_bytes()).map_err(|error| error.to_string())?;
+        Ok((asked.columns, asked.rows.count, asked.rows.data.contents("")))
+    }
+
+    #[test]
+    fn rows_and_columns_are_files_or_numbers_with_and_without_a_name() {
+        let files = |texts: &[&'static str]| Contents::Elements(texts.iter().map(|text| (*text).into()).collect());
+        for (json, expected) in [
+            (r#"{"instances": [{"b64": "aGk="}, {"b64": "YQ=="}]}"#, (false, 2, files(&["hi", "a"]))),
+            (r#"{"signature_name": "x", "instances": [{"image_bytes": {"b64": "aGk="}}]}"#, (false, 1, files(&["hi"]))),
+            (r#"{"instances": [[[1, 2]], [[3, 4]]]}"#, (false, 2, Contents::Floats(vec![1.0, 2.0, 3.0, 4.0]))),
+            (r#"{"inputs": {"b64": "aGk="}}"#, (true, 1, files(&["hi"]))),
+            (r#"{"inputs": {"image": [{"b64": "aGk="}]}}"#, (true, 1, files(&["hi"]))),
+            (r#"{"inputs": {"image": {"b64": "aGk="}}}"#, (true, 1, files(&["hi"]))),
+            (r#"{"inputs": {"pixels": [[1], [2]]}}"#, (true, 2, Contents::Floats(vec![1.0, 2.0]))),
+        ] {
+            assert_eq!(read(json), Ok(expected), "{json}");
+        }
+        for json in [
+            "{}",
+            "[]",
+            r#"{"instances": [], "inputs": []}"#,
+            r#"{"instances": 5}"#,
+            r#"{"inputs": {"a": [1], "b": [2]}}"#,
+            r#"{"instances": [{"a": {"b": {"b64": "aGk="}}}]}"#,
+            r#"{"instances": [{"a": [1], "b": [2]}]}"#,
+        ] {
+            assert!(read(json).is_err(), "{json}");
+        }
+    }
+
+    #[test]
+    fn the_method_stands_behind_the_model_or_its_version() {
+        let method = |model: &str, version: &str| {
+            let path = ModelPath { model: model.to_owned(), version: version.to_owned() };
+            method(path).map(|ModelPath { model, version }| (model, version)).map_err(|error| error.to_string())
+        };
+        assert_eq!(method("m:predict", ""), Ok(("m".into(), String::new())));
+        assert_eq!(method("m", "3:predict"), Ok(("m".into(), "3".into())));
+        assert!(method("m", "").unwrap_err().contains("names no method"));
+        assert!(method("m:classify", "").unwrap_err().contains("\"classify\" is not served"));
+    }
+}
