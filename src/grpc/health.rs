@@ -103,7 +103,7 @@ fn answer(status: ServingStatus) -> HealthCheckResponse {
 }
 
 /// Notes that the message could be read.
-pub(super) fn handled<T>(request: &Request<T>) {
+fn handled<T>(request: &Request<T>) {
     if let Some(call) = request.extensions().get::<Call>() {
         call.is_handled();
     }

@@ -58,10 +58,18 @@ async fn serve<F>(
             }
         }
         tokio::select! {
+            // in this order: the stream's deadline before those of its requests, answers before more requests
+            biased;
             () = answers.closed() => return,
             late = passed(&call) => return drop(answers.send(Err(late)).await),
             () = begun(&mut stopping), if end.is_none() => {
                 end = Some(Err(Status::unavailable("this server is about to stop; go on over another connection")));
+            }
+            Some(result) = running.next() => done.push_back(in_band(result)),
+            Ok(free) = answers.reserve(), if !done.is_empty() => {
+                if let Some(answer) = done.pop_front() {
+                    free.send(Ok(answer));
+                }
             }
             request = requests.message(), if end.is_none() && running.len() + done.len() < IN_FLIGHT => match request {
                 Ok(Some(request)) => running.push_back(infer(request, call.take_bytes())),
@@ -71,12 +79,6 @@ async fn serve<F>(
                     end = Some(Err(Status::with_metadata(code, status.message(), status.metadata().clone())));
                 }
             },
-            Some(result) = running.next() => done.push_back(in_band(result)),
-            Ok(free) = answers.reserve(), if !done.is_empty() => {
-                if let Some(answer) = done.pop_front() {
-                    free.send(Ok(answer));
-                }
-            }
         }
     }
 }
