@@ -61,7 +61,10 @@ async fn serve<F>(
             // in this order: the stream's deadline before those of its requests, answers before more requests
             biased;
             () = answers.closed() => return,
-            late = passed(&call) => return drop(answers.send(Err(late)).await),
+            late = passed(&call) => {
+                drop(running); // its places are free though the client may not read yet
+                return drop(answers.send(Err(late)).await);
+            }
             () = begun(&mut stopping), if end.is_none() => {
                 end = Some(Err(Status::unavailable("this server is about to stop; go on over another connection")));
             }

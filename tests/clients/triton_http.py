@@ -110,7 +110,7 @@ assert client.get_system_shared_memory_status() == [] and client.get_cuda_shared
 client.unregister_system_shared_memory()
 client.unregister_cuda_shared_memory()
 
-# 2 × 2 inputs and outputs, 2 codings, f16, a timeout, asynchronously, the first; two that were malformed and one of another name.
+# Answered: the first, 2 × 2 forms of input and output, 2 codings, f16, with a timeout, asynchronously. Refused: four.
 (counts,) = client.get_inference_statistics(NAME)["model_stats"]
 assert counts["inference_stats"]["success"]["count"] == 10 and counts["inference_count"] == 20, counts
 assert counts["inference_stats"]["fail"]["count"] == 4, counts
