@@ -9,6 +9,7 @@ use convnext_server::grpc::proto::inference::{
     InferParameter, InferTensorContents, ModelInferRequest, ModelInferResponse, ModelMetadataRequest,
 };
 use half::f16;
+use hyper::client::conn::http2::SendRequest;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 
@@ -25,16 +26,27 @@ pub(crate) async fn client(server: &Server) -> Client {
     GrpcInferenceServiceClient::new(channel(server).await)
 }
 
+/// A connection of HTTP/2 that knows nothing of gRPC.
+pub(crate) async fn sender<B>(server: &Server) -> SendRequest<B>
+where
+    B: hyper::body::Body + Send + Unpin + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let stream = tokio::net::TcpStream::connect(server.grpc).await.unwrap();
+    let (executor, io) = (hyper_util::rt::TokioExecutor::new(), hyper_util::rt::TokioIo::new(stream));
+    let (sender, connection) = hyper::client::conn::http2::handshake(executor, io).await.unwrap();
+    tokio::spawn(connection);
+    sender
+}
+
 /// A client that leaves it to the server to hold to a deadline.
 pub(crate) async fn patient_client(
     server: &Server,
 ) -> GrpcInferenceServiceClient<
     impl tonic::client::GrpcService<tonic::body::Body, ResponseBody = hyper::body::Incoming, Error = hyper::Error>,
 > {
-    let stream = tokio::net::TcpStream::connect(server.grpc).await.unwrap();
-    let (executor, io) = (hyper_util::rt::TokioExecutor::new(), hyper_util::rt::TokioIo::new(stream));
-    let (sender, connection) = hyper::client::conn::http2::handshake(executor, io).await.unwrap();
-    tokio::spawn(connection);
+    let sender = sender(server).await;
     let origin = format!("http://{}", server.grpc).parse().unwrap();
     let send = tower::service_fn(move |request| sender.clone().send_request(request));
     GrpcInferenceServiceClient::with_origin(send, origin)
