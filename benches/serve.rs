@@ -134,6 +134,7 @@ async fn serve(name: &str, program: Program, max_batch: usize) -> Uri {
         rounding: CropRounding::HalfToEven,
         filter: Filter::Bicubic,
         fill: [0; 3],
+        grey: false,
     };
     let checkpoint = Checkpoint {
         program,

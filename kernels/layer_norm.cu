@@ -1,4 +1,6 @@
-// LayerNorm over the last axis: output = (input - mean) / sqrt(variance + eps) * scale + shift, the variance biased.
+// A norm over the last axis: output = (input - mean) / sqrt(variance + eps) * scale + shift, the variance biased: LayerNorm. Of the kinds RMS and
+// SIMPLE, which have kernels of their own, the mean stays in: RMS divides by sqrt(mean of squares + eps), SIMPLE by sqrt(variance + eps) with the
+// unbiased variance.
 //
 // Shapes     input, output [rows, channels] in f16, bf16 or f32, which do not overlap; scale, shift [channels] in f32, or
 //            both null; all aligned to 16 bytes. rows any; channels at most 4096.
@@ -25,8 +27,11 @@ struct LayerNorm {
     unsigned rows;
     unsigned channels;
     float eps;
+    // of what is no LayerNorm
+    unsigned kind;
 };
 
+enum : unsigned { RMS = 1, SIMPLE = 2 };
 enum : unsigned { BLOCK = 256, VALUES = 16 };
 
 /// The sum over a row's lanes, the same bits in each of them. Every thread of the block must come here.
@@ -45,7 +50,7 @@ __device__ float row_sum(float sum, float* partials) {
     return sum;
 }
 
-template <typename T, unsigned WIDTH>
+template <typename T, unsigned WIDTH, bool LAYER>
 __device__ void norm_rows(const LayerNorm& op, float (&partials)[2][BLOCK / WARP]) {
     constexpr unsigned LOADS = VALUES / WIDTH;
     const unsigned first = threadIdx.x * WIDTH;
@@ -81,7 +86,9 @@ __device__ void norm_rows(const LayerNorm& op, float (&partials)[2][BLOCK / WARP
             if (first + i * stride >= end) break;
             for (float value : values[i]) sum += value;
         }
-        const float mean = row_sum(sum, partials[0]) * share;
+        // What squares are about; RMS takes them about 0.
+        float mean = row_sum(sum, partials[0]) * share;
+        if (!LAYER && op.kind == RMS) mean = 0;
 
         float squares = 0;
         for (unsigned i = 0; i < LOADS; i++) {
@@ -91,42 +98,48 @@ __device__ void norm_rows(const LayerNorm& op, float (&partials)[2][BLOCK / WARP
                 squares += value * value;
             }
         }
-        const float factor = rsqrtf(row_sum(squares, partials[1]) * share + op.eps);
+        const float of_squares = !LAYER && op.kind == SIMPLE ? 1.0f / static_cast<float>(op.channels - 1) : share;
+        const float factor = rsqrtf(row_sum(squares, partials[1]) * of_squares + op.eps);
 
         T* const output = static_cast<T*>(op.output) + row * op.channels;
         for (unsigned i = 0; i < LOADS; i++) {
             const unsigned channel = first + i * stride;
             if (channel >= end) break;
-            for (unsigned j = 0; j < WIDTH; j++) values[i][j] = values[i][j] * factor * scale[i][j] + shift[i][j];
+            for (unsigned j = 0; j < WIDTH; j++) {
+                if (!LAYER) values[i][j] += mean;
+                values[i][j] = values[i][j] * factor * scale[i][j] + shift[i][j];
+            }
             write(output + channel, values[i]);
         }
     }
 }
 
-template <typename T>
-__device__ void layer_norm(const LayerNorm& op) {
+template <typename T, bool LAYER>
+__device__ void norm(const LayerNorm& op) {
     constexpr unsigned WIDEST = 4 * Stored<T>::A_WORD;
     __shared__ float partials[2][BLOCK / WARP];
     if (op.channels % WIDEST == 0) {
-        norm_rows<T, WIDEST>(op, partials);
+        norm_rows<T, WIDEST, LAYER>(op, partials);
     } else {
-        norm_rows<T, 2>(op, partials);
+        norm_rows<T, 2, LAYER>(op, partials);
     }
 }
 
-template <typename T>
-__device__ void layer_norm_odd(const LayerNorm& op) {
+template <typename T, bool LAYER>
+__device__ void norm_odd(const LayerNorm& op) {
     __shared__ float partials[2][BLOCK / WARP];
-    norm_rows<T, 1>(op, partials);
+    norm_rows<T, 1, LAYER>(op, partials);
 }
 
-// Three blocks an SM: 24 warps with two loads each in flight are more than any card's latency asks for.
-#define KERNEL extern "C" __global__ void __launch_bounds__(BLOCK, 3)
-KERNEL layer_norm_f32(const LayerNorm op) { layer_norm<float>(op); }
-KERNEL layer_norm_f16(const LayerNorm op) { layer_norm<__half>(op); }
-KERNEL layer_norm_odd_f32(const LayerNorm op) { layer_norm_odd<float>(op); }
-KERNEL layer_norm_odd_f16(const LayerNorm op) { layer_norm_odd<__half>(op); }
+// Three blocks an SM: 24 warps with two loads each in flight are more than any card's latency asks for. Two of what is no LayerNorm, whose mean
+// lives longer.
+#define KERNELS(TYPE, NAME)                                                                                                        \
+    extern "C" __global__ void __launch_bounds__(BLOCK, 3) layer_norm_##NAME(const LayerNorm op) { norm<TYPE, true>(op); }         \
+    extern "C" __global__ void __launch_bounds__(BLOCK, 3) layer_norm_odd_##NAME(const LayerNorm op) { norm_odd<TYPE, true>(op); } \
+    extern "C" __global__ void __launch_bounds__(BLOCK, 2) other_norm_##NAME(const LayerNorm op) { norm<TYPE, false>(op); }        \
+    extern "C" __global__ void __launch_bounds__(BLOCK, 2) other_norm_odd_##NAME(const LayerNorm op) { norm_odd<TYPE, false>(op); }
+KERNELS(float, f32)
+KERNELS(__half, f16)
 #if __CUDA_ARCH__ >= 800
-KERNEL layer_norm_bf16(const LayerNorm op) { layer_norm<__nv_bfloat16>(op); }
-KERNEL layer_norm_odd_bf16(const LayerNorm op) { layer_norm_odd<__nv_bfloat16>(op); }
+KERNELS(__nv_bfloat16, bf16)
 #endif

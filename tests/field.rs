@@ -63,6 +63,10 @@ fn what_is_no_model_that_can_be_read_is_refused_with_the_remedy() {
     for (name, words) in [
         ("e_lfs", ["Git LFS pointer", "git lfs pull"]),
         ("x_binonly", ["pytorch_model.bin is a pickle", "timm.create_model('local-dir:"]),
+        (
+            "h_ch1",
+            ["num_channels is 1; transformers' own processor makes three channels", "each a third of its weight"],
+        ),
         ("x_model", ["every name begins with model.", "save the model's own state_dict"]),
     ] {
         let Err(error) = Source::Folder(folder().join("models").join(name)).open() else { panic!("{name} opens") };

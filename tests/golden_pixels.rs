@@ -31,7 +31,8 @@ fn photos_are_those_of(
 ) {
     let tests: PathBuf = [env!("CARGO_MANIFEST_DIR"), "tests"].iter().collect();
     let expected = safetensors::read(&tests.join("golden").join(case).join("expected.safetensors"));
-    let transform = Transform { height: side, width: side, fit, rounding, filter: Filter::Bicubic, fill: [0; 3] };
+    let transform =
+        Transform { height: side, width: side, fit, rounding, filter: Filter::Bicubic, fill: [0; 3], grey: false };
     for (number, photo) in PHOTOS.iter().enumerate() {
         let bytes = std::fs::read(tests.join("images").join(photo)).unwrap();
         let image = decode(&bytes, &probe(&bytes, 1 << 20).unwrap()).unwrap();

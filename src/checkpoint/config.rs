@@ -106,12 +106,18 @@ impl<'a> Section<'a> {
 
     /// A number for each channel.
     pub(super) fn channels(&self, key: &str) -> Result<Option<[f32; 3]>, CheckpointError> {
-        let channels = |value: &Value| {
-            let number = |value: &Value| value.as_f64().map(|number| number as f32).filter(|number| number.is_finite());
-            let numbers: Option<Vec<f32>> = value.as_array()?.iter().map(number).collect();
-            numbers?.try_into().ok()
+        self.read(key, |value| numbers(value)?.try_into().ok(), "three numbers are needed")
+    }
+
+    /// A number for each channel, or one for all of them. Where there are three for a single channel, it has their mean.
+    pub(super) fn channels_of(&self, key: &str, one_channel: bool) -> Result<Option<[f32; 3]>, CheckpointError> {
+        let channels = |value: &Value| match numbers(value)?.as_slice() {
+            [all] => Some([*all; 3]),
+            [a, b, c] if one_channel => Some([((f64::from(*a) + f64::from(*b) + f64::from(*c)) / 3.0) as f32; 3]),
+            [a, b, c] => Some([*a, *b, *c]),
+            _ => None,
         };
-        self.read(key, channels, "three numbers are needed")
+        self.read(key, channels, "one number or three are needed")
     }
 
     /// A field that changes the network or its input, and of which only one value is supported.
@@ -123,6 +129,11 @@ impl<'a> Section<'a> {
             _ => Ok(()),
         }
     }
+}
+
+fn numbers(value: &Value) -> Option<Vec<f32>> {
+    let number = |value: &Value| value.as_f64().map(|number| number as f32).filter(|number| number.is_finite());
+    value.as_array()?.iter().map(number).collect()
 }
 
 fn integer(value: &Value) -> Option<usize> {

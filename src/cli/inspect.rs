@@ -4,7 +4,7 @@ use comfy_table::{Cell, CellAlignment, Table, presets};
 use serde_json::{Value, json};
 
 use super::{Failure, model_ref, print};
-use crate::program::{Cost, Op, Program};
+use crate::program::{Cost, NormKind, Op, Program};
 
 /// Arguments of `inspect`.
 #[derive(Debug, clap::Args)]
@@ -56,7 +56,10 @@ fn detail(op: &Op) -> String {
             format!("{heads}, {height}×{width}{shifted}")
         }
         Op::Merge(_) => "2×2".to_owned(),
-        Op::Norm(_) | Op::Grn(_) | Op::Pool(_) => String::new(),
+        Op::Unfold(op) => format!("{0}×{0}, every {1}", op.squares.kernel, op.squares.stride),
+        Op::Activate(op) => format!("{:?}", op.function),
+        Op::Norm(norm) if norm.kind != NormKind::Layer => format!("{:?}", norm.kind),
+        Op::Norm(_) | Op::Grn(_) | Op::Offset(_) | Op::Pool(_) => String::new(),
     }
 }
 

@@ -68,7 +68,7 @@ impl Spec {
 #[must_use]
 pub fn names() -> Vec<&'static str> {
     let convnexts = convnext::PUBLISHED.iter().map(|size| size.name);
-    convnexts.chain(swin::PUBLISHED.iter().map(|size| size.name)).collect()
+    convnexts.chain(swin::PUBLISHED.iter().chain(swin::SEARCHED).map(|size| size.name)).collect()
 }
 
 /// The Swin that a ConvNeXt is measured against: the one that its authors chose; for atto, which has none, ours of about its cost.

@@ -5,13 +5,13 @@
 //! linear back, residual; every second block's windows are shifted by half a window.
 //!
 //! Canonical weight names, all as PyTorch stores them:
-//! `stem.{weight,bias}`, `stem.norm.{scale,shift}`, `stages.S.downsample.norm.{scale,shift}`, `stages.S.downsample.weight`,
+//! `stem.{weight,bias}`, `stem.norm.{scale,shift}`, (`stem.positions.table`,) `stages.S.downsample.norm.{scale,shift}`, `stages.S.downsample.weight`,
 //! `stages.S.blocks.B.{norm1.{scale,shift}, qkv.{weight,bias}, attention.table, proj.{weight,bias}, norm2.{scale,shift},
 //! fc1.{weight,bias}, fc2.{weight,bias}}`, `head.norm.{scale,shift}`, `head.{weight,bias}`.
 
 use super::SpecError;
 use super::builder::Builder;
-use crate::program::{Activation, InputSpec, LONGEST_SIDE, Linear, Program, Shape, TensorId, Windows};
+use crate::program::{Function, InputSpec, LONGEST_SIDE, Linear, Program, Shape, Squares, TensorId, Windows};
 
 /// Everything that a Swin's program depends on but its input.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,8 +28,14 @@ pub struct Spec {
     pub windows: Vec<[usize; 2]>,
     /// Classes of the head.
     pub classes: usize,
+    /// Images of one channel: the network reads the first of three.
+    pub one_channel: bool,
     /// Side of the stem's patches.
     pub patch: usize,
+    /// Whether an embedding of its position is added to each patch after the stem's norm.
+    pub positions: bool,
+    /// The activation of blocks, where it is not GELU.
+    pub function: Option<Function>,
     /// Width of the hidden layer over the width of the block.
     pub expansion: f64,
     /// Whether queries, keys and values have a bias.
@@ -47,7 +53,7 @@ pub struct Spec {
 pub enum Dialect {
     /// timm rolls a map and pads it then; along a side no longer than the window, the window is cut to the side and not shifted.
     Timm,
-    /// transformers pads a map and rolls it then; where the shorter side is no longer than the window, nothing is shifted, and a map
+    /// transformers fills up an image to whole patches with zeros, pads a map and rolls it then; where the shorter side is no longer than the window, nothing is shifted, and a map
     /// shorter than its window is refused, for the table of biases would not fit.
     Transformers,
 }
@@ -60,12 +66,16 @@ pub struct Published {
     depths: [usize; 4],
     width: usize,
     heads: [usize; 4],
-    window: usize,
+    windows: [usize; 4],
 }
 
 impl Published {
     const fn new(name: &'static str, depths: [usize; 4], width: usize, heads: [usize; 4], window: usize) -> Self {
-        Self { name, depths, width, heads, window }
+        Self { name, depths, width, heads, windows: [window; 4] }
+    }
+
+    const fn searched(name: &'static str, depth: usize, windows: [usize; 4]) -> Self {
+        Self { name, depths: [2, 2, depth, 2], width: 96, heads: [3, 6, 12, 24], windows }
     }
 }
 
@@ -78,6 +88,13 @@ pub const PUBLISHED: &[Published] = &[
     Published::new("swin_large", [2, 2, 18, 2], 192, [6, 12, 24, 48], 7),
 ];
 
+/// Swins whose windows were searched for (Chen et al., "Searching the Search Space of Vision Transformer", 2021), for images of 224.
+pub const SEARCHED: &[Published] = &[
+    Published::searched("swin_s3_tiny_224", 6, [7, 7, 14, 7]),
+    Published::searched("swin_s3_small_224", 18, [14, 14, 14, 7]),
+    Published::searched("swin_s3_base_224", 30, [7, 7, 14, 7]),
+];
+
 impl Spec {
     /// The published specification of a name, with a thousand classes: `swin_tiny`, or in timm's way `swin_tiny_patch4_window7_224`.
     #[must_use]
@@ -88,16 +105,20 @@ impl Spec {
             Some(_) => return None,
             None => (name, None),
         };
-        let size = PUBLISHED.iter().find(|size| size.name == short)?;
-        let window = window.unwrap_or(size.window);
+        let searched = SEARCHED.iter().filter(|_| window.is_none());
+        let size = PUBLISHED.iter().chain(searched).find(|size| size.name == short)?;
+        let windows = window.map_or(size.windows, |window| [window; 4]);
         Some(Self {
             name: name.to_owned(),
             depths: size.depths.to_vec(),
             widths: (0..4).map(|stage| size.width << stage).collect(),
             heads: size.heads.to_vec(),
-            windows: vec![[window; 2]; 4],
+            windows: windows.map(|window| [window; 2]).to_vec(),
             classes: 1000,
+            one_channel: false,
             patch: 4,
+            positions: false,
+            function: None,
             expansion: 4.0,
             qkv_bias: true,
             eps: 1e-5,
@@ -179,18 +200,27 @@ impl Spec {
 /// The program of a specification for images of `input`.
 ///
 /// # Errors
-/// [`SpecError::Invalid`] when the numbers do not make a network, or the image is no whole number of patches.
+/// [`SpecError::Invalid`] when the numbers do not make a network, or for timm's the image is no whole number of patches.
 pub fn program(spec: &Spec, input: InputSpec) -> Result<Program, SpecError> {
     spec.check()?;
-    let whole = |side: usize| side > 0 && side.is_multiple_of(spec.patch);
-    if !whole(input.height) || !whole(input.width) {
+    let sides = [input.height, input.width];
+    let whole = sides.iter().all(|side| side.is_multiple_of(spec.patch));
+    if sides.contains(&0) || !whole && spec.dialect == Dialect::Timm {
         let why =
             format!("images of {}×{} are no whole number of patches of {}", input.height, input.width, spec.patch);
         return Err(SpecError::Invalid { architecture: spec.name.clone(), why });
     }
-    let mut net = Builder { program: Program::new(&spec.name, "swin", input) };
-    let stem = net.patchify("stem", Program::INPUT, spec.patch, spec.widths[0]);
+    let mut net = Builder { program: Program::new(&spec.name, "swin", input), one_channel: spec.one_channel };
+    let stem = if whole {
+        net.patchify("stem", Program::INPUT, spec.patch, spec.widths[0])
+    } else {
+        let squares = Squares { kernel: spec.patch, stride: spec.patch, dilation: 1, padding: [0, spec.patch - 1] };
+        net.conv("stem", Program::INPUT, squares, spec.widths[0], false)
+    };
     let mut x = net.norm("stem.norm", stem, spec.fixed_eps);
+    if spec.positions {
+        x = net.offset("stem.positions", x);
+    }
     for (stage, (&depth, &width)) in spec.depths.iter().zip(&spec.widths).enumerate() {
         if stage > 0 {
             let name = format!("stages.{stage}.downsample");
@@ -221,7 +251,7 @@ fn block(net: &mut Builder, spec: &Spec, name: &str, input: TensorId, heads: usi
     let middle = net.linear(&format!("{name}.proj"), x, width, |_, op| Linear { residual: Some(input), ..op });
     x = net.norm(&format!("{name}.norm2"), middle, spec.eps);
     let hidden = ((spec.expansion * width as f64) as usize).max(1);
-    x = net.linear(&format!("{name}.fc1"), x, hidden, |_, op| Linear { activation: Some(Activation::Gelu), ..op });
+    x = net.activated(&format!("{name}.fc1"), x, hidden, spec.function);
     net.linear(&format!("{name}.fc2"), x, width, |_, op| Linear { residual: Some(middle), ..op })
 }
 

@@ -2,7 +2,9 @@
 //!
 //! Not here: what is particular to a format (`jpeg`, `gif`, `tiff`, `raster`).
 
-use image::ImageFormat;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use image::ImageFormat::{self, Bmp, Gif, Jpeg, Png, Tiff, WebP};
 
 use super::header::{Header, named};
 use super::{Rgb, gif, jpeg, raster, tiff};
@@ -45,15 +47,21 @@ const MAX_EDGE: u32 = 65_535;
 /// # Errors
 /// [`ImageError::UnknownFormat`], [`ImageError::NotServed`], [`ImageError::Undecodable`] for a broken head, [`ImageError::TooLarge`] over `max_pixels`.
 pub fn probe(bytes: &[u8], max_pixels: u64) -> Result<Header, ImageError> {
-    let format = image::guess_format(bytes).map_err(|_| unknown(bytes))?;
-    let (width, height) = match format {
-        ImageFormat::Jpeg => jpeg::size(bytes),
-        ImageFormat::Gif => gif::size(bytes),
-        ImageFormat::Tiff => tiff::size(bytes),
-        ImageFormat::Png | ImageFormat::WebP | ImageFormat::Bmp => raster::size(bytes, format),
-        _ => return Err(unknown(bytes)),
+    let format = if is_big_tiff(bytes) {
+        Tiff // which the crate does not know
+    } else {
+        image::guess_format(bytes).map_err(|_| unknown(bytes))?
+    };
+    if !matches!(format, Bmp | Gif | Jpeg | Png | Tiff | WebP) {
+        return Err(unknown(bytes));
     }
-    .map_err(|why| undecodable(format, why))?;
+    let size = || match format {
+        Jpeg => jpeg::size(bytes),
+        Gif => gif::size(bytes),
+        Tiff => tiff::size(bytes),
+        _ => raster::size(bytes, format),
+    };
+    let (width, height) = guarded(size).map_err(|why| undecodable(format, why))?;
     let header = Header { width, height, format };
     if header.pixels() == 0 {
         return Err(undecodable(format, format!("it has {width}×{height} pixels")));
@@ -74,14 +82,24 @@ pub fn probe(bytes: &[u8], max_pixels: u64) -> Result<Header, ImageError> {
 /// # Errors
 /// [`ImageError::Undecodable`] for what is broken or truncated.
 pub fn decode(bytes: &[u8], header: &Header) -> Result<Rgb, ImageError> {
-    match header.format {
-        ImageFormat::Jpeg => jpeg::decode(bytes, header),
-        ImageFormat::Gif => gif::decode(bytes, header),
-        ImageFormat::Tiff => tiff::decode(bytes, header),
-        ImageFormat::Png | ImageFormat::WebP | ImageFormat::Bmp => raster::decode(bytes, header),
-        _ => return Err(ImageError::UnknownFormat),
-    }
-    .map_err(|why| undecodable(header.format, why))
+    let decode = || match header.format {
+        Jpeg => jpeg::decode(bytes, header),
+        Gif => gif::decode(bytes, header),
+        Tiff => tiff::decode(bytes, header),
+        Png | WebP | Bmp => raster::decode(bytes, header),
+        _ => Err("its format is not served".to_owned()),
+    };
+    guarded(decode).map_err(|why| undecodable(header.format, why))
+}
+
+/// What a decoder says, whose panic is a fault of the file's like any other. What it asserted is logged where it panicked, and is nothing
+/// for whoever sent the file.
+fn guarded<T>(work: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err("its decoder failed; save the image anew".to_owned()))
+}
+
+fn is_big_tiff(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"II+\0\x08\0\0\0") || bytes.starts_with(b"MM\0+\0\x08\0\0")
 }
 
 fn unknown(bytes: &[u8]) -> ImageError {
@@ -90,13 +108,25 @@ fn unknown(bytes: &[u8]) -> ImageError {
 
 fn undecodable(format: ImageFormat, why: String) -> ImageError {
     let format = match format {
-        ImageFormat::Jpeg => "JPEG",
-        ImageFormat::Png => "PNG",
-        ImageFormat::WebP => "WebP",
-        ImageFormat::Gif => "GIF",
-        ImageFormat::Bmp => "BMP",
-        ImageFormat::Tiff => "TIFF",
+        Jpeg => "JPEG",
+        Png => "PNG",
+        WebP => "WebP",
+        Gif => "GIF",
+        Bmp => "BMP",
+        Tiff => "TIFF",
         _ => "image",
     };
     ImageError::Undecodable { format, why }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_of_a_decoder_is_an_error_without_its_words() {
+        let error = guarded(|| -> Result<(), String> { panic!("assertion failed: buf.len() >= 4") }).unwrap_err();
+        assert!(!error.contains("assertion") && error.contains("failed"), "{error}");
+        assert_eq!(guarded(|| Ok(7)), Ok(7));
+    }
 }

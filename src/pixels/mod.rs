@@ -2,7 +2,10 @@
 //!
 //! Not here: mean and standard deviation, which the engine applies, and budgets across images, which the service keeps.
 
+mod bmp;
+mod chunks;
 mod decode;
+mod directory;
 mod gif;
 mod header;
 mod input;

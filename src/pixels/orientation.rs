@@ -1,15 +1,48 @@
-//! EXIF orientation, as Pillow's `ImageOps.exif_transpose`.
+//! Orientation, as Pillow's `ImageOps.exif_transpose` finds it: EXIF of any type of number, then XMP. One reader for all formats.
+//!
+//! Not here: where a format keeps its EXIF and XMP.
 
 use image::metadata::Orientation;
 use image::{DynamicImage, RgbImage};
 
 use super::Rgb;
+use super::directory::Directory;
 use super::rgb::rgb;
 
-/// The orientation in a block of EXIF, with or without its `Exif\0\0` in front; none where it cannot be read.
-pub(super) fn of_exif(exif: &[u8]) -> Orientation {
-    let tiff = exif.strip_prefix(b"Exif\0\0").unwrap_or(exif);
-    Orientation::from_exif_chunk(tiff).unwrap_or(Orientation::NoTransforms)
+/// The tag of TIFF 6.0 and of EXIF.
+pub(super) const TAG: u16 = 274;
+
+/// The orientation that a block of EXIF or else XMP has; none where there is no sense in either.
+pub(super) fn found(exif: Option<&[u8]>, xmp: Option<&[u8]>) -> Orientation {
+    of_directory(exif.and_then(of_exif), xmp)
+}
+
+/// As [`found`], of the directory that the EXIF is.
+pub(super) fn of_directory(exif: Option<Directory<'_>>, xmp: Option<&[u8]>) -> Orientation {
+    let number = match exif.and_then(|directory| directory.number(TAG)) {
+        // the tag is there, and XMP is not asked even where it says nothing
+        Some(number) => number,
+        None => xmp.and_then(of_xmp).map(f64::from),
+    };
+    let whole = number.filter(|number| (1.0..=8.0).contains(number) && number.fract() == 0.0);
+    whole.and_then(|number| Orientation::from_exif(number as u8)).unwrap_or(Orientation::NoTransforms)
+}
+
+/// The directory of a block of EXIF, with up to two `Exif\0\0` in front as Pillow takes it.
+fn of_exif(exif: &[u8]) -> Option<Directory<'_>> {
+    const NAME: &[u8] = b"Exif\0\0";
+    let tiff = exif.strip_prefix(NAME).unwrap_or(exif);
+    Directory::first(tiff.strip_prefix(NAME).unwrap_or(tiff))
+}
+
+/// The digit of `tiff:Orientation="6"` or `<tiff:Orientation>6<`, the first.
+fn of_xmp(xmp: &[u8]) -> Option<u8> {
+    const NAME: &[u8] = b"tiff:Orientation";
+    xmp.windows(NAME.len()).enumerate().filter(|(_, name)| *name == NAME).find_map(|(at, _)| {
+        let rest = &xmp[at + NAME.len()..];
+        let value = rest.strip_prefix(b"=\"").or_else(|| rest.strip_prefix(b">"))?;
+        value.first().filter(|digit| digit.is_ascii_digit()).map(|digit| digit - b'0')
+    })
 }
 
 /// Turns the image upright.

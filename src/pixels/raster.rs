@@ -1,5 +1,6 @@
 //! PNG, WebP and BMP, by the decoders of the `image` crate.
 
+use std::borrow::Cow;
 use std::io::Cursor;
 
 use image::codecs::bmp::BmpDecoder;
@@ -8,6 +9,8 @@ use image::codecs::webp::WebPDecoder;
 use image::error::ImageError as DecoderError;
 use image::{ColorType, ImageDecoder, ImageFormat, ImageResult, Limits};
 
+use super::bmp;
+use super::chunks::{self, Metadata};
 use super::header::{Header, SIDE_BYTES, expect_size};
 use super::orientation;
 use super::rgb::{Rgb, rgb};
@@ -15,19 +18,43 @@ use super::samples::{clip_16, drop_alpha, grey_to_rgb, high_byte};
 
 /// Columns and rows, from the head.
 pub(super) fn size(bytes: &[u8], format: ImageFormat) -> Result<(u32, u32), String> {
-    open(bytes, format, SIDE_BYTES).map(|decoder| decoder.dimensions()).map_err(says)
+    if let Some(size) = bmp::size_of_runs(bytes).filter(|_| format == ImageFormat::Bmp) {
+        return Ok(size);
+    }
+    open(&mended(bytes, format), format, SIDE_BYTES).map(|decoder| decoder.dimensions()).map_err(says)
+}
+
+/// The file as its decoder wants it.
+fn mended(bytes: &[u8], format: ImageFormat) -> Cow<'_, [u8]> {
+    match format {
+        ImageFormat::Png => chunks::png_with_end(bytes),
+        ImageFormat::WebP => chunks::webp_mended(bytes),
+        _ => bmp::mended(bytes),
+    }
 }
 
 /// Decodes, of an animation the first frame.
 pub(super) fn decode(bytes: &[u8], header: &Header) -> Result<Rgb, String> {
+    if header.format == ImageFormat::Bmp && bmp::size_of_runs(bytes).is_some() {
+        return bmp::decode_runs(bytes, header);
+    }
+    let metadata = match header.format {
+        ImageFormat::Png => chunks::of_png(bytes),
+        ImageFormat::WebP => chunks::of_webp(bytes),
+        _ => Metadata::default(),
+    };
+    let turn = orientation::found(metadata.exif.as_deref(), metadata.xmp.as_deref());
+    if header.format == ImageFormat::WebP && !chunks::webp_is_whole(bytes) {
+        return Err("it is truncated".to_owned());
+    }
+    let bytes = &mended(bytes, header.format);
     // at most four 16-bit samples per pixel, in the buffer here and in one of the decoder's
-    let mut decoder = open(bytes, header.format, header.pixels() * 16 + SIDE_BYTES).map_err(says)?;
+    let decoder = open(bytes, header.format, header.pixels() * 16 + SIDE_BYTES).map_err(says)?;
     let (width, height) = decoder.dimensions();
     expect_size(header, width, height)?;
     if header.format == ImageFormat::WebP && !webp_frames_fit(bytes, width, height) {
         return Err("a frame in it is larger than its canvas".to_owned());
     }
-    let turn = decoder.exif_metadata().map_err(says)?.map(|exif| orientation::of_exif(&exif));
     let colour = decoder.color_type();
     let clips = header.format == ImageFormat::Png && is_wide_grey(bytes);
 
@@ -35,10 +62,7 @@ pub(super) fn decode(bytes: &[u8], header: &Header) -> Result<Rgb, String> {
     let mut samples = vec![0; length];
     decoder.read_image_boxed(&mut samples).map_err(says)?;
     let image = rgb(width, height, to_rgb(samples, colour, clips)?)?;
-    match turn {
-        Some(turn) => orientation::upright(image, turn),
-        None => Ok(image),
-    }
+    orientation::upright(image, turn)
 }
 
 /// A decoder that has read the head and allocates no more than `memory` bytes.

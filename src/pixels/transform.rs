@@ -20,6 +20,8 @@ pub struct Transform {
     pub filter: Filter,
     /// The colour where the resized image does not reach.
     pub fill: [u8; 3],
+    /// Whether the image becomes grey first, as Pillow's `convert("L")` does: each pixel three times the same.
+    pub grey: bool,
 }
 
 /// What is done with the aspect ratio, before the centre is cropped to the size of the input.
@@ -87,6 +89,13 @@ impl Transform {
 
     /// Writes the pixels into memory of their length.
     fn write(&self, image: &Rgb, into: &mut [u8]) {
+        match self.grey.then(|| grey(image)).flatten() {
+            Some(grey) => self.write_resized(&grey, into),
+            None => self.write_resized(image, into),
+        }
+    }
+
+    fn write_resized(&self, image: &Rgb, into: &mut [u8]) {
         let (resized_height, resized_width) = self.fit.resized(image);
         let rows = Placement::centred(resized_height, self.height, self.rounding);
         let columns = Placement::centred(resized_width, self.width, self.rounding);
@@ -101,6 +110,16 @@ impl Transform {
         )]
         resize(image, rows.window, columns.window, self.filter, target).expect("a window inside the image");
     }
+}
+
+/// The luma of each pixel, three times: ITU-R 601 in units of 2⁻¹⁶, as Pillow's `L24` has it.
+fn grey(image: &Rgb) -> Option<Rgb> {
+    let luma = |pixel: &[u8]| {
+        let [red, green, blue] = [0, 1, 2].map(|channel| u32::from(pixel[channel]));
+        ((19_595 * red + 38_470 * green + 7_471 * blue + 0x8000) >> 16) as u8
+    };
+    let bytes = image.bytes().chunks_exact(3).flat_map(|pixel| [luma(pixel); 3]).collect();
+    Rgb::new(image.width(), image.height(), bytes)
 }
 
 impl Fit {
@@ -161,6 +180,23 @@ mod tests {
     fn half_to_even_is_pythons_round() {
         let starts = (4..13).map(|edge| Placement::centred(edge, 4, CropRounding::HalfToEven).window.start);
         assert_eq!(starts.collect::<Vec<_>>(), [0, 0, 1, 2, 2, 2, 3, 4, 4]);
+    }
+
+    /// `Image.new("RGB", (1, 1), colour).convert("L").getpixel((0, 0))`.
+    #[test]
+    fn grey_is_pillows() {
+        for (colour, expected) in [
+            ([255, 0, 0], 76),
+            ([0, 255, 0], 150),
+            ([0, 0, 255], 29),
+            ([1, 1, 1], 1),
+            ([254, 254, 254], 254),
+            ([200, 100, 50], 124),
+            ([12, 34, 56], 30),
+        ] {
+            let image = Rgb::new(1, 1, colour.to_vec()).and_then(|image| grey(&image));
+            assert_eq!(image.map(Rgb::into_bytes), Some(vec![expected; 3]), "{colour:?}");
+        }
     }
 
     /// Python: `[int((edge - 4) / 2.0) for edge in range(4, 13)]`.

@@ -45,7 +45,13 @@ impl Op {
                 let windows: usize = op.windows.count(input).iter().product();
                 2 * windows * op.windows.area() * op.windows.area() * output.channels
             }
-            Self::Norm(_) | Self::Grn(_) | Self::Merge(_) | Self::Pool(_) => 0,
+            Self::Norm(_)
+            | Self::Grn(_)
+            | Self::Merge(_)
+            | Self::Unfold(_)
+            | Self::Activate(_)
+            | Self::Offset(_)
+            | Self::Pool(_) => 0,
         };
         let read: usize = self.inputs().iter().map(|t| program.shape(*t).len()).sum();
         let weights: usize = self.weights().iter().map(|w| program.weight(*w).len()).sum();

@@ -67,7 +67,8 @@ impl Op {
             Self::Linear(op) => [&mut op.weight, &mut op.bias].into_iter().chain(op.scale.as_mut()).collect(),
             Self::Grn(op) => vec![&mut op.scale, &mut op.shift],
             Self::Attention(op) => std::iter::once(&mut op.bias).chain(op.padding.as_mut()).collect(),
-            Self::Merge(_) | Self::Pool(_) => vec![],
+            Self::Offset(op) => vec![&mut op.weight],
+            Self::Merge(_) | Self::Unfold(_) | Self::Activate(_) | Self::Pool(_) => vec![],
         }
     }
 }
@@ -75,7 +76,7 @@ impl Op {
 #[cfg(test)]
 #[allow(clippy::panic, reason = "tests")]
 mod tests {
-    use super::super::{Affine, Depthwise, InputSpec, Linear, Norm, Order, Shape};
+    use super::super::{Affine, Depthwise, InputSpec, Linear, Norm, NormKind, Order, Shape};
     use super::*;
 
     const MAP: Shape = Shape::map(4, 4, 3);
@@ -90,7 +91,7 @@ mod tests {
         let output = program.tensor(MAP);
         let [scale, shift] = ["scale", "shift"].map(|name| stored(program, name, vec![3]));
         let affine = Some(Affine { scale, shift });
-        program.push("norm", Op::Norm(Norm { input: Program::INPUT, output, affine, eps: 1e-6 }))
+        program.push("norm", Op::Norm(Norm { input: Program::INPUT, output, kind: NormKind::Layer, affine, eps: 1e-6 }))
     }
 
     fn linear(program: &mut Program, name: &str, input: TensorId, residual: Option<TensorId>) -> TensorId {

@@ -14,7 +14,10 @@ mod windows;
 
 pub use cost::Cost;
 pub use fold::fold;
-pub use op::{Activation, Affine, Attention, Depthwise, Grn, Linear, Merge, Norm, Op, Patchify, Pool};
+pub use op::{
+    Activate, Activation, Affine, Attention, Depthwise, Function, Grn, Linear, Merge, Norm, NormKind, Offset, Op,
+    Patchify, Pool, Squares, Unfold,
+};
 pub use tensor::{InputSpec, Shape, TensorId, WeightId};
 pub use weight::{Order, RandomWeights, Recipe, WeightDecl, WeightError, WeightSource};
 pub use windows::{LONGEST_SIDE, Windows};
@@ -229,6 +232,34 @@ mod tests {
             ("depthwise: kernel 4 is even", |p| {
                 let Op::Depthwise(op) = &mut p.ops[1].1 else { unreachable!() };
                 op.kernel = 4;
+            }),
+            ("linear: Squares { kernel: 0", |p| {
+                let squares = Squares { kernel: 0, stride: 1, dilation: 1, padding: [0; 2] };
+                p.ops[2].1 = Op::Unfold(Unfold { input: TensorId(2), output: TensorId(3), squares });
+            }),
+            ("linear: a tensor has shape 3×3×4 where the operation gives 2×2×16", |p| {
+                let squares = Squares { kernel: 2, stride: 1, dilation: 1, padding: [0; 2] };
+                p.ops[2].1 = Op::Unfold(Unfold { input: TensorId(2), output: TensorId(3), squares });
+            }),
+            ("linear: the input 3×3×4 is too small", |p| {
+                let squares = Squares { kernel: 3, stride: 1, dilation: 2, padding: [0, 1] };
+                p.ops[2].1 = Op::Unfold(Unfold { input: TensorId(2), output: TensorId(3), squares });
+            }),
+            ("linear: weight f has shape [4] where [9, 4]", |p| {
+                p.ops[2].1 = Op::Offset(Offset { input: TensorId(2), output: TensorId(3), weight: WeightId(5) });
+            }),
+            ("linear: a tensor has shape 4 where", |p| {
+                let function = Function::Relu;
+                p.ops[2].1 = Op::Activate(Activate { input: TensorId(2), output: TensorId(4), function });
+            }),
+            ("c: its recipe makes", |p| {
+                let weight =
+                    Box::new(Recipe::Stored { name: "c".into(), shape: vec![4, 1, 3, 3], order: Order::TapsFirst });
+                p.weights[2].recipe = Recipe::Spread { weight, step: 2 };
+            }),
+            ("f: [4] are no taps", |p| {
+                let weight = Box::new(p.weights[5].recipe.clone());
+                p.weights[5].recipe = Recipe::Spread { weight, step: 2 };
             }),
             ("the first tensor is not the input", |p| p.tensors[0] = Shape::map(6, 6, 1)),
             ("an input of 0×6", |p| p.input.height = 0),

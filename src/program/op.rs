@@ -9,7 +9,7 @@ pub enum Op {
     Patchify(Patchify),
     /// Depthwise convolution of stride 1, zero padded to the same size.
     Depthwise(Depthwise),
-    /// Layer norm over the channels of each position.
+    /// Layer norm, or another norm, over the channels of each position.
     Norm(Norm),
     /// Matrix product over the channels of each position, with its epilogue.
     Linear(Linear),
@@ -19,6 +19,12 @@ pub enum Op {
     Attention(Attention),
     /// Two by two positions side by side in the channels: downsampling (Swin).
     Merge(Merge),
+    /// The squares that a convolution reads, side by side in the channels; with a linear operation after it, any convolution.
+    Unfold(Unfold),
+    /// A function of each number.
+    Activate(Activate),
+    /// A weight of a map's own shape is added: embeddings of positions.
+    Offset(Offset),
     /// Mean over all positions.
     Pool(Pool),
 }
@@ -62,16 +68,29 @@ pub struct Affine {
     pub shift: WeightId,
 }
 
-/// `y = (x − mean) / sqrt(var + eps) · scale + shift` over the channels of each position; the biased variance.
+/// What of a position's channels a norm divides, and by what. `mean` and `var` are over the channels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NormKind {
+    /// `(x − mean) / sqrt(var + eps)` with the biased variance.
+    Layer,
+    /// `x / sqrt(mean of x² + eps)`.
+    Rms,
+    /// `x / sqrt(var + eps)` with the unbiased variance, timm's `SimpleNorm`: by a deviation about the mean, which stays in. Needs two channels.
+    Simple,
+}
+
+/// `y = normed(x) · scale + shift` over the channels of each position, as its kind norms.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Norm {
     /// `[h, w, c]`
     pub input: TensorId,
     /// `[h, w, c]`
     pub output: TensorId,
+    /// How it norms.
+    pub kind: NormKind,
     /// None where [`fold`](super::fold()) has moved it into the operation that follows.
     pub affine: Option<Affine>,
-    /// Added to the variance.
+    /// Added to the variance, or to the mean of squares.
     pub eps: f32,
 }
 
@@ -145,6 +164,94 @@ pub struct Merge {
     pub output: TensorId,
 }
 
+/// `[h, w, c] → [h', w', kernel²·c]`: every `stride` rows and columns a square, its positions row by row, as a row of a convolution's weight
+/// `[out, kernel, kernel, c]` lies; zeros beyond the map, and behind each square to a multiple of 8, as products like their rows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Unfold {
+    /// `[h, w, c]`
+    pub input: TensorId,
+    /// `[h', w', columns]` with `h' = (h + before + after − reach) / stride + 1` and `columns` as [`Squares::columns`] has it.
+    pub output: TensorId,
+    /// How squares lie.
+    pub squares: Squares,
+}
+
+/// Squares of a map that a convolution reads, the same along both sides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Squares {
+    /// Positions along a side of a square.
+    pub kernel: usize,
+    /// From a square to the next.
+    pub stride: usize,
+    /// From a position of a square to the next; 1 where it has no holes.
+    pub dilation: usize,
+    /// Zeros before the map and after it.
+    pub padding: [usize; 2],
+}
+
+impl Squares {
+    /// Rows or columns from a square's first to after its last.
+    #[must_use]
+    pub const fn reach(self) -> usize {
+        (self.kernel - 1) * self.dilation + 1
+    }
+
+    /// Numbers of a square of a map of so many channels, and the zeros behind them.
+    #[must_use]
+    pub const fn columns(self, channels: usize) -> usize {
+        (self.kernel * self.kernel * channels).next_multiple_of(8)
+    }
+
+    /// Squares along a side of this length; 0 where none fits.
+    #[must_use]
+    pub const fn along(self, side: usize) -> usize {
+        let padded = side + self.padding[0] + self.padding[1];
+        if padded < self.reach() { 0 } else { (padded - self.reach()) / self.stride + 1 }
+    }
+
+    /// The row or column of the map where a position of a square is; None beyond the map.
+    #[must_use]
+    pub const fn at(self, square: usize, position: usize, side: usize) -> Option<usize> {
+        match (square * self.stride + position * self.dilation).checked_sub(self.padding[0]) {
+            Some(at) if at < side => Some(at),
+            _ => None,
+        }
+    }
+}
+
+/// A function of a number that is an operation of its own; GELU is a part of the product before it ([`Activation`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Function {
+    /// `x · (1 + tanh(√(2/π) · (x + 0.044715 x³))) / 2`
+    GeluTanh,
+    /// `x / (1 + e^−x)`
+    Silu,
+    /// `max(x, 0)`
+    Relu,
+}
+
+/// `y = f(x)`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Activate {
+    /// `[h, w, c]`
+    pub input: TensorId,
+    /// `[h, w, c]`
+    pub output: TensorId,
+    /// The function.
+    pub function: Function,
+}
+
+/// `y = x + weight`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Offset {
+    /// `[h, w, c]`
+    pub input: TensorId,
+    /// `[h, w, c]`
+    pub output: TensorId,
+    /// `[h · w, c]`
+    pub weight: WeightId,
+}
+
 /// `[h, w, c] → [c]`, the mean over all positions.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pool {
@@ -166,6 +273,9 @@ impl Op {
             Self::Grn(_) => "grn",
             Self::Attention(_) => "attention",
             Self::Merge(_) => "merge",
+            Self::Unfold(_) => "unfold",
+            Self::Activate(_) => "activate",
+            Self::Offset(_) => "offset",
             Self::Pool(_) => "pool",
         }
     }
@@ -181,6 +291,9 @@ impl Op {
             Self::Grn(op) => op.input,
             Self::Attention(op) => op.input,
             Self::Merge(op) => op.input,
+            Self::Unfold(op) => op.input,
+            Self::Activate(op) => op.input,
+            Self::Offset(op) => op.input,
             Self::Pool(op) => op.input,
         }
     }
@@ -203,6 +316,9 @@ impl Op {
             Self::Grn(op) => op.output,
             Self::Attention(op) => op.output,
             Self::Merge(op) => op.output,
+            Self::Unfold(op) => op.output,
+            Self::Activate(op) => op.output,
+            Self::Offset(op) => op.output,
             Self::Pool(op) => op.output,
         }
     }
@@ -217,7 +333,8 @@ impl Op {
             Self::Linear(op) => [op.weight, op.bias].into_iter().chain(op.scale).collect(),
             Self::Grn(op) => vec![op.scale, op.shift],
             Self::Attention(op) => std::iter::once(op.bias).chain(op.padding).collect(),
-            Self::Merge(_) | Self::Pool(_) => vec![],
+            Self::Offset(op) => vec![op.weight],
+            Self::Merge(_) | Self::Unfold(_) | Self::Activate(_) | Self::Pool(_) => vec![],
         }
     }
 
@@ -241,6 +358,9 @@ impl Op {
                 (input, vec![(op.weight, vec![op.kernel, op.kernel, c]), (op.bias, vec![c])])
             }
             Self::Norm(op) => {
+                if op.kind == NormKind::Simple && input.channels < 2 {
+                    return Err("a single channel has no deviation".to_owned());
+                }
                 let c = vec![input.channels];
                 (input, op.affine.iter().flat_map(|a| [(a.scale, c.clone()), (a.shift, c.clone())]).collect())
             }
@@ -270,6 +390,16 @@ impl Op {
             Self::Merge(_) => {
                 (Shape::map(input.height.div_ceil(2), input.width.div_ceil(2), 4 * input.channels), vec![])
             }
+            Self::Unfold(op) => {
+                let squares = op.squares;
+                if [squares.kernel, squares.stride, squares.dilation].contains(&0) {
+                    return Err(format!("{squares:?} are no squares"));
+                }
+                let channels = squares.columns(input.channels);
+                (Shape::map(squares.along(input.height), squares.along(input.width), channels), vec![])
+            }
+            Self::Activate(_) => (input, vec![]),
+            Self::Offset(op) => (input, vec![(op.weight, vec![input.rows(), input.channels])]),
             Self::Pool(_) => (Shape::vector(input.channels), vec![]),
         };
         if output.len() == 0 {

@@ -28,6 +28,22 @@ pub enum Recipe {
         /// From the stored order to the one of the operation.
         order: Order,
     },
+    /// Taps of a kernel `[h, w, c]` so far apart, zeros between them: `[(h − 1)·step + 1, (w − 1)·step + 1, c]`, a dilated convolution's as a plain one's.
+    Spread {
+        /// `[h, w, c]`
+        weight: Box<Recipe>,
+        /// From a tap to the next.
+        step: usize,
+    },
+    /// Zeros behind each row, to so many columns.
+    Padded {
+        /// `[out, in]`
+        weight: Box<Recipe>,
+        /// Not fewer than `in`.
+        columns: usize,
+    },
+    /// Each number followed by two zeros: a stem for images of one channel as one for three, of which it reads the first.
+    OneChannel(Box<Recipe>),
     /// As many zeros: the bias of a linear layer without one, until a norm is folded into it. Nothing is stored.
     Zeros(usize),
     /// `W · diag(scale)`: the scale of a folded norm. Column `j` of the rows of `weight` is scaled by `scale[j mod len]`,
@@ -58,6 +74,8 @@ pub enum Order {
     ChannelsLast,
     /// `[c, 1, h, w]` → `[h, w, c]`.
     TapsFirst,
+    /// `[o, i, h, w]` → `[o, h·w·i]`, as [`Order::ChannelsLast`]: of a convolution whose squares were unfolded.
+    Unfolded,
 }
 
 /// Where weights come from: a file, the binary itself, or a seed.
@@ -115,7 +133,14 @@ impl WeightDecl {
     /// Stored parameters that are counted for this weight: its own tensor, not the norm that is folded into it.
     #[must_use]
     pub fn parameters(&self) -> u64 {
-        if matches!(self.recipe, Recipe::Zeros(_)) { 0 } else { self.len() as u64 }
+        match &self.recipe {
+            Recipe::Zeros(_) => 0,
+            // what is stored, without the zeros that were put into it
+            Recipe::Spread { .. } | Recipe::Padded { .. } | Recipe::OneChannel(_) => {
+                self.recipe.stored().iter().map(|(_, shape)| shape.iter().product::<usize>() as u64).sum()
+            }
+            _ => self.len() as u64,
+        }
     }
 
     /// The recipe makes a weight of this shape.
@@ -143,6 +168,7 @@ impl Recipe {
         match self {
             Self::Stored { name, shape, .. } => vec![(name, shape)],
             Self::Zeros(_) => vec![],
+            Self::Spread { weight, .. } | Self::Padded { weight, .. } | Self::OneChannel(weight) => weight.stored(),
             Self::ScaleColumns { weight, scale } => [weight.stored(), scale.stored()].concat(),
             Self::AddProduct { bias, weight, shift } => [bias.stored(), weight.stored(), shift.stored()].concat(),
         }
@@ -166,8 +192,22 @@ impl Recipe {
                 (Order::Same, _) => Ok(shape.clone()),
                 (Order::ChannelsLast, [o, i, h, w]) => Ok(vec![*o, *h, *w, *i]),
                 (Order::TapsFirst, [c, 1, h, w]) => Ok(vec![*h, *w, *c]),
+                (Order::Unfolded, [o, i, h, w]) => Ok(vec![*o, h * w * i]),
                 _ => Err(format!("stored tensor {name} of shape {shape:?} is no kernel that {order:?} can reorder")),
             },
+            Self::Spread { weight, step } => match weight.shape()?.as_slice() {
+                [h, w, c] if *step > 0 => Ok(vec![(h - 1) * step + 1, (w - 1) * step + 1, *c]),
+                other => Err(format!("{other:?} are no taps that can be {step} apart")),
+            },
+            Self::Padded { weight, columns } => match weight.shape()?.as_slice() {
+                [rows, inputs] if inputs <= columns => Ok(vec![*rows, *columns]),
+                other => Err(format!("{other:?} are no rows of at most {columns}")),
+            },
+            Self::OneChannel(weight) => {
+                let mut shape = weight.shape()?;
+                shape.last_mut().into_iter().for_each(|last| *last *= 3);
+                Ok(shape)
+            }
             Self::Zeros(len) => Ok(vec![*len]),
             Self::ScaleColumns { weight, scale } => fits(weight, scale),
             Self::AddProduct { bias, weight, shift } => {
@@ -186,6 +226,32 @@ impl Recipe {
                 let mut stored = vec![0.0; shape.iter().product()];
                 source.read(name, &mut stored)?;
                 Ok(order.apply(shape, stored))
+            }
+            Self::Spread { weight, step } => {
+                let taps = weight.materialise(source)?;
+                let (Ok(from), Ok(to)) = (weight.shape(), self.shape()) else {
+                    unreachable!("Program::check lets no other kernel be spread")
+                };
+                let (across, channels, wide) = (from[1], from[2], to[1]);
+                let mut spread = vec![0.0; to.iter().product()];
+                for (index, tap) in taps.chunks_exact(channels).enumerate() {
+                    let (y, x) = (index / across * step, index % across * step);
+                    spread[(y * wide + x) * channels..][..channels].copy_from_slice(tap);
+                }
+                Ok(spread)
+            }
+            Self::Padded { weight, columns } => {
+                let rows = weight.materialise(source)?;
+                let Ok(shape) = weight.shape() else { unreachable!("Program::check lets no other weight be padded") };
+                let mut padded = Vec::with_capacity(shape[0] * columns);
+                for row in rows.chunks_exact(shape[1]) {
+                    padded.extend_from_slice(row);
+                    padded.resize(padded.len() + columns - row.len(), 0.0);
+                }
+                Ok(padded)
+            }
+            Self::OneChannel(weight) => {
+                Ok(weight.materialise(source)?.into_iter().flat_map(|number| [number, 0.0, 0.0]).collect())
             }
             Self::Zeros(len) => Ok(vec![0.0; *len]),
             Self::ScaleColumns { weight, scale } => {
@@ -219,7 +285,7 @@ impl Order {
             (Self::Same, _) => return stored,
             // all channels are one block of which the taps come first
             (Self::TapsFirst, [c, one, h, w]) => (1, c * one, h * w),
-            (Self::ChannelsLast, [o, i, h, w]) => (*o, *i, h * w),
+            (Self::ChannelsLast | Self::Unfolded, [o, i, h, w]) => (*o, *i, h * w),
             (_, other) => unreachable!("Program::check lets no {other:?} be reordered"),
         };
         let mut ordered = Vec::with_capacity(stored.len());
@@ -317,6 +383,44 @@ mod tests {
         let source = Tensors(&[("w", &[000., 001., 010., 011., 100., 101., 110., 111., 200., 201., 210., 211.])]);
         let made = stored("w", &[3, 1, 2, 2], Order::TapsFirst).materialise(&source).unwrap();
         assert_eq!(made, [000., 100., 200., 001., 101., 201., 010., 110., 210., 011., 111., 211.]);
+    }
+
+    #[test]
+    fn the_weight_of_unfolded_squares_is_a_row_an_output() {
+        // [o = 1, i = 2, h = 2, w = 1], named by i and h
+        let source = Tensors(&[("w", &[00., 01., 10., 11.])]);
+        let weight = stored("w", &[1, 2, 2, 1], Order::Unfolded);
+        assert_eq!(weight.shape(), Ok(vec![1, 4]));
+        assert_eq!(weight.materialise(&source).unwrap(), [00., 10., 01., 11.]);
+    }
+
+    #[test]
+    fn taps_that_are_spread_have_zeros_between_them() {
+        let source = Tensors(&[("w", &[1., 2., 3., 4., 10., 20., 30., 40.])]);
+        let weight = stored("w", &[2, 1, 2, 2], Order::TapsFirst);
+        let spread = Recipe::Spread { weight, step: 2 };
+        assert_eq!(spread.shape(), Ok(vec![3, 3, 2]));
+        let rows = [[1., 10., 0., 0., 2., 20.], [0.; 6], [3., 30., 0., 0., 4., 40.]];
+        assert_eq!(spread.materialise(&source).unwrap(), rows.concat());
+        let decl = WeightDecl { name: "w".into(), shape: vec![3, 3, 2], recipe: spread };
+        assert_eq!((decl.parameters(), decl.len()), (8, 18));
+    }
+
+    #[test]
+    fn rows_are_padded_with_zeros() {
+        let source = Tensors(&[("w", &[1., 2., 3., 4.])]);
+        let padded = Recipe::Padded { weight: stored("w", &[2, 2], Order::Same), columns: 3 };
+        assert_eq!(padded.shape(), Ok(vec![2, 3]));
+        assert_eq!(padded.materialise(&source).unwrap(), [1., 2., 0., 3., 4., 0.]);
+        assert!(Recipe::Padded { weight: stored("w", &[2, 2], Order::Same), columns: 1 }.shape().is_err());
+    }
+
+    #[test]
+    fn a_stem_of_one_channel_reads_the_first_of_three() {
+        let source = Tensors(&[("w", &[1., 2., 3., 4.])]);
+        let stem = Recipe::OneChannel(stored("w", &[2, 1, 1, 2], Order::ChannelsLast));
+        assert_eq!(stem.shape(), Ok(vec![2, 1, 2, 3]));
+        assert_eq!(stem.materialise(&source).unwrap(), [1., 0., 0., 2., 0., 0., 3., 0., 0., 4., 0., 0.]);
     }
 
     #[test]

@@ -18,16 +18,15 @@ fn timm_with(section: &str, key: &str, value: Value) -> Fixture {
 #[test]
 fn arguments_of_timm_that_would_make_another_network_are_refused_by_name() {
     let cases = [
-        ("stem_type", json!("overlap_tiered"), "only patch is supported"),
-        ("act_layer", json!("silu"), "only gelu is supported"),
-        ("norm_layer", json!("rmsnorm2d"), "only layernorm or layernorm2d is supported"),
-        ("head_hidden_size", json!(8), "only null is supported"),
+        ("stem_type", json!("conv"), "patch, overlap, overlap_tiered and overlap_act are supported"),
+        ("act_layer", json!("mish"), "gelu, gelu_tanh, silu, swish and relu are supported"),
+        ("norm_layer", json!("batchnorm2d"), "layernorm, rmsnorm and simplenorm, with or without 2d, are supported"),
+        ("head_hidden_size", json!("wide"), "a whole number is needed"),
         ("global_pool", json!("max"), "only avg is supported"),
-        ("output_stride", json!(16), "only 32 is supported"),
+        ("output_stride", json!("half"), "a whole number is needed"),
         ("conv_bias", json!(false), "only true is supported"),
-        ("in_chans", json!(1), "only 3 is supported"),
-        ("patch_size", json!(2), "1 and 3 to 7 are supported"),
-        ("patch_size", json!(8), "1 and 3 to 7 are supported"),
+        ("in_chans", json!(4), "1 and 3 channels are supported"),
+        ("patch_size", json!("four"), "a whole number is needed"),
         ("depths", json!([1, 1]), "four numbers are needed"),
         ("depths", json!("deep"), "a list of whole numbers is needed"),
         ("dims", json!([2, 3, 4.5, 5]), "a list of whole numbers is needed"),
@@ -38,6 +37,25 @@ fn arguments_of_timm_that_would_make_another_network_are_refused_by_name() {
         let message = timm_with("model_args", key, value.clone()).error();
         assert_says(&message, &["config.json", &format!("model_args.{key} is {value}"), possible]);
     }
+}
+
+#[test]
+fn numbers_of_timm_that_make_no_network_are_refused() {
+    for (key, value, why) in [
+        ("output_stride", json!(64), "the stride of the output must be 8, 16 or 32"),
+        ("patch_size", json!(65), "patches must be of 1 to 64 pixels"),
+        ("head_hidden_size", json!(1 << 20), "the head's hidden layer must be of 1 to 65,536"),
+        ("kernel_sizes", json!([7, 7, 7, 61]), "kernels of 61 dilated by 2 reach further than 63"),
+    ] {
+        let mut fixture = timm_with("model_args", key, value);
+        if key == "kernel_sizes" {
+            fixture.config["model_args"]["output_stride"] = json!(16);
+        }
+        assert_says(&fixture.error(), &["config.json: convnext_atto", why]);
+    }
+    let mut both = timm_with("model_args", "head_hidden_size", json!(8));
+    both.config["model_args"]["head_norm_first"] = json!(true);
+    assert_says(&both.error(), &["config.json: convnext_atto", "after a norm after the pooling"]);
 }
 
 #[test]
@@ -73,16 +91,62 @@ fn kernels_norms_and_layer_scale_follow_the_arguments_of_timm() {
 #[test]
 fn variants_of_timm_are_known_or_refused_for_a_reason() {
     let error = |name: &str| timm_with("", "architecture", json!(name)).error();
-    assert_says(&error("convnext_atto_ols.a2_in1k"), &["config.json", "convnext_atto_ols.a2_in1k", "stem"]);
-    assert_says(&error("convnext_atto_rms"), &["config.json", "norm layers"]);
-    assert_says(&error("convnext_large_mlp.clip_laion2b_augreg"), &["config.json", "head_hidden_size"]);
     assert_says(&error("resnet50"), &["config.json: unknown architecture resnet50; known are", "convnext_tiny"]);
-    for name in
-        ["convnext_tiny_hnf", "convnext_xxlarge.clip_laion2b", "convnext_tiny_384_in22ft1k", "convnext_base_in22k"]
-    {
+    for name in [
+        "convnext_tiny_hnf",
+        "convnext_xxlarge.clip_laion2b",
+        "convnext_tiny_384_in22ft1k",
+        "convnext_base_in22k",
+        "convnext_zepto_rms_ols.ra4_e3600_r224_in1k",
+    ] {
         let message = timm_with("", "architecture", json!(name)).open().err().map(|error| error.to_string());
         assert!(!message.unwrap_or_default().contains("unknown architecture"), "{name}");
     }
+}
+
+#[test]
+fn an_image_tower_of_clip_is_refused_unless_it_was_fine_tuned() {
+    let with = |tag: &str, classes: usize| {
+        let mut fixture = Fixture::timm();
+        fixture.config["pretrained_cfg"]["tag"] = json!(tag);
+        fixture.config["num_classes"] = json!(classes);
+        fixture
+    };
+    let refused = |fixture: &Fixture| fixture.error().contains("CLIP's image tower, whose outputs are an embedding");
+    for (tag, classes) in [
+        ("clip_laion2b", 640),
+        ("clip_laion2b_augreg", 640),
+        ("clip_laion2b_ft_soup_320", 768),
+        ("clip_laion2b_rewind", 1024),
+    ] {
+        assert!(refused(&with(tag, classes)), "{tag}");
+    }
+    let mut named = with("clip_laion2b", 640);
+    assert!(refused(&named));
+    named.config["label_names"] = json!(["cat"]);
+    for fixture in [named, with("clip_laion2b_soup_ft_in12k_in1k_320", 640), with("fb_in1k", 640)] {
+        assert!(!refused(&fixture), "{}", fixture.error());
+    }
+    // of the tag's classes there are two here
+    with("clip_laion2b", 2).opened();
+}
+
+#[test]
+fn one_channel_is_read_from_in_chans_or_the_input() {
+    let mut fixture = timm_with("pretrained_cfg", "input_size", json!([1, 32, 32]));
+    fixture.tensor("stem.0.weight").2[1] = 1;
+    fixture.config["pretrained_cfg"]["mean"] = json!([0.25]);
+    fixture.config["pretrained_cfg"]["std"] = json!([0.1, 0.2, 0.6]);
+    let opened = fixture.opened();
+    assert!(opened.transform.grey);
+    assert_eq!(opened.program.input.mean, [0.25; 3]);
+    // three for one channel: their mean, as timm's resolve_input_data_config has it
+    assert_eq!(opened.program.input.std, [0.3; 3]);
+    fixture.config["model_args"]["in_chans"] = json!(3);
+    assert_says(&fixture.error(), &["stem.0.weight", "1,"]);
+    fixture.config["pretrained_cfg"]["input_size"] = json!([3, 32, 32]);
+    fixture.config["model_args"]["in_chans"] = json!(1);
+    assert!(fixture.opened().transform.grey);
 }
 
 #[test]
@@ -137,10 +201,10 @@ fn transforms_of_timm_that_cannot_be_followed_are_refused_by_name() {
         ("crop_mode", json!("five"), "center, squash and border are supported"),
         ("crop_pct", json!(87.5), "0.05 to 20 is supported"),
         ("crop_pct", json!(0.0), "a number above zero is needed"),
-        ("input_size", json!([1, 32, 32]), "[3, height, width]"),
+        ("input_size", json!([4, 32, 32]), "1 and 3 channels are supported"),
         ("input_size", json!([3, 0, 32]), "[3, height, width]"),
         ("input_size", json!([3, 100_000, 32]), "up to 4096"),
-        ("mean", json!([0.5]), "three numbers are needed"),
+        ("mean", json!([0.5, 0.5]), "one number or three are needed"),
         ("std", json!([0.5, 0.0, 0.5]), "numbers above zero are needed"),
     ];
     for (key, value, possible) in cases {
@@ -173,7 +237,7 @@ fn preprocessor_with(key: &str, value: Value) -> Fixture {
 fn configurations_of_transformers_that_are_not_supported_are_refused_by_name() {
     let cases = [
         ("architectures", json!(["ConvNextModel"]), "ConvNextForImageClassification, ConvNextV2"),
-        ("hidden_act", json!("gelu_new"), "only gelu is supported"),
+        ("hidden_act", json!("mish"), "gelu_pytorch_tanh, gelu_python_tanh, silu, swish and relu are supported"),
         ("num_channels", json!(1), "only 3 is supported"),
         ("num_stages", json!(3), "there are 4 depths"),
         ("layer_norm_eps", json!(0.0), "a small number above zero is needed"),

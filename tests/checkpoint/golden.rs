@@ -186,7 +186,11 @@ fn each_golden_checkpoint_opens_as_its_configuration_says() {
         assert_eq!(opened.program.input, InputSpec { height: side, width: side, mean, std }, "{case}");
         let rounding = if case.starts_with("timm") { CropRounding::HalfToEven } else { CropRounding::Down };
         let (height, width, filter) = (side, side, Filter::Bicubic);
-        assert_eq!(opened.transform, Transform { height, width, fit, rounding, filter, fill: [0; 3] }, "{case}");
+        assert_eq!(
+            opened.transform,
+            Transform { height, width, fit, rounding, filter, fill: [0; 3], grey: false },
+            "{case}"
+        );
         assert_eq!(opened.labels, ["heron", "kettle", "lantern", "magpie", "nutmeg", "otter", "pylon"], "{case}");
         assert_eq!(opened.program.classes(), 7, "{case}");
         assert!(opened.origin.ends_with(case), "{case}");

@@ -44,7 +44,7 @@ fn arguments_of_timm_that_would_make_another_network_are_refused_by_name() {
         ("embed_layer", json!("HybridEmbed"), "only null is supported"),
         ("norm_layer", json!("rmsnorm"), "only null is supported"),
         ("global_pool", json!("max"), "only avg is supported"),
-        ("in_chans", json!(1), "only 3 is supported"),
+        ("in_chans", json!(2), "1 and 3 channels are supported"),
         ("window_size", json!([2, 2, 2]), "a number is needed, [height, width]"),
         ("window_size", json!([2, [2, 2, 2]]), "a number is needed, [height, width]"),
         ("window_size", json!([[2, 2], "two"]), "a number is needed, [height, width]"),
@@ -152,9 +152,11 @@ fn architectures_of_timm_are_known_or_refused_with_the_names_there_are() {
         fixture.config["architecture"] = json!(name);
         fixture
     };
-    let s3 = named("swin_s3_tiny_224.ms_in1k").error();
-    assert_says(&s3, &["config.json: unknown architecture swin_s3_tiny_224.ms_in1k; known are", "swin_atto"]);
-    assert_says(&s3, &["swin_base_patch4_window12_384", "convnext_tiny"]);
+    for unknown in ["swin_s4_tiny_224.ms_in1k", "swin_s3_tiny_224_patch4_window12_384"] {
+        let error = named(unknown).error();
+        assert_says(&error, &[&format!("config.json: unknown architecture {unknown}; known are"), "swin_atto"]);
+        assert_says(&error, &["swin_base_patch4_window12_384", "convnext_tiny", "swin_s3_tiny_224"]);
+    }
     let v2 = named("swinv2_tiny_window8_256.ms_in1k").error();
     assert_says(
         &v2,
@@ -179,8 +181,7 @@ fn configurations_of_transformers_that_are_not_supported_are_refused_by_name() {
     let cases = [
         ("architectures", json!(["SwinForMaskedImageModeling"]), "SwinForImageClassification are supported"),
         ("architectures", json!(["Swinv2ForImageClassification"]), "SwinForImageClassification are supported"),
-        ("use_absolute_embeddings", json!(true), "only false is supported"),
-        ("hidden_act", json!("gelu_new"), "only gelu is supported"),
+        ("hidden_act", json!("mish"), "silu, swish and relu are supported"),
         ("num_channels", json!(1), "only 3 is supported"),
         ("patch_size", json!([4, 4]), "a whole number is needed"),
         ("window_size", json!([2, 2]), "a whole number is needed"),
@@ -205,10 +206,37 @@ fn a_map_smaller_than_its_windows_is_refused_with_both() {
 }
 
 #[test]
-fn an_image_of_no_whole_number_of_patches_is_refused() {
+fn an_image_of_no_whole_number_of_patches_is_filled_up_by_transformers() {
     let mut fixture = Fixture::transformers_swin();
+    let map = |fixture: &Fixture| {
+        let program = fixture.opened().program;
+        program.shape(program.ops.iter().find(|(name, _)| name == "stem").unwrap().1.output()).to_string()
+    };
+    assert_eq!(map(&fixture), "4×4×4");
     fixture.preprocessor.as_mut().unwrap()["size"] = json!({"height": 18, "width": 16});
-    assert_says(&fixture.error(), &["config.json: swin", "images of 18×16 are no whole number of patches of 4"]);
+    assert_eq!(map(&fixture), "5×4×4");
+}
+
+#[test]
+fn embeddings_of_positions_are_for_the_images_of_one_size() {
+    let mut fixture = transformers_with("use_absolute_embeddings", json!(true));
+    fixture.config["image_size"] = json!(16);
+    let name = "swin.embeddings.position_embeddings";
+    assert_says(&fixture.error(), &[name]);
+    fixture.tensors.push((name.to_owned(), "F32", vec![1, 16, 4]));
+    fixture.opened();
+    fixture.config["image_size"] = json!([16, 16]);
+    fixture.opened();
+    fixture.config["image_size"] = json!(32);
+    assert_says(&fixture.error(), &["config.json: image_size is 32; images become 16×16", "let size"]);
+}
+
+#[test]
+fn windows_that_were_searched_for_are_of_four_stages() {
+    let mut fixture = Fixture::timm_swin();
+    fixture.config["architecture"] = json!("swin_s3_tiny_224");
+    fixture.config["model_args"].as_object_mut().unwrap().remove("window_size");
+    assert_says(&fixture.error(), &["config.json: model_args.depths is [1,1]", "say window_size too"]);
 }
 
 #[test]

@@ -44,6 +44,8 @@ kernels! {
     grn on turing = 75, ampere = 80;
     patch_embedding on turing = 75, ampere = 80;
     plain_linear on turing = 75, ampere = 80;
+    pointwise on turing = 75, ampere = 80;
     pool on turing = 75, ampere = 80;
     tensor_linear on turing = 75, ampere = 80, ada = 89, hopper = 90;
+    unfold on turing = 75, ampere = 80;
 }

@@ -1,9 +1,9 @@
 //! Agreement with the reference on networks and inputs that nobody publishes, with random weights.
 
 use convnext_server::engine::reference::Reference;
-use convnext_server::model::convnext::Spec;
+use convnext_server::model::convnext::{Spec, Stem};
 use convnext_server::model::swin;
-use convnext_server::program::{InputSpec, Program, RandomWeights, fold};
+use convnext_server::program::{Function, InputSpec, NormKind, Program, RandomWeights, fold};
 use proptest::prelude::*;
 
 use crate::{Subject, engines, pixels, program, relative_error, run, small_spec, small_swin, swin_program};
@@ -105,6 +105,34 @@ fn version_2_with_its_response_normalisation() {
     agrees("V2", &Spec { grn: true, layer_scale: false, ..small_spec() }, 70, 33);
 }
 
+#[test]
+fn norms_that_leave_the_mean_in_and_a_head_with_a_hidden_layer() {
+    agrees("RMS", &Spec { norm: NormKind::Rms, head_hidden: Some(20), ..small_spec() }, 20, 28);
+    let norm = NormKind::Simple;
+    let spec = Spec { norm, head_norm_first: true, function: Some(Function::Relu), grn: true, ..small_spec() };
+    agrees("simple, and ReLU", &Spec { widths: vec![19, 24], ..spec }, 20, 36);
+}
+
+#[test]
+fn stems_of_overlapping_convolutions_and_activations_beside_gelu() {
+    let tiered = Stem::Overlapping { tiered: true, activated: false };
+    let spec = Spec { stem: tiered, one_channel: true, function: Some(Function::GeluTanh), ..small_spec() };
+    agrees("tiered, one channel, GELU by tanh", &spec, 19, 26);
+    let activated = Stem::Overlapping { tiered: false, activated: true };
+    for (function, height) in [(Some(Function::Silu), 20), (None, 13)] {
+        agrees(&format!("activated, {function:?}"), &Spec { stem: activated, function, ..small_spec() }, height, 20);
+    }
+}
+
+#[test]
+fn stages_that_are_dilated_instead_of_halved() {
+    let four = Spec { depths: vec![1; 4], widths: vec![8, 12, 16, 24], kernels: vec![3, 3, 7, 5], ..small_spec() };
+    for (patch, output_stride) in [(2, 32), (4, 8)] {
+        let spec = Spec { patch, output_stride: Some(output_stride), ..four.clone() };
+        agrees(&format!("patches of {patch}, stride {output_stride}"), &spec, 9 * patch + 14, 32);
+    }
+}
+
 prop_compose! {
     fn specs()(
         stages in 1usize..4,
@@ -155,6 +183,14 @@ fn swins_of_either_library_on_maps_that_windows_do_not_divide() {
     swin_agrees("transformers, 44×40", &transformers, 44, 40);
     swin_agrees("transformers, 24×60", &transformers, 24, 60);
     swin_agrees("without a bias of qkv", &swin::Spec { qkv_bias: false, ..small_swin() }, 44, 40);
+}
+
+#[test]
+fn a_swin_with_embeddings_of_positions_or_of_an_image_that_is_filled_up() {
+    let spec = swin::Spec { positions: true, one_channel: true, patch: 3, ..small_swin() };
+    swin_agrees("positions of patches of 3, one channel", &spec, 24, 18);
+    let transformers = swin::Spec { dialect: swin::Dialect::Transformers, ..small_swin() };
+    swin_agrees("filled up to whole patches", &transformers, 31, 26);
 }
 
 #[test]

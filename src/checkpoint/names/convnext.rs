@@ -1,10 +1,18 @@
 //! The names of ConvNeXt's tensors. Not here: Swin's.
 
+use crate::model::convnext::Stem;
+
 /// timm's, of the parameter of a layer that [`convnext`](crate::model::convnext) names.
-pub(super) fn timm(layer: &[&str], parameter: &str, head_norm_first: bool) -> String {
+pub(super) fn timm(layer: &[&str], parameter: &str, head_norm_first: bool, stem: Stem) -> String {
+    // where the last convolution of the stem is among its modules; its norm is next
+    let last = match stem {
+        Stem::Patches => 0,
+        Stem::Overlapping { activated, .. } => 1 + usize::from(activated),
+    };
     match layer {
-        ["stem"] => format!("stem.0.{parameter}"),
-        ["stem", "norm"] => format!("stem.1.{parameter}"),
+        ["stem", "first"] => format!("stem.0.{parameter}"),
+        ["stem"] => format!("stem.{last}.{parameter}"),
+        ["stem", "norm"] => format!("stem.{}.{parameter}", last + 1),
         ["stages", stage, "downsample", "norm"] => format!("stages.{stage}.downsample.0.{parameter}"),
         ["stages", stage, "downsample"] => format!("stages.{stage}.downsample.1.{parameter}"),
         ["stages", stage, "blocks", block, part] => {
@@ -18,6 +26,7 @@ pub(super) fn timm(layer: &[&str], parameter: &str, head_norm_first: bool) -> St
         }
         ["head", "norm"] if head_norm_first => format!("norm_pre.{parameter}"),
         ["head", "norm"] => format!("head.norm.{parameter}"),
+        ["head", "hidden"] => format!("head.pre_logits.fc.{parameter}"),
         ["head"] => format!("head.fc.{parameter}"),
         other => format!("{}.{parameter}", other.join(".")),
     }

@@ -5,13 +5,17 @@ mod convnext;
 mod swin;
 pub(super) mod written;
 
+use crate::model::convnext::Stem;
+
 /// Whose names a checkpoint's tensors have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Naming {
-    /// `timm.models.convnext.ConvNeXt`; the head's norm is elsewhere when it comes before the pooling.
+    /// `timm.models.convnext.ConvNeXt`; the head's norm is elsewhere when it comes before the pooling, the stem's modules are counted.
     TimmConvNext {
         /// The norm before the pooling.
         head_norm_first: bool,
+        /// The stem.
+        stem: Stem,
     },
     /// `ConvNextForImageClassification` and its V2, whose names differ in this prefix.
     TransformersConvNext {
@@ -53,7 +57,9 @@ impl Naming {
         };
         let layer: Vec<&str> = layer.split('.').collect();
         match self {
-            Self::TimmConvNext { head_norm_first } => vec![convnext::timm(&layer, parameter, head_norm_first)],
+            Self::TimmConvNext { head_norm_first, stem } => {
+                vec![convnext::timm(&layer, parameter, head_norm_first, stem)]
+            }
             Self::TransformersConvNext { prefix } => vec![convnext::transformers(&layer, parameter, prefix)],
             Self::TimmSwin { merges_last } => vec![swin::timm(&layer, parameter, merges_last)],
             Self::TransformersSwin => swin::transformers(&layer, parameter),

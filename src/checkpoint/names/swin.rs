@@ -32,6 +32,7 @@ pub(super) fn transformers(layer: &[&str], parameter: &str) -> Vec<String> {
     let name = match layer {
         ["stem"] => format!("swin.embeddings.patch_embeddings.projection.{parameter}"),
         ["stem", "norm"] => format!("swin.embeddings.norm.{parameter}"),
+        ["stem", "positions"] => "swin.embeddings.position_embeddings".to_owned(),
         ["stages", stage, "downsample", "norm"] => {
             format!("swin.encoder.layers.{}.downsample.norm.{parameter}", before(stage))
         }

@@ -55,6 +55,10 @@ pub(in super::super) fn hint<'a>(names: impl Iterator<Item = &'a str> + Clone) -
     let all = |part: &str| names.clone().all(|name| name.starts_with(part));
     if any("features.0.0.") && any("classifier.") {
         Some("these are torchvision's names; timm publishes the same weights, as convnext_tiny.fb_in1k")
+    } else if any("visual.trunk.") {
+        Some(
+            "these are open_clip's names, of a CLIP model, whose image tower gives an embedding and no classes; fine-tune it, and save it by timm",
+        )
     } else if names.clone().next().is_some() && all("model.") {
         Some("every name begins with model., as PyTorch Lightning writes it; save the model's own state_dict")
     } else if any("encoder.stages.") || any("embeddings.patch_embeddings.") {
@@ -67,6 +71,7 @@ pub(in super::super) fn hint<'a>(names: impl Iterator<Item = &'a str> + Clone) -
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::convnext::Stem;
 
     #[test]
     fn wrappers_are_taken_away_in_either_order() {
@@ -83,7 +88,7 @@ mod tests {
 
     #[test]
     fn facebooks_names_become_timms() {
-        let naming = Naming::TimmConvNext { head_norm_first: false };
+        let naming = Naming::TimmConvNext { head_norm_first: false, stem: Stem::Patches };
         for (stored, loaded) in [
             ("downsample_layers.0.0.weight", "stem.0.weight"),
             ("downsample_layers.0.1.bias", "stem.1.bias"),

@@ -36,8 +36,8 @@ fn crop_pct(config: Section<'_>) -> Result<Option<f64>, CheckpointError> {
 }
 
 /// Standard deviations, by which pixels are divided.
-fn deviations(config: Section<'_>, key: &str) -> Result<Option<[f32; 3]>, CheckpointError> {
-    match config.channels(key)? {
+fn deviations(config: Section<'_>, key: &str, std: Option<[f32; 3]>) -> Result<Option<[f32; 3]>, CheckpointError> {
+    match std {
         Some(std) if std.iter().any(|std| *std <= 0.0) => Err(config.invalid(key, "numbers above zero are needed")),
         std => Ok(std),
     }

@@ -112,7 +112,10 @@ pub(in super::super) fn transformers(config: Section<'_>, own: Processor) -> Res
     let (mean, std) = normalisation(config)?;
     let input = InputSpec { height, width, mean, std };
     let rounding = CropRounding::Down;
-    Ok(Preprocessing { input, transform: Transform { height, width, fit, rounding, filter, fill: [0; 3] } })
+    Ok(Preprocessing {
+        input,
+        transform: Transform { height, width, fit, rounding, filter, fill: [0; 3], grey: false },
+    })
 }
 
 /// ConvNeXt's own resize and crop.
@@ -203,7 +206,8 @@ fn normalisation(config: Section<'_>) -> Result<([f32; 3], [f32; 3]), Checkpoint
         // required, for the default was ImageNet's in early releases and a half in later ones
         _ => (
             config.channels("image_mean")?.ok_or_else(|| config.invalid("image_mean", "three numbers are needed"))?,
-            deviations(config, "image_std")?.ok_or_else(|| config.invalid("image_std", "three numbers are needed"))?,
+            deviations(config, "image_std", config.channels("image_std")?)?
+                .ok_or_else(|| config.invalid("image_std", "three numbers are needed"))?,
         ),
     };
     let scaled = |values: [f32; 3]| values.map(|value| (f64::from(value) / white) as f32);

@@ -41,11 +41,30 @@ pub(super) fn describe(config: Section<'_>) -> Result<Description, CheckpointErr
             .ok_or_else(|| section.invalid("num_classes", "without a classifier there is nothing to serve"))?;
     }
     let labels = labels(config, pretrained, *classes)?;
-    let preprocessing = preprocessing::timm(pretrained)?;
+    let one_channel = one_channel(args, pretrained)?;
+    match &mut spec {
+        Spec::ConvNext(spec) => spec.one_channel = one_channel,
+        Spec::Swin(spec) => spec.one_channel = one_channel,
+    }
+    let preprocessing = preprocessing::timm(pretrained, one_channel)?;
     if let Spec::Swin(_) = spec {
         swin::check_image(args, pretrained, &preprocessing.input)?;
     }
     Ok(Description { spec, naming, preprocessing, labels })
+}
+
+/// Whether images have one channel: as `in_chans` says, or else the first number of `input_size`.
+fn one_channel(args: Option<Section<'_>>, pretrained: Section<'_>) -> Result<bool, CheckpointError> {
+    let size = pretrained.integers("input_size")?;
+    let (section, key, channels) = match args.filter(|args| args.get("in_chans").is_some()) {
+        Some(args) => (args, "in_chans", args.integer("in_chans")?),
+        None => (pretrained, "input_size", size.and_then(|size| size.first().copied())),
+    };
+    match channels {
+        Some(1) => Ok(true),
+        None | Some(3) => Ok(false),
+        Some(_) => Err(section.invalid(key, "1 and 3 channels are supported: images are grey or RGB")),
+    }
 }
 
 /// A name without what names its weights: in `convnext_tiny.fb_in1k` the tag; before there were tags, a suffix.

@@ -46,14 +46,18 @@ fn override_with(spec: &mut Spec, args: Section<'_>) -> Result<(), CheckpointErr
     spec.depths = args.integers("depths")?.unwrap_or_else(|| spec.depths.clone());
     let stages = spec.depths.len();
     spec.widths = doubled(args.integer("embed_dim")?.unwrap_or(spec.widths[0]), stages);
-    spec.windows = windows(args, stages)?.unwrap_or_else(|| vec![spec.windows[0]; stages]);
+    spec.windows = match windows(args, stages)? {
+        Some(windows) => windows,
+        None if spec.windows.iter().all(|window| *window == spec.windows[0]) => vec![spec.windows[0]; stages],
+        None if stages == spec.windows.len() => spec.windows.clone(),
+        None => return Err(args.invalid("depths", "the architecture has windows for four stages; say window_size too")),
+    };
     for (key, value) in args.entries() {
         match key {
             "num_heads" => spec.heads = args.integers(key)?.unwrap_or_else(|| spec.heads.clone()),
             "patch_size" => spec.patch = args.integer(key)?.unwrap_or(spec.patch),
             "mlp_ratio" => spec.expansion = args.positive(key)?.unwrap_or(spec.expansion),
             "qkv_bias" => spec.qkv_bias = args.flag(key)?.unwrap_or(false),
-            "in_chans" if value.as_u64() != Some(3) => return Err(args.invalid(key, "only 3 is supported")),
             "always_partition" if args.flag(key)? == Some(true) => {
                 return Err(args.invalid(key, "only false is supported"));
             }
@@ -61,7 +65,7 @@ fn override_with(spec: &mut Spec, args: Section<'_>) -> Result<(), CheckpointErr
                 return Err(args.invalid(key, "only null is supported"));
             }
             "global_pool" => args.only(key, &["avg"])?,
-            // just checked; read elsewhere; of training only; or of images of other sizes than the network is made for
+            // read elsewhere; of training only; or of images of other sizes than the network is made for
             "in_chans" | "always_partition" | "embed_layer" | "norm_layer" | "depths" | "embed_dim" | "window_size"
             | "head_dim" | "num_classes" | "img_size" | "drop_rate" | "proj_drop_rate" | "attn_drop_rate"
             | "drop_path_rate" | "weight_init" | "strict_img_size" | "dynamic_img_size" => {}

@@ -4,9 +4,10 @@
 use super::super::CheckpointError;
 use super::super::config::Section;
 use super::super::names::Naming;
-use super::{check_common, classes, depths};
+use super::{check_common, classes, depths, function};
 use crate::model;
-use crate::model::convnext::Spec;
+use crate::model::convnext::{Spec, Stem};
+use crate::program::NormKind;
 
 /// The network of `family`, `convnext` or `convnextv2`. Absent fields have the defaults of `ConvNextConfig`.
 pub(super) fn describe(
@@ -15,6 +16,7 @@ pub(super) fn describe(
     grn: bool,
 ) -> Result<(model::Spec, Naming), CheckpointError> {
     check_common(config)?;
+    let function = function(config)?;
     let depths = depths(config, [3, 3, 9, 3])?;
     let widths = config.integers("hidden_sizes")?.unwrap_or_else(|| vec![96, 192, 384, 768]);
     if config.integer("num_stages")?.unwrap_or(4) != depths.len() {
@@ -28,11 +30,17 @@ pub(super) fn describe(
         depths,
         widths,
         classes: classes(config)?,
+        one_channel: false,
+        stem: Stem::Patches,
+        output_stride: None,
         patch: config.integer("patch_size")?.unwrap_or(4),
         expansion: 4.0,
         grn,
         layer_scale,
+        norm: NormKind::Layer,
+        function,
         head_norm_first: false,
+        head_hidden: None,
         // layer_norm_eps is of the last norm only, the others' is fixed
         eps: 1e-6,
         head_eps: config.epsilon("layer_norm_eps")?.unwrap_or(1e-12),

@@ -9,6 +9,7 @@ use super::files::Files;
 use super::preprocessing::Processor;
 use super::{CheckpointError, Description, labels, preprocessing};
 use crate::model::Spec;
+use crate::program::Function;
 
 const PREPROCESSOR: &str = "preprocessor_config.json";
 
@@ -47,16 +48,35 @@ pub(super) fn describe(config: Section<'_>, files: Files<'_>) -> Result<Descript
         Spec::Swin(_) => Processor::Vit,
     };
     let preprocessing = preprocessing::transformers(Section::new(&path, &preprocessor)?, own)?;
+    if let Spec::Swin(crate::model::swin::Spec { positions: true, patch, .. }) = spec {
+        swin::check_positions(config, patch, &preprocessing.input)?;
+    }
     Ok(Description { spec, naming, preprocessing, labels })
 }
 
-/// Refuses what no architecture is supported with: another activation than GELU, images of other than three channels.
+/// Refuses what no architecture is supported with: images of other than three channels.
 fn check_common(config: Section<'_>) -> Result<(), CheckpointError> {
-    config.only("hidden_act", &["gelu"])?;
     if config.integer("num_channels")?.is_some_and(|channels| channels != 3) {
-        return Err(config.invalid("num_channels", "only 3 is supported"));
+        let why = "transformers' own processor makes three channels of every image, which such a network refuses; only 3 is \
+                   supported: give the patch embedding three channels, each a third of its weight";
+        return Err(config.invalid("num_channels", why));
     }
     Ok(())
+}
+
+/// The function of `hidden_act` where it is not GELU.
+fn function(config: Section<'_>) -> Result<Option<Function>, CheckpointError> {
+    match config.text("hidden_act")? {
+        None | Some("gelu" | "gelu_python") => Ok(None),
+        Some("gelu_new" | "gelu_pytorch_tanh" | "gelu_python_tanh") => Ok(Some(Function::GeluTanh)),
+        Some("silu" | "swish") => Ok(Some(Function::Silu)),
+        Some("relu") => Ok(Some(Function::Relu)),
+        Some(_) => {
+            let possible =
+                "gelu, gelu_python, gelu_new, gelu_pytorch_tanh, gelu_python_tanh, silu, swish and relu are supported";
+            Err(config.invalid("hidden_act", possible))
+        }
+    }
 }
 
 /// Blocks of each stage, of which there are not too many.

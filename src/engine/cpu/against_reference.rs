@@ -8,12 +8,13 @@ use proptest::prelude::*;
 use crate::engine::cpu::fused::block::Block;
 use crate::engine::cpu::fused::maps::Maps;
 use crate::engine::cpu::fused::projection::Projection;
-use crate::engine::cpu::fused::source::{Merge, Patches, Source};
+use crate::engine::cpu::fused::source::{Merge, Patches, Source, Unfold};
 use crate::engine::cpu::operations::attention::{Attention, Geometry};
 use crate::engine::cpu::operations::depthwise::Depthwise;
 use crate::engine::cpu::operations::grn::Grn;
 use crate::engine::cpu::operations::linear::Linear;
 use crate::engine::cpu::operations::norm::Norm;
+use crate::engine::cpu::operations::pointwise::Pointwise;
 use crate::engine::cpu::operations::pool;
 use crate::engine::cpu::parallel::clock::Clock;
 use crate::engine::cpu::parallel::context::Context;
@@ -23,7 +24,7 @@ use crate::engine::cpu::product::packed::PackedWeight;
 use crate::engine::cpu::simd::aligned::Aligned;
 use crate::engine::cpu::simd::instructions::Instructions;
 use crate::engine::reference::{self, Map};
-use crate::program::{Activation, Shape, Windows};
+use crate::program::{Activation, Function, NormKind, Shape, Squares, Windows};
 
 /// Floats of memory per thread: enough for a strip of any kernel of these tests.
 const THREAD_MEMORY: usize = 1 << 20;
@@ -92,8 +93,8 @@ fn check_depthwise(images: usize, shape: Shape, kernel: usize, normed_bound: f64
         |_, input| twin(input),
     );
     if channels > 2 {
-        let norm = || Some(Norm::new(1e-6, None));
-        let normed = |input: &Map| reference::norm(&twin(input), None, 1e-6);
+        let norm = || Some(Norm::new(NormKind::Layer, 1e-6, None));
+        let normed = |input: &Map| reference::norm(&twin(input), NormKind::Layer, None, 1e-6);
         compare(
             &what,
             (images, shape),
@@ -112,7 +113,7 @@ fn check_block(images: usize, shape: Shape, hidden: usize) {
     let (second, second_bias, scale) = (numbers(hidden * channels, 6), numbers(channels, 7), numbers(channels, 8));
     let gelu = Some(Activation::Gelu);
     let fast = |context: Context<'_>, input: &[f32], out: &mut [f32]| {
-        let norm = Some(Norm::new(1e-6, None));
+        let norm = Some(Norm::new(NormKind::Layer, 1e-6, None));
         let block = Block {
             source: Source::Depthwise(
                 Depthwise::new(context.instructions, (shape, 7), &taps, &taps_bias, norm).unwrap(),
@@ -124,7 +125,7 @@ fn check_block(images: usize, shape: Shape, hidden: usize) {
         block.run(context, Maps::new(input, shape.len()), &mut shared, out);
     };
     let twin = |_, input: &Map| {
-        let normed = reference::norm(&reference::depthwise(input, 7, &taps, &taps_bias), None, 1e-6);
+        let normed = reference::norm(&reference::depthwise(input, 7, &taps, &taps_bias), NormKind::Layer, None, 1e-6);
         let expanded = reference::linear(&normed, &first, &first_bias, gelu, None, None);
         reference::linear(&expanded, &second, &second_bias, None, Some(&scale), Some(input))
     };
@@ -202,13 +203,16 @@ fn norm() {
     for shape in [Shape::map(13, 11, 40), Shape::map(2, 3, 7), Shape::vector(768), Shape::map(1, 2, 2816)] {
         let channels = shape.channels;
         let (scale, shift) = (numbers(channels, 2), numbers(channels, 3));
-        for affine in [false, true] {
-            let kernel = Source::Norm(Norm::new(1e-6, affine.then(|| (scale.clone(), shift.clone()))), channels);
-            let twin = |_, input: &Map| reference::norm(input, affine.then_some((&scale[..], &shift[..])), 1e-6);
+        let kinds = [NormKind::Layer, NormKind::Rms, NormKind::Simple];
+        for (kind, affine) in kinds.into_iter().flat_map(|kind| [(kind, false), (kind, true)]) {
+            let norm = Norm::new(kind, 1e-6, affine.then(|| (scale.clone(), shift.clone())));
+            let kernel = Source::Norm(norm, channels);
+            let affine = affine.then_some((&scale[..], &shift[..]));
+            let twin = |_, input: &Map| reference::norm(input, kind, affine, 1e-6);
             let fast = |context: Context<'_>, input: &[f32], out: &mut [f32]| {
                 kernel.run(context, Maps::new(input, shape.len()), out);
             };
-            compare(&format!("norm of {shape}"), (2, shape), 5e-6, fast, twin);
+            compare(&format!("{kind:?} norm of {shape}"), (2, shape), 5e-6, fast, twin);
         }
     }
 }
@@ -220,7 +224,7 @@ fn a_norm_of_values_far_from_zero_keeps_their_differences() {
     for instructions in Instructions::available() {
         let (threads, mut out) = (Threads::new(1, 0).unwrap(), vec![0.0; 96]);
         let context = Context { instructions, threads: &threads, clock: Clock(None) };
-        Source::Norm(Norm::new(1e-6, None), 96).run(context, Maps::new(&channels, 96), &mut out);
+        Source::Norm(Norm::new(NormKind::Layer, 1e-6, None), 96).run(context, Maps::new(&channels, 96), &mut out);
         let worst = out.iter().map(|x| (x.abs() - 1.0).abs()).fold(0.0, f32::max);
         assert!(worst < 1e-5, "{instructions}: {worst}");
     }
@@ -262,7 +266,7 @@ fn patchify() {
                 continue; // a norm of two channels magnifies errors without bound
             }
             let bound = if first || last { 5e-5 } else { 1e-5 };
-            let norm = |there: bool| there.then(|| Norm::new(1e-6, None));
+            let norm = |there: bool| there.then(|| Norm::new(NormKind::Layer, 1e-6, None));
             let fast = |context: Context<'_>, input: &[f32], output: &mut [f32]| {
                 let linear = linear_of(context.instructions, &weight, &bias, None, None);
                 let source = Source::Patches(Patches { input: shape, size, norm: norm(first) });
@@ -270,9 +274,10 @@ fn patchify() {
                 let mut shared = Aligned::zeros(projection.shared_memory(context.threads.count())).unwrap();
                 projection.run(context, Maps::new(input, shape.len()), &mut shared, output);
             };
-            let normed = |there: bool, map: Map| if there { reference::norm(&map, None, 1e-6) } else { map };
+            let normed =
+                |there: bool, map: Map| if there { reference::norm(&map, NormKind::Layer, None, 1e-6) } else { map };
             let twin = |_, input: &Map| {
-                let input = if first { reference::norm(input, None, 1e-6) } else { input.clone() };
+                let input = if first { reference::norm(input, NormKind::Layer, None, 1e-6) } else { input.clone() };
                 normed(last, reference::patchify(&input, size, &weight, &bias))
             };
             compare(&format!("patches of {size} on {shape}, norms {first} {last}"), (2, shape), bound, fast, twin);
@@ -310,17 +315,69 @@ fn merge() {
         let (out, depth) = (shape.channels + 3, 4 * shape.channels);
         let (weight, bias) = (numbers(out * depth, 2), numbers(out, 3));
         let fast = |context: Context<'_>, input: &[f32], output: &mut [f32]| {
-            let source = Source::Merge(Merge { input: shape, norm: Some(Norm::new(1e-5, None)) });
+            let source = Source::Merge(Merge { input: shape, norm: Some(Norm::new(NormKind::Layer, 1e-5, None)) });
             let projection =
                 Projection { source, linear: linear_of(context.instructions, &weight, &bias, None, None), after: None };
             let mut shared = Aligned::zeros(projection.shared_memory(context.threads.count())).unwrap();
             projection.run(context, Maps::new(input, shape.len()), &mut shared, output);
         };
         let twin = |_, input: &Map| {
-            let normed = reference::norm(&reference::merge(input), None, 1e-5);
+            let normed = reference::norm(&reference::merge(input), NormKind::Layer, None, 1e-5);
             reference::linear(&normed, &weight, &bias, None, None, None)
         };
         compare(&format!("merge of {shape}"), (2, shape), 2e-5, fast, twin);
+    }
+}
+
+#[test]
+fn unfold() {
+    for (shape, kernel, stride, dilation, padding) in [
+        (Shape::map(15, 12, 3), 3, 2, 1, [1, 1]),
+        (Shape::map(7, 9, 17), 3, 1, 1, [1, 1]),
+        (Shape::map(5, 4, 8), 2, 1, 2, [1, 1]),
+        (Shape::map(9, 14, 5), 7, 2, 1, [3, 3]),
+        (Shape::map(6, 5, 4), 2, 1, 1, [0, 1]),
+    ] {
+        let squares = Squares { kernel, stride, dilation, padding };
+        let (out, depth) = (shape.channels + 3, squares.columns(shape.channels));
+        let (weight, bias) = (numbers(out * depth, 2), numbers(out, 3));
+        let alone = |context: Context<'_>, input: &[f32], output: &mut [f32]| {
+            Source::Unfold(Unfold { input: shape, squares }).run(context, Maps::new(input, shape.len()), output);
+        };
+        let what = format!("{squares:?} of {shape}");
+        compare(&what, (2, shape), 0.0, alone, |_, input| reference::unfold(input, squares));
+        let convolved = |context: Context<'_>, input: &[f32], output: &mut [f32]| {
+            let source = Source::Unfold(Unfold { input: shape, squares });
+            let linear = linear_of(context.instructions, &weight, &bias, None, None);
+            let projection = Projection { source, linear, after: None };
+            let mut shared = Aligned::zeros(projection.shared_memory(context.threads.count())).unwrap();
+            projection.run(context, Maps::new(input, shape.len()), &mut shared, output);
+        };
+        let twin =
+            |_, input: &Map| reference::linear(&reference::unfold(input, squares), &weight, &bias, None, None, None);
+        compare(&what, (2, shape), 2e-5, convolved, twin);
+    }
+}
+
+#[test]
+fn pointwise() {
+    for shape in [Shape::map(37, 41, 24), Shape::map(2, 1, 3)] {
+        let weight = numbers(shape.len(), 2);
+        for function in [Function::GeluTanh, Function::Silu, Function::Relu] {
+            let fast = |context: Context<'_>, input: &[f32], out: &mut [f32]| {
+                let wide: Vec<f32> = input.iter().map(|x| 8.0 * x).collect();
+                Pointwise::Activate(function).run(context, &wide, out);
+            };
+            let twin = |_, input: &Map| {
+                let wide = Map { values: input.values.iter().map(|x| 8.0 * x).collect(), ..input.clone() };
+                reference::activate(&wide, function)
+            };
+            compare(&format!("{function:?} of {shape}"), (2, shape), 4e-6, fast, twin);
+        }
+        let fast = |context: Context<'_>, input: &[f32], out: &mut [f32]| {
+            Pointwise::Offset(weight.clone()).run(context, input, out);
+        };
+        compare(&format!("offset of {shape}"), (2, shape), 1e-7, fast, |_, input| reference::offset(input, &weight));
     }
 }
 

@@ -133,6 +133,9 @@ fn layout(program: &Program, ty: Type) -> (Vec<(usize, Type)>, usize) {
             | Op::Grn(_)
             | Op::Attention(_)
             | Op::Merge(_)
+            | Op::Unfold(_)
+            | Op::Activate(_)
+            | Op::Offset(_)
             | Op::Pool(_) => {}
         }
     }

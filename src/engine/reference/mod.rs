@@ -9,7 +9,9 @@ mod map;
 mod merge;
 mod norm;
 mod patchify;
+mod pointwise;
 mod pool;
+mod unfold;
 
 use std::sync::Arc;
 
@@ -25,7 +27,7 @@ pub(crate) use map::Map;
 #[cfg(test)]
 pub(crate) use {
     attention::attention, depthwise::depthwise, grn::grn, linear::gelu, linear::linear, merge::merge, norm::norm,
-    patchify::patchify, pool::pool,
+    patchify::patchify, pointwise::activate, pointwise::offset, pool::pool, unfold::unfold,
 };
 
 /// Runs programs by the definitions of their operations.
@@ -182,7 +184,10 @@ impl Model {
         match op {
             Op::Patchify(op) => patchify::patchify(map(op.input), op.size, weight(op.weight), weight(op.bias)),
             Op::Depthwise(op) => depthwise::depthwise(map(op.input), op.kernel, weight(op.weight), weight(op.bias)),
-            Op::Norm(op) => norm::norm(map(op.input), op.affine.map(|a| (weight(a.scale), weight(a.shift))), op.eps),
+            Op::Norm(op) => {
+                let affine = op.affine.map(|a| (weight(a.scale), weight(a.shift)));
+                norm::norm(map(op.input), op.kind, affine, op.eps)
+            }
             Op::Linear(op) => linear::linear(
                 map(op.input),
                 weight(op.weight),
@@ -196,6 +201,9 @@ impl Model {
                 attention::attention(map(op.input), op.heads, &op.windows, weight(op.bias), op.padding.map(weight))
             }
             Op::Merge(op) => merge::merge(map(op.input)),
+            Op::Unfold(op) => unfold::unfold(map(op.input), op.squares),
+            Op::Activate(op) => pointwise::activate(map(op.input), op.function),
+            Op::Offset(op) => pointwise::offset(map(op.input), weight(op.weight)),
             Op::Pool(op) => pool::pool(map(op.input)),
         }
     }

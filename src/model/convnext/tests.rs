@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::model;
-use crate::program::{Op, fold};
+use crate::program::{Activation, Op, fold};
 
 fn published(name: &str, side: usize) -> Program {
     model::Spec::published(name).unwrap().program(InputSpec::imagenet(side)).unwrap()
@@ -122,6 +122,72 @@ fn a_norm_before_the_pooling_keeps_its_scale_and_shift() {
     assert!(matches!(head, Some((_, Op::Norm(norm))) if norm.affine.is_some()));
 }
 
+/// What timm's constructor computes: of each stage its stride, and the dilations of its first convolution and of its blocks.
+#[test]
+fn stages_go_as_far_as_the_output_stride_lets_them() {
+    let steps = |patch: usize, stem: Stem, output_stride: Option<usize>| {
+        let spec = Spec { patch, stem, output_stride, ..Spec::published("convnext_atto").unwrap() };
+        let steps = spec.steps().into_iter().map(|step| [step.stride, step.first_dilation, step.dilation]);
+        steps.collect::<Vec<_>>()
+    };
+    let (keeps, halves) = ([1, 1, 1], [2, 1, 1]);
+    assert_eq!(steps(4, Stem::Patches, Some(32)), [keeps, halves, halves, halves]);
+    assert_eq!(steps(2, Stem::Patches, Some(32)), [halves; 4]);
+    assert_eq!(steps(2, Stem::Patches, None), [keeps, halves, halves, halves]);
+    assert_eq!(steps(7, Stem::Patches, Some(32)), [keeps, halves, halves, halves]);
+    assert_eq!(steps(8, Stem::Patches, Some(32)), [keeps, halves, halves, [1, 1, 2]]);
+    assert_eq!(steps(16, Stem::Patches, Some(32)), [keeps, halves, [1, 1, 2], [1, 2, 4]]);
+    assert_eq!(steps(64, Stem::Patches, Some(32)), [keeps, [1, 1, 2], [1, 2, 4], [1, 2, 8]]);
+    assert_eq!(steps(4, Stem::Patches, Some(8)), [keeps, halves, [1, 1, 2], [1, 2, 4]]);
+    let tiered = Stem::Overlapping { tiered: true, activated: false };
+    assert_eq!(steps(2, tiered, Some(16)), [keeps, halves, halves, [1, 1, 2]]);
+}
+
+#[test]
+fn a_simple_norm_of_one_channel_is_refused() {
+    let spec =
+        Spec { norm: NormKind::Simple, widths: vec![1, 80, 160, 320], ..Spec::published("convnext_atto").unwrap() };
+    let error = model::Spec::ConvNext(spec).program(InputSpec::imagenet(64)).unwrap_err();
+    assert_eq!(error.to_string(), "convnext_atto: stem.norm: a single channel has no deviation");
+}
+
+/// `timm.layers.make_divisible`
+#[test]
+fn the_first_width_of_a_tiered_stem_is_a_multiple_of_8() {
+    let widths = [4, 9, 12, 20, 24, 27, 28, 32].map(divisible_by_8);
+    assert_eq!(widths, [8, 16, 16, 24, 24, 32, 32, 32]);
+}
+
+#[test]
+fn variants_have_the_operations_of_timms() {
+    let program = |spec: Spec| super::program(&spec, InputSpec::imagenet(64)).unwrap();
+    let atto = || Spec::published("convnext_atto").unwrap();
+    let stem = Stem::Overlapping { tiered: false, activated: true };
+    let activated = program(Spec { stem, function: Some(Function::Silu), ..atto() });
+    assert_eq!(kinds(&activated, "stem"), ["unfold", "linear", "activate", "unfold", "linear", "norm"]);
+    assert_eq!(kinds(&activated, "stages.1.blocks.0"), ["depthwise", "norm", "linear", "activate", "linear"]);
+    let gelu = program(Spec { stem, ..atto() });
+    assert_eq!(kinds(&gelu, "stem"), ["unfold", "linear", "unfold", "linear", "norm"]);
+    let hidden = program(Spec { head_hidden: Some(24), ..atto() });
+    assert_eq!(kinds(&hidden, "head"), ["pool", "norm", "linear", "linear"]);
+    let dilated = program(Spec { output_stride: Some(16), ..atto() });
+    assert_eq!(kinds(&dilated, "stages.3.downsample"), ["norm", "unfold", "linear"]);
+    // 7 taps two apart reach 13
+    assert!(
+        dilated
+            .ops
+            .iter()
+            .any(|(name, op)| name == "stages.3.blocks.0.depthwise"
+                && matches!(op, Op::Depthwise(op) if op.kernel == 13))
+    );
+    assert_eq!(dilated.parameters(), program(atto()).parameters());
+    // a norm of another kind has a scale, and folds as a layer norm does
+    let rms = program(Spec { norm: NormKind::Rms, ..atto() });
+    assert!(rms.parameters() < program(atto()).parameters());
+    let scaled = fold(&rms).ops.into_iter().filter(|(_, op)| matches!(op, Op::Norm(norm) if norm.affine.is_some()));
+    assert_eq!(scaled.map(|(name, _)| name).collect::<Vec<_>>(), ["stem.norm"]);
+}
+
 #[test]
 fn numbers_that_make_no_network_are_refused_with_the_reason() {
     let atto = || Spec::published("convnext_atto").unwrap();
@@ -137,6 +203,10 @@ fn numbers_that_make_no_network_are_refused_with_the_reason() {
         (Spec { expansion: f32::NAN, ..atto() }, "the hidden layer"),
         (Spec { eps: -1e-6, ..atto() }, "the epsilon"),
         (Spec { head_eps: f32::NAN, ..atto() }, "the epsilon"),
+        (Spec { output_stride: Some(0), ..atto() }, "the stride of the output"),
+        (Spec { head_hidden: Some(0), ..atto() }, "the head's hidden layer"),
+        (Spec { head_hidden: Some(8), head_norm_first: true, ..atto() }, "the head's hidden layer"),
+        (Spec { patch: 64, kernels: vec![7, 7, 7, 9], ..atto() }, "kernels of 9 dilated by 8 reach further than 63"),
     ] {
         let error = model::Spec::ConvNext(spec).program(InputSpec::imagenet(64)).unwrap_err().to_string();
         assert!(error.starts_with(&format!("convnext_atto: {expected}")), "{error}");

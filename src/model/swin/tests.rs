@@ -35,7 +35,7 @@ fn multiply_adds_are_those_of_the_paper() {
 #[test]
 fn every_published_name_makes_a_program_for_images_of_whole_patches() {
     let long = ["swin_tiny_patch4_window7_224", "swin_base_patch4_window12_384"];
-    for name in PUBLISHED.iter().map(|size| size.name).chain(long) {
+    for name in PUBLISHED.iter().chain(SEARCHED).map(|size| size.name).chain(long) {
         for side in [4, 32, 64, 224, 384] {
             let program = published(name, side);
             assert_eq!(program.classes(), 1000, "{name} at {side}");
@@ -47,6 +47,37 @@ fn every_published_name_makes_a_program_for_images_of_whole_patches() {
         let expected = format!("swin_tiny: images of {side}×{side} are no whole number of patches of 4");
         assert_eq!(error.to_string(), expected);
     }
+}
+
+#[test]
+fn transformers_fills_up_images_to_whole_patches() {
+    let spec = Spec { dialect: Dialect::Transformers, ..Spec::published("swin_atto").unwrap() };
+    let stem = |height, width| {
+        let program = super::program(&spec, InputSpec { height, width, ..InputSpec::imagenet(0) })?;
+        let kinds: Vec<&str> = program.ops.iter().take(2).map(|(_, op)| op.kind()).collect();
+        Ok::<_, SpecError>((kinds, program.shape(program.ops[1].1.output()).to_string()))
+    };
+    assert_eq!(stem(125, 128), Ok((vec!["unfold", "linear"], "32×32×32".to_owned())));
+    assert_eq!(stem(128, 128), Ok((vec!["patchify", "norm"], "32×32×32".to_owned())));
+    assert!(stem(0, 128).is_err());
+}
+
+#[test]
+fn windows_that_were_searched_for_differ_by_stage() {
+    for (name, expected) in [
+        ("swin_s3_tiny_224", [7, 7, 14, 7]),
+        ("swin_s3_small_224", [14, 14, 14, 7]),
+        ("swin_s3_base_224", [7, 7, 14, 7]),
+    ] {
+        assert_eq!(Spec::published(name).unwrap().windows, expected.map(|side| [side; 2]));
+    }
+    // timm's count
+    for (name, expected) in
+        [("swin_s3_tiny_224", 28_328_674), ("swin_s3_small_224", 49_737_298), ("swin_s3_base_224", 71_125_762)]
+    {
+        assert_eq!(published(name, 224).parameters(), expected, "{name}");
+    }
+    assert_eq!(Spec::published("swin_s3_tiny_224_patch4_window7_224"), None);
 }
 
 /// The windows of a stage's first two blocks.

@@ -33,6 +33,7 @@ pub fn checkpoint(architecture: &str) -> Checkpoint {
             rounding: CropRounding::Down,
             filter: Filter::Bilinear,
             fill: [0; 3],
+            grey: false,
         },
         labels: (0..CLASSES).map(|class| format!("class {class}")).collect(),
         scores: ScoreFunction::Softmax,

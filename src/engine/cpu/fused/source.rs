@@ -1,4 +1,5 @@
-//! Sources: what makes the rows that a matrix product reads. A source is a convolution, a norm, the patches of a map or a merge.
+//! Sources: what makes the rows that a matrix product reads. A source is a depthwise convolution, a norm, the patches of a map, a merge or the
+//! squares of a convolution.
 //!
 //! Each row is made by itself, so that strips can be cut anywhere. Not here: the product.
 
@@ -10,7 +11,7 @@ use crate::engine::cpu::operations::norm::Norm;
 use crate::engine::cpu::parallel::context::Context;
 use crate::engine::cpu::parallel::tile::{Grid, Tile};
 use crate::engine::cpu::product::rows::Rows;
-use crate::program::Shape;
+use crate::program::{Shape, Squares};
 
 /// Rows of a task that only makes rows.
 const TASK_ROWS: usize = 56;
@@ -25,6 +26,8 @@ pub(crate) enum Source {
     Patches(Patches),
     /// One row per square of 2×2 pixels.
     Merge(Merge),
+    /// One row per square of a convolution.
+    Unfold(Unfold),
 }
 
 /// The patches of a map. Pixels at the right and the bottom that fill no whole patch are left out.
@@ -45,6 +48,13 @@ pub(crate) struct Merge {
     pub(crate) norm: Option<Norm>,
 }
 
+/// The squares that a convolution reads. Pixels outside of the map are zero, and what is behind a square.
+pub(crate) struct Unfold {
+    /// Shape of a map.
+    pub(crate) input: Shape,
+    pub(crate) squares: Squares,
+}
+
 impl Source {
     /// Elements of a row.
     pub(crate) fn columns(&self) -> usize {
@@ -53,6 +63,7 @@ impl Source {
             Self::Norm(_, channels) => *channels,
             Self::Patches(Patches { input, size, .. }) => size * size * input.channels,
             Self::Merge(Merge { input, .. }) => 4 * input.channels,
+            Self::Unfold(Unfold { input, squares }) => squares.columns(input.channels),
         }
     }
 
@@ -110,6 +121,11 @@ impl WithSimd for Fill<'_, '_> {
                     merge.gather(simd, input, first + row, tile.row(row));
                 }
             }
+            Source::Unfold(unfold) => {
+                for row in 0..tile.height() {
+                    unfold.gather(input, first + row, tile.row(row));
+                }
+            }
         }
     }
 }
@@ -127,6 +143,31 @@ impl Patches {
             if let Some(norm) = &self.norm {
                 for pixel in line.chunks_exact_mut(channels) {
                     norm.apply(simd, pixel);
+                }
+            }
+        }
+    }
+}
+
+impl Unfold {
+    /// Copies a square into a row. Squares count through the maps of all images.
+    #[inline(always)]
+    fn gather(&self, input: Maps<'_>, square: usize, row: &mut [f32]) {
+        let (Shape { height, width, channels }, squares) = (self.input, self.squares);
+        let (down, across) = (squares.along(height), squares.along(width));
+        let image = input.image(square / (down * across));
+        let (y, x) = (square / across % down, square % across);
+        let (row, behind) = row.split_at_mut(squares.kernel * squares.kernel * channels);
+        behind.fill(0.0);
+        for (dy, line) in row.chunks_exact_mut(squares.kernel * channels).enumerate() {
+            let Some(y) = squares.at(y, dy, height) else {
+                line.fill(0.0);
+                continue;
+            };
+            for (dx, pixel) in line.chunks_exact_mut(channels).enumerate() {
+                match squares.at(x, dx, width) {
+                    Some(x) => pixel.copy_from_slice(&image[(y * width + x) * channels..][..channels]),
+                    None => pixel.fill(0.0),
                 }
             }
         }

@@ -7,4 +7,5 @@ pub(crate) mod depthwise;
 pub(crate) mod grn;
 pub(crate) mod linear;
 pub(crate) mod norm;
+pub(crate) mod pointwise;
 pub(crate) mod pool;

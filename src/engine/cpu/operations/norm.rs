@@ -1,16 +1,18 @@
-//! Layer norm in two passes: the mean, then the variance about it. A mean of squares would lose digits far from zero.
+//! Norms in two passes: the mean, then the variance about it. A mean of squares would lose digits far from zero. An RMS norm needs one.
 //!
 //! Not here: which rows are normed (`fused/source`).
 
 use pulp::Simd;
 
 use crate::engine::cpu::simd::vector::multiply_add;
+use crate::program::NormKind;
 
 /// Vectors of partial sums, so that an addition does not wait for the one before.
 const SUMS: usize = 4;
 
 /// A norm over the channels of each row.
 pub(crate) struct Norm {
+    kind: NormKind,
     eps: f32,
     /// Scale and shift, each `[c]`, where they were not folded.
     affine: Option<(Vec<f32>, Vec<f32>)>,
@@ -18,16 +20,26 @@ pub(crate) struct Norm {
 
 impl Norm {
     /// A norm, with its scale and shift where they were not folded.
-    pub(crate) fn new(eps: f32, affine: Option<(Vec<f32>, Vec<f32>)>) -> Self {
-        Self { eps, affine }
+    pub(crate) fn new(kind: NormKind, eps: f32, affine: Option<(Vec<f32>, Vec<f32>)>) -> Self {
+        Self { kind, eps, affine }
     }
 
     /// Norms one row, in place.
     #[inline(always)]
     pub(crate) fn apply<S: Simd>(&self, simd: S, channels: &mut [f32]) {
         let count = channels.len() as f32;
-        let mean = sum::<S, false>(simd, channels, 0.0) / count;
-        let variance = sum::<S, true>(simd, channels, mean) / count;
+        // what is squared is about one number, what is divided about another
+        let (mean, variance) = match self.kind {
+            NormKind::Layer => {
+                let mean = sum::<S, false>(simd, channels, 0.0) / count;
+                (mean, sum::<S, true>(simd, channels, mean) / count)
+            }
+            NormKind::Rms => (0.0, sum::<S, true>(simd, channels, 0.0) / count),
+            NormKind::Simple => {
+                let mean = sum::<S, false>(simd, channels, 0.0) / count;
+                (0.0, sum::<S, true>(simd, channels, mean) / (count - 1.0))
+            }
+        };
         let factor = 1.0 / (variance + self.eps).sqrt();
         let (means, factors) = (simd.splat_f32s(mean), simd.splat_f32s(factor));
         let (vectors, rest) = S::as_mut_simd_f32s(channels);

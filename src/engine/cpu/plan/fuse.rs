@@ -2,7 +2,7 @@
 //! (`weights`), how a step is computed.
 //!
 //! Fused into one pass are a ConvNeXt block and the second half of a Swin block. A norm goes into the convolution, the patches, the merge
-//! or the linear layer beside it, and a merge into the linear layer after it. A linear layer's bias, activation, scale and residual go
+//! or the linear layer beside it, and a merge or the squares of a convolution into the linear layer after it. A linear layer's bias, activation, scale and residual go
 //! into its product.
 
 use super::buffers::Access;
@@ -10,7 +10,8 @@ use super::step::{Kernel, Step, TimedOp};
 use super::weights::{PackError, Packer};
 use crate::engine::cpu::fused::block::Block;
 use crate::engine::cpu::fused::projection::Projection;
-use crate::engine::cpu::fused::source::{Merge, Patches, Source};
+use crate::engine::cpu::fused::source::{Merge, Patches, Source, Unfold};
+use crate::engine::cpu::operations::pointwise::Pointwise;
 use crate::engine::cpu::simd::instructions::Instructions;
 use crate::program::{self, Activation, Cost, Op, Program, TensorId, WeightSource};
 
@@ -87,6 +88,12 @@ impl Fusion<'_> {
             [first @ (_, Op::Merge(op)), rest @ ..] => {
                 let source = Source::Merge(Merge { input: self.program.shape(op.input), norm: None });
                 let timed = self.timed(first, "merge");
+                let source = SourceOps { source, op: timed, input: op.input, output: op.output };
+                self.add_source(source, rest).map(|linears| 1 + linears)
+            }
+            [first @ (_, Op::Unfold(op)), rest @ ..] => {
+                let source = Source::Unfold(Unfold { input: self.program.shape(op.input), squares: op.squares });
+                let timed = self.timed(first, "unfold");
                 let source = SourceOps { source, op: timed, input: op.input, output: op.output };
                 self.add_source(source, rest).map(|linears| 1 + linears)
             }
@@ -188,8 +195,12 @@ impl Fusion<'_> {
                 (Kernel::Grn(self.packer.grn(op)?, shape.rows()), self.timed(named, "grn"))
             }
             Op::Attention(op) => (Kernel::Attention(self.packer.attention(op)?), self.timed(named, "attention")),
+            Op::Activate(op) => (Kernel::Pointwise(Pointwise::Activate(op.function)), self.timed(named, "activate")),
+            Op::Offset(op) => {
+                (Kernel::Pointwise(Pointwise::Offset(self.packer.offset(op)?)), self.timed(named, "offset"))
+            }
             Op::Pool(_) => (Kernel::Pool(shape), self.timed(named, "pool")),
-            Op::Patchify(_) | Op::Depthwise(_) | Op::Norm(_) | Op::Merge(_) => {
+            Op::Patchify(_) | Op::Depthwise(_) | Op::Norm(_) | Op::Merge(_) | Op::Unfold(_) => {
                 unreachable!("`add_step` makes sources of these")
             }
         };

@@ -10,6 +10,7 @@ use crate::engine::cpu::fused::source::Source;
 use crate::engine::cpu::operations::attention::Attention;
 use crate::engine::cpu::operations::grn::Grn;
 use crate::engine::cpu::operations::linear::Linear;
+use crate::engine::cpu::operations::pointwise::Pointwise;
 use crate::engine::cpu::operations::pool;
 use crate::engine::cpu::parallel::context::Context;
 use crate::program::{Cost, Shape};
@@ -32,6 +33,7 @@ pub(crate) enum Kernel {
     Attention(Attention),
     /// With the pixels of its map.
     Grn(Grn, usize),
+    Pointwise(Pointwise),
     /// With the shape of its input.
     Pool(Shape),
 }
@@ -50,7 +52,7 @@ impl Kernel {
             Self::Projection(projection) => projection.thread_memory(),
             Self::Block(block) => block.thread_memory(),
             Self::Attention(attention) => attention.thread_memory(),
-            Self::Source(_) | Self::Linear(_) | Self::Grn(..) | Self::Pool(_) => 0,
+            Self::Source(_) | Self::Linear(_) | Self::Grn(..) | Self::Pointwise(_) | Self::Pool(_) => 0,
         }
     }
 
@@ -59,7 +61,12 @@ impl Kernel {
         match self {
             Self::Projection(projection) => projection.shared_memory(threads),
             Self::Block(block) => block.shared_memory(threads),
-            Self::Source(_) | Self::Linear(_) | Self::Attention(_) | Self::Grn(..) | Self::Pool(_) => 0,
+            Self::Source(_)
+            | Self::Linear(_)
+            | Self::Attention(_)
+            | Self::Grn(..)
+            | Self::Pointwise(_)
+            | Self::Pool(_) => 0,
         }
     }
 
@@ -78,6 +85,7 @@ impl Kernel {
             Self::Attention(attention) => attention.run(context, input.all(), output),
             Self::Linear(linear) => linear.run(context, 0, input.all(), residual.map(Maps::all), output),
             Self::Grn(grn, rows) => grn.run(context, *rows, input.all(), scratch, output),
+            Self::Pointwise(pointwise) => pointwise.run(context, input.all(), output),
             Self::Pool(shape) => pool::mean(context, (shape.rows(), shape.channels), input.all(), output),
         }
     }

@@ -65,7 +65,7 @@ impl<'a> Packer<'a> {
 
     pub(crate) fn norm(&self, op: &program::Norm) -> Result<Norm, PackError> {
         let affine = op.affine.map(|affine| Ok((self.weight(affine.scale)?, self.weight(affine.shift)?)));
-        Ok(Norm::new(op.eps, affine.transpose().map_err(|error: WeightError| error)?))
+        Ok(Norm::new(op.kind, op.eps, affine.transpose().map_err(|error: WeightError| error)?))
     }
 
     pub(crate) fn grn(&self, op: &program::Grn) -> Result<Grn, PackError> {
@@ -87,6 +87,10 @@ impl<'a> Packer<'a> {
         let padding = op.padding.map(|padding| self.weight(padding)).transpose()?.unwrap_or_default();
         let table = self.weight(op.bias)?;
         Ok(Attention::new(self.instructions, geometry, (map.channels, op.heads), &table, padding)?)
+    }
+
+    pub(crate) fn offset(&self, op: &program::Offset) -> Result<Vec<f32>, PackError> {
+        Ok(self.weight(op.weight)?)
     }
 
     fn weight(&self, id: WeightId) -> Result<Vec<f32>, WeightError> {

@@ -1,4 +1,4 @@
-//! Layer norm over the channels of each position. Kernel: `kernels/layer_norm.cu`.
+//! Layer norm, or a norm of another kind, over the channels of each position. Kernel: `kernels/layer_norm.cu`.
 
 use super::{Expected, Needs, Operands, Operation};
 use crate::engine::cuda::array::{Array, Contents, address};
@@ -6,6 +6,7 @@ use crate::engine::cuda::card::Card;
 use crate::engine::cuda::driver::error::DriverError;
 use crate::engine::cuda::launch::{Launch, Source, arguments, source};
 use crate::engine::cuda::number::Type;
+use crate::program::NormKind;
 
 static SOURCE: Source = source!("layer_norm");
 
@@ -26,15 +27,16 @@ arguments! {
         rows: u32,
         channels: u32,
         eps: f32,
-        padding: u32,
+        kind: u32,
     }
 }
 
-/// `y = (x − mean) / sqrt(var + eps) · scale + shift` of each row `[channels]`.
+/// `y = normed(x) · scale + shift` of each row `[channels]`.
 pub(crate) struct LayerNorm {
     /// Rows per image.
     pub(crate) rows: usize,
     pub(crate) channels: usize,
+    pub(crate) kind: NormKind,
     /// Scale and shift in f32, `[channels]` each.
     pub(crate) affine: Option<[Array; 2]>,
     pub(crate) eps: f32,
@@ -79,15 +81,26 @@ impl Operation for LayerNorm {
             rows: rows as u32,
             channels: self.channels as u32,
             eps: self.eps,
-            padding: 0,
+            kind: match self.kind {
+                NormKind::Layer => 0,
+                NormKind::Rms => 1,
+                NormKind::Simple => 2,
+            },
         };
-        let kernel = match (self.ty, self.channels % 2) {
-            (Type::F16, 0) => "layer_norm_f16",
-            (Type::F16, _) => "layer_norm_odd_f16",
-            (Type::Bf16, 0) => "layer_norm_bf16",
-            (Type::Bf16, _) => "layer_norm_odd_bf16",
-            (Type::F32 | Type::U8, 0) => "layer_norm_f32",
-            (Type::F32 | Type::U8, _) => "layer_norm_odd_f32",
+        let layer = self.kind == NormKind::Layer;
+        let kernel = match (self.ty, layer, self.channels.is_multiple_of(2)) {
+            (Type::F16, true, true) => "layer_norm_f16",
+            (Type::F16, true, false) => "layer_norm_odd_f16",
+            (Type::F16, false, true) => "other_norm_f16",
+            (Type::F16, false, false) => "other_norm_odd_f16",
+            (Type::Bf16, true, true) => "layer_norm_bf16",
+            (Type::Bf16, true, false) => "layer_norm_odd_bf16",
+            (Type::Bf16, false, true) => "other_norm_bf16",
+            (Type::Bf16, false, false) => "other_norm_odd_bf16",
+            (Type::F32 | Type::U8, true, true) => "layer_norm_f32",
+            (Type::F32 | Type::U8, true, false) => "layer_norm_odd_f32",
+            (Type::F32 | Type::U8, false, true) => "other_norm_f32",
+            (Type::F32 | Type::U8, false, false) => "other_norm_odd_f32",
         };
         vec![Launch::new(&SOURCE, kernel, [blocks as u32, 1, 1], [lanes as u32, rows_per_block as u32, 1], &arguments)]
     }
@@ -111,11 +124,11 @@ impl Operation for LayerNorm {
                 let values = memory.read(at.input, row * self.channels..(row + 1) * self.channels)?;
                 let (scale, shift) =
                     affine.as_ref().map_or((1.0, 0.0), |(scale, shift)| (scale[channel], shift[channel]));
-                let normed = normed(&values, channel, f64::from(self.eps));
+                let Normed { value: normed, centre } = normed(self.kind, &values, channel, f64::from(self.eps));
                 let value = normed * scale + shift;
-                // sums in f32 of values as large as the largest, then the rounding of the result
-                let bound =
-                    2.0 * self.ty.unit() * value.abs() + 4e-6 * (1.0 + normed.abs()) * scale.abs() + self.ty.smallest();
+                // sums in f32 of values as large as the largest, then the rounding of the result; a mean that is put back was rounded twice
+                let size = 1.0 + normed.abs() + centre.abs() / 16.0;
+                let bound = 2.0 * self.ty.unit() * value.abs() + 4e-6 * size * scale.abs() + self.ty.smallest();
                 Ok(Expected { value, bound })
             })
             .collect()
@@ -128,11 +141,29 @@ fn lanes(channels: usize, ty: Type) -> usize {
     channels.div_ceil(CHANNELS_PER_THREAD).max(channels.div_ceil(in_a_load).min(32)).next_power_of_two()
 }
 
+/// A number of a normed row.
+struct Normed {
+    value: f64,
+    /// What of the number the mean is, where it is put back; else 0.
+    centre: f64,
+}
+
 /// One number of a normed row, in f64.
-pub(crate) fn normed(row: &[f64], at: usize, eps: f64) -> f64 {
-    let mean = row.iter().sum::<f64>() / row.len() as f64;
-    let variance = row.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / row.len() as f64;
-    (row[at] - mean) / (variance + eps).sqrt()
+fn normed(kind: NormKind, row: &[f64], at: usize, eps: f64) -> Normed {
+    let count = row.len() as f64;
+    let mean = row.iter().sum::<f64>() / count;
+    let squares = row.iter().map(|value| (value - mean).powi(2)).sum::<f64>();
+    match kind {
+        NormKind::Layer => Normed { value: (row[at] - mean) / (squares / count + eps).sqrt(), centre: 0.0 },
+        NormKind::Rms => {
+            let mean_square = row.iter().map(|value| value.powi(2)).sum::<f64>() / count;
+            Normed { value: row[at] / (mean_square + eps).sqrt(), centre: 0.0 }
+        }
+        NormKind::Simple => {
+            let deviation = (squares / (count - 1.0) + eps).sqrt();
+            Normed { value: row[at] / deviation, centre: mean / deviation }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -141,8 +172,10 @@ mod tests {
 
     #[test]
     fn the_argument_lies_as_the_kernels() {
-        let kernels = ["layer_norm_f32", "layer_norm_f16", "layer_norm_bf16"];
-        let odd = ["layer_norm_odd_f32", "layer_norm_odd_f16", "layer_norm_odd_bf16"];
-        crate::engine::cuda::launch::assert_fits::<LayerNormArguments>(&SOURCE, &[kernels, odd].concat());
+        let forms = ["layer_norm", "layer_norm_odd", "other_norm", "other_norm_odd"];
+        let kernels = forms.iter().flat_map(|form| ["f32", "f16", "bf16"].map(|ty| format!("{form}_{ty}")));
+        let kernels: Vec<String> = kernels.collect();
+        let kernels: Vec<&str> = kernels.iter().map(String::as_str).collect();
+        crate::engine::cuda::launch::assert_fits::<LayerNormArguments>(&SOURCE, &kernels);
     }
 }

@@ -11,8 +11,10 @@ pub(crate) mod linear;
 pub(crate) mod norm;
 pub(crate) mod patch_embedding;
 pub(crate) mod plain_linear;
+pub(crate) mod pointwise;
 pub(crate) mod pool;
 pub(crate) mod tensor_linear;
+pub(crate) mod unfold;
 
 use super::array::{Array, Contents};
 use super::card::Card;

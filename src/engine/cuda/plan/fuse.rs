@@ -2,7 +2,7 @@
 //!
 //! The image's patches, their product and the norm after it are one step. A norm goes into the product that alone reads it, with its scale and
 //! shift, also through patches and merged pixels, unless a launch of its own ends sooner; the norm after a depthwise convolution goes there too, or into the convolution, whatever is computed
-//! to end sooner; that of a pooled vector into the pool.
+//! to end sooner; that of a pooled vector into the pool. All this is of layer norms; norms of other kinds are launches of their own.
 
 use super::{IMAGES, Step, Value, ValueId};
 use crate::engine::cuda::card::Card;
@@ -15,9 +15,11 @@ use crate::engine::cuda::operations::layer_norm::{self, LayerNorm};
 use crate::engine::cuda::operations::linear::{Linear, Rows};
 use crate::engine::cuda::operations::norm::Norm;
 use crate::engine::cuda::operations::patch_embedding::{self, PatchEmbedding};
+use crate::engine::cuda::operations::pointwise::{Pointwise, What};
 use crate::engine::cuda::operations::pool::Pool;
+use crate::engine::cuda::operations::unfold::Unfold;
 use crate::engine::cuda::weights::Weights;
-use crate::program::{self, Op, Program, TensorId};
+use crate::program::{self, NormKind, Op, Program, TensorId};
 
 /// What the engine has no kernel for, an operation and a reason each.
 pub(crate) fn unsupported(program: &Program) -> Vec<String> {
@@ -26,8 +28,10 @@ pub(crate) fn unsupported(program: &Program) -> Vec<String> {
     for (index, (name, op)) in program.ops.iter().enumerate() {
         let mut refuse = |why: String| reasons.push(format!("{name}: {why}"));
         match op {
-            Op::Patchify(_) => {}
-            _ if op.inputs().contains(&Program::INPUT) => refuse("only patches can be made of the image".to_owned()),
+            Op::Patchify(_) | Op::Unfold(_) => {}
+            _ if op.inputs().contains(&Program::INPUT) => {
+                refuse("only patches and the squares of a convolution can be made of the image".to_owned())
+            }
             Op::Norm(op) => {
                 let channels = program.shape(op.input).channels;
                 if channels > layer_norm::MOST_CHANNELS {
@@ -39,13 +43,19 @@ pub(crate) fn unsupported(program: &Program) -> Vec<String> {
             }
             Op::Merge(op) => {
                 let followed = matches!(program.ops.get(index + 1..index + 3), Some([(_, Op::Norm(norm)), (_, Op::Linear(linear))])
-                    if norm.input == op.output && linear.input == norm.output);
+                    if norm.kind == NormKind::Layer && norm.input == op.output && linear.input == norm.output);
                 let alone = readers[op.output.0].len() == 1 && program.output != op.output;
                 if !(followed && alone) {
                     refuse("merged pixels that a norm and a linear layer do not follow".to_owned());
                 }
             }
-            Op::Depthwise(_) | Op::Linear(_) | Op::Grn(_) | Op::Attention(_) | Op::Pool(_) => {}
+            Op::Depthwise(_)
+            | Op::Linear(_)
+            | Op::Grn(_)
+            | Op::Attention(_)
+            | Op::Activate(_)
+            | Op::Offset(_)
+            | Op::Pool(_) => {}
         }
     }
     reasons
@@ -93,7 +103,7 @@ impl Fusion<'_> {
     /// Adds a step that computes the first of `ops`. Returns how many operations it computes.
     fn add_step(&mut self, ops: &[NamedOp]) -> usize {
         match ops {
-            [(_, Op::Patchify(op)), (_, Op::Norm(norm)), ..]
+            [(_, Op::Patchify(op)), (_, Op::Norm(norm @ program::Norm { kind: NormKind::Layer, .. })), ..]
                 if op.input == Program::INPUT && self.feeds(op.output, norm.input) && self.is_inner(norm.output) =>
             {
                 let operation = self.patch_embedding(op, Some(norm));
@@ -103,7 +113,7 @@ impl Fusion<'_> {
                 let operation = self.patch_embedding(op, None);
                 self.add(&ops[..1], Box::new(operation), None)
             }
-            [(_, Op::Depthwise(op)), (_, Op::Norm(norm)), next @ ..]
+            [(_, Op::Depthwise(op)), (_, Op::Norm(norm @ program::Norm { kind: NormKind::Layer, .. })), next @ ..]
                 if self.feeds(op.output, norm.input)
                     && self.is_inner(norm.output)
                     && !self.is_normed_sooner_by(next, op, norm) =>
@@ -111,7 +121,7 @@ impl Fusion<'_> {
                 let operation = self.depthwise(op, Some(norm));
                 self.add(&ops[..2], Box::new(operation), None)
             }
-            [(_, Op::Norm(norm)), (_, Op::Linear(op)), ..]
+            [(_, Op::Norm(norm @ program::Norm { kind: NormKind::Layer, .. })), (_, Op::Linear(op)), ..]
                 if self.feeds(norm.output, op.input)
                     && op.residual != Some(norm.output)
                     && !self.is_normed_sooner_before(norm, op) =>
@@ -119,7 +129,9 @@ impl Fusion<'_> {
                 let operation = self.linear(op, Some(norm));
                 self.add(&ops[..2], Box::new(operation), op.residual)
             }
-            [(_, Op::Norm(norm)), (_, Op::Patchify(op)), ..] if self.feeds(norm.output, op.input) => {
+            [(_, Op::Norm(norm @ program::Norm { kind: NormKind::Layer, .. })), (_, Op::Patchify(op)), ..]
+                if self.feeds(norm.output, op.input) =>
+            {
                 let operation = self.patches(op, Some(norm));
                 self.add(&ops[..2], Box::new(operation), None)
             }
@@ -127,7 +139,9 @@ impl Fusion<'_> {
                 let operation = self.merged(merge, norm, op);
                 self.add(&ops[..3], Box::new(operation), op.residual)
             }
-            [(_, Op::Pool(op)), (_, Op::Norm(norm)), ..] if self.feeds(op.output, norm.input) => {
+            [(_, Op::Pool(op)), (_, Op::Norm(norm @ program::Norm { kind: NormKind::Layer, .. })), ..]
+                if self.feeds(op.output, norm.input) =>
+            {
                 let operation = self.pool(op, Some(norm));
                 self.add(&ops[..2], Box::new(operation), None)
             }
@@ -145,6 +159,9 @@ impl Fusion<'_> {
             Op::Linear(op) => (Box::new(self.linear(op, None)), op.residual),
             Op::Grn(op) => (Box::new(self.grn(op)), None),
             Op::Attention(op) => (Box::new(self.attention(op)), None),
+            Op::Unfold(op) => (Box::new(self.unfold(op)), None),
+            Op::Activate(op) => (Box::new(self.pointwise(op.input, What::Activate(op.function))), None),
+            Op::Offset(op) => (Box::new(self.pointwise(op.input, What::Offset(self.weights.array(op.weight)))), None),
             Op::Pool(op) => (Box::new(self.pool(op, None)), None),
             Op::Merge(_) => return 1, // refused by `unsupported`
         };
@@ -230,7 +247,7 @@ impl Fusion<'_> {
     fn layer_norm(&self, op: &program::Norm) -> LayerNorm {
         let shape = self.program.shape(op.input);
         let Norm { affine, eps } = self.norm(op);
-        LayerNorm { rows: shape.rows(), channels: shape.channels, affine, eps, ty: self.ty }
+        LayerNorm { rows: shape.rows(), channels: shape.channels, kind: op.kind, affine, eps, ty: self.ty }
     }
 
     fn linear(&self, op: &program::Linear, norm: Option<&program::Norm>) -> Linear {
@@ -299,6 +316,15 @@ impl Fusion<'_> {
             padding: op.padding.map(|padding| self.weights.array(padding)),
             ty: self.ty,
         }
+    }
+
+    fn unfold(&self, op: &program::Unfold) -> Unfold {
+        let image = (op.input == Program::INPUT).then_some(self.program.input);
+        Unfold { input: self.program.shape(op.input), image, squares: op.squares, ty: self.ty }
+    }
+
+    fn pointwise(&self, input: TensorId, what: What) -> Pointwise {
+        Pointwise { numbers: self.program.shape(input).len(), what, ty: self.ty }
     }
 
     fn pool(&self, op: &program::Pool, norm: Option<&program::Norm>) -> Pool {

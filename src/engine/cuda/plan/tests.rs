@@ -1,8 +1,8 @@
 //! Plans of the published networks on real cards, which need no GPU: how many launches, how many blocks, how much memory.
 
 use super::*;
-use crate::model::Spec;
-use crate::program::{InputSpec, Program};
+use crate::model::{Spec, convnext};
+use crate::program::{Function, InputSpec, NormKind, Program};
 
 /// Cards by their figures: compute capability, multiprocessors, shared memory of a block.
 const CARDS: [(&str, Card); 6] = [
@@ -65,10 +65,36 @@ fn a_batch_needs_the_memory_of_one_block() {
     assert!(plan.arena <= 6 * map + (1 << 20), "{} bytes", plan.arena);
 }
 
+/// A ConvNeXt with all that timm's variants have.
+fn variant() -> Program {
+    let spec = convnext::Spec {
+        stem: convnext::Stem::Overlapping { tiered: true, activated: true },
+        norm: NormKind::Simple,
+        function: Some(Function::Silu),
+        head_hidden: Some(24),
+        output_stride: Some(16),
+        ..convnext::Spec::published("convnext_atto").unwrap()
+    };
+    convnext::program(&spec, InputSpec::imagenet(224)).unwrap()
+}
+
+#[test]
+fn norms_of_other_kinds_are_launches_of_their_own() {
+    let program = variant();
+    for (name, card) in CARDS {
+        let plan = plan(&program, &card, 8);
+        let norms = plan.steps.iter().filter(|step| step.operation.name() == "norm").count();
+        // the stem's, 12 blocks', 3 downsamplings' and the head's
+        assert_eq!(norms, 17, "on {name}");
+        let fused = plan.steps.iter().filter(|step| step.operation.name().contains(" + norm")).count();
+        assert_eq!(fused, 0, "on {name}");
+    }
+}
+
 #[test]
 fn operands_are_as_large_as_operations_need_and_no_two_that_live_together_overlap() {
-    for name in ["convnext_tiny", "convnextv2_atto", "swin_tiny"] {
-        let program = program(name);
+    let published = ["convnext_tiny", "convnextv2_atto", "swin_tiny"].map(|name| (name, program(name)));
+    for (name, program) in published.into_iter().chain([("variant", variant())]) {
         for (_, card) in CARDS {
             for images in [1, 3] {
                 let plan = plan(&program, &card, images);

@@ -10,8 +10,10 @@ mod grn;
 mod layer_norm;
 mod linear;
 mod patch_embedding;
+mod pointwise;
 mod pool;
 mod tensor_linear;
+mod unfold;
 
 use std::sync::Arc;
 
@@ -42,8 +44,10 @@ const KERNELS: &[(&str, Cases)] = &[
     ("layer_norm", layer_norm::cases),
     ("patch_embedding", patch_embedding::cases),
     ("plain_linear", linear::plain_cases),
+    ("pointwise", pointwise::cases),
     ("pool", pool::cases),
     ("tensor_linear", tensor_linear::cases),
+    ("unfold", unfold::cases),
 ];
 
 /// The names of all kernels that can be proved.

@@ -60,7 +60,7 @@ fn case([images, height, width, size, outputs]: Shape, affine: Option<bool>, ty:
 }
 
 /// A slot of images, each of the next format, with pixels that repeat nowhere near.
-fn slot(input: &InputSpec, images: usize) -> Vec<u8> {
+pub(super) fn slot(input: &InputSpec, images: usize) -> Vec<u8> {
     let mut slot = vec![0xff; slot_bytes(input, images)];
     let pixels = 3 * input.height * input.width;
     for image in 0..images {

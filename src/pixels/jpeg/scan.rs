@@ -1,0 +1,243 @@
+//! Coded data of scans to quantised coefficients: sequential and progressive, interleaved or a component at a time.
+//!
+//! Not here: what the coefficients become (`planes`), arithmetic coding, which is refused.
+
+use super::bits::Bits;
+use super::frame::{Component, Frame, Scan};
+use super::segments::Tables;
+use super::tables::{Huffman, ZIGZAG};
+
+/// Coefficients of a block, row by row.
+pub(super) type Block = [i16; 64];
+
+/// The coefficients of a component.
+#[derive(Debug)]
+pub(super) struct Coefficients {
+    /// Row by row, with those that only fill an MCU.
+    pub(super) blocks: Vec<Block>,
+    /// Blocks of a row of them.
+    pub(super) stride: usize,
+    /// Blocks that the component itself has: columns, rows.
+    own: (usize, usize),
+    /// Blocks of an MCU of several components: columns, rows.
+    of_mcu: (usize, usize),
+}
+
+impl Coefficients {
+    /// Of each component of a frame, all 0. At most 31 pixels are added to an edge, 2 bytes per sample.
+    pub(super) fn of_frame(frame: &Frame) -> Vec<Self> {
+        Self::of_rows(frame, mcus(frame).1)
+    }
+
+    /// Of one row of MCUs of a frame.
+    pub(super) fn of_one_row(frame: &Frame) -> Vec<Self> {
+        Self::of_rows(frame, 1)
+    }
+
+    fn of_rows(frame: &Frame, rows: usize) -> Vec<Self> {
+        let (columns, _) = mcus(frame);
+        let (most_columns, most_rows) = frame.sampling();
+        let of_component = |component: &Component| {
+            let stride = columns * component.columns;
+            let own = |edge: u32, factor: usize, most: usize| (edge as usize * factor).div_ceil(8 * most);
+            Self {
+                blocks: vec![[0; 64]; stride * rows * component.rows],
+                stride,
+                own: (own(frame.width, component.columns, most_columns), own(frame.height, component.rows, most_rows)),
+                of_mcu: (component.columns, component.rows),
+            }
+        };
+        frame.components.iter().map(of_component).collect()
+    }
+}
+
+/// Columns and rows of MCUs of several components.
+pub(super) fn mcus(frame: &Frame) -> (usize, usize) {
+    let (columns, rows) = frame.sampling();
+    ((frame.width as usize).div_ceil(8 * columns), (frame.height as usize).div_ceil(8 * rows))
+}
+
+/// Blocks of an MCU, at most (T.81, B.2.3).
+const MAX_BLOCKS: usize = 10;
+
+/// Takes a row of MCUs out of the coefficients, by its number, and leaves zeros.
+pub(super) type TakeRow<'a> = &'a mut dyn FnMut(usize, &mut [Coefficients]);
+
+/// Reads a scan into the coefficients; how many bytes of coded data it took. With `take_row` they hold one row of MCUs only.
+pub(super) fn read(
+    bytes: &[u8],
+    scan: &Scan,
+    tables: &Tables,
+    frame: &Frame,
+    coefficients: &mut [Coefficients],
+    mut take_row: Option<TakeRow<'_>>,
+) -> Result<usize, String> {
+    let mut coder = Coder { bits: Bits::new(bytes), predicted: [0; 4], run: 0 };
+    let codes = codes(scan, tables, frame)?;
+    let interleaved = scan.components.len() > 1;
+    let (columns, rows) = match scan.components[..] {
+        [(index, ..)] => coefficients[index].own,
+        _ => mcus(frame),
+    };
+    let of_mcu = |index: usize, all: &[Coefficients]| if interleaved { all[index].of_mcu } else { (1, 1) };
+    let blocks = scan.components.iter().map(|&(index, ..)| of_mcu(index, coefficients)).map(|(w, h)| w * h);
+    if interleaved && blocks.sum::<usize>() > MAX_BLOCKS {
+        return Err(format!("it interleaves more than {MAX_BLOCKS} blocks"));
+    }
+    for mcu in 0..columns * rows {
+        if tables.restart > 0 && mcu > 0 && mcu % tables.restart == 0 {
+            let number = ((mcu / tables.restart - 1) % 8) as u8;
+            coder.bits.restart(number)?;
+            (coder.predicted, coder.run) = ([0; 4], 0);
+        }
+        let (column, row) = (mcu % columns, mcu / columns);
+        for (number, &(index, ..)) in scan.components.iter().enumerate() {
+            let (wide, high) = of_mcu(index, coefficients);
+            let component = &mut coefficients[index];
+            let top = if take_row.is_some() { 0 } else { row * high };
+            for y in top..top + high {
+                for x in column * wide..(column + 1) * wide {
+                    coder.block(&mut component.blocks[y * component.stride + x], scan, &codes[number], number)?;
+                }
+            }
+        }
+        if column + 1 == columns {
+            coder.bits.check()?;
+            if let Some(take_row) = &mut take_row {
+                take_row(row, coefficients);
+            }
+        }
+    }
+    coder.bits.check()?;
+    Ok(coder.bits.read())
+}
+
+/// The codes of a component in a scan, those that it needs.
+struct Codes {
+    dc: Option<Huffman>,
+    ac: Option<Huffman>,
+}
+
+fn codes(scan: &Scan, tables: &Tables, frame: &Frame) -> Result<Vec<Codes>, String> {
+    let find = |table: &Option<Huffman>, alternating: bool, id: usize| match table {
+        Some(codes) => Ok(Some(codes.clone())),
+        // as libjpeg-turbo: of sequential images only, and of the two that there are
+        None if !frame.progressive && id < 2 => Huffman::standard(alternating, id).map(Some),
+        None => Err("a Huffman table of it is missing".to_owned()),
+    };
+    let of_component = |&(_, dc, ac): &(usize, usize, usize)| {
+        let (needs_dc, needs_ac) = (scan.band.0 == 0 && scan.before == 0, scan.band.1 > 0);
+        let dc = if needs_dc { find(&tables.dc[dc], false, dc)? } else { None };
+        if dc.as_ref().is_some_and(|codes| codes.symbols.iter().any(|&length| length > 15)) {
+            return Err("a Huffman table of it is broken".to_owned());
+        }
+        Ok(Codes { dc, ac: if needs_ac { find(&tables.ac[ac], true, ac)? } else { None } })
+    };
+    scan.components.iter().map(of_component).collect()
+}
+
+/// The state from block to block.
+struct Coder<'a> {
+    bits: Bits<'a>,
+    /// The last DC of each component of the scan.
+    predicted: [i32; 4],
+    /// Blocks of which the band is empty, to come.
+    run: u32,
+}
+
+impl Coder<'_> {
+    fn block(&mut self, block: &mut Block, scan: &Scan, codes: &Codes, number: usize) -> Result<(), String> {
+        if let Some(dc) = &codes.dc {
+            let length = self.bits.symbol(dc)?;
+            self.predicted[number] = self.predicted[number].wrapping_add(self.bits.number(length.into()));
+            block[0] = self.predicted[number].wrapping_shl(scan.after.into()) as i16;
+        } else if scan.band.0 == 0 && self.bits.bit() {
+            block[0] |= 1 << scan.after;
+        }
+        match &codes.ac {
+            Some(ac) if scan.before > 0 => self.refine(block, scan, ac),
+            Some(ac) => self.first(block, scan, ac),
+            None => Ok(()),
+        }
+    }
+
+    /// Coefficients of a band that come for the first time (T.81, F.2.2.2 and G.1.2.2).
+    fn first(&mut self, block: &mut Block, scan: &Scan, ac: &Huffman) -> Result<(), String> {
+        if self.run > 0 {
+            self.run -= 1;
+            return Ok(());
+        }
+        let mut k = scan.band.0.max(1);
+        while k <= scan.band.1 {
+            let symbol = self.bits.symbol(ac)?;
+            let (zeros, length) = (usize::from(symbol >> 4), u32::from(symbol & 15));
+            k += zeros;
+            if length > 0 {
+                // one too far is the last one, as to libjpeg: there are encoders that write so
+                let at = ZIGZAG.get(k).copied().unwrap_or(63);
+                block[usize::from(at)] = (self.bits.number(length) << scan.after) as i16;
+            } else if zeros < 15 {
+                // in a sequential image all of these end the block, as to libjpeg
+                if scan.band.0 > 0 {
+                    self.run = (1 << zeros) + self.bits.take(zeros as u32) as u32 - 1;
+                }
+                break;
+            }
+            k += 1;
+        }
+        Ok(())
+    }
+
+    /// One more bit of the coefficients of a band (T.81, G.1.2.3).
+    fn refine(&mut self, block: &mut Block, scan: &Scan, ac: &Huffman) -> Result<(), String> {
+        if self.run > 0 && block[1..] == [0; 63] {
+            self.run -= 1; // nothing to refine: the usual case of scans that are sent to take time
+            return Ok(());
+        }
+        let bit = 1_i16 << scan.after;
+        let mut k = scan.band.0;
+        while self.run == 0 && k <= scan.band.1 {
+            let symbol = self.bits.symbol(ac)?;
+            let (mut zeros, length) = (u32::from(symbol >> 4), symbol & 15);
+            let new = match length {
+                0 if zeros < 15 => {
+                    self.run = (1 << zeros) + self.bits.take(zeros) as u32;
+                    break;
+                }
+                0 => None,
+                _ if self.bits.bit() => Some(bit),
+                _ => Some(-bit),
+            };
+            // past so many coefficients that are still 0, each other one on the way with its next bit
+            while k <= scan.band.1 {
+                let coefficient = &mut block[usize::from(ZIGZAG[k])];
+                if *coefficient != 0 {
+                    self.correct(coefficient, bit);
+                } else if zeros == 0 {
+                    *coefficient = new.unwrap_or(0);
+                    break;
+                } else {
+                    zeros -= 1;
+                }
+                k += 1;
+            }
+            k += 1;
+        }
+        if self.run > 0 {
+            for &at in &ZIGZAG[k..=scan.band.1] {
+                let coefficient = &mut block[usize::from(at)];
+                if *coefficient != 0 {
+                    self.correct(coefficient, bit);
+                }
+            }
+            self.run -= 1;
+        }
+        Ok(())
+    }
+
+    fn correct(&mut self, coefficient: &mut i16, bit: i16) {
+        if self.bits.bit() && *coefficient & bit == 0 {
+            *coefficient = coefficient.wrapping_add(if *coefficient >= 0 { bit } else { -bit });
+        }
+    }
+}
