@@ -65,6 +65,8 @@ pub struct Config {
     pub device: String,
     /// Address of HTTP.
     pub http_addr: SocketAddr,
+    /// Address of gRPC.
+    pub grpc_addr: SocketAddr,
     /// Address of the admin port.
     pub admin_addr: SocketAddr,
     /// Batches, threads and budgets.
@@ -75,7 +77,7 @@ pub struct Config {
     pub model_repository: Option<PathBuf>,
     /// How long nothing must change in it before changes count.
     pub repository_settle: Duration,
-    /// Connections of HTTP at a time.
+    /// Connections at a time, of HTTP and of gRPC each.
     pub max_connections: usize,
     /// What holds for HTTP alone.
     pub http: http::Options,
@@ -100,6 +102,7 @@ impl Default for Config {
             baselines: Vec::new(),
             device: "auto".to_owned(),
             http_addr: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            grpc_addr: SocketAddr::from(([127, 0, 0, 1], 9000)),
             admin_addr: SocketAddr::from(([127, 0, 0, 1], 9090)),
             settings: Settings::default(),
             model_tables: BTreeMap::new(),

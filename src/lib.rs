@@ -8,6 +8,7 @@ pub mod cli;
 pub mod config;
 pub mod engine;
 pub mod golden;
+pub mod grpc;
 pub mod http;
 pub mod metrics;
 pub mod model;

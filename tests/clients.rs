@@ -51,6 +51,30 @@ fn tritons_own_client_is_served_over_http() {
 }
 
 #[test]
+fn tritons_own_client_and_grpcs_are_served_over_grpc() {
+    let Some(python) = provisioned("CONVNEXT_TEST_PYTHON", "target/provision/venv/bin/python") else { return };
+    let server = Server::start();
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients/triton_grpc.py");
+    output(Command::new(python).args([script, &server.grpc, PHOTO, LABEL]));
+}
+
+#[test]
+fn tritons_client_and_requests_lose_nothing_as_connections_and_then_the_server_end() {
+    let Some(python) = provisioned("CONVNEXT_TEST_PYTHON", "target/provision/venv/bin/python") else { return };
+    let server = Server::start_with(&["--max-connection-age", "300ms", "--drain-delay", "2s"]);
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients/come_and_go.py");
+    let mut command = Command::new(python);
+    command.args([script, &server.base, &server.grpc, PHOTO]).stdin(Stdio::null()).stdout(Stdio::piped());
+    let mut clients = command.stderr(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(clients.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "under way\n");
+    assert_eq!(server.terminate().code(), Some(0), "a drain that cut nothing off");
+    let told = clients.wait_with_output().unwrap();
+    assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stderr));
+}
+
+#[test]
 fn refusals_reach_requests_urllib_and_httpx_and_a_half_close_gets_its_answer() {
     let Some(python) = provisioned("CONVNEXT_TEST_PYTHON", "target/provision/venv/bin/python") else { return };
     let server = Server::start();
@@ -116,13 +140,19 @@ struct Server {
     /// What it prints. Closed when it ends.
     lines: Receiver<String>,
     base: String,
+    /// The address of gRPC.
+    grpc: String,
 }
 
 impl Server {
     fn start() -> Self {
+        Self::start_with(&["--drain-delay", "0s"])
+    }
+
+    fn start_with(args: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_convnext"));
-        let ports = ["--http-addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0"];
-        command.arg("serve").args(ports).args(["--drain-delay", "0s"]);
+        let ports = ["--http-addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0", "--grpc-addr", "127.0.0.1:0"];
+        command.arg("serve").args(ports).args(args);
         if emulated::inside() {
             // larger buckets and their checks take an emulator minutes
             command.args(["--device", "cuda", "--max-batch", "1"]);
@@ -140,11 +170,14 @@ impl Server {
             .spawn(move || stdout.lines().map_while(Result::ok).for_each(|line| drop(sender.try_send(line))))
             .unwrap();
 
-        let mut server = Self { process, lines, base: String::new() };
-        while server.base.is_empty() {
+        let mut server = Self { process, lines, base: String::new(), grpc: String::new() };
+        while server.base.is_empty() || server.grpc.is_empty() {
             let line = server.lines.recv_timeout(BOUND).expect("the server says where it listens");
             if let Some(base) = line.strip_prefix("listening on ") {
                 base.trim().clone_into(&mut server.base);
+            }
+            if let Some(address) = line.strip_prefix("grpc on http://") {
+                address.trim().clone_into(&mut server.grpc);
             }
         }
         assert!(server.base.starts_with("http://127.0.0.1:"), "{}", server.base);

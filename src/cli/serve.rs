@@ -13,10 +13,10 @@ use super::{Failure, device, model_ref};
 use crate::admin;
 use crate::config::{Config, Flags};
 use crate::engine::Engine;
-use crate::http;
 use crate::net::{self, Port};
 use crate::service::{Classifier, NamedModel};
 use crate::telemetry::{self, LogLevel};
+use crate::{grpc, http};
 
 /// Connections of the admin port: a few operators, and whoever scrapes.
 const ADMIN_CONNECTIONS: usize = 64;
@@ -64,13 +64,19 @@ async fn serve(
     log_level: LogLevel,
 ) -> Result<(), Failure> {
     let (classifier, loading) = Classifier::start(engine, models, config.settings).map_err(Failure::usage)?;
-    net::make_room(config.max_connections.saturating_add(ADMIN_CONNECTIONS));
+    net::make_room(config.max_connections.saturating_mul(2).saturating_add(ADMIN_CONNECTIONS));
     let (listener, address) = bind(config.http_addr).await?;
+    let (grpc_listener, grpc_address) = bind(config.grpc_addr).await?;
     let (admin_listener, admin_address) = bind(config.admin_addr).await?;
+    let grpc = grpc::router(
+        classifier.clone(),
+        grpc::Options { body_timeout: config.http.body_timeout, allow_model_control: config.http.allow_model_control },
+    );
     let router = http::router(classifier.clone(), config.http);
     let admin = admin::router(classifier.clone(), log_level);
     let ports = vec![
         Port { name: "http", listener, router, max_connections: config.max_connections },
+        Port { name: "grpc", listener: grpc_listener, router: grpc, max_connections: config.max_connections },
         Port { name: "admin", listener: admin_listener, router: admin, max_connections: ADMIN_CONNECTIONS },
     ];
     let stop = stop_signal()?;
@@ -79,7 +85,7 @@ async fn serve(
         net::serve(ports, config.net, classifier.metrics(), || classifier.begin_drain(), stop).await
     });
     // live from here on; ready once the models are
-    tracing::info!(%address, %admin_address, "live");
+    tracing::info!(%address, %grpc_address, %admin_address, "live");
     // a server that is told to stop does not wait for models that still load
     let drained = tokio::select! {
         drained = &mut server => drained,
@@ -87,7 +93,7 @@ async fn serve(
             loaded.map_err(anyhow::Error::from)?;
             tracing::info!(%address, "the configured models are loaded, or have said why not");
             let mut stdout = std::io::stdout();
-            let listening = format!("listening on http://{address}\nadmin on http://{admin_address}\n");
+            let listening = format!("listening on http://{address}\nadmin on http://{admin_address}\ngrpc on http://{grpc_address}\n");
             // a supervisor may have closed standard output: serving goes on
             let _ = stdout.write_all(listening.as_bytes()).and_then(|()| stdout.flush());
             server.await

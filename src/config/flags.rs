@@ -77,6 +77,9 @@ flags! {
     /// Address of HTTP, as 127.0.0.1:8080, localhost:8080, or :8080 for all; port 0 takes a free one
     #[arg(long, env = "CONVNEXT_HTTP_ADDR", value_name = "ADDR:PORT")]
     http_addr: Address => http_addr,
+    /// Address of gRPC: the Open Inference Protocol, health, reflection
+    #[arg(long, env = "CONVNEXT_GRPC_ADDR", value_name = "ADDR:PORT")]
+    grpc_addr: Address => grpc_addr,
     /// Address of the admin port: commands about models, log level, metrics; whoever reaches it may use it
     #[arg(long, env = "CONVNEXT_ADMIN_ADDR", value_name = "ADDR:PORT")]
     admin_addr: Address => admin_addr,
@@ -122,7 +125,7 @@ flags! {
     /// Decoded pixels of all images that are held
     #[arg(long, env = "CONVNEXT_PIXEL_BUDGET", value_name = "PIXELS")]
     pixel_budget: Amount => settings.limits.decoded_pixels,
-    /// Connections at a time
+    /// Connections at a time, of HTTP and of gRPC
     #[arg(long, env = "CONVNEXT_MAX_CONNECTIONS", value_name = "CONNECTIONS")]
     max_connections: usize => max_connections,
     /// For the head of a request to arrive
@@ -140,6 +143,12 @@ flags! {
     /// Between two requests of a connection
     #[arg(long, env = "CONVNEXT_IDLE_TIMEOUT", value_name = "DURATION")]
     idle_timeout: Span => net.idle_timeout,
+    /// Age at which a connection is ended, a tenth more or less; 0s: never
+    #[arg(long, env = "CONVNEXT_MAX_CONNECTION_AGE", value_name = "DURATION")]
+    max_connection_age: Span => net.max_connection_age,
+    /// For the requests that run on a connection of that age
+    #[arg(long, env = "CONVNEXT_MAX_CONNECTION_AGE_GRACE", value_name = "DURATION")]
+    max_connection_age_grace: Span => net.max_connection_age_grace,
     /// After SIGTERM: not ready, yet serving, for this long
     #[arg(long, env = "CONVNEXT_DRAIN_DELAY", value_name = "DURATION")]
     drain_delay: Span => net.drain_delay,

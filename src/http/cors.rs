@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use serde::Deserialize;
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
-use super::request_id;
+use crate::net::request_id;
 
 /// How long a browser may go by a preflight.
 const PREFLIGHT_HOLDS: Duration = Duration::from_secs(3600);

@@ -24,7 +24,6 @@ mod outer_layer;
 mod panics;
 mod parse;
 mod query;
-mod request_id;
 mod routes;
 mod shared;
 mod state;

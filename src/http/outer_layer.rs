@@ -11,8 +11,8 @@ use super::access_log::{LogLine, ModelName};
 use super::body_tracker::BodyTracker;
 use super::error::Error;
 use super::panics::catch_panic;
-use super::request_id::{self, RequestId};
 use super::state::AppState;
+use crate::net::request_id::{self, RequestId};
 
 /// The layer around all routes.
 pub(super) async fn outer_layer(State(state): State<AppState>, request: Request, next: Next) -> Response {

@@ -60,6 +60,16 @@ impl Recorder {
         });
     }
 
+    /// The client speaks HTTP/2. It may connect before it has anything to ask, as gRPC's do.
+    pub(super) fn http2(&self) {
+        self.0.send_modify(|now| {
+            now.version = Version::HTTP_2;
+            if now.phase == Phase::Head {
+                *now = Activity { phase: Phase::Idle, since: Instant::now(), ..*now };
+            }
+        });
+    }
+
     /// A request is answered, until what this returns is dropped. `body_comes`: it has a body.
     pub(super) fn request(&self, version: Version, body_comes: bool) -> RunningRequest {
         self.0.send_modify(|now| {

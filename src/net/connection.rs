@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::{Request, Response};
+use axum::http::{HeaderValue, Request, Response, Version, header};
 use hyper::body::{Body as _, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -23,6 +23,7 @@ use super::activity::{Activity, Phase, Recorder, RunningRequest, overdue};
 use super::options::Options;
 use super::request_body::RequestBody;
 use super::socket::Socket;
+use super::stopping::Stopping;
 
 /// For an idle connection to close when it is told to. A client that does not read would keep it open.
 const CLOSE_WITHIN: Duration = Duration::from_secs(5);
@@ -67,30 +68,56 @@ pub(super) async fn serve<S>(
     let mut activity = recorder.subscribe();
     let io = TokioIo::new(Socket::new(stream, recorder.clone()));
     // recorded here and not in the future: hyper may read on before it polls that
-    let service = service_fn(move |request: Request<Incoming>| {
+    let ends = watch::Sender::new(false);
+    let stopping = Stopping::new(ends.subscribe());
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(stopping.clone());
         let running = recorder.request(request.version(), !request.body().is_end_stream());
-        answer(running, recorder.clone(), router.clone(), request)
+        answer(running, recorder.clone(), router.clone(), request, stopping.clone())
     });
     let mut connection = pin!(protocol.serve_connection(io, service));
 
-    tokio::select! {
-        closed = connection.as_mut() => return log(closed),
-        phase = overdue(activity.clone(), options) => {
-            // In the middle of a head hyper would wait for its end. Only an idle HTTP/2 client has to be told of the close.
-            if phase == Phase::Idle {
-                connection.as_mut().graceful_shutdown();
-                let _ = tokio::time::timeout(CLOSE_WITHIN, connection).await;
+    let mut old = pin!(is_old(options));
+    let mut is_told = false;
+    loop {
+        tokio::select! {
+            closed = connection.as_mut() => return log(closed),
+            phase = overdue(activity.clone(), options) => {
+                // In the middle of a head hyper would wait for its end. Only an idle HTTP/2 client has to be told of the close.
+                if phase == Phase::Idle {
+                    connection.as_mut().graceful_shutdown();
+                    let _ = tokio::time::timeout(CLOSE_WITHIN, connection).await;
+                }
+                return;
             }
-            return;
+            () = stopped(&mut stop) => break,
+            () = old.as_mut(), if !is_told => {
+                is_told = true;
+                ends.send_replace(true);
+                // A client of HTTP/1 learns of it by its next answer. To close between two requests could cost it one.
+                if activity.borrow().version == Version::HTTP_2 {
+                    connection.as_mut().graceful_shutdown();
+                    let closed = tokio::time::timeout(options.max_connection_age_grace, connection).await;
+                    return closed.map_or_else(|_| tracing::info!("an old connection was cut off with requests in flight"), log);
+                }
+            }
         }
-        () = stopped(&mut stop) => {}
     }
+    ends.send_replace(true);
     tokio::select! {
         closed = connection.as_mut() => return log(closed),
         begun = first_request(&mut activity) => if !begun { return },
     }
     connection.as_mut().graceful_shutdown();
     log(connection.await);
+}
+
+/// Ends when the connection has reached its age, which is a tenth more or less for each.
+async fn is_old(options: Options) {
+    if options.max_connection_age.is_zero() {
+        std::future::pending::<()>().await;
+    }
+    tokio::time::sleep(options.max_connection_age.mul_f64(0.9 + 0.2 * fastrand::f64())).await;
 }
 
 async fn stopped(stop: &mut watch::Receiver<bool>) {
@@ -107,8 +134,14 @@ async fn answer(
     recorder: Recorder,
     router: Router,
     request: Request<Incoming>,
+    stopping: Stopping,
 ) -> Result<Response<Body>, Infallible> {
-    router.oneshot(request.map(|body| Body::new(RequestBody::new(body, recorder)))).await
+    let http1 = request.version() <= Version::HTTP_11;
+    let mut response = router.oneshot(request.map(|body| Body::new(RequestBody::new(body, recorder)))).await?;
+    if http1 && stopping.has_begun() {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    Ok(response)
 }
 
 fn log(closed: Result<(), Box<dyn std::error::Error + Send + Sync>>) {

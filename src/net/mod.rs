@@ -11,10 +11,13 @@ mod port;
 mod refusal;
 mod refused_head;
 mod request_body;
+pub(crate) mod request_id;
 mod serve;
 mod socket;
+mod stopping;
 
 pub use descriptors::make_room;
 pub use options::Options;
 pub use port::Port;
 pub use serve::{Drained, serve};
+pub use stopping::Stopping;

@@ -34,10 +34,15 @@ const LOOK_EVERY: Duration = Duration::from_millis(25);
 const DISCARDED_BYTES: usize = 1 << 20;
 const DISCARDED_FOR: Duration = Duration::from_secs(1);
 
+/// What every client of HTTP/2 says first.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
 /// A stream, and the recorder of its connection.
 pub(super) struct Socket<S> {
     stream: S,
     recorder: Recorder,
+    /// What is still to come of the preface of HTTP/2; None once something else has come.
+    preface: Option<&'static [u8]>,
     /// What is written before anything of hyper's.
     own: Vec<u8>,
     /// hyper has more to write than the stream takes.
@@ -71,7 +76,7 @@ enum Meaning {
 
 impl<S> Socket<S> {
     pub(super) fn new(stream: S, recorder: Recorder) -> Self {
-        Self { stream, recorder, own: Vec::new(), blocked: false, ended: None, discard: None }
+        Self { stream, recorder, preface: Some(PREFACE), own: Vec::new(), blocked: false, ended: None, discard: None }
     }
 }
 
@@ -150,6 +155,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         true
     }
 
+    /// Looks whether the first bytes of the connection are HTTP/2's.
+    fn look_at(&mut self, bytes: &[u8]) {
+        let Some(rest) = self.preface.take() else { return };
+        let (count, more) = (rest.len().min(bytes.len()), bytes.len() < rest.len());
+        if rest[..count] != bytes[..count] {
+            return;
+        }
+        if more {
+            self.preface = Some(&rest[count..]);
+        } else {
+            self.recorder.http2();
+        }
+    }
+
     fn note(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         self.blocked = written.is_pending();
         written
@@ -170,6 +189,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Socket<S> {
             ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
             if buf.filled().len() > before {
                 self.recorder.bytes();
+                self.look_at(&buf.filled()[before..]);
                 return Poll::Ready(Ok(()));
             }
             if buf.remaining() == 0 {

@@ -12,7 +12,7 @@ use super::input::{Contents, InferRequest, Input};
 use super::names::{Target, input_name, input_type, version};
 use super::{Error, metadata};
 use crate::metrics::ModelMetrics;
-use crate::service::{Admission, Classifier, Form, ServiceError, Ticket};
+use crate::service::{Admission, BodyBytes, Classifier, Form, ServiceError, Ticket};
 
 /// What is known of a call before its request is read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -74,6 +74,11 @@ impl Call {
     /// `TooLarge`, `Overloaded`. The call is over then.
     pub fn body_is(&mut self, total: u64) -> Result<(), ServiceError> {
         self.ticket.body_is(total)
+    }
+
+    /// Holds the bytes of a request that came before its head was known, as [`Ticket::hold`].
+    pub fn hold(&mut self, bytes: BodyBytes) {
+        self.ticket.hold(bytes);
     }
 
     /// The request cannot be read: the call has failed, and was not cancelled.

@@ -49,6 +49,11 @@ impl Budget {
 }
 
 impl Share {
+    /// How much it is.
+    pub(super) fn amount(&self) -> u64 {
+        self.amount
+    }
+
     /// Holds `amount` from now on, more or less than before; when there is not as much, all stays as it was and the answer is false.
     pub(super) fn resize(&mut self, amount: u64) -> bool {
         if let Some(more) = amount.checked_sub(self.amount) {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::admission::{self, Admission};
+use super::body_bytes::BodyBytes;
 use super::budget::Budget;
 use super::core::Core;
 use super::decoder::Decoder;
@@ -190,6 +191,12 @@ impl Classifier {
     /// `UnknownModel`, `UnknownVersion`, `NotReady`, `TooLarge` for a body over the limit, `Overloaded` when a budget is spent.
     pub fn admit(&self, admission: Admission<'_>) -> Result<Ticket, ServiceError> {
         admission::admit(&self.core, admission)
+    }
+
+    /// Bytes of a body that comes before its request can be admitted; none yet.
+    #[must_use]
+    pub fn body_bytes(&self) -> BodyBytes {
+        BodyBytes::none(&self.core)
     }
 
     /// Loads what is not loaded of a model.

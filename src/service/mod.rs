@@ -9,6 +9,7 @@
 mod account;
 mod admission;
 mod answer;
+mod body_bytes;
 mod budget;
 mod classifier;
 mod command;
@@ -41,6 +42,7 @@ mod warmup;
 
 pub use admission::Admission;
 pub use answer::{Answer, Classified, Prediction, Scores};
+pub use body_bytes::BodyBytes;
 pub use classifier::{Classifier, Loading, ModelSource, NamedModel, Settings, StartError};
 pub use error::ServiceError;
 pub use job::Timings;

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use super::ServiceError;
 use super::account::Account;
 use super::answer::{self, Answer};
+use super::body_bytes::BodyBytes;
 use super::budget::Share;
 use super::core::Core;
 use super::model::Model;
@@ -80,6 +81,11 @@ impl Ticket {
         let result = body_within_limit(&self.core, total)
             .and_then(|()| if self.body.resize(total) { Ok(()) } else { Err(no_bytes(&self.core)) });
         result.inspect_err(|error| self.account.end(error))
+    }
+
+    /// Holds the bytes that came before admission, in place of any that [`body_is`](Self::body_is) has told.
+    pub fn hold(&mut self, bytes: BodyBytes) {
+        self.body = bytes.into_share();
     }
 
     /// The request was malformed: it has failed, and was not cancelled.

@@ -23,7 +23,8 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("service", &["program", "model", "checkpoint", "pixels", "engine", "metrics", "panics"]),
     ("net", &["metrics"]),
     ("oip", &["service", "metrics"]),
-    ("http", &["service", "oip", "metrics", "pixels", "panics"]), // of pixels the errors, to which statuses belong
+    ("http", &["service", "oip", "metrics", "pixels", "panics", "net"]), // of pixels the errors, to which statuses belong; of net a request's id
+    ("grpc", &["service", "oip", "metrics", "net", "panics", "pixels"]), // of pixels the errors, for a test of the codes
     ("admin", &["service", "http", "telemetry"]),
     ("config", &["service", "http", "net", "telemetry"]),
 ];

@@ -46,7 +46,7 @@ fn none_is_served(model: &str) {
     let driver = Driver::new(80);
     let kernels = kernels(&driver, model);
     assert!(kernels.len() >= 5, "{kernels:?}");
-    let ports = ["--http-addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0"];
+    let ports = ["--http-addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0", "--grpc-addr", "127.0.0.1:0"];
     for kernel in kernels {
         let arguments = [&["serve", "--device", "cuda", "--models", model, "--max-batch", "1"], &ports[..]].concat();
         let output = convnext(&driver, &arguments, &[("CUDA_EMULATOR_FAULT", &format!("wrong:{kernel}"))]);

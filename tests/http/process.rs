@@ -14,12 +14,24 @@ impl Process {
     fn start(before: &str, http_addr: &str) -> Self {
         let mut command = Command::new("sh");
         command.args(["-c", &format!("{before}; exec \"$0\" \"$@\""), env!("CARGO_BIN_EXE_convnext"), "serve"]);
-        command.args(["--http-addr", http_addr, "--admin-addr", "localhost:0", "--drain-delay", "0s", "--log", "info"]);
+        command.args([
+            "--http-addr",
+            http_addr,
+            "--admin-addr",
+            "localhost:0",
+            "--grpc-addr",
+            "localhost:0",
+            "--drain-delay",
+            "0s",
+            "--log",
+            "info",
+        ]);
         command.env_remove("CONVNEXT_HTTP_ADDR").env_remove("CONVNEXT_MAX_CONNECTIONS");
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
         let http = lines.next().expect("it says where it listens");
         assert!(lines.next().unwrap().starts_with("admin on http://127.0.0.1:"));
+        assert!(lines.next().unwrap().starts_with("grpc on http://127.0.0.1:"));
         Self { child, http: http.strip_prefix("listening on http://").unwrap().to_owned() }
     }
 

@@ -17,7 +17,7 @@ fn a_server_that_is_told_to_stop_waits_for_no_model_that_still_loads() {
     let config = folder.path().join("config.json");
     assert!(Command::new("mkfifo").arg(&config).status().unwrap().success());
     let model = format!("slow={}", folder.path().display());
-    let ports = ["--http-addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0"];
+    let ports = ["--http-addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0", "--grpc-addr", "127.0.0.1:0"];
     let args = ["--models", &model, "--drain-delay", "0s", "--log-format", "json"];
     let mut child = support::process::command(&[&ports[..], &args].concat()).stderr(Stdio::piped()).spawn().unwrap();
     let lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);

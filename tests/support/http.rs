@@ -1,12 +1,12 @@
-//! A server over the mock engine, and a client that speaks raw TCP: for the suites of `http`.
+//! A server over the mock engine, and a client that speaks raw TCP: for the suites of `http` and `grpc`.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use base64::Engine as _;
-use convnext_server::http;
 use convnext_server::net::{self, Drained, Port};
 use convnext_server::service::{Classifier, Limits, ModelOptions, Settings};
+use convnext_server::{grpc, http};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -50,6 +50,7 @@ impl Default for Options {
 /// A server on a port of its own, with the models `first` (the default) and `second`.
 pub struct Server {
     pub address: SocketAddr,
+    pub grpc: SocketAddr,
     pub classifier: Classifier,
     pub engine: Conductor,
     shutdown: Option<oneshot::Sender<()>>,
@@ -83,13 +84,20 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (shutdown, signal) = oneshot::channel::<()>();
+        let grpc_listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let grpc_address = grpc_listener.local_addr().unwrap();
+        let grpc = grpc::router(
+            classifier.clone(),
+            grpc::Options { body_timeout: http.body_timeout, allow_model_control: http.allow_model_control },
+        );
         let port = Port { name: "http", listener, router: http::router(classifier.clone(), http), max_connections };
+        let grpc = Port { name: "grpc", listener: grpc_listener, router: grpc, max_connections };
         let of_server = classifier.clone();
         let served = tokio::spawn(async move {
             let begin_drain = || of_server.begin_drain();
-            net::serve(vec![port], net, of_server.metrics(), begin_drain, async { drop(signal.await) }).await
+            net::serve(vec![port, grpc], net, of_server.metrics(), begin_drain, async { drop(signal.await) }).await
         });
-        Self { address, classifier, engine, shutdown: Some(shutdown), served: Some(served) }
+        Self { address, grpc: grpc_address, classifier, engine, shutdown: Some(shutdown), served: Some(served) }
     }
 
     /// Waits until the first batch since the start has begun.

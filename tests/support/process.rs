@@ -19,6 +19,7 @@ pub struct Process {
     child: Child,
     pub http: SocketAddr,
     pub admin: SocketAddr,
+    pub grpc: SocketAddr,
 }
 
 impl Process {
@@ -39,7 +40,7 @@ impl Process {
     }
 
     fn begin(command: &mut Command) -> Self {
-        let ports = ["--http-addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0"];
+        let ports = ["--http-addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0", "--grpc-addr", "127.0.0.1:0"];
         let mut child = command.args(ports).stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
         let mut address = |words: &str| {
@@ -48,7 +49,8 @@ impl Process {
             address.parse().unwrap()
         };
         let (http, admin) = (address("listening on http://"), address("admin on http://"));
-        Self { child, http, admin }
+        let grpc = address("grpc on http://");
+        Self { child, http, admin, grpc }
     }
 
     /// Ends it as a supervisor does. The exit code, once it has drained.

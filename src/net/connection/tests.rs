@@ -14,6 +14,14 @@ use super::*;
 const HEADER: Duration = Duration::from_secs(10);
 const IDLE: Duration = Duration::from_secs(75);
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+const OPTIONS: Options = Options {
+    header_timeout: HEADER,
+    idle_timeout: IDLE,
+    max_connection_age: Duration::ZERO,
+    max_connection_age_grace: Duration::from_secs(30),
+    drain_delay: Duration::from_secs(5),
+    drain_timeout: Duration::from_secs(30),
+};
 /// What a client that sends no more is written.
 const PROBED: &str = "HTTP/1.1 100 Continue\r\n\r\n";
 const SLOW: &[u8] = b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -29,6 +37,10 @@ struct Client {
 
 impl Client {
     fn connect() -> Self {
+        Self::with(OPTIONS)
+    }
+
+    fn with(options: Options) -> Self {
         let work = Arc::new(Semaphore::new(0));
         let permits = Arc::clone(&work);
         let working = move || async move { permits.acquire().await.map(|_| "done").unwrap_or_default() };
@@ -36,7 +48,6 @@ impl Client {
         let (stream, theirs) = duplex(64 << 10);
         let stop = watch::Sender::new(false);
         let stopped = stop.subscribe();
-        let options = Options { header_timeout: HEADER, idle_timeout: IDLE, ..Options::default() };
         let served = tokio::spawn(async move { serve(theirs, &protocol(), router, options, stopped).await });
         Self { stream, work, stop, served }
     }
@@ -92,6 +103,49 @@ async fn the_start_of_an_http2_preface_closes_after_the_header_timeout() {
     let mut client = Client::connect();
     client.send(b"PRI * HTTP/2").await;
     client.closes_after(HEADER).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_http2_connection_without_a_request_may_rest_for_the_idle_timeout_and_is_told_of_its_end() {
+    let mut client = Client::connect();
+    client.send(b"PRI * HTTP/2.0\r\n\r\nSM").await;
+    client.send(b"\r\n\r\n\0\0\0\x04\0\0\0\0\0").await; // and empty SETTINGS
+    let began = Instant::now();
+    let mut frames = Vec::new();
+    // pings and their answers would go on for ever: it is the first frame of GOAWAY that counts
+    while !is_told_to_go(&frames) {
+        let mut byte = [0];
+        assert_eq!(client.stream.read(&mut byte).await.unwrap(), 1, "closed without a word: {frames:?}");
+        frames.push(byte[0]);
+        if frames.ends_with(PING) {
+            let mut payload = [0; 8];
+            client.stream.read_exact(&mut payload).await.unwrap();
+            client.send(&[PONG, &payload].concat()).await;
+        }
+    }
+    let time = began.elapsed();
+    assert!(time >= IDLE && time < IDLE + Duration::from_millis(10), "{time:?}");
+}
+
+/// The head of a PING frame, and that of its answer.
+const PING: &[u8] = &[0, 0, 8, 6, 0, 0, 0, 0, 0];
+const PONG: &[u8] = &[0, 0, 8, 6, 1, 0, 0, 0, 0];
+
+/// Whether these frames end with the head of a GOAWAY.
+fn is_told_to_go(frames: &[u8]) -> bool {
+    frames.ends_with(&[0, 0, 8, 7, 0, 0, 0, 0, 0])
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_old_connection_of_http1_is_told_so_by_its_next_answer_and_not_before() {
+    let age = Duration::from_secs(60);
+    let mut client = Client::with(Options { max_connection_age: age, ..OPTIONS });
+    client.send(REQUEST).await;
+    assert!(!client.until("hello").await.contains("connection: close"));
+    tokio::time::sleep(age + age / 5).await;
+    client.send(REQUEST).await;
+    assert!(client.until("hello").await.contains("connection: close"));
+    assert_eq!(client.closed().await.0, "");
 }
 
 #[tokio::test(start_paused = true)]

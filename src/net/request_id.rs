@@ -5,18 +5,18 @@ use std::fmt;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
 /// The header of requests and answers.
-pub(super) const HEADER: HeaderName = HeaderName::from_static("x-request-id");
+pub(crate) const HEADER: HeaderName = HeaderName::from_static("x-request-id");
 
 /// A longer id is replaced, for the id stands in every log line of its request.
 const MAX_LENGTH: usize = 128;
 
 /// The id of a request: 1 to 128 visible ASCII characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct RequestId(HeaderValue);
+pub(crate) struct RequestId(HeaderValue);
 
 impl RequestId {
     /// The client's, or a new one of 128 random bits.
-    pub(super) fn from_headers(headers: &HeaderMap) -> Self {
+    pub(crate) fn from_headers(headers: &HeaderMap) -> Self {
         match headers.get(HEADER) {
             Some(id) if is_valid(id.as_bytes()) => Self(id.clone()),
             _ => Self::random(),
@@ -29,7 +29,7 @@ impl RequestId {
     }
 
     /// As a header's value.
-    pub(super) fn header(&self) -> HeaderValue {
+    pub(crate) fn header(&self) -> HeaderValue {
         self.0.clone()
     }
 }
