@@ -9,7 +9,7 @@ use tonic::transport::Endpoint;
 
 use super::client::*;
 use super::support::http::{self, Server, bounded, label};
-use super::support::mock::image;
+use super::support::mock::{account, becomes, image};
 
 /// Connections of both ports are ended at this age.
 const AGE: Duration = Duration::from_millis(150);
@@ -74,6 +74,24 @@ async fn an_old_connection_of_http1_is_closed_behind_an_answer_that_says_so() {
             client.closed().await;
             assert!(answers > 1);
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_still_runs_when_the_grace_is_over_is_cut_off_and_gives_all_back() {
+    bounded(async {
+        let (max_connection_age, max_connection_age_grace) = (AGE, Duration::from_millis(50));
+        let options = net::Options { max_connection_age, max_connection_age_grace, ..net::Options::default() };
+        let server = Server::with_net(options).await;
+        let mut client = client(&server).await;
+        let request = raw(&mut client, "first", &[1]).await;
+        server.engine.hold();
+        let began = Instant::now();
+        client.model_infer(request).await.unwrap_err();
+        assert!(began.elapsed() < Duration::from_secs(10), "long before the deadline of 30 s");
+        becomes("it is cancelled", || account(&server.classifier)[4] == 1).await;
+        server.engine.release();
     })
     .await;
 }
