@@ -28,7 +28,7 @@ pub(crate) fn all() -> Result<Provisions> {
     let mut provisions = Provisions::default();
     provisions.add("CONVNEXT_TEST_FASHION_MNIST", "accuracy of the demo model on Fashion-MNIST", fashion_mnist());
     provisions.add("CONVNEXT_TEST_CURL", "plain curl as a client", program("curl", "curl"));
-    provisions.add("CONVNEXT_TEST_PYTHON", "huggingface_hub, requests and httpx as clients", python());
+    provisions.add("CONVNEXT_TEST_PYTHON", "huggingface_hub, tritonclient, requests and httpx as clients", python());
     provisions.add("CONVNEXT_TEST_AB", "ApacheBench as a client", apache_bench());
     provisions.add("CONVNEXT_TEST_PROMTOOL", "promtool's judgement of /metrics", promtool());
     provisions.warn();

@@ -8,7 +8,7 @@ use crate::run::{answers, cargo, in_ci, step};
 /// All tests: the command of the README. CI runs `check` before it.
 ///
 /// First fetches what the tests need and this machine lacks: the Fashion-MNIST test images, promtool and ApacheBench (Debian
-/// packages, unpacked under target/, not installed), curl, and a Python environment with Hugging Face's client, requests and
+/// packages, unpacked under target/, not installed), curl, and a Python environment with Hugging Face's and Triton's clients, requests and
 /// httpx. What cannot be had is named, and its tests are skipped; with CI=true it is a failure.
 /// Then all tests with cargo-nextest where it is installed, else with `cargo test`.
 #[derive(clap::Args)]
