@@ -40,7 +40,7 @@ Why not yet, and what would help:
 
 - *Bytes of memory at batch 1 and 8*: a product of few rows is cut along K, or it would have too few blocks; its partial sums in f32 are written once (and read again from L2). From 64 images on nothing is cut, and every
   network keeps this budget. Clusters of Hopper could add the parts up without memory.
-- *L2 of ConvNeXt-B*: in tiles of 128 × 256, the largest whose sums the registers of `mma.sync` hold, the two products of a block of its third stage (512 channels, 27 of 36 blocks) alone pass 4.1 times the bytes of its
+- *L2 of ConvNeXt-B*: in tiles of 128 × 256, the largest whose sums the registers of `mma.sync` hold, the two products of a block of its third stage (512 channels, 27 of 36 blocks) alone pass 4.0 times the bytes of its
   whole operations through L2. `wgmma` with multicast, or a fused MLP, reads less. Besides, the emulator counts each warp's weights of a depthwise convolution as sectors of L2, of which L1 has most.
 - *Few blocks*: Swin's last stages at batch 1 have 24 or 48 windows and heads, and 49 rows to norm: the shape has no more.
 - *Busy*: 98 blocks on 72 multiprocessors, or 75 and 84 on 128 and 132; what would fill them takes longer, as computed.
