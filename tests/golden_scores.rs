@@ -22,7 +22,7 @@ use convnext_server::service::{
 const EXACT: f64 = 0.006;
 /// For JPEG, whose decoders differ by a step of 255 here and there: measured is 0.017 at most.
 const JPEG: f64 = 0.02;
-const CASES: [&str; 10] = [
+const CASES: [&str; 14] = [
     "timm-convnext",
     "timm-convnext-wide-norm",
     "timm-convnextv2",
@@ -33,6 +33,10 @@ const CASES: [&str; 10] = [
     "timm-swin-padded",
     "transformers-swin",
     "transformers-swin-padded",
+    "timm-convnext-overlap-simple",
+    "timm-convnext-rms-mlp",
+    "timm-swin-s3",
+    "transformers-swin-positions",
 ];
 
 /// One of each library and architecture, for an emulator is slow.

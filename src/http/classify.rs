@@ -9,8 +9,6 @@ use axum::extract::{Request, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 
-use super::answer;
-use super::body::{self, ReadTimeouts};
 use super::coding::Coding;
 use super::counted::{Counted, plain};
 use super::error::Error;
@@ -18,6 +16,7 @@ use super::panics::catch_panic;
 use super::parse::parse;
 use super::query::Query;
 use super::state::AppState;
+use super::{admitted, answer, body};
 use crate::service::{self, Admission, Images, Wanted};
 
 /// Answers with labels or with an error, and counts the request.
@@ -29,7 +28,6 @@ pub(super) async fn classify(State(state): State<AppState>, request: Request) ->
 }
 
 async fn labels(state: &AppState, request: Request, counted: &mut Counted<'_>) -> Result<Vec<u8>, Error> {
-    let AppState { classifier, options } = state;
     let (head, body) = request.into_parts();
     let mut query = Query::from_uri(&head.uri)?;
     counted.ignored.extend(query.unknown.drain(..).map(|name| format!("query parameter {name}")));
@@ -39,30 +37,20 @@ async fn labels(state: &AppState, request: Request, counted: &mut Counted<'_>) -
     }
     let coding = Coding::of(&head.headers)?;
 
-    let mut ticket = classifier.admit(Admission {
+    let admission = Admission {
         model: query.model.as_deref(),
         version: query.version.as_deref(),
         body_bytes: declared,
         deadline: query.deadline,
         ..Admission::default()
-    })?;
-    counted.model = Some(ticket.model().to_owned());
-    counted.timer.model(ticket.metrics());
-
-    let started = tokio::time::Instant::now();
-    let timeouts = ReadTimeouts { started, body: options.body_timeout, deadline: ticket.allowed() };
+    };
+    let (mut ticket, timeouts) = admitted::admit(state, counted, admission)?;
     let form = async {
         let bytes = body::read_decoded(body, coding, timeouts, |total| ticket.body_is(total)).await?;
         parse(bytes, head.headers.get(header::CONTENT_TYPE)).await
     };
-    let form = match form.await {
-        Ok(form) => form,
-        Err(Error::BodyBrokeOff) => return Err(Error::BodyBrokeOff), // a ticket that is dropped counts as cancelled
-        Err(error) => {
-            ticket.refuse();
-            return Err(error);
-        }
-    };
+    let read = form.await;
+    let (ticket, form) = admitted::unless_refused(ticket, read)?;
     counted.ignored.extend(form.ignored);
     let answer_options = form.options.or(query.options);
     let wanted = Wanted::Labels { top_k: answer_options.top_k(), function: answer_options.function };

@@ -4,6 +4,7 @@
 //! here and nothing is queued; admission, deadlines and cancellation are the service's. Connections are `net`'s.
 
 mod access_log;
+mod admitted;
 mod answer;
 mod answer_options;
 mod body;

@@ -8,6 +8,7 @@
 mod cost;
 mod fold;
 mod op;
+mod squares;
 mod tensor;
 mod weight;
 mod windows;
@@ -16,8 +17,9 @@ pub use cost::Cost;
 pub use fold::fold;
 pub use op::{
     Activate, Activation, Affine, Attention, Depthwise, Function, Grn, Linear, Merge, Norm, NormKind, Offset, Op,
-    Patchify, Pool, Squares, Unfold,
+    Patchify, Pool, Unfold,
 };
+pub use squares::Squares;
 pub use tensor::{InputSpec, Shape, TensorId, WeightId};
 pub use weight::{Order, RandomWeights, Recipe, WeightDecl, WeightError, WeightSource};
 pub use windows::{LONGEST_SIDE, Windows};

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Records what the CUDA engine does on this machine's GPU, beside torch on the same card.
 
-    record.py CONVNEXT GOLDEN OUT [--steps verify,compare,profile,sanitize] [--minutes 9] [--rounds 3] [--device cuda]
+    record.py CONVNEXT GOLDEN OUT [--steps card,verify,compare,sanitize,profile] [--minutes 9] [--rounds 3] [--device cuda]
 
     CONVNEXT   the binary; nothing else of the project is needed
     GOLDEN     the folder tests/golden
@@ -243,10 +243,11 @@ def main():
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--models", type=lambda text: text.split(","), default=list(MODELS))
     parser.add_argument("--batches", type=lambda text: [int(batch) for batch in text.split(",")], default=list(BATCHES))
-    run = Run(parser.parse_args())
+    options = parser.parse_args()
+    run = Run(options)
     failed, summary = False, []
     for name, step in steps.items():
-        if name not in parser.parse_args().steps:
+        if name not in options.steps:
             continue
         began = time.time()
         try:

@@ -13,14 +13,13 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Value, json};
 
-use crate::http::body::{self, ReadTimeouts};
 use crate::http::coding::Coding;
 use crate::http::contents::{Append, Data};
 use crate::http::counted::{Counted, plain};
 use crate::http::model_path::ModelPath;
 use crate::http::panics::catch_panic;
 use crate::http::parse::parse_json;
-use crate::http::{AppState, Error};
+use crate::http::{AppState, Error, admitted, body};
 use crate::oip::Contents;
 use crate::service::{
     self, Admission, Classified, Images, ModelState, ModelStatus, Scores, ServiceError, Tensor, TensorType, Ticket,
@@ -97,29 +96,20 @@ async fn predictions(
     let (head, body) = request.into_parts();
     let ModelPath { model, version } = method(path)?;
     let coding = Coding::of(&head.headers)?;
-    let mut ticket = state.classifier.admit(Admission {
+    let admission = Admission {
         model: Some(&model),
         version: (!version.is_empty()).then_some(&version),
         body_bytes: body::declared_length(&body),
         ..Admission::default()
-    })?;
-    counted.model = Some(ticket.model().to_owned());
-    counted.timer.model(ticket.metrics());
-    let started = tokio::time::Instant::now();
-    let timeouts = ReadTimeouts { started, body: state.options.body_timeout, deadline: ticket.allowed() };
+    };
+    let (mut ticket, timeouts) = admitted::admit(state, counted, admission)?;
     let asked = async {
         let bytes = body::read_decoded(body, coding, timeouts, |total| ticket.body_is(total)).await?;
         let Asked { columns, rows } = parse_json(bytes.len(), move || parse(&bytes)).await?;
         Ok((columns, images(&ticket, rows)?))
     };
-    let (columns, images) = match asked.await {
-        Ok(asked) => asked,
-        Err(Error::BodyBrokeOff) => return Err(Error::BodyBrokeOff),
-        Err(error) => {
-            ticket.refuse();
-            return Err(error);
-        }
-    };
+    let read = asked.await;
+    let (ticket, (columns, images)) = admitted::unless_refused(ticket, read)?;
     let answer = ticket.classify(service::Request { images, wanted: Wanted::Logits }).await?;
     let logits: Vec<&[f32]> = answer.images.iter().map(logits).collect();
     let name = if columns { "outputs" } else { "predictions" };

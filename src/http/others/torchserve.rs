@@ -7,7 +7,6 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
-use crate::http::body::{self, ReadTimeouts};
 use crate::http::coding::Coding;
 use crate::http::counted::Counted;
 use crate::http::error::shortened;
@@ -15,7 +14,7 @@ use crate::http::form::Shape;
 use crate::http::model_path::ModelPath;
 use crate::http::panics::catch_panic;
 use crate::http::parse::parse;
-use crate::http::{AppState, Error};
+use crate::http::{AppState, Error, admitted, body};
 use crate::service::{self, Admission, Classified, Images, ServiceError, Wanted};
 
 /// Classes of an answer, as `image_classifier` has them.
@@ -42,28 +41,19 @@ async fn scores(
         return Err(Error::Malformed("the body is empty; it must be an image".into()));
     }
     let coding = Coding::of(&head.headers)?;
-    let mut ticket = state.classifier.admit(Admission {
+    let admission = Admission {
         model: Some(&path.model),
         version: version(&path.version),
         body_bytes: declared,
         ..Admission::default()
-    })?;
-    counted.model = Some(ticket.model().to_owned());
-    counted.timer.model(ticket.metrics());
-    let started = tokio::time::Instant::now();
-    let timeouts = ReadTimeouts { started, body: state.options.body_timeout, deadline: ticket.allowed() };
+    };
+    let (mut ticket, timeouts) = admitted::admit(state, counted, admission)?;
     let form = async {
         let bytes = body::read_decoded(body, coding, timeouts, |total| ticket.body_is(total)).await?;
         parse(bytes, head.headers.get(header::CONTENT_TYPE)).await
     };
-    let form = match form.await {
-        Ok(form) => form,
-        Err(Error::BodyBrokeOff) => return Err(Error::BodyBrokeOff),
-        Err(error) => {
-            ticket.refuse();
-            return Err(error);
-        }
-    };
+    let read = form.await;
+    let (ticket, form) = admitted::unless_refused(ticket, read)?;
     let wanted = Wanted::Labels { top_k: form.options.top_k.unwrap_or(TOP_K), function: form.options.function };
     let answer = ticket.classify(service::Request { images: Images::Files(form.images), wanted }).await?;
     let mut images: Vec<Value> = answer.images.iter().map(by_label).collect();

@@ -26,7 +26,7 @@ from its counts: no card ran this.** f16, 224 × 224. Of each launch 32 blocks r
 
 A table a network (`*.tsv`), a row an operation; operations of all blocks of a stage are one, and `all` is the sum. `unique_bytes` are the bytes of memory that a launch reads as they were before it, and those that it writes, each once:
 what stays in the L2 cache from one launch to the next is counted again, as it is in what it is compared with, and `fused_bytes` are what whole operations need. `reread_bytes` are those that a launch reads after it has written
-them itself, as the last of several blocks does: L2 has them still, so they are bytes of L2 and not of memory. `sectors` of 32 bytes go through L2. `wavefronts` pass
+them itself, as the last of several blocks does: they are taken to be in L2 still, soon after, which is not modelled and a card must show. `sectors` of 32 bytes go through L2. `wavefronts` pass
 through the banks of shared memory, `conflicts` of them only because lanes want different words of one bank; `loop_conflicts` where a warp comes more than once. `blocks` and
 `busy_percent` are those of the operation's smallest launch. `low_us … high_us` is the interval of `tests/emulator/src/count/interval.rs`.
 
