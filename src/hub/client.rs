@@ -1,0 +1,351 @@
+//! What is asked of the hub, over HTTP: which files a revision has, what their content is called, and the content. Redirects are followed here,
+//! for the token goes to the hub alone. Not here: what is made of content (`download`).
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use ureq::http::{HeaderMap, Response, StatusCode, header};
+use ureq::tls::{PemItem, RootCerts, TlsConfig};
+use ureq::{Agent, Body};
+
+use super::etag::Etag;
+use super::reference::is_commit;
+use super::url::{escaped, joined, same_host};
+use super::{Event, HubError, Observer, Reference, Settings};
+
+/// How long a connection, and the head of an answer, may take, and no byte may come.
+const CONNECT: Duration = Duration::from_secs(10);
+const SILENCE: Duration = Duration::from_secs(30);
+/// Redirects in a row that are followed.
+const REDIRECTS: usize = 10;
+/// Largest list of files that is read, in bytes.
+const LISTING_LIMIT: u64 = 32 << 20;
+/// Attempts in a row that bring nothing.
+const ATTEMPTS: u32 = 5;
+/// How long the first attempt is waited after; each after that doubles it.
+const BACK_OFF: Duration = Duration::from_millis(250);
+/// The longest wait that a hub may ask for: the window of the hub's own limits.
+const LONGEST_WAIT: Duration = Duration::from_secs(300);
+
+/// Asks about one repository.
+pub(super) struct Client<'a> {
+    agent: Agent,
+    reference: &'a Reference,
+    settings: &'a Settings,
+    pub(super) observer: Observer<'a>,
+}
+
+/// What a revision has.
+pub(super) struct Listing {
+    pub(super) commit: String,
+    /// Paths in the repository.
+    pub(super) files: Vec<String>,
+}
+
+/// What content is called, and how much it is where the hub says so.
+pub(super) struct Metadata {
+    pub(super) etag: Etag,
+    pub(super) size: Option<u64>,
+}
+
+/// Why an attempt brought nothing.
+pub(super) enum Fault {
+    /// The next one may: what went wrong, and how long the hub asks to wait.
+    Passing { why: String, wait: Option<Duration> },
+    /// None will.
+    Final(HubError),
+}
+
+impl Fault {
+    pub(super) fn passing(why: impl Into<String>) -> Self {
+        Self::Passing { why: why.into(), wait: None }
+    }
+}
+
+/// Counts attempts, and waits between them.
+#[derive(Default)]
+pub(super) struct Patience {
+    attempts: u32,
+}
+
+impl Patience {
+    /// An attempt brought something: the count begins again.
+    pub(super) fn reset(&mut self) {
+        self.attempts = 0;
+    }
+
+    /// Waits for the next attempt.
+    ///
+    /// # Errors
+    /// When there is to be none.
+    pub(super) fn after(&mut self, fault: Fault, what: &str, observer: Observer<'_>) -> Result<(), HubError> {
+        let (why, wait) = match fault {
+            Fault::Final(error) => return Err(error),
+            Fault::Passing { why, wait } => (why, wait),
+        };
+        self.attempts += 1;
+        let wait = wait.unwrap_or(BACK_OFF * 2_u32.pow(self.attempts - 1));
+        if self.attempts >= ATTEMPTS || wait > LONGEST_WAIT {
+            let asked = if wait > LONGEST_WAIT { format!(", wait {} s", wait.as_secs()) } else { String::new() };
+            return Err(HubError::Unreachable { what: what.to_owned(), attempts: self.attempts, why: why + &asked });
+        }
+        observer(Event::Waits { why: &format!("{what}: {why}"), pause: Some(wait) });
+        pause(wait);
+        Ok(())
+    }
+}
+
+/// Waits.
+pub(super) fn pause(time: Duration) {
+    #[expect(clippy::disallowed_methods, reason = "the hub and other processes tell of nothing that could be waited for")]
+    std::thread::sleep(time);
+}
+
+impl<'a> Client<'a> {
+    /// # Errors
+    /// [`HubError::Setting`] where the certificates cannot be read.
+    pub(super) fn new(
+        reference: &'a Reference,
+        settings: &'a Settings,
+        observer: Observer<'a>,
+    ) -> Result<Self, HubError> {
+        let agent = Agent::config_builder()
+            .user_agent(concat!("convnext-server/", env!("CARGO_PKG_VERSION")))
+            // sizes and hashes are of the content itself
+            .accept_encoding("identity")
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .timeout_resolve(Some(CONNECT))
+            .timeout_connect(Some(CONNECT))
+            .timeout_send_request(Some(SILENCE))
+            .timeout_recv_response(Some(SILENCE))
+            .timeout_per_read(Some(SILENCE))
+            .tls_config(TlsConfig::builder().root_certs(roots(settings)?).build())
+            .build()
+            .new_agent();
+        Ok(Self { agent, reference, settings, observer })
+    }
+
+    /// The commit of the revision, and its files.
+    pub(super) fn listing(&self) -> Result<Listing, HubError> {
+        #[derive(Deserialize)]
+        struct Answer {
+            sha: String,
+            siblings: Vec<Sibling>,
+        }
+        #[derive(Deserialize)]
+        struct Sibling {
+            rfilename: String,
+        }
+        let Self { settings: Settings { endpoint, .. }, reference, .. } = self;
+        let url = format!("{endpoint}/api/models/{}/revision/{}", reference.repository(), escaped(&reference.revision));
+        let text = self.again_and_again(&url, || {
+            let mut response = self.follow(&url, None, |_| false, false)?;
+            response.body_mut().with_config().limit(LISTING_LIMIT).read_to_vec().map_err(|error| passing(&error))
+        })?;
+        let strange = |why: String| HubError::NotAHub { url: url.clone(), why };
+        let answer: Answer = serde_json::from_slice(&text).map_err(|error| strange(error.to_string()))?;
+        if !is_commit(&answer.sha) {
+            return Err(strange(format!("{:?} is no commit", answer.sha)));
+        }
+        Ok(Listing { commit: answer.sha, files: answer.siblings.into_iter().map(|file| file.rfilename).collect() })
+    }
+
+    /// What a commit's file is called.
+    pub(super) fn metadata(&self, commit: &str, file: &str) -> Result<Metadata, HubError> {
+        let url = self.url(commit, file);
+        let (mut etag, mut size) = (None, None);
+        self.again_and_again(&url, || {
+            (etag, size) = (None, None);
+            let response = self.follow(
+                &url,
+                Some(file),
+                |head| {
+                    // the hub's own word; where it sends us has names of its own
+                    etag = etag.take().or_else(|| text(head, "x-linked-etag").map(str::to_owned));
+                    size = size.or_else(|| text(head, "x-linked-size").map(str::to_owned)?.parse().ok());
+                    etag.is_some()
+                },
+                true,
+            )?;
+            let head = response.headers();
+            if etag.is_none() {
+                etag = text(head, "etag").map(str::to_owned);
+                size = size.or_else(|| text(head, "content-length")?.parse().ok());
+            }
+            Ok(())
+        })?;
+        let strange = |why: String| HubError::NotAHub { url: url.clone(), why };
+        let etag = etag.ok_or_else(|| strange("the answer has no ETag".to_owned()))?;
+        let etag = Etag::read(&etag).ok_or_else(|| {
+            strange(format!("the ETag {etag} is neither a SHA-256 nor a hash of git, so that the file could not be checked"))
+        })?;
+        Ok(Metadata { etag, size })
+    }
+
+    /// The content of a commit's file from a byte on, or from its beginning where the server cannot do that.
+    pub(super) fn content(&self, commit: &str, file: &str, from: u64) -> Result<Response<Body>, Fault> {
+        let range = (from > 0).then(|| format!("bytes={from}-"));
+        self.get(&self.url(commit, file), Some(file), range.as_deref(), |_| false, false)
+    }
+
+    /// What is asked, in words.
+    pub(super) fn what(&self, file: &str) -> String {
+        format!("{file} of {}", self.reference)
+    }
+
+    fn url(&self, commit: &str, file: &str) -> String {
+        format!("{}/{}/resolve/{commit}/{}", self.settings.endpoint, self.reference.repository(), escaped(file))
+    }
+
+    fn again_and_again<T>(&self, what: &str, mut attempt: impl FnMut() -> Result<T, Fault>) -> Result<T, HubError> {
+        let mut patience = Patience::default();
+        loop {
+            match attempt() {
+                Ok(value) => return Ok(value),
+                Err(fault) => patience.after(fault, what, self.observer)?,
+            }
+        }
+    }
+
+    fn follow(
+        &self,
+        url: &str,
+        file: Option<&str>,
+        is_enough: impl FnMut(&HeaderMap) -> bool,
+        head_only: bool,
+    ) -> Result<Response<Body>, Fault> {
+        self.get(url, file, None, is_enough, head_only)
+    }
+
+    /// The answer at the end of all redirects, or the one that is enough.
+    fn get(
+        &self,
+        url: &str,
+        file: Option<&str>,
+        range: Option<&str>,
+        mut is_enough: impl FnMut(&HeaderMap) -> bool,
+        head_only: bool,
+    ) -> Result<Response<Body>, Fault> {
+        let mut url = url.to_owned();
+        for _ in 0..=REDIRECTS {
+            let mut request = if head_only { self.agent.head(&url) } else { self.agent.get(&url) };
+            if let Some(token) = self.settings.token.as_ref().filter(|_| same_host(&self.settings.endpoint, &url)) {
+                request = request.header(header::AUTHORIZATION, token.bearer());
+            }
+            if let Some(range) = range {
+                request = request.header(header::RANGE, range);
+            }
+            let response = request.call().map_err(|error| failed(&url, &error))?;
+            let is_enough = is_enough(response.headers());
+            match response.status().as_u16() {
+                301 | 302 | 303 | 307 | 308 if !is_enough => {
+                    let location = text(response.headers(), "location").unwrap_or_default();
+                    let why = || format!("it redirects to {location:?}, which cannot be followed");
+                    url = joined(&url, location)
+                        .ok_or_else(|| Fault::Final(HubError::NotAHub { url: url.clone(), why: why() }))?;
+                }
+                200..400 | 416 => return Ok(response),
+                _ => return Err(self.refusal(&url, file, &response)),
+            }
+        }
+        Err(Fault::Final(HubError::NotAHub { url, why: format!("more than {REDIRECTS} redirects") }))
+    }
+
+    /// What an answer that brings nothing means.
+    fn refusal(&self, url: &str, file: Option<&str>, response: &Response<Body>) -> Fault {
+        let (status, head) = (response.status(), response.headers());
+        let code = text(head, "x-error-code").unwrap_or_default();
+        let why = text(head, "x-error-message").unwrap_or_default().to_owned();
+        let token = self.settings.token.is_some();
+        let (endpoint, repository) = (self.settings.endpoint.clone(), self.reference.repository());
+        let unnamed = status == StatusCode::UNAUTHORIZED && code.is_empty() && !why.starts_with("Invalid credentials");
+        Fault::Final(match code {
+            "GatedRepo" => HubError::Gated { page: format!("{endpoint}/{repository}"), repository, token },
+            // 401 is said of what is private, and of what is not there
+            "RepoNotFound" => HubError::RepositoryNotFound { endpoint, repository, token },
+            _ if unnamed => HubError::RepositoryNotFound { endpoint, repository, token },
+            "RevisionNotFound" => HubError::RevisionNotFound { repository, revision: self.reference.revision.clone() },
+            "EntryNotFound" => {
+                HubError::FileNotFound { repository, file: file.unwrap_or("of that name").to_owned() }
+            }
+            _ if matches!(status.as_u16(), 408 | 429 | 500 | 502 | 503 | 504) => {
+                return Fault::Passing { why: format!("HTTP {status} {why}").trim_end().to_owned(), wait: wait(head) };
+            }
+            _ => HubError::Refused { url: without_query(url), status: status.as_u16(), why },
+        })
+    }
+}
+
+/// The certificates that are believed: Mozilla's, or those of a file.
+fn roots(settings: &Settings) -> Result<RootCerts, HubError> {
+    let Some(path) = &settings.certificates else { return Ok(RootCerts::WebPki) };
+    let wrong = |why: String| HubError::Setting { variable: "SSL_CERT_FILE", why: format!("{}: {why}", path.display()) };
+    let text = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
+    let certificates: Vec<_> = ureq::tls::parse_pem(&text)
+        .filter_map(|item| match item {
+            Ok(PemItem::Certificate(certificate)) => Some(certificate),
+            _ => None,
+        })
+        .collect();
+    if certificates.is_empty() {
+        return Err(wrong("it has no certificate in PEM".to_owned()));
+    }
+    Ok(RootCerts::new_with_certs(&certificates))
+}
+
+fn text<'a>(head: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    head.get(name).and_then(|value| value.to_str().ok())
+}
+
+/// How long the hub asks to wait, by `Retry-After` in seconds or the `t` of `RateLimit`.
+fn wait(head: &HeaderMap) -> Option<Duration> {
+    let of_limit = || text(head, "ratelimit")?.split(';').find_map(|part| part.trim().strip_prefix("t=")?.parse().ok());
+    let seconds = text(head, "retry-after").and_then(|value| value.trim().parse().ok()).or_else(of_limit)?;
+    Some(Duration::from_secs(seconds))
+}
+
+/// A connection that failed. That certificates are not believed is said at once.
+fn failed(url: &str, error: &ureq::Error) -> Fault {
+    let why = match error {
+        ureq::Error::Io(cause) if cause.kind() != std::io::ErrorKind::InvalidData => return passing(error),
+        ureq::Error::Timeout(_)
+        | ureq::Error::HostNotFound
+        | ureq::Error::ConnectionFailed
+        | ureq::Error::Protocol(_)
+        | ureq::Error::BodyStalled => return passing(error),
+        other => other.to_string(),
+    };
+    Fault::Final(HubError::NotAHub { url: without_query(url), why })
+}
+
+fn passing(error: &ureq::Error) -> Fault {
+    Fault::passing(error.to_string())
+}
+
+/// A URL for people: what it is signed with is nobody's business.
+fn without_query(url: &str) -> String {
+    url.split('?').next().unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hub_says_how_long_to_wait_in_either_form() {
+        let of = |name: &'static str, value: &str| wait(&HeaderMap::from_iter([(name.parse().unwrap(), value.parse().unwrap())]));
+        assert_eq!(of("retry-after", "7"), Some(Duration::from_secs(7)));
+        assert_eq!(of("ratelimit", "\"api\";r=0;t=55"), Some(Duration::from_secs(55)));
+        assert_eq!(of("retry-after", "Wed, 21 Oct 2015 07:28:00 GMT"), None);
+        assert_eq!(of("etag", "x"), None);
+    }
+
+    #[test]
+    fn attempts_end_at_once_where_the_wait_is_too_long() {
+        let fault = Fault::Passing { why: "HTTP 429".to_owned(), wait: Some(Duration::from_secs(3600)) };
+        let error = Patience::default().after(fault, "x", &|_| {}).unwrap_err();
+        assert!(error.to_string().contains("HTTP 429, wait 3600 s"), "{error}");
+    }
+}
