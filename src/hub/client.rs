@@ -97,7 +97,10 @@ impl Patience {
 
 /// Waits.
 pub(super) fn pause(time: Duration) {
-    #[expect(clippy::disallowed_methods, reason = "the hub and other processes tell of nothing that could be waited for")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the hub and other processes tell of nothing that could be waited for"
+    )]
     std::thread::sleep(time);
 }
 
@@ -179,7 +182,9 @@ impl<'a> Client<'a> {
         let strange = |why: String| HubError::NotAHub { url: url.clone(), why };
         let etag = etag.ok_or_else(|| strange("the answer has no ETag".to_owned()))?;
         let etag = Etag::read(&etag).ok_or_else(|| {
-            strange(format!("the ETag {etag} is neither a SHA-256 nor a hash of git, so that the file could not be checked"))
+            strange(format!(
+                "the ETag {etag} is neither a SHA-256 nor a hash of git, so that the file could not be checked"
+            ))
         })?;
         Ok(Metadata { etag, size })
     }
@@ -267,9 +272,7 @@ impl<'a> Client<'a> {
             "RepoNotFound" => HubError::RepositoryNotFound { endpoint, repository, token },
             _ if unnamed => HubError::RepositoryNotFound { endpoint, repository, token },
             "RevisionNotFound" => HubError::RevisionNotFound { repository, revision: self.reference.revision.clone() },
-            "EntryNotFound" => {
-                HubError::FileNotFound { repository, file: file.unwrap_or("of that name").to_owned() }
-            }
+            "EntryNotFound" => HubError::FileNotFound { repository, file: file.unwrap_or("of that name").to_owned() },
             _ if matches!(status.as_u16(), 408 | 429 | 500 | 502 | 503 | 504) => {
                 return Fault::Passing { why: format!("HTTP {status} {why}").trim_end().to_owned(), wait: wait(head) };
             }
@@ -281,7 +284,8 @@ impl<'a> Client<'a> {
 /// The certificates that are believed: Mozilla's, or those of a file.
 fn roots(settings: &Settings) -> Result<RootCerts, HubError> {
     let Some(path) = &settings.certificates else { return Ok(RootCerts::WebPki) };
-    let wrong = |why: String| HubError::Setting { variable: "SSL_CERT_FILE", why: format!("{}: {why}", path.display()) };
+    let wrong =
+        |why: String| HubError::Setting { variable: "SSL_CERT_FILE", why: format!("{}: {why}", path.display()) };
     let text = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
     let certificates: Vec<_> = ureq::tls::parse_pem(&text)
         .filter_map(|item| match item {
@@ -335,7 +339,9 @@ mod tests {
 
     #[test]
     fn the_hub_says_how_long_to_wait_in_either_form() {
-        let of = |name: &'static str, value: &str| wait(&HeaderMap::from_iter([(name.parse().unwrap(), value.parse().unwrap())]));
+        let of = |name: &'static str, value: &str| {
+            wait(&HeaderMap::from_iter([(name.parse().unwrap(), value.parse().unwrap())]))
+        };
         assert_eq!(of("retry-after", "7"), Some(Duration::from_secs(7)));
         assert_eq!(of("ratelimit", "\"api\";r=0;t=55"), Some(Duration::from_secs(55)));
         assert_eq!(of("retry-after", "Wed, 21 Oct 2015 07:28:00 GMT"), None);

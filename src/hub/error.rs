@@ -78,7 +78,9 @@ pub enum HubError {
         why: String,
     },
     /// The hub does not answer, or breaks off again and again.
-    #[error("{what}: {why}; gave up after {attempts} attempts in a row that brought nothing. What has come is kept, the next pull goes on with it")]
+    #[error(
+        "{what}: {why}; gave up after {attempts} attempts in a row that brought nothing. What has come is kept, the next pull goes on with it"
+    )]
     Unreachable {
         /// What was asked.
         what: String,
@@ -114,7 +116,9 @@ pub enum HubError {
         found: u64,
     },
     /// A file came with other bytes.
-    #[error("{file} has the {kind} {found}, and the hub says {expected}; it was removed. If it came in parts, pull it again")]
+    #[error(
+        "{file} has the {kind} {found}, and the hub says {expected}; it was removed. If it came in parts, pull it again"
+    )]
     WrongHash {
         /// The file.
         file: String,

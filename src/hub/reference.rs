@@ -6,7 +6,7 @@ use std::str::FromStr;
 use super::HubError;
 
 /// What names of the hub's models may begin with.
-pub(crate) const PREFIX: &str = "hub:";
+const PREFIX: &str = "hub:";
 /// The branch that is meant where none is named.
 const MAIN: &str = "main";
 /// Longest part of a repository's name, as the hub has it.
@@ -84,7 +84,8 @@ impl FromStr for Reference {
         let named = text.strip_prefix(PREFIX).unwrap_or(text);
         let (repository, revision) = named.split_once('@').unwrap_or((named, MAIN));
         let parts = repository.split_once('/').filter(|(organisation, name)| is_part(organisation) && is_part(name));
-        let (organisation, name) = parts.ok_or_else(|| wrong("ORGANISATION/NAME or ORGANISATION/NAME@REVISION is needed"))?;
+        let (organisation, name) =
+            parts.ok_or_else(|| wrong("ORGANISATION/NAME or ORGANISATION/NAME@REVISION is needed"))?;
         Self { organisation: organisation.to_owned(), name: name.to_owned(), revision: MAIN.to_owned() }.at(revision)
     }
 }
@@ -93,7 +94,11 @@ impl FromStr for Reference {
 impl fmt::Display for Reference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { organisation, name, revision } = self;
-        if revision == MAIN { write!(f, "{organisation}/{name}") } else { write!(f, "{organisation}/{name}@{revision}") }
+        if revision == MAIN {
+            write!(f, "{organisation}/{name}")
+        } else {
+            write!(f, "{organisation}/{name}@{revision}")
+        }
     }
 }
 
@@ -104,7 +109,10 @@ mod tests {
     #[test]
     fn a_repository_is_named_with_and_without_its_revision() {
         let reference: Reference = "hub:timm/convnext_tiny.fb_in1k".parse().unwrap();
-        assert_eq!((reference.repository().as_str(), reference.revision.as_str()), ("timm/convnext_tiny.fb_in1k", "main"));
+        assert_eq!(
+            (reference.repository().as_str(), reference.revision.as_str()),
+            ("timm/convnext_tiny.fb_in1k", "main")
+        );
         assert_eq!(reference.to_string(), "timm/convnext_tiny.fb_in1k");
         let reference: Reference = "timm/a@refs/pr/1".parse().unwrap();
         assert_eq!((reference.revision.as_str(), reference.commit()), ("refs/pr/1", None));
@@ -115,7 +123,8 @@ mod tests {
 
     #[test]
     fn what_leads_elsewhere_is_no_name() {
-        let names = ["", "a", "a/b/c", "../b", "a/..", "a/b--c", "a/.b", "a /b", "a/b?c", "/b", "a/", "hub:a", "a/b%2e"];
+        let names =
+            ["", "a", "a/b/c", "../b", "a/..", "a/b--c", "a/.b", "a /b", "a/b?c", "/b", "a/", "hub:a", "a/b%2e"];
         let revisions = ["a/b@", "a/b@..", "a/b@/x", "a/b@x/", "a/b@x//y", "a/b@x/../y", "a/b@x y", "a/b@.x"];
         for text in [&names[..], &revisions].concat() {
             assert!(text.parse::<Reference>().is_err(), "{text}");

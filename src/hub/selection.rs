@@ -77,7 +77,8 @@ impl Files {
             }
             several => {
                 let names: Vec<&str> = several.iter().map(|name| name.as_str()).collect();
-                let why = format!("it has no {SINGLE}, but {}; which of them is the model cannot be told", names.join(", "));
+                let why =
+                    format!("it has no {SINGLE}, but {}; which of them is the model cannot be told", names.join(", "));
                 Err(no_model(reference, why))
             }
         }
@@ -164,11 +165,15 @@ mod tests {
 
     #[test]
     fn only_what_serving_needs_is_fetched() {
-        let timm = ["README.md", ".gitattributes", "config.json", "model.safetensors", "pytorch_model.bin", "onnx/model.onnx"];
+        let timm =
+            ["README.md", ".gitattributes", "config.json", "model.safetensors", "pytorch_model.bin", "onnx/model.onnx"];
         assert_eq!(fetched(&timm, "{}", "").unwrap(), [CONFIG, SINGLE]);
         let transformers = ["config.json", "preprocessor_config.json", "model.safetensors", INDEX, "tf_model.h5"];
         assert_eq!(fetched(&transformers, "{}", "").unwrap(), [CONFIG, PREPROCESSOR, SINGLE]);
-        assert_eq!(fetched(&["config.json", "weights.safetensors"], "{}", "").unwrap(), [CONFIG, "weights.safetensors"]);
+        assert_eq!(
+            fetched(&["config.json", "weights.safetensors"], "{}", "").unwrap(),
+            [CONFIG, "weights.safetensors"]
+        );
         let sharded = ["config.json", INDEX, "a-1.safetensors", "a-2.safetensors", "b.safetensors"];
         let index = r#"{"weight_map": {"x": "a-2.safetensors", "y": "a-1.safetensors", "z": "a-2.safetensors"}}"#;
         assert_eq!(fetched(&sharded, "{}", index).unwrap(), [CONFIG, INDEX, "a-1.safetensors", "a-2.safetensors"]);
@@ -184,7 +189,10 @@ mod tests {
         assert!(timm.contains("pytorch_model.bin, a pickle") && timm.contains("'hf-hub:o/n'"), "{timm}");
         let transformers = wrong(&bin, r#"{"architectures": ["ConvNext"]}"#, "");
         assert!(transformers.contains("from_pretrained('o/n', revision='main')"), "{transformers}");
-        assert!(wrong(&["config.json", "a.safetensors", "b.safetensors"], "{}", "").contains("a.safetensors, b.safetensors"));
+        assert!(
+            wrong(&["config.json", "a.safetensors", "b.safetensors"], "{}", "")
+                .contains("a.safetensors, b.safetensors")
+        );
         for (index, why) in [
             ("", "EOF"),
             ("{}", "no weight_map"),

@@ -108,7 +108,8 @@ mod tests {
     use super::*;
 
     fn of(variables: &[(&str, &str)]) -> Settings {
-        let value = |name: &str| variables.iter().find(|(other, _)| *other == name).map(|(_, value)| (*value).to_owned());
+        let value =
+            |name: &str| variables.iter().find(|(other, _)| *other == name).map(|(_, value)| (*value).to_owned());
         Settings::of(value).unwrap()
     }
 

@@ -18,6 +18,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("pixels", &[]),
     ("engine", &["program", "panics"]),
     ("golden", &["checkpoint", "engine"]),
+    ("hub", &[]),
     ("telemetry", &["panics"]),
     ("metrics", &["telemetry"]), // lines of the log that were dropped
     ("service", &["program", "model", "checkpoint", "pixels", "engine", "metrics", "panics"]),
