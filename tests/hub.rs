@@ -1,6 +1,5 @@
 //! Models from the Hugging Face hub, by a hub on this machine: what is asked of it, what stays in the cache, and what its faults come to. Beside the
-//! library the command itself, and the hub's own library in Python, whose cache it is.
-//! Not here: what the hub is (`hub/server.rs`).
+//! library the command itself. Not here: what the hub is (`hub/server.rs`), and its own library in Python, whose cache it is (`conformance`).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 #[path = "hub/command.rs"]
@@ -10,9 +9,6 @@ mod faults;
 #[path = "support/process.rs"]
 #[allow(dead_code, unreachable_pub, missing_docs, reason = "each suite uses a part")]
 mod process;
-mod provisioned;
-#[path = "hub/python.rs"]
-mod python;
 #[path = "hub/server.rs"]
 mod server;
 
@@ -217,7 +213,8 @@ fn two_pulls_at_a_time_download_once() {
     });
     assert_eq!((a.commit, a.folder), (b.commit, b.folder));
     let downloads = setup.hub.seen().iter().filter(|request| request.at_second && request.method == "GET").count();
-    assert_eq!((downloads, *waits.lock().unwrap()), (1, 1));
+    assert_eq!(downloads, 1);
+    assert!(*waits.lock().unwrap() > 0, "one waits for the other");
 }
 
 #[test]

@@ -13,6 +13,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
+use futures_util::{StreamExt as _, stream};
 use ring::digest;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -38,7 +39,7 @@ pub(crate) struct Faults {
     pub(crate) gated: Option<Gate>,
     /// Content is not what its hash says.
     pub(crate) spoilt: bool,
-    /// Content is shorter than its size says, and ends well.
+    /// Content of large files is shorter than its size says, and ends well.
     pub(crate) short: usize,
     /// What the ETag of large files says in place of their hash.
     pub(crate) etag: Option<String>,
@@ -262,7 +263,8 @@ fn resolved(shared: &Shared, commit: &str, name: &str, content: &Bytes, faults: 
 
 /// Content, or the part of it that is asked for; with an `end` the connection breaks after so many bytes.
 fn blob(content: &Bytes, head: &HeaderMap, faults: &Faults, end: Option<usize>) -> Response {
-    let mut content = content.slice(..content.len() - faults.short);
+    let short = if content.len() < LARGE { 0 } else { faults.short };
+    let mut content = content.slice(..content.len() - short);
     if faults.spoilt {
         let mut bytes = content.to_vec();
         bytes[0] ^= 1;
@@ -282,8 +284,14 @@ fn blob(content: &Bytes, head: &HeaderMap, faults: &Faults, end: Option<usize>) 
     let content = content.slice(from.unwrap_or(0)..);
     headers.push(("content-length", content.len().to_string()));
     let Some(end) = end else { return with_headers(status, &headers, Body::from(content)) };
-    let chunks = [Ok(content.slice(..end.min(content.len()))), Err(io::Error::other("broken"))];
-    with_headers(status, &headers, Body::from_stream(futures_util::stream::iter(chunks)))
+    let first = content.slice(..end.min(content.len()));
+    let rest = async {
+        // what came before is to be on its way
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        Err(io::Error::other("broken"))
+    };
+    let chunks = stream::iter([Ok(first)]).chain(stream::once(rest));
+    with_headers(status, &headers, Body::from_stream(chunks))
 }
 
 fn entry(name: &str, content: &Bytes) -> Value {
