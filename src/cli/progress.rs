@@ -133,8 +133,8 @@ impl Stages {
         if self.lines {
             line(&what);
         }
-        self.bar.unset_length();
         self.bar.set_style(style("{elapsed}"));
+        self.bar.unset_length();
         self.bar.set_message(what);
         self.bar.enable_steady_tick(TICK);
     }
@@ -145,10 +145,10 @@ impl Stages {
             line(&format!("{what} {} of {count}", done + 1));
         }
         self.bar.disable_steady_tick();
-        self.bar.set_style(style("[{bar:30}] {pos}/{len} {elapsed}"));
         self.bar.set_length(count);
-        self.bar.set_message(what);
         self.bar.set_position(done);
+        self.bar.set_message(what);
+        self.bar.set_style(style("[{bar:30}] {pos}/{len} {elapsed}"));
         self.bar.tick();
     }
 

@@ -1,10 +1,11 @@
 //! `convnext pull`: a model from the Hugging Face hub into its cache, where `hub:ORGANISATION/NAME` finds it.
 
+use anyhow::anyhow;
 use serde_json::{Value, json};
 
 use super::progress::Telling;
 use super::{Failure, print};
-use crate::hub::{self, Reference, Settings, Snapshot};
+use crate::hub::{self, HubError, Reference, Settings, Snapshot};
 
 /// The end of the command's help: the variables that it goes by.
 pub(super) const VARIABLES: &str = "\
@@ -42,9 +43,13 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     }
     let mut settings = Settings::from_environment().map_err(Failure::usage)?;
     settings.offline |= args.offline;
-    let snapshot = Telling::Lines
-        .of(&reference, |observer| hub::pull(&reference, &settings, observer))
-        .map_err(anyhow::Error::from)?;
+    let pulled = Telling::Lines.of(&reference, |observer| hub::pull(&reference, &settings, observer));
+    let snapshot = pulled.map_err(|error| match (&error, hub::cached(&reference, &settings)) {
+        (HubError::Unreachable { .. }, Some(cached)) => {
+            anyhow!("{error}. Commit {} of it is in the cache: --offline is content with that", cached.commit)
+        }
+        _ => anyhow::Error::from(error),
+    })?;
     print(&if args.json {
         format!("{:#}\n", report(&reference, &snapshot))
     } else {

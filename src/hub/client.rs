@@ -276,6 +276,10 @@ impl<'a> Client<'a> {
             _ if matches!(status.as_u16(), 408 | 429 | 500 | 502 | 503 | 504) => {
                 return Fault::Passing { why: format!("HTTP {status} {why}").trim_end().to_owned(), wait: wait(head) };
             }
+            _ if status == StatusCode::NOT_FOUND && code.is_empty() => HubError::NotAHub {
+                url: without_query(url),
+                why: "HTTP 404, without the hub's word for what is missing".to_owned(),
+            },
             _ => HubError::Refused { url: without_query(url), status: status.as_u16(), why },
         })
     }
@@ -312,20 +316,26 @@ fn wait(head: &HeaderMap) -> Option<Duration> {
 
 /// A connection that failed. That certificates are not believed is said at once.
 fn failed(url: &str, error: &ureq::Error) -> Fault {
-    let why = match error {
-        ureq::Error::Io(cause) if cause.kind() != std::io::ErrorKind::InvalidData => return passing(error),
-        ureq::Error::Timeout(_)
+    let url = without_query(url);
+    Fault::Final(match error {
+        ureq::Error::Io(cause) if cause.kind() == std::io::ErrorKind::InvalidData => {
+            HubError::Certificate { url, why: cause.to_string() }
+        }
+        ureq::Error::Io(_)
+        | ureq::Error::Timeout(_)
         | ureq::Error::HostNotFound
         | ureq::Error::ConnectionFailed
         | ureq::Error::Protocol(_)
         | ureq::Error::BodyStalled => return passing(error),
-        other => other.to_string(),
-    };
-    Fault::Final(HubError::NotAHub { url: without_query(url), why })
+        other => HubError::NotAHub { url, why: other.to_string() },
+    })
 }
 
 fn passing(error: &ureq::Error) -> Fault {
-    Fault::passing(error.to_string())
+    Fault::passing(match error {
+        ureq::Error::Io(cause) => cause.to_string(),
+        other => other.to_string(),
+    })
 }
 
 /// A URL for people: what it is signed with is nobody's business.

@@ -89,8 +89,18 @@ pub enum HubError {
         /// What went wrong the last time.
         why: String,
     },
+    /// The connection cannot be encrypted, or who answers cannot be believed.
+    #[error(
+        "{url}: {why}. Certificates beside Mozilla's, as of a proxy that decrypts, are to be in the file that SSL_CERT_FILE names"
+    )]
+    Certificate {
+        /// What was asked.
+        url: String,
+        /// What is wrong.
+        why: String,
+    },
     /// What answers is no hub, or one that does not say what is needed.
-    #[error("{url}: {why}. Is HF_ENDPOINT a Hugging Face hub, and no proxy between?")]
+    #[error("{url}: {why}. Is HF_ENDPOINT a Hugging Face hub, and does no proxy answer in its place?")]
     NotAHub {
         /// What was asked.
         url: String,

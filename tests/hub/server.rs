@@ -201,8 +201,8 @@ fn answer(shared: &Shared, at_second: bool, request: &Request) -> Response {
         return refused(401, "RepoNotFound");
     }
     let revision = match rest.as_slice() {
-        ["api", "revision" | "tree", revision, ..] | ["resolve", revision, _] => *revision,
-        ["cache", revision, _] => revision,
+        ["api", "revision" | "tree", revision, ..] | ["resolve", revision, ..] => *revision,
+        ["cache", revision, ..] => revision,
         _ => "main",
     };
     let Some(commit) = shared.revisions.lock().unwrap().get(revision).cloned() else {
@@ -224,15 +224,17 @@ fn answer(shared: &Shared, at_second: bool, request: &Request) -> Response {
             json(json!({"id": REPOSITORY, "modelId": REPOSITORY, "sha": commit, "private": false, "tags": [],
                         "downloads": 0, "likes": 0, "siblings": siblings}))
         }
-        ["resolve", _, name] => match files.get(*name).filter(|_| faults.lost != Some(*name)) {
-            None => with_headers(
-                StatusCode::NOT_FOUND,
-                &[("x-error-code", "EntryNotFound".to_owned()), ("x-repo-commit", commit)],
-                Body::empty(),
-            ),
-            Some(content) => resolved(shared, &commit, name, content, &faults),
-        },
-        ["cache", _, name] => match files.get(*name) {
+        ["resolve", _, name @ ..] => {
+            match files.get(&name.join("/")).filter(|_| faults.lost != name.first().copied()) {
+                None => with_headers(
+                    StatusCode::NOT_FOUND,
+                    &[("x-error-code", "EntryNotFound".to_owned()), ("x-repo-commit", commit)],
+                    Body::empty(),
+                ),
+                Some(content) => resolved(shared, &commit, &name.join("/"), content, &faults),
+            }
+        }
+        ["cache", _, name @ ..] => match files.get(&name.join("/")) {
             Some(content) => {
                 let headers = [("x-repo-commit", commit), ("etag", format!("\"{}\"", git_hash(content)))];
                 let mut response = blob(content, request.headers(), &faults, None);
