@@ -13,8 +13,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::client::pause;
 use super::etag::Etag;
+use super::patience::pause;
 use super::reference::is_commit;
 use super::selection::Files;
 use super::{Event, HubError, Observer, Reference, Settings, Snapshot, size_of};

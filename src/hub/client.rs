@@ -9,9 +9,10 @@ use ureq::tls::{PemItem, RootCerts, TlsConfig};
 use ureq::{Agent, Body};
 
 use super::etag::Etag;
+use super::patience::{Fault, again_and_again, wait};
 use super::reference::is_commit;
 use super::url::{escaped, joined, same_host};
-use super::{Event, HubError, Observer, Reference, Settings};
+use super::{HubError, Observer, Reference, Settings};
 
 /// How long a connection, and the head of an answer, may take, and no byte may come.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -20,13 +21,6 @@ const SILENCE: Duration = Duration::from_secs(30);
 const REDIRECTS: usize = 10;
 /// Largest list of files that is read, in bytes.
 const LISTING_LIMIT: u64 = 32 << 20;
-/// Attempts in a row that bring nothing.
-const ATTEMPTS: u32 = 5;
-/// How long the first attempt is waited after; each after that doubles it.
-const BACK_OFF: Duration = Duration::from_millis(250);
-/// The longest wait that a hub may ask for: the window of the hub's own limits.
-const LONGEST_WAIT: Duration = Duration::from_secs(300);
-
 /// Asks about one repository.
 pub(super) struct Client<'a> {
     agent: Agent,
@@ -48,60 +42,14 @@ pub(super) struct Metadata {
     pub(super) size: Option<u64>,
 }
 
-/// Why an attempt brought nothing.
-pub(super) enum Fault {
-    /// The next one may: what went wrong, and how long the hub asks to wait.
-    Passing { why: String, wait: Option<Duration> },
-    /// None will.
-    Final(HubError),
-}
-
-impl Fault {
-    pub(super) fn passing(why: impl Into<String>) -> Self {
-        Self::Passing { why: why.into(), wait: None }
-    }
-}
-
-/// Counts attempts, and waits between them.
-#[derive(Default)]
-pub(super) struct Patience {
-    attempts: u32,
-}
-
-impl Patience {
-    /// An attempt brought something: the count begins again.
-    pub(super) fn reset(&mut self) {
-        self.attempts = 0;
-    }
-
-    /// Waits for the next attempt.
-    ///
-    /// # Errors
-    /// When there is to be none.
-    pub(super) fn after(&mut self, fault: Fault, what: &str, observer: Observer<'_>) -> Result<(), HubError> {
-        let (why, wait) = match fault {
-            Fault::Final(error) => return Err(error),
-            Fault::Passing { why, wait } => (why, wait),
-        };
-        self.attempts += 1;
-        let wait = wait.unwrap_or(BACK_OFF * 2_u32.pow(self.attempts - 1));
-        if self.attempts >= ATTEMPTS || wait > LONGEST_WAIT {
-            let asked = if wait > LONGEST_WAIT { format!(", wait {} s", wait.as_secs()) } else { String::new() };
-            return Err(HubError::Unreachable { what: what.to_owned(), attempts: self.attempts, why: why + &asked });
-        }
-        observer(Event::Waits { why: &format!("{what}: {why}"), pause: Some(wait) });
-        pause(wait);
-        Ok(())
-    }
-}
-
-/// Waits.
-pub(super) fn pause(time: Duration) {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the hub and other processes tell of nothing that could be waited for"
-    )]
-    std::thread::sleep(time);
+/// A request.
+struct Ask<'a> {
+    url: &'a str,
+    /// The file that it is about, if it is about one.
+    file: Option<&'a str>,
+    /// The first byte that is wanted.
+    from: u64,
+    head_only: bool,
 }
 
 impl<'a> Client<'a> {
@@ -143,8 +91,8 @@ impl<'a> Client<'a> {
         }
         let Self { settings: Settings { endpoint, .. }, reference, .. } = self;
         let url = format!("{endpoint}/api/models/{}/revision/{}", reference.repository(), escaped(&reference.revision));
-        let text = self.again_and_again(&url, || {
-            let mut response = self.follow(&url, None, |_| false, false)?;
+        let text = again_and_again(&url, self.observer, || {
+            let mut response = self.ask(Ask { url: &url, file: None, from: 0, head_only: false }, |_| false)?;
             response.body_mut().with_config().limit(LISTING_LIMIT).read_to_vec().map_err(|error| passing(&error))
         })?;
         let strange = |why: String| HubError::NotAHub { url: url.clone(), why };
@@ -159,19 +107,14 @@ impl<'a> Client<'a> {
     pub(super) fn metadata(&self, commit: &str, file: &str) -> Result<Metadata, HubError> {
         let url = self.url(commit, file);
         let (mut etag, mut size) = (None, None);
-        self.again_and_again(&url, || {
+        again_and_again(&url, self.observer, || {
             (etag, size) = (None, None);
-            let response = self.follow(
-                &url,
-                Some(file),
-                |head| {
-                    // the hub's own word; where it sends us has names of its own
-                    etag = etag.take().or_else(|| text(head, "x-linked-etag").map(str::to_owned));
-                    size = size.or_else(|| text(head, "x-linked-size").map(str::to_owned)?.parse().ok());
-                    etag.is_some()
-                },
-                true,
-            )?;
+            let response = self.ask(Ask { url: &url, file: Some(file), from: 0, head_only: true }, |head| {
+                // the hub's own word; where it sends us has names of its own
+                etag = etag.take().or_else(|| text(head, "x-linked-etag").map(str::to_owned));
+                size = size.or_else(|| text(head, "x-linked-size").map(str::to_owned)?.parse().ok());
+                etag.is_some()
+            })?;
             let head = response.headers();
             if etag.is_none() {
                 etag = text(head, "etag").map(str::to_owned);
@@ -191,8 +134,7 @@ impl<'a> Client<'a> {
 
     /// The content of a commit's file from a byte on, or from its beginning where the server cannot do that.
     pub(super) fn content(&self, commit: &str, file: &str, from: u64) -> Result<Response<Body>, Fault> {
-        let range = (from > 0).then(|| format!("bytes={from}-"));
-        self.get(&self.url(commit, file), Some(file), range.as_deref(), |_| false, false)
+        self.ask(Ask { url: &self.url(commit, file), file: Some(file), from, head_only: false }, |_| false)
     }
 
     /// What is asked, in words.
@@ -204,43 +146,16 @@ impl<'a> Client<'a> {
         format!("{}/{}/resolve/{commit}/{}", self.settings.endpoint, self.reference.repository(), escaped(file))
     }
 
-    fn again_and_again<T>(&self, what: &str, mut attempt: impl FnMut() -> Result<T, Fault>) -> Result<T, HubError> {
-        let mut patience = Patience::default();
-        loop {
-            match attempt() {
-                Ok(value) => return Ok(value),
-                Err(fault) => patience.after(fault, what, self.observer)?,
-            }
-        }
-    }
-
-    fn follow(
-        &self,
-        url: &str,
-        file: Option<&str>,
-        is_enough: impl FnMut(&HeaderMap) -> bool,
-        head_only: bool,
-    ) -> Result<Response<Body>, Fault> {
-        self.get(url, file, None, is_enough, head_only)
-    }
-
     /// The answer at the end of all redirects, or the one that is enough.
-    fn get(
-        &self,
-        url: &str,
-        file: Option<&str>,
-        range: Option<&str>,
-        mut is_enough: impl FnMut(&HeaderMap) -> bool,
-        head_only: bool,
-    ) -> Result<Response<Body>, Fault> {
-        let mut url = url.to_owned();
+    fn ask(&self, ask: Ask<'_>, mut is_enough: impl FnMut(&HeaderMap) -> bool) -> Result<Response<Body>, Fault> {
+        let mut url = ask.url.to_owned();
         for _ in 0..=REDIRECTS {
-            let mut request = if head_only { self.agent.head(&url) } else { self.agent.get(&url) };
+            let mut request = if ask.head_only { self.agent.head(&url) } else { self.agent.get(&url) };
             if let Some(token) = self.settings.token.as_ref().filter(|_| same_host(&self.settings.endpoint, &url)) {
                 request = request.header(header::AUTHORIZATION, token.bearer());
             }
-            if let Some(range) = range {
-                request = request.header(header::RANGE, range);
+            if ask.from > 0 {
+                request = request.header(header::RANGE, format!("bytes={}-", ask.from));
             }
             let response = request.call().map_err(|error| failed(&url, &error))?;
             let is_enough = is_enough(response.headers());
@@ -252,7 +167,7 @@ impl<'a> Client<'a> {
                         .ok_or_else(|| Fault::Final(HubError::NotAHub { url: url.clone(), why: why() }))?;
                 }
                 200..400 | 416 => return Ok(response),
-                _ => return Err(self.refusal(&url, file, &response)),
+                _ => return Err(self.refusal(&url, ask.file, &response)),
             }
         }
         Err(Fault::Final(HubError::NotAHub { url, why: format!("more than {REDIRECTS} redirects") }))
@@ -303,15 +218,8 @@ fn roots(settings: &Settings) -> Result<RootCerts, HubError> {
     Ok(RootCerts::new_with_certs(&certificates))
 }
 
-fn text<'a>(head: &'a HeaderMap, name: &str) -> Option<&'a str> {
+pub(super) fn text<'a>(head: &'a HeaderMap, name: &str) -> Option<&'a str> {
     head.get(name).and_then(|value| value.to_str().ok())
-}
-
-/// How long the hub asks to wait, by `Retry-After` in seconds or the `t` of `RateLimit`.
-fn wait(head: &HeaderMap) -> Option<Duration> {
-    let of_limit = || text(head, "ratelimit")?.split(';').find_map(|part| part.trim().strip_prefix("t=")?.parse().ok());
-    let seconds = text(head, "retry-after").and_then(|value| value.trim().parse().ok()).or_else(of_limit)?;
-    Some(Duration::from_secs(seconds))
 }
 
 /// A connection that failed. That certificates are not believed is said at once.
@@ -341,27 +249,4 @@ fn passing(error: &ureq::Error) -> Fault {
 /// A URL for people: what it is signed with is nobody's business.
 fn without_query(url: &str) -> String {
     url.split('?').next().unwrap_or_default().to_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_hub_says_how_long_to_wait_in_either_form() {
-        let of = |name: &'static str, value: &str| {
-            wait(&HeaderMap::from_iter([(name.parse().unwrap(), value.parse().unwrap())]))
-        };
-        assert_eq!(of("retry-after", "7"), Some(Duration::from_secs(7)));
-        assert_eq!(of("ratelimit", "\"api\";r=0;t=55"), Some(Duration::from_secs(55)));
-        assert_eq!(of("retry-after", "Wed, 21 Oct 2015 07:28:00 GMT"), None);
-        assert_eq!(of("etag", "x"), None);
-    }
-
-    #[test]
-    fn attempts_end_at_once_where_the_wait_is_too_long() {
-        let fault = Fault::Passing { why: "HTTP 429".to_owned(), wait: Some(Duration::from_secs(3600)) };
-        let error = Patience::default().after(fault, "x", &|_| {}).unwrap_err();
-        assert!(error.to_string().contains("HTTP 429, wait 3600 s"), "{error}");
-    }
 }

@@ -8,8 +8,9 @@ use std::path::Path;
 use ureq::http::{HeaderMap, StatusCode, header};
 
 use super::cache::{Cache, folder_of};
-use super::client::{Client, Fault, Metadata, Patience};
+use super::client::{Client, Metadata};
 use super::etag::Etag;
+use super::patience::{Fault, Patience};
 use super::{Event, HubError, size_of};
 
 /// Bytes that are read at a time.

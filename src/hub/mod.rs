@@ -8,6 +8,7 @@ mod download;
 mod error;
 mod etag;
 mod event;
+mod patience;
 mod reference;
 mod selection;
 mod settings;

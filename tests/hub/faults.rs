@@ -1,7 +1,7 @@
 //! What goes wrong on the way, and what it comes to: a whole file, or a cause with what to do, and never a wrong file.
 
 use std::sync::Mutex;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use convnext_server::hub::{self, Event, Settings};
 
@@ -187,17 +187,16 @@ fn a_busy_hub_is_waited_for_as_long_as_it_asks() {
 }
 
 #[test]
-fn a_hub_that_is_not_there_ends_the_pull_in_time() {
+fn a_hub_that_is_not_there_ends_the_pull_in_time_and_the_cache_is_named() {
     let setup = Setup::golden(TIMM);
-    let Setup { hub, home } = setup;
-    let endpoint = hub.endpoint.clone();
-    drop(hub);
-    let cache = home.path().to_owned();
-    let settings = Settings { endpoint: endpoint.clone(), cache, token: None, offline: false, certificates: None };
-    let began = std::time::Instant::now();
-    let error = hub::pull(&reference(), &settings, &|_| {}).unwrap_err().to_string();
-    assert!(error.starts_with(&endpoint) && error.contains("5 attempts"), "{error}");
-    assert!(began.elapsed() < Duration::from_secs(10));
+    setup.pull().unwrap();
+    let began = Instant::now();
+    let nobody = "http://127.0.0.1:1";
+    let (code, error) = setup.convnext(&["pull", "people/tiny"], &[("HF_ENDPOINT", nobody)]).failure();
+    assert!(code == 1 && began.elapsed() < Duration::from_secs(10), "{code} after {:?}", began.elapsed());
+    let last = error.lines().last().unwrap();
+    assert!(last.starts_with(&format!("convnext: {nobody}")) && last.contains("5 attempts"), "{error}");
+    assert!(last.contains(&format!("Commit {COMMIT} of it is in the cache: --offline")), "{error}");
 }
 
 #[test]
