@@ -10,7 +10,7 @@ use clap::ValueEnum as _;
 use super::precision::ChosenPrecision;
 use super::units::{Amount, Span};
 use crate::http::Origin;
-use crate::service::Precision;
+use crate::service::{Calibration, Precision};
 use crate::telemetry::LogFormat;
 
 /// A value that can be told as a default.
@@ -71,6 +71,12 @@ impl Written for SocketAddr {
 }
 
 impl Written for LogFormat {
+    fn written(&self) -> Option<String> {
+        self.to_possible_value().map(|value| value.get_name().to_owned())
+    }
+}
+
+impl Written for Calibration {
     fn written(&self) -> Option<String> {
         self.to_possible_value().map(|value| value.get_name().to_owned())
     }

@@ -12,6 +12,7 @@ mod http_clients;
 mod hub_library;
 mod metrics;
 mod perf_analyzer;
+mod prometheus;
 #[path = "../provisioned/mod.rs"]
 mod provisioned;
 mod server;
