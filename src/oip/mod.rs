@@ -17,7 +17,7 @@ mod tensor;
 pub use answer::{InferAnswer, Output, OutputContents};
 pub use call::{Call, Head};
 pub use error::Error;
-pub use input::{Contents, InferRequest, Input, MAX_ELEMENTS, RequestedOutput, elements};
+pub use input::{Contents, InferRequest, Input, MAX_ELEMENTS, RequestedOutput, elements, little_endian};
 pub use metadata::{ModelConfig, ModelMetadata, Served, ServerMetadata, TensorMetadata, extensions, server};
 pub use names::{IMAGE_SUFFIX, Target};
 pub use parameter::{Parameter, Parameters};

@@ -20,7 +20,7 @@ use crate::http::model_path::ModelPath;
 use crate::http::panics::catch_panic;
 use crate::http::parse::parse_json;
 use crate::http::{AppState, Error, admitted, body};
-use crate::oip::Contents;
+use crate::oip::{self, Contents};
 use crate::service::{
     self, Admission, Classified, Images, ModelState, ModelStatus, Scores, ServiceError, Tensor, TensorType, Ticket,
     Wanted,
@@ -161,7 +161,7 @@ fn images(ticket: &Ticket, Rows { data, count }: Rows) -> Result<Images, Error> 
             if numbers.len() != count.saturating_mul(3 * height * width) {
                 return wrong(numbers.len(), "numbers");
             }
-            let data = numbers.iter().flat_map(|number| number.to_le_bytes()).collect::<Vec<u8>>().into();
+            let data = oip::little_endian(numbers);
             Ok(Images::Tensor(Tensor { number: TensorType::F32, shape: [count, 3, height, width], data }))
         }
         Contents::Raw(_) => wrong(0, "bytes"),
