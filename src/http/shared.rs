@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 use super::cors;
 use super::error::Error;
 use super::outer_layer::outer_layer;
-use super::state::AppState;
+use super::state::{AppState, MetricsCompat};
+use crate::oip;
 use crate::service::{ModelState, ModelStatus, ServiceError};
 
 /// Paths of liveness.
@@ -73,7 +74,13 @@ pub(crate) fn model(status: &ModelStatus) -> Value {
 }
 
 async fn metrics(State(state): State<AppState>) -> Response {
-    match state.classifier.scrape() {
+    let text = state.classifier.scrape().and_then(|(mut text, content_type)| {
+        if state.options.metrics_compat == MetricsCompat::Triton {
+            text.extend(oip::nv_metrics(&state.classifier)?);
+        }
+        Ok((text, content_type))
+    });
+    match text {
         Ok((text, content_type)) => ([(header::CONTENT_TYPE, content_type)], text).into_response(),
         Err(fault) => {
             tracing::error!(%fault, "the metrics cannot be encoded");

@@ -15,7 +15,7 @@ use prometheus::{
     TextEncoder,
 };
 
-pub use statistics::{Form, Requests, StageTimes, Statistics, Tally};
+pub use statistics::{Failure, Form, Requests, StageTimes, Statistics, Tally};
 
 use crate::telemetry;
 

@@ -43,7 +43,7 @@ mod warmup;
 pub use admission::Admission;
 pub use answer::{Answer, Classified, Prediction, Scores};
 pub use body_bytes::BodyBytes;
-pub use classifier::{Classifier, Loading, ModelSource, NamedModel, Settings, StartError};
+pub use classifier::{Classifier, GpuMemory, Loading, ModelSource, NamedModel, Settings, StartError};
 pub use error::ServiceError;
 pub use job::Timings;
 pub use lifecycle::{ModelError, Repository};
