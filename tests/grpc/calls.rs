@@ -94,6 +94,8 @@ async fn statistics_count_images_and_failures() {
         assert_eq!((&*of_first.name, of_first.inference_count), ("first", 4));
         assert!(of_first.execution_count >= 2 && of_first.last_inference > 1_700_000_000_000, "{of_first:?}");
         let durations = of_first.inference_stats.unwrap();
+        let [memory] = &of_first.memory_usage[..] else { panic!("{of_first:?}") };
+        assert_eq!((&*memory.r#type, memory.id, memory.byte_size), ("CPU", 0, 1100));
         assert_eq!(durations.success.unwrap().count, 2, "{durations:?}");
         let all = client.model_statistics(pb::ModelStatisticsRequest::default()).await.unwrap().into_inner();
         assert!(["first", "second"].iter().all(|name| all.model_stats.iter().any(|model| model.name == *name)));

@@ -98,6 +98,8 @@ async fn requests_and_batches_are_counted_under_the_name_that_was_used() {
         assert_eq!(sizes, 3, "{of}");
         assert_eq!(of["execution_count"], of_files["execution_count"]);
 
+        let memory = json!([{"type": "CPU", "id": 0, "byte_size": 1100}]);
+        assert_eq!((&of["memory_usage"], &of_files["memory_usage"]), (&memory, &memory));
         let all = stats("/v2/models/stats").await;
         let names: Vec<&str> = all.as_array().unwrap().iter().map(|of| of["name"].as_str().unwrap()).collect();
         assert_eq!(names, ["first", "first_image", "second", "second_image"]);
