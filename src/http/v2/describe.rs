@@ -58,6 +58,8 @@ pub(super) async fn config(State(state): State<AppState>, path: ModelPath) -> Re
             "name": output.name,
             "data_type": output.datatype.config_name(),
             "dims": output.shape,
+            // no file of labels is served: they come with `classification`
+            "label_filename": "",
         }],
         "instance_group": instances.collect::<Vec<_>>(),
         "dynamic_batching": {},
@@ -109,10 +111,10 @@ fn of_model(model: &ModelStatistics) -> Value {
     })
 }
 
-fn tally(Tally { count, time }: Tally) -> Value {
-    json!({ "count": count, "ns": u64::try_from(time.as_nanos()).unwrap_or(u64::MAX) })
 fn memory_usage(MemoryUsage { kind, id, bytes }: &MemoryUsage) -> Value {
     json!({ "type": kind, "id": id, "byte_size": bytes })
 }
 
+fn tally(Tally { count, time }: Tally) -> Value {
+    json!({ "count": count, "ns": u64::try_from(time.as_nanos()).unwrap_or(u64::MAX) })
 }
