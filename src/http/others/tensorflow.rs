@@ -18,7 +18,7 @@ use crate::http::contents::{Append, Data};
 use crate::http::counted::{Counted, plain};
 use crate::http::model_path::ModelPath;
 use crate::http::panics::catch_panic;
-use crate::http::parse::parse_json;
+use crate::http::parse::{charge_decoded, parse_json};
 use crate::http::{AppState, Error, admitted, body};
 use crate::oip::{self, Contents};
 use crate::service::{
@@ -128,6 +128,7 @@ async fn predictions(
     let (mut ticket, timeouts) = admitted::admit(state, counted, admission)?;
     let asked = async {
         let bytes = body::read_decoded(body, coding, timeouts, |total| ticket.body_is(total)).await?;
+        charge_decoded(&bytes, |more| ticket.grows_by(more)).await?;
         let Asked { columns, rows } = parse_json(bytes.len(), move || parse(&bytes)).await?;
         Ok((columns, images(&ticket, rows)?))
     };
