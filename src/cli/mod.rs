@@ -7,9 +7,11 @@ mod classify;
 mod device;
 mod health;
 mod inspect;
+mod load;
 mod model_ref;
 mod noise;
 mod serve;
+mod svg;
 mod verify;
 
 use std::process::ExitCode;
@@ -35,7 +37,8 @@ Try:
   convnext serve --model-repository ./models          every model in a folder of folders; changes are followed
   convnext classify photo.jpg --top-k 3               labels on the terminal
   convnext inspect convnext_tiny                      operations, shapes, costs
-  convnext bench --models convnext_tiny --batch 1,8   images per second on this machine";
+  convnext bench --models convnext_tiny --batch 1,8   images per second on this machine
+  convnext load --images ./photos --rate 100          latency of a server at 100 requests/s";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -48,6 +51,9 @@ enum Command {
     /// Measure images per second
     #[command(after_help = bench::METHOD)]
     Bench(bench::Args),
+    /// Put a load on a server and tell its latency and throughput
+    #[command(after_help = load::METHOD)]
+    Load(load::Args),
     /// Compare an engine with the reference engine
     Verify(verify::Args),
     /// Ask a server whether it is ready; the exit code answers
@@ -94,6 +100,7 @@ pub fn run() -> ExitCode {
         Command::Classify(args) => classify::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Bench(args) => bench::run(args),
+        Command::Load(args) => load::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Health(args) => health::run(args),
     };
