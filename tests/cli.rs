@@ -217,6 +217,7 @@ fn what_makes_no_sense_exits_with_64_and_says_what_is_possible() {
         (&["load", "--images", "models/images", "--clients", "0"], "1..=100000"),
         (&["load", "--images", "models/images", "--arrivals", "poisson"], "--rate"),
         (&["load", "--route", "oip", "--timeout", "0s"], "--timeout is 0s"),
+        (&["load", "--route", "grpc"], "--route grpc needs --model"),
         (&["classify"], "IMAGE"),
         (&["sing"], "sing"),
     ];

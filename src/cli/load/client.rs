@@ -1,4 +1,4 @@
-//! A client of HTTP/1.1 that keeps its connections. Not here: when it asks (`drive`), what (`target`).
+//! A client of HTTP/1.1 that keeps its connections, or of gRPC over one of HTTP/2. Not here: when it asks (`drive`), what (`target`).
 
 use std::time::Duration;
 
@@ -9,8 +9,10 @@ use hyper::{Request, Uri};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 
+use super::grpc;
 use super::record::Outcome;
 use super::target::Model;
+use crate::grpc::proto::inference::ModelMetadataResponse;
 
 /// What is sent.
 pub(super) type Body = Full<Bytes>;
@@ -18,15 +20,17 @@ pub(super) type Body = Full<Bytes>;
 /// The longest answer that is kept: the list of models.
 const LONGEST: usize = 4 << 20;
 
-/// A connection for each request in flight; one that idles is used again.
+/// Of HTTP/1.1 a connection for each request in flight, of which one that idles is used again; of HTTP/2 one for all.
 #[derive(Clone)]
 pub(super) struct Client(hyper_util::client::legacy::Client<HttpConnector, Body>);
 
 impl Client {
-    pub(super) fn new() -> Self {
+    /// Of gRPC, or of HTTP/1.1.
+    pub(super) fn new(is_grpc: bool) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
-        Self(hyper_util::client::legacy::Client::builder(TokioExecutor::new()).build(connector))
+        let mut builder = hyper_util::client::legacy::Client::builder(TokioExecutor::new());
+        Self(builder.http2_only(is_grpc).build(connector))
     }
 
     /// Asks, and reads the answer to its end.
@@ -34,13 +38,39 @@ impl Client {
         let answer = async {
             let response = self.0.request(request).await.map_err(|error| innermost(&error))?;
             let status = response.status().as_u16();
+            let mut code = grpc::code(response.headers());
             let mut body = response.into_body();
             while let Some(frame) = body.frame().await {
-                frame.map_err(|error| innermost(&error))?;
+                let frame = frame.map_err(|error| innermost(&error))?;
+                code = code.or_else(|| grpc::code(frame.trailers_ref()?));
             }
-            Ok(Outcome::Status(status))
+            Ok(code.map_or(Outcome::Status(status), Outcome::Code))
         };
         answer.await.unwrap_or_else(Outcome::NoAnswer)
+    }
+
+    /// What a model takes, by gRPC.
+    ///
+    /// # Errors
+    /// No answer in time, or that there is no such model.
+    pub(super) async fn metadata(
+        &self,
+        server: &Uri,
+        model: &str,
+        timeout: Duration,
+    ) -> anyhow::Result<ModelMetadataResponse> {
+        let ask = async {
+            let request = grpc::metadata_request(server, model)?;
+            let response = self.0.request(request).await.map_err(|error| anyhow!(innermost(&error)))?;
+            let (head, body) = response.into_parts();
+            let body = Limited::new(body, LONGEST).collect().await.map_err(|error| anyhow!(error))?;
+            let trailers = body.trailers().cloned().unwrap_or(head.headers);
+            grpc::answer(&trailers, body.to_bytes())
+        };
+        let answer = tokio::time::timeout(timeout, ask).await;
+        answer
+            .unwrap_or_else(|_| Err(anyhow!("no answer within {} ms", timeout.as_millis())))
+            .context(server.to_string())
     }
 
     /// The models of a server.

@@ -5,6 +5,7 @@
 mod arrivals;
 mod client;
 mod drive;
+mod grpc;
 mod images;
 mod plot;
 mod record;
@@ -84,7 +85,7 @@ pub(super) struct Args {
     /// The model [default: the server's]
     #[arg(long)]
     model: Option<String>,
-    /// An image, or a folder of images, which take turns; --route oip sends noise instead
+    /// An image, or a folder of images, which take turns; what takes tensors gets noise instead
     #[arg(long, value_name = "PATH")]
     images: Option<PathBuf>,
     /// JSON instead of lines
@@ -103,10 +104,13 @@ fn rate(text: &str) -> Result<f64, String> {
 pub(super) fn run(args: Args) -> Result<(), Failure> {
     let server = target::server(&args.url).map_err(Failure::Usage)?;
     let images = match (&args.images, args.route) {
-        (_, Route::Oip) => Vec::new(),
+        (_, Route::Oip) | (None, Route::Grpc) => Vec::new(),
         (Some(path), _) => images::images(path).map_err(Failure::Usage)?,
         (None, _) => return Err(Failure::Usage(anyhow!("--images PATH is needed: an image, or a folder of images"))),
     };
+    if args.route == Route::Grpc && args.model.is_none() {
+        return Err(Failure::Usage(anyhow!("--route grpc needs --model NAME, or NAME_image, which takes files")));
+    }
     if args.timeout.0.is_zero() {
         return Err(Failure::Usage(anyhow!("--timeout is 0s; it must be more")));
     }
@@ -132,10 +136,17 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
 
 /// Finds the model, and puts the load on it.
 async fn load(args: &Args, server: &Uri, images: Vec<bytes::Bytes>) -> anyhow::Result<Report> {
-    let client = Client::new();
-    let models = client.models(target::at(server, "/models")?, args.timeout.0).await?;
-    let model = target::choose(models, args.model.as_deref())?;
-    let target = Arc::new(Target::new(server, args.route, &model, images)?);
+    let client = Client::new(args.route == Route::Grpc);
+    let (model, target) = if let (Route::Grpc, Some(model)) = (args.route, &args.model) {
+        let metadata = client.metadata(server, model, args.timeout.0).await?;
+        (model.clone(), Target::of_grpc(server, grpc::messages(&metadata, &images)?)?)
+    } else {
+        let models = client.models(target::at(server, "/models")?, args.timeout.0).await?;
+        let model = target::choose(models, args.model.as_deref())?;
+        let target = Target::new(server, args.route, &model, images)?;
+        (model.name, target)
+    };
+    let target = Arc::new(target);
     let clients = args.clients.map(|clients| clients as usize);
     let load = match args.rate {
         None => Load::Closed { clients: clients.unwrap_or(CLIENTS) },
@@ -166,7 +177,7 @@ async fn load(args: &Args, server: &Uri, images: Vec<bytes::Bytes>) -> anyhow::R
             drive::open(due.context("starting the clock's thread")?, most, window, record, send).await
         }
     };
-    Ok(Report { url, model: model.name, load, measured: args.seconds, record })
+    Ok(Report { url, model, load, measured: args.seconds, record })
 }
 
 #[cfg(test)]

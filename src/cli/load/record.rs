@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hdrhistogram::{CreationError, Histogram};
+use tonic::Code;
 
 /// Kinds of errors that are told apart; more are told as one.
 const MAX_KINDS: usize = 16;
@@ -15,8 +16,10 @@ const LONGEST: u64 = 3_600_000_000;
 /// How a request ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
-    /// It was answered.
+    /// It was answered over HTTP with this status.
     Status(u16),
+    /// It was answered over gRPC with this code.
+    Code(Code),
     /// It was not answered in time.
     TimedOut,
     /// It was not answered, and why.
@@ -25,7 +28,7 @@ pub(super) enum Outcome {
 
 impl Outcome {
     pub(super) fn is_success(&self) -> bool {
-        matches!(self, Self::Status(200..=299))
+        matches!(self, Self::Status(200..=299) | Self::Code(Code::Ok))
     }
 }
 
@@ -36,7 +39,9 @@ pub(super) struct Record {
     /// the slowest would be missing.
     latencies: Histogram<u64>,
     pub(super) requests: u64,
-    pub(super) statuses: BTreeMap<u16, u64>,
+    /// Those with an answer, by its status or code.
+    pub(super) statuses: BTreeMap<String, u64>,
+    pub(super) succeeded: u64,
     pub(super) timed_out: u64,
     /// Those without an answer, by what was said of it.
     pub(super) errors: BTreeMap<String, u64>,
@@ -58,6 +63,7 @@ impl Record {
             latencies: Histogram::new_with_bounds(1, LONGEST, DIGITS)?,
             requests: 0,
             statuses: BTreeMap::new(),
+            succeeded: 0,
             timed_out: 0,
             errors: BTreeMap::new(),
             answered_meanwhile: 0,
@@ -70,8 +76,10 @@ impl Record {
     pub(super) fn ended(&mut self, took: Duration, outcome: Outcome) {
         self.requests += 1;
         let is_told = outcome.is_success() || outcome == Outcome::TimedOut;
+        self.succeeded += u64::from(outcome.is_success());
         match outcome {
-            Outcome::Status(status) => *self.statuses.entry(status).or_default() += 1,
+            Outcome::Status(status) => *self.statuses.entry(status.to_string()).or_default() += 1,
+            Outcome::Code(code) => *self.statuses.entry(format!("{code:?}")).or_default() += 1,
             Outcome::TimedOut => self.timed_out += 1,
             Outcome::NoAnswer(why) => {
                 let is_new = !self.errors.contains_key(&why);
@@ -86,8 +94,7 @@ impl Record {
 
     /// Requests that were not answered with success.
     pub(super) fn failed(&self) -> u64 {
-        let succeeded: u64 = self.statuses.range(200..300).map(|(_, count)| count).sum();
-        self.requests - succeeded
+        self.requests - self.succeeded
     }
 
     /// The latency that this share of requests had at most; 0 where none is known.
@@ -118,11 +125,14 @@ mod tests {
         }
         record.ended(Duration::from_millis(1), Outcome::Status(429)); // a refusal is fast, and no answer
         record.ended(Duration::ZERO, Outcome::NoAnswer("refused".into()));
+        record.ended(Duration::from_millis(1), Outcome::Code(Code::Ok));
+        record.ended(Duration::from_millis(1), Outcome::Code(Code::ResourceExhausted));
         record.ended(Duration::from_secs(5), Outcome::TimedOut);
-        assert_eq!((record.requests, record.failed(), record.known()), (101, 3, 99));
-        assert_eq!(record.latency(0.5).as_millis(), 50);
+        assert_eq!((record.requests, record.failed(), record.known()), (103, 4, 100));
+        assert_eq!(record.latency(0.5).as_millis(), 49);
         assert!((4990..=5010).contains(&record.latency(1.0).as_millis()));
-        assert_eq!(record.statuses, BTreeMap::from([(200, 98), (429, 1)]));
+        let statuses = [("200", 98), ("429", 1), ("Ok", 1), ("ResourceExhausted", 1)];
+        assert_eq!(record.statuses, statuses.map(|(name, count)| (name.to_owned(), count)).into());
     }
 
     #[test]

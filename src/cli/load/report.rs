@@ -91,7 +91,7 @@ impl Report {
             Load::Open { rate, spacing, most } => json!({ "rate": rate, "arrivals": spacing, "most_in_flight": most }),
         };
         let statuses: serde_json::Map<String, Value> =
-            record.statuses.iter().map(|(status, count)| (status.to_string(), json!(count))).collect();
+            record.statuses.iter().map(|(status, count)| (status.clone(), json!(count))).collect();
         json!({
             "url": url,
             "model": model,

@@ -8,11 +8,12 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::client::Body;
+use super::grpc;
 
 /// How many bytes of a body are JSON, as the Open Inference Protocol says it.
 const HEADER_LENGTH: HeaderName = HeaderName::from_static("inference-header-content-length");
 /// Tensors of noise that take turns.
-const TENSORS: u64 = 8;
+pub(super) const TENSORS: u64 = 8;
 
 /// A route of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -23,6 +24,8 @@ pub(super) enum Route {
     Oip,
     /// `POST /v2/models/NAME_image/infer`: an image's bytes, logits as bytes.
     OipImage,
+    /// `ModelInfer` of gRPC, whose port the URL then names: noise, or images for a NAME_image.
+    Grpc,
 }
 
 /// What `/models` tells of a version.
@@ -35,16 +38,17 @@ pub(super) struct Model {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-struct Input {
-    height: usize,
-    width: usize,
+pub(super) struct Input {
+    pub(super) height: usize,
+    pub(super) width: usize,
 }
 
 /// The requests: all the same but for their bodies, which take turns.
 #[derive(Clone, Debug)]
 pub(super) struct Target {
     uri: Uri,
-    header: (HeaderName, HeaderValue),
+    /// None of gRPC, which has its own.
+    header: Option<(HeaderName, HeaderValue)>,
     bodies: Vec<Bytes>,
 }
 
@@ -96,25 +100,34 @@ impl Target {
         let name = &model.name;
         let octets = (CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
         Ok(match route {
+            Route::Grpc => bail!("a call of gRPC is no request of HTTP"),
             Route::Classify => {
-                Self { uri: at(server, &format!("/classify?model={name}"))?, header: octets, bodies: images }
+                Self { uri: at(server, &format!("/classify?model={name}"))?, header: Some(octets), bodies: images }
             }
             Route::OipImage => Self {
                 uri: at(server, &format!("/v2/models/{name}_image/infer"))?,
-                header: (HEADER_LENGTH, HeaderValue::from(0)),
+                header: Some((HEADER_LENGTH, HeaderValue::from(0))),
                 bodies: images,
             },
             Route::Oip => {
                 let head = tensor_head(model.input).to_string();
                 Self {
                     uri: at(server, &format!("/v2/models/{name}/infer"))?,
-                    header: (HEADER_LENGTH, HeaderValue::from(head.len())),
+                    header: Some((HEADER_LENGTH, HeaderValue::from(head.len()))),
                     bodies: (0..TENSORS)
                         .map(|seed| [head.as_bytes(), &noise(model.input, seed)].concat().into())
                         .collect(),
                 }
             }
         })
+    }
+
+    /// The same over gRPC, of messages that are framed already.
+    ///
+    /// # Errors
+    /// As [`grpc::infer_uri`].
+    pub(super) fn of_grpc(server: &Uri, messages: Vec<Bytes>) -> anyhow::Result<Self> {
+        Ok(Self { uri: grpc::infer_uri(server)?, header: None, bodies: messages })
     }
 
     /// Where the requests go.
@@ -124,8 +137,8 @@ impl Target {
 
     /// The request of a number.
     pub(super) fn request(&self, number: u64) -> Request<Body> {
-        let (name, value) = &self.header;
         let body = self.bodies[(number % self.bodies.len() as u64) as usize].clone();
+        let Some((name, value)) = &self.header else { return grpc::call(self.uri.clone(), body) };
         let mut request = Request::new(Body::new(body));
         (*request.method_mut(), *request.uri_mut()) = (Method::POST, self.uri.clone());
         request.headers_mut().insert(name, value.clone());
@@ -143,7 +156,7 @@ fn tensor_head(input: Input) -> serde_json::Value {
 }
 
 /// Numbers of normalised images: within two deviations.
-fn noise(Input { height, width }: Input, seed: u64) -> Vec<u8> {
+pub(super) fn noise(Input { height, width }: Input, seed: u64) -> Vec<u8> {
     let mut random = fastrand::Rng::with_seed(seed);
     (0..3 * height * width).flat_map(|_| (4.0 * random.f32() - 2.0).to_le_bytes()).collect()
 }
