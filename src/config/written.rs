@@ -10,7 +10,7 @@ use clap::ValueEnum as _;
 use super::precision::ChosenPrecision;
 use super::units::{Amount, Span};
 use crate::http::{MetricsCompat, Origin};
-use crate::service::Precision;
+use crate::service::{Calibration, Precision};
 use crate::telemetry::LogFormat;
 
 /// A value that can be told as a default.
@@ -77,6 +77,12 @@ impl Written for LogFormat {
 }
 
 impl Written for MetricsCompat {
+    fn written(&self) -> Option<String> {
+        self.to_possible_value().map(|value| value.get_name().to_owned())
+    }
+}
+
+impl Written for Calibration {
     fn written(&self) -> Option<String> {
         self.to_possible_value().map(|value| value.get_name().to_owned())
     }

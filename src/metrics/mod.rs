@@ -2,6 +2,7 @@
 //!
 //! Only names of loaded models become labels: a client's words never do. Not here: the route that serves them (`http`).
 
+mod exposition;
 mod model;
 mod statistics;
 
@@ -9,10 +10,11 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+pub use exposition::Exposition;
 pub use model::ModelMetrics;
+use prometheus::proto::MetricFamily;
 use prometheus::{
-    CounterVec, Encoder, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
-    TextEncoder,
+    CounterVec, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
 };
 
 pub use statistics::{Failure, Form, Requests, StageTimes, Statistics, Tally};
@@ -51,6 +53,8 @@ struct Families {
     batch_size: HistogramVec,
     queue_images: IntGaugeVec,
     model_ready: IntGaugeVec,
+    benchmark: GaugeVec,
+    speedup: GaugeVec,
     /// The models that are counted now.
     models: Mutex<HashMap<String, Weak<ModelMetrics>>>,
 }
@@ -202,6 +206,21 @@ impl Metrics {
             cancelled: counter("convnext_cancelled_total", "Requests whose client left before the answer.")?,
         };
         let model_ready = gauges("convnext_model_ready", "1 when the model is loaded and warm.", &["model"])?;
+        let measured = |name: &str, help: &str, labels: &[&str]| {
+            let metric = GaugeVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(metric.clone()))?;
+            Ok::<_, prometheus::Error>(metric)
+        };
+        let benchmark = measured(
+            "convnext_benchmark_images_per_second",
+            "Images per second of a model alone on the device, measured in turns with its baseline while nothing else ran.",
+            &["model", "family", "device", "batch"],
+        )?;
+        let speedup = measured(
+            "convnext_speedup_ratio",
+            "Images per second of a model over those of its baseline, the median of rounds in which both took turns.",
+            &["model", "baseline", "device", "batch"],
+        )?;
         let families = Arc::new(Families {
             requests,
             request_duration,
@@ -211,6 +230,8 @@ impl Metrics {
             batch_size,
             queue_images,
             model_ready,
+            benchmark,
+            speedup,
             models: Mutex::default(),
         });
         let build_info =
@@ -239,15 +260,19 @@ impl Metrics {
         self.device_memory.with_label_values(&[device]).set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 
+    /// All of them as they are now, for an [`Exposition`].
+    #[must_use]
+    pub fn gather(&self) -> Vec<MetricFamily> {
+        self.registry.gather()
+    }
+
     /// The text that Prometheus scrapes, and its content type.
     ///
     /// # Errors
     /// When a metric cannot be encoded.
     pub fn encode(&self) -> Result<(Vec<u8>, String), prometheus::Error> {
-        let encoder = TextEncoder::new();
-        let mut text = Vec::new();
-        encoder.encode(&self.registry.gather(), &mut text)?;
-        Ok((text, encoder.format_type().to_owned()))
+        let text = Exposition::Text;
+        Ok((text.encode(&self.gather())?, text.content_type().to_owned()))
     }
 
     /// The series of a model of this name, which live as long as anybody holds this.
@@ -271,6 +296,18 @@ impl Metrics {
     /// A request asks for admission.
     pub fn received(&self) {
         self.outcomes.received.inc();
+    }
+
+    /// Requests that have asked for admission so far.
+    #[must_use]
+    pub fn received_so_far(&self) -> u64 {
+        self.outcomes.received.get()
+    }
+
+    /// A model is no longer served beside what it was measured against.
+    pub fn forget_comparison(&self, model: &str, baseline: &str, device: &str, batch: usize) {
+        // gone already is as good
+        let _ = self.families.speedup.remove_label_values(&[model, baseline, device, &batch.to_string()]);
     }
 
     /// A request was answered.

@@ -3,7 +3,8 @@
 //!
 //! Not here: what of Triton's metrics this server does not know (caches, power, utilisation), which is left out rather than told as 0.
 
-use prometheus::{Encoder, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
+use prometheus::proto::MetricFamily;
+use prometheus::{IntCounterVec, IntGaugeVec, Opts, Registry};
 
 use super::statistics::{ModelStatistics, statistics};
 use crate::metrics::{Failure, Tally};
@@ -47,17 +48,17 @@ const COUNTS: &[Count] = &[
     ),
 ];
 
-/// The text of all of them, to stand behind the server's own metrics.
+/// All of them, to stand behind the server's own metrics.
 ///
 /// # Errors
-/// When a metric cannot be made or encoded: a fault of this file.
-pub fn nv_metrics(classifier: &Classifier) -> Result<Vec<u8>, prometheus::Error> {
+/// When a metric cannot be made: a fault of this file.
+pub fn nv_metrics(classifier: &Classifier) -> Result<Vec<MetricFamily>, prometheus::Error> {
     // one model that was unloaded just now is left out; all of them is no error
     let models = statistics(classifier, "", "").unwrap_or_default();
-    text(&models, &classifier.gpu_memory())
+    families(&models, &classifier.gpu_memory())
 }
 
-fn text(models: &[ModelStatistics], gpus: &[GpuMemory]) -> Result<Vec<u8>, prometheus::Error> {
+fn families(models: &[ModelStatistics], gpus: &[GpuMemory]) -> Result<Vec<MetricFamily>, prometheus::Error> {
     let registry = Registry::new();
     for (name, help, value) in COUNTS {
         let counts = counters(&registry, name, help, &["model", "version"])?;
@@ -84,9 +85,7 @@ fn text(models: &[ModelStatistics], gpus: &[GpuMemory]) -> Result<Vec<u8>, prome
         total.with_label_values(&[&gpu.uuid]).set(gauge(gpu.total));
         used.with_label_values(&[&gpu.uuid]).set(gauge(gpu.used));
     }
-    let mut text = Vec::new();
-    TextEncoder::new().encode(&registry.gather(), &mut text)?;
-    Ok(text)
+    Ok(registry.gather())
 }
 
 fn counters(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec, prometheus::Error> {
@@ -124,7 +123,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::metrics::Requests;
+    use crate::metrics::{Exposition, Requests};
 
     #[test]
     fn names_and_labels_are_tritons() {
@@ -146,8 +145,8 @@ mod tests {
             waiting: 4,
             memory: Vec::new(),
         };
-        let text = text(&[of], &[GpuMemory { uuid: "GPU-1".into(), total: 80, used: 9 }]).unwrap();
-        let text = String::from_utf8(text).unwrap();
+        let families = families(&[of], &[GpuMemory { uuid: "GPU-1".into(), total: 80, used: 9 }]).unwrap();
+        let text = String::from_utf8(Exposition::Text.encode(&families).unwrap()).unwrap();
         let series: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
         assert_eq!(
             series,

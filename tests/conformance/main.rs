@@ -11,6 +11,7 @@ mod grpc_clients;
 mod http_clients;
 mod metrics;
 mod perf_analyzer;
+mod prometheus;
 #[path = "../provisioned/mod.rs"]
 mod provisioned;
 mod server;

@@ -148,7 +148,7 @@ mod tests {
             assert!(open.contains(words), "{words}: {open}");
         }
         let closed = report(Load::Closed { clients: 8 });
-        assert!(closed.text().contains("8 clients") && !closed.text().contains("late"));
+        assert!(closed.text().contains("8 clients") && !closed.text().contains("in flight"));
         let json = closed.json();
         assert_eq!(
             (&json["failed"], &json["statuses"]["200"], &json["images_per_second"]),
