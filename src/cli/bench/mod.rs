@@ -10,7 +10,6 @@ mod pair;
 mod plot;
 mod profile;
 mod report;
-mod svg;
 
 use std::fs::OpenOptions;
 use std::path::PathBuf;
@@ -22,7 +21,7 @@ use self::execute::Bench;
 use self::machine::Machine;
 use self::pair::Pair;
 use super::model_ref::{self, Network};
-use super::{Failure, device, print};
+use super::{Failure, device, print, svg};
 use crate::engine::Options;
 
 /// The end of the command's help: how it measures, for those who compare the figures.
@@ -88,7 +87,8 @@ pub(super) struct Args {
     profile: bool,
 }
 
-fn seconds(text: &str) -> Result<Duration, String> {
+/// Seconds of a measurement.
+pub(super) fn seconds(text: &str) -> Result<Duration, String> {
     let seconds = text.parse::<f64>().ok().filter(|seconds| (0.1..=3600.0).contains(seconds));
     seconds.map(Duration::from_secs_f64).ok_or_else(|| "0.1 to 3600 seconds are possible".to_owned())
 }
