@@ -30,18 +30,7 @@ macro_rules! samples {
             &[$((concat!($name, ".png"), include_bytes!(concat!("../../../models/images/", $name, ".png")))),*];
     };
 }
-samples!(
-    "ankle-boot",
-    "bag",
-    "coat",
-    "dress",
-    "pullover",
-    "sandal",
-    "shirt",
-    "sneaker",
-    "t-shirt-top",
-    "trouser"
-);
+samples!("ankle-boot", "bag", "coat", "dress", "pullover", "sandal", "shirt", "sneaker", "t-shirt-top", "trouser");
 
 /// Adds the routes.
 pub(super) fn with_routes(routes: Router<AppState>) -> Router<AppState> {

@@ -111,7 +111,10 @@ byId("samples").append(
     image.alt = `Classify the sample: ${words}`;
     const button = element("button", "", image);
     button.type = "button";
-    button.addEventListener("click", async () => classify(await sampleImage(name), words));
+    button.addEventListener("click", async () => {
+      byId("file").value = "";
+      classify(await sampleImage(name), words);
+    });
     return element("li", "", button);
   }),
 );
@@ -220,9 +223,7 @@ function live(now) {
     tile("Devices busy", rounded(rate("convnext_device_busy_seconds_total", before) * 100, 0), "%"),
     tile("Turned away", rounded(rate("convnext_rejected_total", before)), "requests/s"),
   );
-  const at = (pick) => points.map((point) => [point.at - now.uptime_seconds, pick(point)]);
-  chart(byId("throughput"), [["ConvNeXt", "convnext", at(({ speeds }) => speeds[0])], ["Swin", "swin", at(({ speeds }) => speeds[1])]], "images/s");
-  chart(byId("latency"), [["median", "convnext", at(({ latency }) => latency[0])], ["p99", "convnext dashed", at(({ latency }) => latency[1])]], "ms");
+  charts();
 
   const rows = models.filter((one) => one.ready).map((one) => {
     const mine = ({ model }) => model === one.name;
@@ -234,6 +235,14 @@ function live(now) {
   fill("measured", now.comparisons.map((one) => [one.model, one.baseline, one.device, String(one.batch), rounded(one.images_per_second), rounded(one.baseline_images_per_second), `${rounded(one.ratio, 2)} ×`]));
   byId("unmeasured").textContent = now.comparisons.length ? "" : now.why_not_measured;
 }
+
+function charts() {
+  const at = (pick) => points.map((point) => [point.at - points.at(-1).at, pick(point)]);
+  chart(byId("throughput"), [["ConvNeXt", "convnext", at(({ speeds }) => speeds[0])], ["Swin", "swin", at(({ speeds }) => speeds[1])]], "images/s");
+  chart(byId("latency"), [["median", "convnext", at(({ latency }) => latency[0])], ["p99", "convnext dashed", at(({ latency }) => latency[1])]], "ms");
+}
+
+window.addEventListener("resize", charts);
 
 /** The rows of a table, the first cell of each its head. */
 function fill(table, rows) {
@@ -295,7 +304,7 @@ function served() {
     select.replaceChildren(...ready.map((one) => new Option(one.baseline ? `${one.name}, beside ${one.baseline}` : one.name, one.name)));
     if (names.includes(chosen)) select.value = chosen;
   }
-  fill("served", models.map((one) => [one.name, one.architecture || "–", `${one.input.height} × ${one.input.width}`, `${rounded(one.parameters / 1e6)} M`, rounded(one.macs / 1e9, 2), one.devices.join(", ") || "–", one.precision, one.error ? `${one.state}: ${one.error}` : one.state]));
+  fill("served", models.map((one) => [one.name, one.architecture || "–", `${one.input.height} × ${one.input.width}`, `${rounded(one.parameters / 1e6)} M`, rounded(one.macs / 1e9, 3), one.devices.join(", ") || "–", one.precision, one.error ? `${one.state}: ${one.error}` : one.state]));
 }
 
 async function look() {
