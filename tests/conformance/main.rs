@@ -11,6 +11,7 @@ mod grpc_clients;
 mod http_clients;
 mod hub_library;
 mod metrics;
+mod page;
 mod perf_analyzer;
 mod prometheus;
 #[path = "../provisioned/mod.rs"]

@@ -1,6 +1,6 @@
 //! What the tests, `conformance` and `kernels` need from outside: found on this machine, or fetched into `target/provision`.
 //!
-//! Nothing is installed into the system but curl and Python, and those only as root and only when they are missing.
+//! Nothing is installed into the system but curl, Python and Chromium, and those only as root and only when they are missing.
 //! Not here: what becomes of a test whose need is not met (`tests/provisioned`).
 
 mod debian;
@@ -21,6 +21,13 @@ const BUF: npm::Package = npm::Package {
     name: "@bufbuild/buf-linux-x64",
     version: "1.75.0",
     sha512: "606189031d25a4c084eda3168cd38971fa04686fdefa26079d30b8499d0fe5e4b821f7ccaf203d678fdb6f59b5c0d5c0109f004c530464e024ff9c7d544e3b8a",
+};
+
+/// What finds a page's barriers to people with disabilities.
+const AXE: npm::Package = npm::Package {
+    name: "axe-core",
+    version: "4.14.1",
+    sha512: "1477dafa598d8d065f273d6af302aa203c02e83131707b7fa648cd41bd3d6b734f8c22a0dab86ee6a6f64b8afbe804b214d36db85a2826965edfb3a0b9d546b5",
 };
 
 /// What was found or fetched, and what was not.
@@ -64,6 +71,13 @@ pub(crate) fn for_conformance() -> Result<Provisions> {
     provisions.add("CONVNEXT_TEST_H2LOAD", "HTTP/2 with many streams", h2load);
     provisions.add("CONVNEXT_TEST_PROMTOOL", "promtool's judgement of /metrics and of rules", prometheus("promtool"));
     provisions.add("CONVNEXT_TEST_PROMETHEUS", "a Prometheus that scrapes", prometheus("prometheus"));
+    provisions.add("CONVNEXT_TEST_CHROMIUM", "a browser that opens the page", program("chromium", "chromium"));
+    provisions.add("CONVNEXT_TEST_CHROMEDRIVER", "what drives it", program("chromedriver", "chromium-driver"));
+    provisions.add(
+        "CONVNEXT_TEST_AXE",
+        "axe's judgement of the page",
+        npm::unpacked(&AXE).map(|folder| folder.join("package/axe.min.js")),
+    );
     provisions.checked()
 }
 
