@@ -36,7 +36,7 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     let config = args.flags.or(file.unwrap_or_default()).resolve().map_err(Failure::usage)?;
     let (log_level, _logging) = telemetry::init(config.log_format, &config.log).map_err(Failure::usage)?;
     // all that can be wrong with the configuration shows before a port is bound
-    let engine = device::engine(&config.device).map_err(Failure::Usage)?;
+    let engine = device::serving(config.engine, &config.device).map_err(Failure::Usage)?;
     let mut models: Vec<NamedModel> =
         config.models.iter().map(|text| model_ref::named(text)).collect::<Result<_, _>>().map_err(Failure::Usage)?;
     model_ref::give_baselines(&mut models, &config.baselines, config.model_repository.is_some())
