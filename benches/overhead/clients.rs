@@ -42,6 +42,10 @@ pub(crate) struct Asked {
     /// Microseconds to the answer.
     pub(crate) p50: f64,
     pub(crate) p99: f64,
+    /// Requests.
+    pub(crate) count: usize,
+    /// Microseconds of the processor that the server used, of each.
+    pub(crate) cpu: f64,
 }
 
 impl Clients {
@@ -84,7 +88,7 @@ impl Clients {
         let elapsed = began.elapsed().as_secs_f64();
         times.sort_unstable();
         let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize] as f64 / 1e3;
-        Asked { per_second: times.len() as f64 / elapsed, p50: at(0.5), p99: at(0.99) }
+        Asked { per_second: times.len() as f64 / elapsed, p50: at(0.5), p99: at(0.99), count: times.len(), cpu: 0.0 }
     }
 }
 

@@ -97,38 +97,36 @@ async fn measure(args: &Args) {
     );
     let mut contests = Vec::new();
     for &call in &args.calls {
-        let (mine, theirs) = match call {
-            Call::Http | Call::Classify => (ours.http, axum.http),
-            Call::Grpc => (ours.grpc, tonic.grpc),
-        };
-        let connect = async |address| Clients::connect(call, address, args.side, most).await;
-        contests.push((call, connect(mine).await, connect(theirs).await));
+        let rival = if call == Call::Grpc { &tonic } else { &axum };
+        let mut both = Vec::new();
+        for server in [&ours, rival] {
+            let address = if call == Call::Grpc { server.grpc } else { server.http };
+            both.push((server, Clients::connect(call, address, args.side, most).await));
+        }
+        contests.push((call, both));
     }
     let mut report = Report::default();
     let turn = Duration::from_secs_f64(args.seconds);
     for round in 0..=args.rounds {
-        for (call, ours, theirs) in &mut contests {
+        for (call, both) in &mut contests {
             for &clients in &args.clients {
                 // who is first changes from round to round
-                let (mine, other) = if round % 2 == 0 {
-                    let mine = ours.ask(clients, turn).await;
-                    (mine, theirs.ask(clients, turn).await)
-                } else {
-                    let other = theirs.ask(clients, turn).await;
-                    (ours.ask(clients, turn).await, other)
-                };
+                let order = if round % 2 == 0 { [0, 1] } else { [1, 0] };
+                let mut asked = [None, None];
+                for index in order {
+                    let (server, asking) = &mut both[index];
+                    let before = server.cpu_seconds();
+                    let mut result = asking.ask(clients, turn).await;
+                    result.cpu = (server.cpu_seconds() - before) * 1e6 / result.count as f64;
+                    asked[index] = Some(result);
+                }
+                let [Some(ours), Some(theirs)] = asked else { continue };
                 // the first round warms all up
                 if round > 0 {
-                    report.add(Turn { call: *call, clients, round, ours: mine, theirs: other });
+                    report.add(Turn { call: *call, clients, round, ours, theirs });
                 }
             }
         }
     }
-    if args.table {
-        report.print_table()
-    } else {
-        report.print_json()
-    }
-    let [of_ours, of_axum, of_tonic] = [&ours, &axum, &tonic].map(Server::cpu_seconds);
-    eprintln!("seconds of the processor: ours {of_ours:.1}, axum {of_axum:.1}, tonic {of_tonic:.1}");
+    if args.table { report.print_table() } else { report.print_json() }
 }

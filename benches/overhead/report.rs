@@ -40,7 +40,7 @@ impl Spread {
 impl Report {
     pub(crate) fn add(&mut self, turn: Turn) {
         eprintln!(
-            "{} {} clients, round {}: {:.0} and {:.0} requests/s, {:.3}; p50 {:.0} and {:.0} µs",
+            "{} {} clients, round {}: {:.0} and {:.0} requests/s, {:.3}; p50 {:.0} and {:.0} µs; processor {:.0} and {:.0} µs",
             turn.call.name(),
             turn.clients,
             turn.round,
@@ -48,7 +48,9 @@ impl Report {
             turn.theirs.per_second,
             turn.ours.per_second / turn.theirs.per_second,
             turn.ours.p50,
-            turn.theirs.p50
+            turn.theirs.p50,
+            turn.ours.cpu,
+            turn.theirs.cpu
         );
         self.0.push(turn);
     }
@@ -75,7 +77,8 @@ impl Report {
             let median = |value: fn(&Turn) -> f64| of(value).median();
             let Spread([least, ratio, most]) = of(|turn| turn.ours.per_second / turn.theirs.per_second);
             println!(
-                "| {} | {clients} | {:.0} | {:.0} | **{ratio:.2}** ({least:.2} to {most:.2}) | {:.0} µs | {:.0} µs | {:+.0} µs | {:.0} µs | {:.0} µs |",
+                "| {} | {clients} | {:.0} | {:.0} | **{ratio:.2}** ({least:.2} to {most:.2}) | {:.0} µs | {:.0} µs | {:+.0} µs | \
+                 {:.0} µs | {:.0} µs | {:.0} µs | {:.0} µs |",
                 call.name(),
                 median(|turn| turn.ours.per_second),
                 median(|turn| turn.theirs.per_second),
@@ -84,6 +87,8 @@ impl Report {
                 median(|turn| turn.ours.p50 - turn.theirs.p50),
                 median(|turn| turn.ours.p99),
                 median(|turn| turn.theirs.p99),
+                median(|turn| turn.ours.cpu),
+                median(|turn| turn.theirs.cpu),
             );
         }
         println!();
@@ -107,8 +112,14 @@ impl Report {
                 "call": call.name(), "clients": clients, "rounds": turns.len(),
                 "ratio": of(|turn| turn.ours.per_second / turn.theirs.per_second),
                 "added_p50_us": of(|turn| turn.ours.p50 - turn.theirs.p50),
-                "ours": { "per_second": of(|turn| turn.ours.per_second), "p50_us": of(|turn| turn.ours.p50), "p99_us": of(|turn| turn.ours.p99) },
-                "theirs": { "per_second": of(|turn| turn.theirs.per_second), "p50_us": of(|turn| turn.theirs.p50), "p99_us": of(|turn| turn.theirs.p99) },
+                "ours": {
+                    "per_second": of(|turn| turn.ours.per_second), "p50_us": of(|turn| turn.ours.p50),
+                    "p99_us": of(|turn| turn.ours.p99), "cpu_us": of(|turn| turn.ours.cpu),
+                },
+                "theirs": {
+                    "per_second": of(|turn| turn.theirs.per_second), "p50_us": of(|turn| turn.theirs.p50),
+                    "p99_us": of(|turn| turn.theirs.p99), "cpu_us": of(|turn| turn.theirs.cpu),
+                },
             })
         };
         let loads: Vec<Value> = loads.iter().map(load).collect();

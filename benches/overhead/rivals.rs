@@ -42,6 +42,7 @@ pub(crate) fn serve(rival: Rival, side: usize) {
                     .route("/classify", post(classify))
                     .with_state(state);
                 let listener = listener.tap_io(|stream| stream.set_nodelay(true).unwrap());
+                #[expect(clippy::disallowed_methods, reason = "it is what ours is measured against")]
                 axum::serve(listener, routes).await.unwrap();
             }
             Rival::Tonic => {
