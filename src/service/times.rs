@@ -10,8 +10,8 @@ const SLACK: f64 = 1.05;
 /// A batch as short as this makes nobody wait long, and under load a larger one is better than it measures alone: on a CPU
 /// decoders take cores from the engine, and its threads wait for each other once per layer, not once per image and layer.
 const SHORT: f64 = 0.03;
-/// Seconds per image that say nothing of a size: to wake threads and to answer takes longer. It is what tells sizes apart where a batch
-/// takes next to no time, as on the engine that computes nothing.
+/// Seconds, of a batch or per image, that say nothing of a size: to wake threads and to answer takes longer. Where batches take next to
+/// no time, as on the engine that computes nothing, all sizes are alike by it, and the largest runs.
 const NOTHING: f64 = 1e-6;
 /// Weight of the newest batch in the moving average of its size's time.
 const NEWEST: f64 = 0.2;
@@ -127,7 +127,7 @@ impl BatchTimes {
         // the largest size that is full
         let Some(full) = self.table.iter().rfind(|entry| entry.size < images) else { return (images, padded) };
         let way = full.seconds + self.split(images - full.size).1;
-        if way < padded { (full.size, way) } else { (images, padded) }
+        if way + NOTHING < padded { (full.size, way) } else { (images, padded) }
     }
 
     /// So many images waited, and `chosen` of them run. Larger sizes that could have run, and did not because they seem to take
@@ -141,7 +141,7 @@ impl BatchTimes {
         for entry in self.table.iter_mut().filter(|entry| runs_as < entry.size && entry.size <= most) {
             let chosen_way = per_image * entry.size.min(waiting) as f64;
             let change = FORGET * (chosen_way * TRIED_BELOW - entry.seconds);
-            if change < 0.0 {
+            if change < 0.0 && entry.seconds > chosen_way * TRIED_BELOW + NOTHING {
                 entry.seconds += change;
                 entry.stale = true;
             }
