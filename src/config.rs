@@ -20,7 +20,7 @@ pub use model_table::ModelTable;
 
 use crate::http;
 use crate::net;
-use crate::service::{ModelOptions, Repository, Settings};
+use crate::service::{Calibration, ModelOptions, Repository, Settings};
 use crate::telemetry::LogFormat;
 use engine::ChosenEngine;
 use units::{Amount, Span};
@@ -109,7 +109,7 @@ impl Default for Config {
             http_addr: SocketAddr::from(([127, 0, 0, 1], 8080)),
             grpc_addr: SocketAddr::from(([127, 0, 0, 1], 9000)),
             admin_addr: SocketAddr::from(([127, 0, 0, 1], 9090)),
-            settings: Settings::default(),
+            settings: Settings { calibration: Calibration::Quick, ..Settings::default() },
             model_tables: BTreeMap::new(),
             model_repository: None,
             repository_settle: Duration::from_secs(2),

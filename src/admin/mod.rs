@@ -3,6 +3,8 @@
 //! Whoever reaches it may use it: it is bound to loopback unless an operator says otherwise. Requests of web pages are refused.
 //! Not here: what the commands do (`service`).
 
+mod bench;
+
 use axum::extract::{FromRequestParts, Path, Request, State};
 use axum::http::Method;
 use axum::http::request::Parts;
@@ -26,6 +28,7 @@ pub fn router(classifier: Classifier, log_level: LogLevel) -> Router {
         .route("/models/{model}/load", post(load))
         .route("/models/{model}/unload", post(unload))
         .route("/models/{model}/reload", post(reload))
+        .route("/bench", post(bench::bench))
         .route("/log-level", get(get_log_level).put(set_log_level))
         .layer(middleware::from_fn(refuse_pages))
         .layer(Extension(log_level));
@@ -40,6 +43,7 @@ async fn index() -> Json<Value> {
             "POST /models/NAME/load": "loads what is not loaded of a model",
             "POST /models/NAME/reload": "loads a model anew beside the one that serves, then swaps",
             "POST /models/NAME/unload": "stops serving a model; requests that have begun are answered",
+            "POST /bench?model=&batch=1,8&seconds=2": "models beside their baselines, measured while nobody asks for anything else",
             "GET /models": "the models, their versions and how they stand",
             "GET, PUT /log-level": "which logs: error, warn, info, debug or a tracing filter, as the body",
             "GET /metrics, /livez, /readyz": "as over HTTP",

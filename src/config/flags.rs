@@ -15,6 +15,7 @@ use super::units::{Amount, Span};
 use super::written::Written;
 use super::{Config, ConfigError, ModelTable};
 use crate::http::Origin;
+use crate::service::Calibration;
 use crate::telemetry::LogFormat;
 
 /// Makes the struct that clap and serde read alike, the merge of two of them, and the way from them to a [`Config`].
@@ -96,6 +97,9 @@ flags! {
     /// What holds for single models: a table [model.NAME] of the file
     #[arg(skip)]
     model: BTreeMap<String, ModelTable> => model_tables,
+    /// What is measured after the start, while idle, of models beside their baselines: off, quick or full
+    #[arg(long, env = "CONVNEXT_CALIBRATE", value_name = "HOW", value_enum)]
+    calibrate: Calibration => settings.calibration,
     /// Models serve without proving themselves on their device first
     #[arg(long, env = "CONVNEXT_NO_SELF_CHECK", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     no_self_check: bool => settings.no_self_check,

@@ -11,7 +11,7 @@ use super::engine::ChosenEngine;
 use super::precision::ChosenPrecision;
 use super::units::{Amount, Span};
 use crate::http::Origin;
-use crate::service::Precision;
+use crate::service::{Calibration, Precision};
 use crate::telemetry::LogFormat;
 
 /// A value that can be told as a default.
@@ -78,6 +78,12 @@ impl Written for LogFormat {
 }
 
 impl Written for ChosenEngine {
+    fn written(&self) -> Option<String> {
+        self.to_possible_value().map(|value| value.get_name().to_owned())
+    }
+}
+
+impl Written for Calibration {
     fn written(&self) -> Option<String> {
         self.to_possible_value().map(|value| value.get_name().to_owned())
     }

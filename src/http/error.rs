@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use super::coding;
 use crate::oip;
 use crate::pixels::ImageError;
-use crate::service::{ModelError, ServiceError};
+use crate::service::{BenchError, ModelError, ServiceError};
 
 /// Characters of an error: it may quote what the client sent.
 const MAX_TEXT: usize = 512;
@@ -51,6 +51,9 @@ pub(crate) enum Error {
     /// A command about a model was not carried out.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// Nothing was measured.
+    #[error(transparent)]
+    Bench(#[from] BenchError),
     /// The service refused the request, or failed.
     #[error(transparent)]
     Service(#[from] ServiceError),
@@ -87,6 +90,12 @@ impl Error {
                 ModelError::Failed { .. } => StatusCode::UNPROCESSABLE_ENTITY,
                 ModelError::Busy => StatusCode::TOO_MANY_REQUESTS,
                 ModelError::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+            },
+            Self::Bench(error) => match error {
+                BenchError::Nothing(_) => StatusCode::NOT_FOUND,
+                BenchError::Invalid(_) => StatusCode::BAD_REQUEST,
+                BenchError::Busy => StatusCode::TOO_MANY_REQUESTS,
+                BenchError::Traffic(_) | BenchError::Stopping => StatusCode::SERVICE_UNAVAILABLE,
             },
             Self::Service(error) => match error {
                 ServiceError::Invalid(_) => StatusCode::BAD_REQUEST,

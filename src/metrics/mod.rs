@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 pub use model::ModelMetrics;
 use prometheus::{
-    CounterVec, Encoder, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
+    CounterVec, Encoder, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
     TextEncoder,
 };
 
@@ -51,6 +51,8 @@ struct Families {
     batch_size: HistogramVec,
     queue_images: IntGaugeVec,
     model_ready: IntGaugeVec,
+    benchmark: GaugeVec,
+    speedup: GaugeVec,
     /// The models that are counted now.
     models: Mutex<HashMap<String, Weak<ModelMetrics>>>,
 }
@@ -202,6 +204,21 @@ impl Metrics {
             cancelled: counter("convnext_cancelled_total", "Requests whose client left before the answer.")?,
         };
         let model_ready = gauges("convnext_model_ready", "1 when the model is loaded and warm.", &["model"])?;
+        let measured = |name: &str, help: &str, labels: &[&str]| {
+            let metric = GaugeVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(metric.clone()))?;
+            Ok::<_, prometheus::Error>(metric)
+        };
+        let benchmark = measured(
+            "convnext_benchmark_images_per_second",
+            "Images per second of a model alone on the device, measured in turns with its baseline while nothing else ran.",
+            &["model", "family", "device", "batch"],
+        )?;
+        let speedup = measured(
+            "convnext_speedup_ratio",
+            "Images per second of a model over those of its baseline, the median of rounds in which both took turns.",
+            &["model", "baseline", "device", "batch"],
+        )?;
         let families = Arc::new(Families {
             requests,
             request_duration,
@@ -211,6 +228,8 @@ impl Metrics {
             batch_size,
             queue_images,
             model_ready,
+            benchmark,
+            speedup,
             models: Mutex::default(),
         });
         let build_info =
@@ -271,6 +290,18 @@ impl Metrics {
     /// A request asks for admission.
     pub fn received(&self) {
         self.outcomes.received.inc();
+    }
+
+    /// Requests that have asked for admission so far.
+    #[must_use]
+    pub fn received_so_far(&self) -> u64 {
+        self.outcomes.received.get()
+    }
+
+    /// A model is no longer served beside what it was measured against.
+    pub fn forget_comparison(&self, model: &str, baseline: &str, device: &str, batch: usize) {
+        // gone already is as good
+        let _ = self.families.speedup.remove_label_values(&[model, baseline, device, &batch.to_string()]);
     }
 
     /// A request was answered.

@@ -57,6 +57,18 @@ impl ModelMetrics {
         self.batch_size.observe(images as f64);
     }
 
+    /// Images per second on a device that did nothing else, in batches of this size.
+    pub fn measured(&self, family: &str, device: &str, batch: usize, images_per_second: f64) {
+        let labels = [&*self.model, family, device, &batch.to_string()];
+        self.families.benchmark.with_label_values(&labels).set(images_per_second);
+    }
+
+    /// Its images per second over those of its baseline.
+    pub fn measured_against(&self, baseline: &str, device: &str, batch: usize, ratio: f64) {
+        let labels = [&*self.model, baseline, device, &batch.to_string()];
+        self.families.speedup.with_label_values(&labels).set(ratio);
+    }
+
     /// How many images wait for a device now.
     pub fn queue(&self, images: usize) {
         self.queue_images.set(images as i64);
@@ -86,6 +98,8 @@ impl Drop for ModelMetrics {
         remove(batch_size, &self.model);
         remove(&self.families.queue_images, &self.model);
         remove(&self.families.model_ready, &self.model);
+        remove(&self.families.benchmark, &self.model);
+        remove(&self.families.speedup, &self.model);
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use super::admission::{self, Admission};
 use super::body_bytes::BodyBytes;
 use super::budget::Budget;
+use super::calibration::{BenchError, BenchRequest, Calibration, Calibrator, Comparison};
 use super::core::Core;
 use super::decoder::Decoder;
 use super::device::{Device, SystemClock};
@@ -61,6 +62,8 @@ pub struct Settings {
     pub engine_threads: usize,
     /// Threads that decode and resize.
     pub decode_threads: usize,
+    /// What is measured unasked of models that are served beside their baselines.
+    pub calibration: Calibration,
     /// Whether models serve without devices comparing what they compute with what is right.
     pub no_self_check: bool,
 }
@@ -76,6 +79,7 @@ impl Default for Settings {
             repository: None,
             engine_threads: cores,
             decode_threads: cores,
+            calibration: Calibration::Off,
             no_self_check: false,
         }
     }
@@ -168,11 +172,21 @@ impl Classifier {
             settings.model,
         )
         .map_err(|e| system("thread of the models")(&e))?;
+        let calibrator = Calibrator::start(
+            &threads,
+            Arc::clone(&registry),
+            Arc::clone(&dispatcher),
+            Arc::clone(&metrics),
+            engine.devices().to_vec(),
+            settings.calibration,
+        )
+        .map_err(|e| system("thread that measures")(&e))?;
         let limits = settings.limits;
         let core = Core {
             registry,
             dispatcher,
             lifecycle,
+            calibrator,
             limits,
             metrics,
             decoder,
@@ -221,6 +235,26 @@ impl Classifier {
     /// [`ModelError::Unknown`].
     pub async fn unload(&self, model: &str) -> Result<(), ModelError> {
         self.core.lifecycle.command(Command::Unload(model.to_owned())).await
+    }
+
+    /// Measures models beside their baselines while nobody asks for anything else. Returns when it is done.
+    ///
+    /// # Errors
+    /// [`BenchError`].
+    pub async fn bench(&self, request: BenchRequest) -> Result<Vec<Comparison>, BenchError> {
+        if request.batches.contains(&0) || request.batches.is_empty() {
+            return Err(BenchError::Invalid("a batch has at least one image".to_owned()));
+        }
+        if let Some(model) = request.model.as_deref().filter(|model| !self.knows(model)) {
+            return Err(BenchError::Nothing(format!("no model {model} is served")));
+        }
+        self.core.calibrator.bench(request).await
+    }
+
+    /// What was measured last of each model beside its baseline, on each device and in each batch size.
+    #[must_use]
+    pub fn comparisons(&self) -> Vec<Comparison> {
+        self.core.calibrator.comparisons.all()
     }
 
     /// All versions of all models, the default model first.

@@ -1,6 +1,8 @@
-//! What a device's thread is told of models: one comes, one goes. Not here: how it follows (`device`).
+//! What a device's thread is told of models: one comes, one goes, one is to be measured. Not here: how it follows (`device`).
 
 use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
@@ -15,6 +17,24 @@ pub(super) enum ModelCommand {
     Add(Box<Addition>),
     /// Drop the executable.
     Remove(ModelId),
+}
+
+/// A run that is only measured, which a device takes when it has nothing else to do.
+#[derive(Debug)]
+pub(super) struct Measurement {
+    pub(super) model: ModelId,
+    /// Images of a batch.
+    pub(super) images: usize,
+    /// Told what it took; dropped where it did not run.
+    pub(super) ran: SyncSender<Ran>,
+}
+
+/// A measured run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Ran {
+    /// Images of all batches that were in flight together.
+    pub(super) images: usize,
+    pub(super) took: Duration,
 }
 
 /// A model that a device is to serve.

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::Limits;
 use super::budget::Budget;
+use super::calibration::Calibrator;
 use super::decoder::Decoder;
 use super::dispatcher::Dispatcher;
 use super::image::ImageJob;
@@ -19,6 +20,7 @@ pub(super) struct Core {
     pub(super) registry: Arc<Registry>,
     pub(super) dispatcher: Arc<Dispatcher<ImageJob>>,
     pub(super) lifecycle: Lifecycle,
+    pub(super) calibrator: Calibrator,
     pub(super) limits: Limits,
     pub(super) metrics: Arc<Metrics>,
     pub(super) decoder: Decoder,

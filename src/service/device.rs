@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::ServiceError;
-use super::command::{Added, Addition, ModelCommand};
+use super::command::{Added, Addition, Measurement, ModelCommand, Ran};
 use super::dispatcher::{Dispatcher, Rest, Work, answer_all};
 use super::job::{Computed, Job};
 use super::queue::Entry;
@@ -24,6 +24,9 @@ use crate::panics;
 
 /// How long a device rests before it is asked for a sign of life: half of the second within which readiness is to turn off.
 const PROBE_AFTER: Duration = Duration::from_millis(500);
+
+/// The pixels of images that nobody sent.
+const GREY: u8 = 128;
 
 /// Where the time comes from: the system's clock, or a simulation's.
 pub(super) trait Clock {
@@ -175,7 +178,8 @@ impl<J: Job, C: Clock> Device<J, C> {
             }
             let room = self.models.values().map(|serving| serving.executable.in_flight()).min().unwrap_or(0);
             let has_room = self.running.len() < room;
-            match self.dispatcher.work(self.index, self.clock.now(), has_room) {
+            let is_idle = self.running.is_empty() && self.finished.is_none() && self.warming.is_empty();
+            match self.dispatcher.work(self.index, self.clock.now(), has_room, is_idle) {
                 Work::Commands(commands) => {
                     // models are made for seconds: nobody waits for that with an answer that is known
                     self.settle()?;
@@ -192,6 +196,7 @@ impl<J: Job, C: Clock> Device<J, C> {
                     self.warmed = false;
                     self.launch(charge, entries)?;
                 }
+                Work::Measure(measurement) => self.measure(&measurement)?,
                 Work::Nothing(rest) => {
                     self.warmed = false;
                     return Ok((self.warming.is_empty() && self.finished.is_none()).then_some(rest));
@@ -216,6 +221,35 @@ impl<J: Job, C: Clock> Device<J, C> {
                 self.dispatcher.failed(charge);
                 self.tell(charge, &error, entries);
             }
+        }
+        Ok(())
+    }
+
+    /// Runs batches that nobody waits for, as many as may be in flight, of grey images where a request's would lie, and tells what they took.
+    fn measure(&mut self, Measurement { model, images, ran }: &Measurement) -> Result<(), Turn> {
+        let Some(Serving { executable, .. }) = self.models.get_mut(model) else { return Ok(()) };
+        let pool = Arc::clone(executable.leases());
+        let image = |_| match pool.lease() {
+            Some(mut lease) => {
+                lease.as_mut().fill(GREY);
+                Image::new(PixelFormat::Rgb8, lease)
+            }
+            None => Image::new(PixelFormat::Rgb8, vec![GREY; pool.piece()]),
+        };
+        let batches: Vec<Batch> = (0..executable.in_flight()).map(|_| (0..*images).map(image).collect()).collect();
+        let count = batches.len();
+        let began = self.clock.now();
+        let run = || {
+            let ids = batches.into_iter().map(|batch| executable.launch(batch)).collect::<Result<Vec<_>, _>>()?;
+            let mut logits = vec![0.0; images * executable.classes()];
+            ids.into_iter().try_for_each(|id| executable.finish(id, &mut logits))
+        };
+        let result = caught(run);
+        self.free_since = self.clock.now();
+        match result {
+            Ok(()) => drop(ran.try_send(Ran { images: images * count, took: self.free_since - began })),
+            Err(RunError::DeviceLost(why)) => return Err(self.lost(why, Vec::new())),
+            Err(error) => tracing::warn!(device = &*self.name, images, %error, "a measured batch does not run"),
         }
         Ok(())
     }
@@ -332,7 +366,7 @@ impl<J: Job, C: Clock> Device<J, C> {
         match made {
             Ok(executable) => self.warming.push_back(Warming {
                 warm_up: WarmUp::new(executable.buckets()),
-                image: vec![128; program.input.height * program.input.width * 3].into(),
+                image: vec![GREY; program.input.height * program.input.width * 3].into(),
                 serving: Serving { executable, metrics, statistics, family: program.family.clone() },
                 model,
                 added,

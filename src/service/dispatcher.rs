@@ -7,7 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::ServiceError;
-use super::command::ModelCommand;
+use super::command::{Measurement, ModelCommand};
 use super::job::Job;
 use super::queue::{Entry, EntryId, Queue};
 use super::scheduler::{Charge, DeviceIndex, ModelId, Next, Scheduler};
@@ -28,6 +28,8 @@ struct State<J> {
     scheduler: Scheduler<J>,
     /// By device.
     commands: Vec<VecDeque<ModelCommand>>,
+    /// By device: a run that is only measured.
+    measurements: Vec<Option<Measurement>>,
     /// By device: models that it was told to remove and has not removed yet.
     removing: Vec<usize>,
     /// By device: why it has failed.
@@ -47,6 +49,8 @@ pub(super) enum Work<J> {
     Commands(VecDeque<ModelCommand>),
     /// These entries came too late; there may be more to do.
     Expired(Vec<Entry<J>>),
+    /// Nothing but a run that is only measured.
+    Measure(Measurement),
     /// A batch to run.
     Batch(Charge, Vec<Entry<J>>),
     /// Nothing until the time or the next version.
@@ -78,6 +82,7 @@ impl<J: Job> Dispatcher<J> {
         let state = State {
             scheduler: Scheduler::new(devices),
             commands: (0..devices).map(|_| VecDeque::new()).collect(),
+            measurements: (0..devices).map(|_| None).collect(),
             removing: vec![0; devices],
             failures: vec![None; devices],
             ending: false,
@@ -123,6 +128,21 @@ impl<J: Job> Dispatcher<J> {
         drop(refused); // outside the lock: it may hold a model's weights
     }
 
+    /// Has a run measured once the device has nothing else to do. Where the device has failed, and in place of one before, it is dropped.
+    pub(super) fn measure(&self, device: DeviceIndex, measurement: Measurement) {
+        let refused = self.change(|state| {
+            let runs = state.failures[device.0].is_none() && !state.ending;
+            if runs { state.measurements[device.0].replace(measurement) } else { Some(measurement) }
+        });
+        drop(refused);
+    }
+
+    /// Takes back what is to be measured, unless it runs.
+    pub(super) fn withdraw(&self, device: DeviceIndex) {
+        let withdrawn = self.lock().measurements[device.0].take();
+        drop(withdrawn);
+    }
+
     /// Removes a model everywhere. Nothing may wait for it any more; what does is answered that the model has gone.
     pub(super) fn remove(&self, model: ModelId) {
         let waiting = self.change(|state| {
@@ -164,7 +184,8 @@ impl<J: Job> Dispatcher<J> {
         self.lost[device.0].store(true, Ordering::Release);
         let (stranded, refused) = self.change(|state| {
             state.failures[device.0].get_or_insert_with(|| why.to_owned());
-            (state.scheduler.fail(device), std::mem::take(&mut state.commands[device.0]))
+            let refused = (std::mem::take(&mut state.commands[device.0]), state.measurements[device.0].take());
+            (state.scheduler.fail(device), refused)
         });
         drop(refused); // whoever waits for one hears that its channel is gone
         stranded
@@ -184,7 +205,8 @@ impl<J: Job> Dispatcher<J> {
     pub(super) fn end(&self) {
         let refused = self.change(|state| {
             state.ending = true;
-            state.commands.iter_mut().map(std::mem::take).collect::<Vec<_>>()
+            let measurements: Vec<_> = state.measurements.iter_mut().map(Option::take).collect();
+            (state.commands.iter_mut().map(std::mem::take).collect::<Vec<_>>(), measurements)
         });
         drop(refused); // whoever waits for one hears that its channel is gone
     }
@@ -225,8 +247,8 @@ impl<J: Job> Dispatcher<J> {
         self.lock().scheduler.len(model)
     }
 
-    /// What a device is to do now; a batch only where it has room for one.
-    pub(super) fn work(&self, device: DeviceIndex, now: Instant, has_room: bool) -> Work<J> {
+    /// What a device is to do now; a batch only where it has room for one, a measurement only where it does nothing.
+    pub(super) fn work(&self, device: DeviceIndex, now: Instant, has_room: bool, is_idle: bool) -> Work<J> {
         let mut state = self.lock();
         let commands = &mut state.commands[device.0];
         if !commands.is_empty() {
@@ -243,6 +265,9 @@ impl<J: Job> Dispatcher<J> {
         };
         if state.ending && state.scheduler.is_empty() {
             return Work::End;
+        }
+        if is_idle && let Some(measurement) = state.measurements[device.0].take() {
+            return Work::Measure(measurement);
         }
         Work::Nothing(Rest { version: state.version, until })
     }

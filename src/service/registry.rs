@@ -144,6 +144,23 @@ impl Registry {
         if model.is_open() { Ok(Arc::clone(model)) } else { Err(known.not_ready(LOST)) }
     }
 
+    /// The models that are served beside what they are measured against, each with that: what requests get that name no version.
+    pub(super) fn pairs(&self) -> Vec<(Arc<Model>, Arc<Model>)> {
+        let names = self.read();
+        let chosen = |known: &Known| known.choose(None).filter(|model| model.is_open()).cloned();
+        let pair = |known: &Known| {
+            let model = chosen(known)?;
+            let baseline = known.baseline.clone().or_else(|| known_baseline(&model, &names))?;
+            Some((model, names.iter().find(|other| other.name == baseline).and_then(chosen)?))
+        };
+        names.iter().filter_map(pair).collect()
+    }
+
+    /// Images of all models that are between admission and answer.
+    pub(super) fn admitted_images(&self) -> u64 {
+        self.read().iter().flat_map(Known::serving).map(|(_, model)| model.queue.used()).sum()
+    }
+
     /// Every model that must be ready is; otherwise why not.
     pub(super) fn ready(&self) -> Result<(), String> {
         let names = self.read();

@@ -2,6 +2,7 @@
 //! Not here: what commands do (`lifecycle`), the routes that every port has (`http`).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+mod bench;
 mod commands;
 mod log_level;
 #[path = "../support/mod.rs"]
@@ -11,7 +12,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use convnext_server::net::{self, Port};
-use convnext_server::service::{Classifier, Settings};
+use convnext_server::service::{Classifier, NamedModel, Settings};
 use convnext_server::telemetry::{self, LogFormat, LogLevel};
 use convnext_server::{admin, http};
 use support::http::{Answer, Client, request};
@@ -50,7 +51,10 @@ impl Server {
             Some(why) => Err(broken(why)),
             None => Ok(checkpoint("m")),
         };
-        let models = vec![model_from("m", Arc::new(source)), model("other", "other")];
+        let models = vec![
+            NamedModel { baseline: Some("other".to_owned()), ..model_from("m", Arc::new(source)) },
+            model("other", "other"),
+        ];
         let settings = Settings { decode_threads: 1, ..Settings::default() };
         let (classifier, loading) = Classifier::start(Arc::new(MockEngine::new(&engine)), models, settings).unwrap();
         loading.done().await.unwrap();

@@ -4,6 +4,7 @@
 
 mod admission;
 mod batches;
+mod calibration;
 mod devices;
 mod faults;
 mod random_schedule;

@@ -5,6 +5,7 @@
 
 mod budgets;
 mod check;
+mod conformance;
 mod emulator;
 mod kernels;
 mod provision;
@@ -25,7 +26,7 @@ struct Cli {
 
 const AFTER_HELP: &str = "\
 Before a commit:    cargo xtask check
-Before a push:      cargo xtask test      (CI runs both: see .ci/run)
+Before a push:      cargo xtask test, cargo xtask conformance      (CI runs all: see .ci/run)
 One test, quickly:  cargo xtask test fashion_mnist
 A kernel changed:   cargo xtask kernels, then cargo xtask budgets
 
@@ -35,6 +36,7 @@ Everything that is fetched or built lies under target/: `cargo clean` undoes it.
 enum Command {
     Budgets(budgets::Options),
     Check(check::Options),
+    Conformance(conformance::Options),
     Emulate(emulator::EmulateOptions),
     Emulator(emulator::EmulatorOptions),
     Kernels(kernels::Options),
@@ -45,6 +47,7 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Budgets(options) => budgets::budgets(&options),
         Command::Check(options) => check::check(&options),
+        Command::Conformance(options) => conformance::conformance(&options),
         Command::Emulate(options) => match emulator::emulate(&options) {
             Ok(status) => return status,
             Err(why) => Err(why),

@@ -3,14 +3,13 @@
 use anyhow::Result;
 
 use crate::provision;
-use crate::run::{answers, cargo, in_ci, step};
+use crate::run::{answers, cargo, step};
 
 /// All tests: the command of the README. CI runs `check` before it.
 ///
-/// First fetches what the tests need and this machine lacks: the Fashion-MNIST test images, promtool and ApacheBench (Debian
-/// packages, unpacked under target/, not installed), curl, and a Python environment with Hugging Face's and Triton's clients, requests and
-/// httpx. What cannot be had is named, and its tests are skipped; with CI=true it is a failure.
-/// Then all tests with cargo-nextest where it is installed, else with `cargo test`.
+/// First fetches what the tests need and this machine lacks: the Fashion-MNIST test images (a Debian package, unpacked under target/, not installed).
+/// What cannot be had is named, and its tests are skipped; with CI=true it is a failure.
+/// Then all tests with cargo-nextest where it is installed, else with `cargo test`. Those with programs of others are `cargo xtask conformance`.
 #[derive(clap::Args)]
 pub(crate) struct Options {
     /// Run only the tests whose names contain one of these words.
@@ -19,7 +18,7 @@ pub(crate) struct Options {
 
 /// Runs everything.
 pub(crate) fn test(options: &Options) -> Result<()> {
-    let provisions = provision::all()?;
+    let provisions = provision::for_tests()?;
     let mut runs = if answers(cargo(&["nextest", "--version"])) {
         // nextest leaves out doctests.
         vec![cargo(&["test", "--workspace", "--doc"]), cargo(&["nextest", "run", "--workspace"])]
@@ -27,10 +26,7 @@ pub(crate) fn test(options: &Options) -> Result<()> {
         vec![cargo(&["test", "--workspace", "--no-fail-fast"])]
     };
     for run in &mut runs {
-        run.envs(provisions.environment.iter().map(|(name, path)| (name, path)));
-        if in_ci() {
-            run.env("CONVNEXT_TEST_REQUIRE_ALL", "1");
-        }
+        provisions.give(run);
         step(run.arg("--").args(&options.filters))?;
     }
     provisions.warn();

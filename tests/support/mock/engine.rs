@@ -26,6 +26,13 @@ impl MockEngine {
         Self { conductor: conductor.clone(), devices, buckets: None, in_flight: 1 }
     }
 
+    /// One device, `mock`, whose speed says nothing.
+    pub fn emulated(conductor: &Conductor) -> Self {
+        let mut engine = Self::new(conductor);
+        engine.devices[0].emulated = true;
+        engine
+    }
+
     /// Devices `mock:0`, `mock:1` … like GPUs, with two batches in flight on each and fixed buckets.
     pub fn with_devices(conductor: &Conductor, count: usize) -> Self {
         let device = |index| DeviceInfo::named(&format!("mock:{index}"), DeviceKind::Test);

@@ -40,7 +40,11 @@ impl Toolchain {
         let pins =
             fs::read_to_string(&requirements).with_context(|| format!("cannot read {}", requirements.display()))?;
         let pins = pins.lines().filter(|line| !line.starts_with('#') && !line.is_empty()).map(str::to_owned).collect();
-        let toolchain = Self { python: environment.join("bin/python"), packages: packages(&environment)?, pins };
+        let toolchain = Self {
+            python: environment.join("bin/python"),
+            packages: provision::packages(&environment)?.join("nvidia"),
+            pins,
+        };
         let needed = [toolchain.nvrtc(), toolchain.include("cuda_runtime"), toolchain.ptxas(), toolchain.nvdisasm()];
         if let Some(missing) = needed.iter().find(|path| !path.exists()) {
             bail!("there is no {}: remove {}, and it is made anew", missing.display(), environment.display());
@@ -108,16 +112,6 @@ impl Toolchain {
     pub(super) fn disassemble(&self, cubin: &Path) -> Result<String> {
         Ok(output(command(self.nvdisasm(), &["--print-code", "--print-line-info-ptx"]).arg(cubin))?.text)
     }
-}
-
-/// Where the packages of a Python environment lie.
-fn packages(environment: &Path) -> Result<PathBuf> {
-    let library = environment.join("lib");
-    let folders = fs::read_dir(&library).with_context(|| format!("cannot read {}", library.display()))?;
-    let mut found = folders.filter_map(|entry| Some(entry.ok()?.path().join("site-packages/nvidia")));
-    found
-        .find(|folder| folder.is_dir())
-        .with_context(|| format!("no packages in {}: remove it, and it is made anew", environment.display()))
 }
 
 /// A folder for what is made on the way.

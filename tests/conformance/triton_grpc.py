@@ -1,7 +1,7 @@
 """NVIDIA's tritonclient, gRPC's own health and reflection clients, against a running server.      python triton_grpc.py ADDRESS IMAGE LABEL
 
 ADDRESS is HOST:PORT of gRPC, LABEL what the image shows. Exits 1 with a traceback where the clients' users would not get what they expect, or where
-our description of the protocol differs from tritonclient's own. Run by tests/clients.rs."""
+our description of the protocol differs from tritonclient's own. Run by tests/conformance."""
 
 import asyncio
 import queue

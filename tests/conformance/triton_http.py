@@ -1,7 +1,7 @@
 """NVIDIA's own client of Triton asks a running server over HTTP.      python triton_http.py URL IMAGE LABEL
 
 URL is that of the server, LABEL what the image shows. Exits 1 with a traceback when an answer is not what the client's users would
-expect. Run by tests/clients.rs."""
+expect. Run by tests/conformance."""
 
 import sys
 

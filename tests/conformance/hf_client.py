@@ -1,7 +1,7 @@
 """Hugging Face's own client classifies against a running server.      python hf_client.py URL IMAGE LABEL
 
 URL is that of /classify, LABEL what the image shows. Exits 1 with a traceback when the answer is not what the client's users
-would expect. Run by tests/clients.rs."""
+would expect. Run by tests/conformance."""
 
 import sys
 

@@ -4,7 +4,7 @@
 
 tritonclient over gRPC (calls of several threads over one channel, and asyncio) and requests over HTTP/1.1 with keep-alive ask on and on. After 2 s, and
 once each has its answers, it prints "under way": the caller then sends the server SIGTERM. As a load balancer would have it, the clients go when the server says that it is not ready.
-Exits 1 when a request failed, or when no connection ended by its age. Run by tests/clients.rs."""
+Exits 1 when a request failed, or when no connection ended by its age. Run by tests/conformance."""
 
 import asyncio
 import sys

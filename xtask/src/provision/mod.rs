@@ -1,0 +1,128 @@
+//! What the tests, `conformance` and `kernels` need from outside: found on this machine, or fetched into `target/provision`.
+//!
+//! Nothing is installed into the system but curl and Python, and those only as root and only when they are missing.
+//! Not here: what becomes of a test whose need is not met (`tests/provisioned`).
+
+mod debian;
+mod npm;
+mod python;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Result, bail};
+
+use self::debian::{program, script, unpacked, with_libraries};
+pub(crate) use self::python::{environment, packages};
+use crate::run::{in_ci, on_path, root};
+
+/// Protobuf's own command line, which calls gRPC by reflection.
+const BUF: npm::Package = npm::Package {
+    name: "@bufbuild/buf-linux-x64",
+    version: "1.75.0",
+    sha512: "606189031d25a4c084eda3168cd38971fa04686fdefa26079d30b8499d0fe5e4b821f7ccaf203d678fdb6f59b5c0d5c0109f004c530464e024ff9c7d544e3b8a",
+};
+
+/// What was found or fetched, and what was not.
+#[derive(Default)]
+pub(crate) struct Provisions {
+    /// Variables by which the tests find it.
+    environment: Vec<(&'static str, PathBuf)>,
+    missing: Vec<String>,
+}
+
+/// Finds or fetches what the tests need.
+///
+/// # Errors
+/// In CI, when something cannot be had.
+pub(crate) fn for_tests() -> Result<Provisions> {
+    let mut provisions = Provisions::default();
+    provisions.add("CONVNEXT_TEST_FASHION_MNIST", "accuracy of the demo model on Fashion-MNIST", fashion_mnist());
+    provisions.checked()
+}
+
+/// Finds or fetches the programs of others that talk to the server.
+///
+/// # Errors
+/// In CI, when something cannot be had.
+pub(crate) fn for_conformance() -> Result<Provisions> {
+    let mut provisions = Provisions::default();
+    provisions.add("CONVNEXT_TEST_CURL", "plain curl as a client", program("curl", "curl"));
+    let of_python = "huggingface_hub, tritonclient, requests and httpx as clients, HTTP/2 frame by frame";
+    provisions.add("CONVNEXT_TEST_PYTHON", of_python, python("venv", "requirements.txt"));
+    provisions.add("CONVNEXT_TEST_KSERVE", "KServe's clients", python("kserve", "kserve.txt"));
+    provisions.add("CONVNEXT_TEST_PERF_ANALYZER", "NVIDIA's perf_analyzer", perf_analyzer());
+    provisions.add(
+        "CONVNEXT_TEST_BUF",
+        "gRPC by reflection",
+        npm::unpacked(&BUF).map(|folder| folder.join("package/bin/buf")),
+    );
+    let of_apache = with_libraries("ab", "apache2-utils", &["libapr1", "libaprutil1"]);
+    provisions.add("CONVNEXT_TEST_AB", "ApacheBench as a client", of_apache);
+    let libraries = ["libnghttp2-14", "libev4", "libjansson4", "libjemalloc2", "libxml2"];
+    let h2load = with_libraries("h2load", "nghttp2-client", &libraries);
+    provisions.add("CONVNEXT_TEST_H2LOAD", "HTTP/2 with many streams", h2load);
+    provisions.add("CONVNEXT_TEST_PROMTOOL", "promtool's judgement of /metrics", promtool());
+    provisions.checked()
+}
+
+impl Provisions {
+    fn add(&mut self, variable: &'static str, covers: &str, found: Result<PathBuf>) {
+        match found {
+            Ok(path) => self.environment.push((variable, path)),
+            Err(why) => self.missing.push(format!("NOT COVERED: {covers}: {why:#}")),
+        }
+    }
+
+    /// Tells at once what is missing.
+    fn checked(self) -> Result<Self> {
+        self.warn();
+        if in_ci() && !self.missing.is_empty() {
+            bail!("CI skips no test, and what they need could not be had (see above)");
+        }
+        Ok(self)
+    }
+
+    /// Tells a run of tests where everything is, and in CI that nothing may be skipped.
+    pub(crate) fn give(&self, tests: &mut Command) {
+        tests.envs(self.environment.iter().map(|(name, path)| (name, path)));
+        if in_ci() {
+            tests.env("CONVNEXT_TEST_REQUIRE_ALL", "1");
+        }
+    }
+
+    /// Says loudly what is not covered.
+    pub(crate) fn warn(&self) {
+        for missing in &self.missing {
+            eprintln!("\n{missing}");
+        }
+    }
+}
+
+/// The folder of Fashion-MNIST's four files.
+fn fashion_mnist() -> Result<PathBuf> {
+    const FOLDER: &str = "usr/share/datasets/fashion-mnist";
+    let installed = Path::new("/").join(FOLDER);
+    if installed.is_dir() { Ok(installed) } else { Ok(unpacked("dataset-fashion-mnist")?.join(FOLDER)) }
+}
+
+/// Prometheus' own linter of metrics. The package is not installed because that would start a server.
+fn promtool() -> Result<PathBuf> {
+    match on_path("promtool") {
+        Some(promtool) => Ok(promtool),
+        None => Ok(unpacked("prometheus")?.join("usr/bin/promtool")),
+    }
+}
+
+/// NVIDIA's load generator, from the last wheel of tritonclient that has it. It was linked to a library of base64 and to CUDA's runtime, which it does not use without shared memory.
+fn perf_analyzer() -> Result<PathBuf> {
+    let requirements = root().join("tests/conformance/perf_analyzer.txt");
+    let environment = environment("perf-analyzer", &requirements)?;
+    let cuda = packages(&environment)?.join("nvidia/cuda_runtime/lib");
+    script("perf_analyzer", &environment.join("bin/perf_analyzer"), &["libb64-0d"], &[cuda])
+}
+
+/// A Python with the packages of a file of `tests/conformance`.
+fn python(name: &str, requirements: &str) -> Result<PathBuf> {
+    Ok(environment(name, &root().join("tests/conformance").join(requirements))?.join("bin/python"))
+}
