@@ -69,9 +69,10 @@ impl Report {
 
     pub(crate) fn print_table(&self) {
         println!(
-            "| call | clients | requests/s, ours | theirs | ours / theirs, by round | p50, ours | theirs | more | p99, ours | theirs |"
+            "| call | clients | requests/s: ours | theirs | ours / theirs, by round | p50: ours | theirs | more | \
+             p99: ours | theirs | processor: ours | theirs |"
         );
-        println!("|---|---|---|---|---|---|---|---|---|---|");
+        println!("|---|---|---|---|---|---|---|---|---|---|---|---|");
         for (call, clients, turns) in self.loads() {
             let of = |value: fn(&Turn) -> f64| Spread::of(turns.iter().map(|turn| value(turn)));
             let median = |value: fn(&Turn) -> f64| of(value).median();
