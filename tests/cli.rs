@@ -1,6 +1,12 @@
 //! The command line as a user meets it: output, errors and exit codes of the real binary.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+#[path = "cli/load.rs"]
+mod load;
+#[path = "support/process.rs"]
+#[allow(dead_code, unreachable_pub, reason = "each suite uses a part")]
+mod process;
+
 use std::net::TcpListener;
 use std::process::{Command, Output};
 
@@ -205,6 +211,15 @@ fn what_makes_no_sense_exits_with_64_and_says_what_is_possible() {
         (&["bench", "--device", "cuda:99"], "device cuda:99: "),
         (&["bench", "--plot", "no-such-folder/bench.svg"], "no-such-folder/bench.svg"),
         (&["health", "localhost"], "http://HOST:PORT"),
+        (&["load", "localhost:8080", "--images", "models/images"], "http://HOST:PORT"),
+        (&["load", "https://a.example", "--images", "models/images"], "only http"),
+        (&["load"], "--images PATH is needed"),
+        (&["load", "--images", "src"], "there is no image"),
+        (&["load", "--images", "models/images", "--rate", "0"], "0.1 to 100,000"),
+        (&["load", "--images", "models/images", "--clients", "0"], "1..=100000"),
+        (&["load", "--images", "models/images", "--arrivals", "poisson"], "--rate"),
+        (&["load", "--route", "oip", "--timeout", "0s"], "--timeout is 0s"),
+        (&["load", "--route", "grpc"], "--route grpc needs --model"),
         (&["classify"], "IMAGE"),
         (&["sing"], "sing"),
     ];

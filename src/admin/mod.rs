@@ -14,15 +14,15 @@ use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
 use serde_json::{Value, json};
 
-use crate::http::{self, AppState, Error};
+use crate::http::{self, AppState, Error, MetricsCompat};
 use crate::service::{Classifier, ModelError};
 use crate::telemetry::LogLevel;
 
 /// Longest filter of the log, in bytes.
 const MAX_FILTER: usize = 4096;
 
-/// All routes.
-pub fn router(classifier: Classifier, log_level: LogLevel) -> Router {
+/// All routes; the metrics are those of HTTP.
+pub fn router(classifier: Classifier, log_level: LogLevel, metrics_compat: MetricsCompat) -> Router {
     let routes = Router::new()
         .route("/", get(index))
         .route("/models/{model}/load", post(load))
@@ -32,7 +32,10 @@ pub fn router(classifier: Classifier, log_level: LogLevel) -> Router {
         .route("/log-level", get(get_log_level).put(set_log_level))
         .layer(middleware::from_fn(refuse_pages))
         .layer(Extension(log_level));
-    http::with_shared(routes, AppState { classifier, options: http::Options::default() })
+    http::with_shared(
+        routes,
+        AppState { classifier, options: http::Options { metrics_compat, ..http::Options::default() } },
+    )
 }
 
 async fn index() -> Json<Value> {

@@ -7,9 +7,13 @@ mod classify;
 mod device;
 mod health;
 mod inspect;
+mod load;
 mod model_ref;
 mod noise;
+mod progress;
+mod pull;
 mod serve;
+mod svg;
 mod verify;
 
 use std::process::ExitCode;
@@ -26,16 +30,18 @@ struct Cli {
 
 const AFTER_HELP: &str = "\
 A MODEL is the name of a demo model (convnext_atto or swin_atto: ten kinds of clothing), a folder with config.json and model.safetensors
-as timm or transformers publish them, or NAME=FOLDER. For inspect, verify and bench it may also be the name of an
-architecture (convnext_tiny, convnextv2_base, …), whose weights then are random.
+as timm or transformers publish them, hub:ORGANISATION/NAME[@REVISION] of the Hugging Face hub, or NAME= before either. For inspect,
+verify and bench it may also be the name of an architecture (convnext_tiny, convnextv2_base, …), whose weights then are random.
 
 Try:
   convnext serve                                      the demo models on http://127.0.0.1:8080
   convnext serve --models cats=./cats,convnext_atto   two models, the first by default
   convnext serve --model-repository ./models          every model in a folder of folders; changes are followed
+  convnext pull timm/convnext_tiny.fb_in1k            a model of the Hugging Face hub into its cache
   convnext classify photo.jpg --top-k 3               labels on the terminal
   convnext inspect convnext_tiny                      operations, shapes, costs
-  convnext bench --models convnext_tiny --batch 1,8   images per second on this machine";
+  convnext bench --models convnext_tiny --batch 1,8   images per second on this machine
+  convnext load --images ./photos --rate 100          latency of a server at 100 requests/s";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -43,11 +49,17 @@ enum Command {
     Serve(Box<serve::Args>),
     /// Classify image files
     Classify(classify::Args),
+    /// Fetch a model from the Hugging Face hub into its cache
+    #[command(after_help = pull::VARIABLES)]
+    Pull(pull::Args),
     /// Show a model's operations, shapes and costs
     Inspect(inspect::Args),
     /// Measure images per second
     #[command(after_help = bench::METHOD)]
     Bench(bench::Args),
+    /// Put a load on a server and tell its latency and throughput
+    #[command(after_help = load::METHOD)]
+    Load(load::Args),
     /// Compare an engine with the reference engine
     Verify(verify::Args),
     /// Ask a server whether it is ready; the exit code answers
@@ -92,8 +104,10 @@ pub fn run() -> ExitCode {
     let result = match cli.command {
         Command::Serve(args) => serve::run(*args),
         Command::Classify(args) => classify::run(args),
+        Command::Pull(args) => pull::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Bench(args) => bench::run(args),
+        Command::Load(args) => load::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Health(args) => health::run(args),
     };

@@ -9,6 +9,7 @@ use anyhow::{Context, anyhow};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::progress::Telling;
 use super::{Failure, device, model_ref};
 use crate::admin;
 use crate::config::engine::ChosenEngine;
@@ -42,8 +43,12 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     let (log_level, _logging) = telemetry::init(config.log_format, &config.log).map_err(Failure::usage)?;
     // all that can be wrong with the configuration shows before a port is bound
     let engine = device::serving(config.engine, &config.device).map_err(Failure::Usage)?;
-    let mut models: Vec<NamedModel> =
-        config.models.iter().map(|text| model_ref::named(text)).collect::<Result<_, _>>().map_err(Failure::Usage)?;
+    let mut models: Vec<NamedModel> = config
+        .models
+        .iter()
+        .map(|text| model_ref::named(text, Telling::Log))
+        .collect::<Result<_, _>>()
+        .map_err(Failure::Usage)?;
     model_ref::give_baselines(&mut models, &config.baselines, config.model_repository.is_some())
         .map_err(Failure::Usage)?;
     if let Some(folder) = config.model_repository.as_deref().filter(|folder| !folder.is_dir()) {
@@ -77,8 +82,8 @@ async fn serve(
         classifier.clone(),
         grpc::Options { body_timeout: config.http.body_timeout, allow_model_control: config.http.allow_model_control },
     );
+    let admin = admin::router(classifier.clone(), log_level, config.http.metrics_compat);
     let router = http::router(classifier.clone(), config.http);
-    let admin = admin::router(classifier.clone(), log_level);
     let ports = vec![
         Port { name: "http", listener, router, max_connections: config.max_connections },
         Port { name: "grpc", listener: grpc_listener, router: grpc, max_connections: config.max_connections },

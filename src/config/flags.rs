@@ -14,7 +14,7 @@ use super::precision::ChosenPrecision;
 use super::units::{Amount, Span};
 use super::written::Written;
 use super::{Config, ConfigError, ModelTable};
-use crate::http::Origin;
+use crate::http::{MetricsCompat, Origin};
 use crate::service::Calibration;
 use crate::telemetry::LogFormat;
 
@@ -64,7 +64,7 @@ macro_rules! flags {
 }
 
 flags! {
-    /// Models to serve, the first by default: a demo model's NAME, NAME=DIR, or a folder
+    /// Models to serve, the first by default: a demo model's NAME, a folder, hub:ORGANISATION/NAME, or NAME= before either
     #[arg(long, env = "CONVNEXT_MODELS", value_name = "MODEL,…", value_delimiter = ',')]
     models: Vec<String> => models,
     /// What models are measured against, where it is not the Swin of a ConvNeXt's size
@@ -148,6 +148,9 @@ flags! {
     /// Clients of HTTP and gRPC may load and unload models, as the Open Inference Protocol has it
     #[arg(long, env = "CONVNEXT_ALLOW_MODEL_CONTROL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     allow_model_control: bool => http.allow_model_control,
+    /// Whose names metrics have beside our own: none, or triton's (nv_inference_…)
+    #[arg(long, env = "CONVNEXT_METRICS_COMPAT", value_name = "NAMES", value_enum, hide_possible_values = true)]
+    metrics_compat: MetricsCompat => http.metrics_compat,
     /// Between two requests of a connection
     #[arg(long, env = "CONVNEXT_IDLE_TIMEOUT", value_name = "DURATION")]
     idle_timeout: Span => net.idle_timeout,

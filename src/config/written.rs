@@ -10,7 +10,7 @@ use clap::ValueEnum as _;
 use super::engine::ChosenEngine;
 use super::precision::ChosenPrecision;
 use super::units::{Amount, Span};
-use crate::http::Origin;
+use crate::http::{MetricsCompat, Origin};
 use crate::service::{Calibration, Precision};
 use crate::telemetry::LogFormat;
 
@@ -78,6 +78,12 @@ impl Written for LogFormat {
 }
 
 impl Written for ChosenEngine {
+    fn written(&self) -> Option<String> {
+        self.to_possible_value().map(|value| value.get_name().to_owned())
+    }
+}
+
+impl Written for MetricsCompat {
     fn written(&self) -> Option<String> {
         self.to_possible_value().map(|value| value.get_name().to_owned())
     }

@@ -17,6 +17,8 @@ pub struct DeviceInfo {
     pub model: String,
     /// Bytes of its memory; None where it computes in the machine's memory.
     pub memory: Option<u64>,
+    /// NVIDIA's name for this very GPU, as `GPU-8a6c…`; None of others.
+    pub uuid: Option<String>,
     /// Whether it is emulated. Its results are right; its speed says nothing.
     pub emulated: bool,
 }
@@ -47,7 +49,7 @@ impl DeviceInfo {
     /// A device of which only the name and the kind are known.
     #[must_use]
     pub fn named(name: &str, kind: DeviceKind) -> Self {
-        Self { name: name.to_owned(), kind, model: String::new(), memory: None, emulated: false }
+        Self { name: name.to_owned(), kind, model: String::new(), memory: None, uuid: None, emulated: false }
     }
 }
 

@@ -229,8 +229,12 @@ pub(super) fn statistics(statistics: ModelStatistics) -> pb::ModelStatistics {
             cache_hit: Some(pb::StatisticDuration::default()),
             cache_miss: Some(pb::StatisticDuration::default()),
         }),
-        memory_usage: Vec::new(),
+        memory_usage: statistics.memory.into_iter().map(memory_usage).collect(),
     }
+}
+
+fn memory_usage(of: crate::oip::MemoryUsage) -> pb::MemoryUsage {
+    pb::MemoryUsage { r#type: of.kind.to_owned(), id: of.id.into(), byte_size: of.bytes }
 }
 
 fn duration(tally: crate::metrics::Tally) -> Option<pb::StatisticDuration> {

@@ -18,6 +18,35 @@ pub(super) struct Data {
     elements: Vec<Bytes>,
 }
 
+/// No more bytes than this are taken by the elements of all tensors in so much JSON, beside the JSON itself. A number takes 4, and as many again while
+/// its list grows; before each stands a comma or a bracket. What base64 decodes to is shorter than the text.
+pub(super) fn most_bytes(json: &[u8]) -> u64 {
+    let (mut numbers, mut text) = (0_u64, 0_u64);
+    let mut rest = json.iter();
+    while let Some(byte) = rest.next() {
+        match byte {
+            b',' | b'[' => numbers += 1,
+            b'"' => text += string(&mut rest),
+            _ => {}
+        }
+    }
+    8 * numbers + text
+}
+
+/// The length of a string up to its closing quote, which is passed.
+fn string<'a>(rest: &mut impl Iterator<Item = &'a u8>) -> u64 {
+    let mut length = 0;
+    while let Some(byte) = rest.next() {
+        match byte {
+            b'"' => break,
+            b'\\' => drop(rest.next()),
+            _ => {}
+        }
+        length += 1;
+    }
+    length
+}
+
 impl Data {
     /// As the protocol's core takes it; what has nothing at all is numbers or elements alike.
     pub(super) fn contents(self, datatype: &str) -> Contents {
@@ -144,6 +173,22 @@ mod tests {
         }
         assert_eq!(read("[]", "FP32"), Ok(Contents::Floats(Vec::new())));
         assert_eq!(read("[]", "BYTES"), Ok(Contents::Elements(Vec::new())));
+    }
+
+    #[test]
+    fn what_a_tensor_takes_is_known_before_it_is_read() {
+        assert_eq!(most_bytes(b"[1,2,[3,4]]"), 8 * 5);
+        assert_eq!(most_bytes(br#"{"data": ["aGk=", {"b64": "YQ==\\"}]}"#), 4 + 8 * 2 + 4 + 3 + 5);
+        assert_eq!(most_bytes(br#"["\\", 1]"#), 8 * 2 + 1, "an escaped backslash does not hide the quote");
+        assert_eq!(most_bytes(br#"["no end, "#), 8 + 8);
+        let many = format!("[{}9]", "9,".repeat(100_000));
+        let data: Data = serde_json::from_str(&many).unwrap();
+        assert!(4 * data.numbers.capacity() as u64 <= most_bytes(many.as_bytes()));
+        for bytes in [1, 1000, 100_000] {
+            use base64::Engine as _;
+            let text = base64::engine::general_purpose::STANDARD.encode(vec![7; bytes]);
+            assert!(bytes as u64 <= most_bytes(format!("\"{text}\"").as_bytes()));
+        }
     }
 
     #[test]

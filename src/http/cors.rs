@@ -10,12 +10,13 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use serde::Deserialize;
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
+use super::v2::HEADER_LENGTH;
 use crate::net::request_id;
 
 /// How long a browser may go by a preflight.
 const PREFLIGHT_HOLDS: Duration = Duration::from_secs(3600);
 /// Headers of answers, beside those that pages see anyway, that they may read.
-const EXPOSED: [HeaderName; 3] = [request_id::HEADER, header::RETRY_AFTER, header::WARNING];
+const EXPOSED: [HeaderName; 4] = [request_id::HEADER, header::RETRY_AFTER, header::WARNING, HEADER_LENGTH];
 
 /// A browser sends these with what a page asks for, and nobody else does.
 const OF_A_PAGE: [HeaderName; 2] = [header::ORIGIN, HeaderName::from_static("sec-fetch-site")];

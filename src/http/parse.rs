@@ -6,7 +6,8 @@ use bytes::Bytes;
 
 use super::error::Error;
 use super::form::Form;
-use super::{json, multipart};
+use super::{contents, json, multipart};
+use crate::service::ServiceError;
 
 /// Larger JSON is parsed on tokio's blocking threads. Base64 is decoded at about a byte per nanosecond, and an async thread
 /// should not be busy for many milliseconds.
@@ -42,6 +43,19 @@ pub(super) async fn parse_json<T: Send + 'static>(
         tracing::error!(%fault, "parsing a JSON body failed");
         Err(Error::Internal)
     })
+}
+
+/// Charges what the tensors of a JSON body will take beside it, before they are read.
+///
+/// # Errors
+/// What `charge` returns.
+pub(super) async fn charge_decoded(
+    json: &Bytes,
+    charge: impl FnOnce(u64) -> Result<(), ServiceError>,
+) -> Result<(), Error> {
+    let text = json.clone();
+    let more = parse_json(json.len(), move || Ok(contents::most_bytes(&text))).await?;
+    Ok(charge(more)?)
 }
 
 #[cfg(test)]

@@ -1,16 +1,19 @@
 //! What the HTTP port and the admin port share: the models, the metrics, liveness and readiness, and the layer around all routes.
 
 use axum::extract::{Request, State};
-use axum::http::header;
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
 use axum::{Json, Router, middleware};
 use serde_json::{Value, json};
 
+use super::compressed::{self, Wanted};
 use super::cors;
 use super::error::Error;
 use super::outer_layer::outer_layer;
-use super::state::AppState;
+use super::state::{AppState, MetricsCompat};
+use crate::metrics::Exposition;
+use crate::oip;
 use crate::service::{ModelState, ModelStatus, ServiceError};
 
 /// Paths of liveness.
@@ -72,14 +75,26 @@ pub(crate) fn model(status: &ModelStatus) -> Value {
     })
 }
 
-async fn metrics(State(state): State<AppState>) -> Response {
-    match state.classifier.scrape() {
-        Ok((text, content_type)) => ([(header::CONTENT_TYPE, content_type)], text).into_response(),
-        Err(fault) => {
-            tracing::error!(%fault, "the metrics cannot be encoded");
-            Error::Internal.into_response()
-        }
-    }
+/// The metrics in the form and the coding that whoever scrapes prefers.
+async fn metrics(State(state): State<AppState>, headers: HeaderMap) -> Result<Response, Error> {
+    let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let exposition = Exposition::accepted(&accepted.collect::<Vec<_>>().join(","));
+    let mut families = state.classifier.gather();
+    let text = match state.options.metrics_compat {
+        MetricsCompat::None => Ok(Vec::new()),
+        MetricsCompat::Triton => oip::nv_metrics(&state.classifier),
+    };
+    let text = text.and_then(|more| {
+        families.extend(more);
+        exposition.encode(&families)
+    });
+    let text = text.map_err(|fault| {
+        tracing::error!(%fault, "the metrics cannot be encoded");
+        Error::Internal
+    })?;
+    let mut response = compressed::response(text, Wanted::of(&headers)).await?;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(exposition.content_type()));
+    Ok(response)
 }
 
 async fn live() -> Json<Value> {

@@ -4,6 +4,9 @@
 
 use std::time::Duration;
 
+use clap::ValueEnum;
+use serde::Deserialize;
+
 use super::cors::Origin;
 use crate::service::Classifier;
 
@@ -16,11 +19,29 @@ pub struct Options {
     pub cors_allow_origins: Vec<Origin>,
     /// Whether clients may load and unload models.
     pub allow_model_control: bool,
+    /// Whose names metrics have beside our own.
+    pub metrics_compat: MetricsCompat,
+}
+
+/// Whose names metrics have beside our own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MetricsCompat {
+    /// Nobody's.
+    #[default]
+    None,
+    /// Those of Triton, `nv_inference_…`, which its dashboards and autoscalers read.
+    Triton,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { body_timeout: Duration::from_secs(30), cors_allow_origins: Vec::new(), allow_model_control: false }
+        Self {
+            body_timeout: Duration::from_secs(30),
+            cors_allow_origins: Vec::new(),
+            allow_model_control: false,
+            metrics_compat: MetricsCompat::None,
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Only names of loaded models become labels: a client's words never do. Not here: the route that serves them (`http`).
 
+mod exposition;
 mod model;
 mod statistics;
 
@@ -9,13 +10,14 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+pub use exposition::Exposition;
 pub use model::ModelMetrics;
+use prometheus::proto::MetricFamily;
 use prometheus::{
-    CounterVec, Encoder, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
-    TextEncoder,
+    CounterVec, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
 };
 
-pub use statistics::{Form, Requests, StageTimes, Statistics, Tally};
+pub use statistics::{Failure, Form, Requests, StageTimes, Statistics, Tally};
 
 use crate::telemetry;
 
@@ -32,6 +34,7 @@ const BATCH_SIZES: &[f64] = &[1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
+    began: Instant,
     families: Arc<Families>,
     outcomes: Outcomes,
     rejected: IntCounterVec,
@@ -240,7 +243,7 @@ impl Metrics {
         if let Some(dropped) = telemetry::dropped() {
             registry.register(Box::new(dropped))?;
         }
-        Ok(Self { registry, families, outcomes, rejected, build_info, device_up, device_memory })
+        Ok(Self { registry, began: Instant::now(), families, outcomes, rejected, build_info, device_up, device_memory })
     }
 
     /// Says what runs here, for each device; the value is always 1.
@@ -258,15 +261,25 @@ impl Metrics {
         self.device_memory.with_label_values(&[device]).set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 
+    /// How long this has counted.
+    #[must_use]
+    pub fn uptime(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    /// All of them as they are now, for an [`Exposition`].
+    #[must_use]
+    pub fn gather(&self) -> Vec<MetricFamily> {
+        self.registry.gather()
+    }
+
     /// The text that Prometheus scrapes, and its content type.
     ///
     /// # Errors
     /// When a metric cannot be encoded.
     pub fn encode(&self) -> Result<(Vec<u8>, String), prometheus::Error> {
-        let encoder = TextEncoder::new();
-        let mut text = Vec::new();
-        encoder.encode(&self.registry.gather(), &mut text)?;
-        Ok((text, encoder.format_type().to_owned()))
+        let text = Exposition::Text;
+        Ok((text.encode(&self.gather())?, text.content_type().to_owned()))
     }
 
     /// The series of a model of this name, which live as long as anybody holds this.

@@ -16,6 +16,24 @@ pub enum Form {
     Tensor,
 }
 
+/// Why a request got no answer, in the reasons that Triton tells apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// It was turned away, or its deadline passed.
+    Rejected,
+    /// Its client left.
+    Cancelled,
+    /// A fault of ours, as a device that failed.
+    Backend,
+    /// Anything else, as an image that does not decode.
+    Other,
+}
+
+impl Failure {
+    /// All of them, by their index in [`Requests::failures`].
+    pub const ALL: [Self; 4] = [Self::Rejected, Self::Cancelled, Self::Backend, Self::Other];
+}
+
 /// How often something was, and how long that took in all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
@@ -52,6 +70,8 @@ pub struct Requests {
     pub success: Tally,
     /// Those that got an error or whose client left.
     pub fail: Tally,
+    /// How many those were by their [`Failure`].
+    pub failures: [u64; Failure::ALL.len()],
     /// Of those that were answered.
     pub queue: Tally,
     /// Of those that were answered: decode and transform.
@@ -96,8 +116,10 @@ impl Statistics {
     }
 
     /// A request got an error, or its client left.
-    pub fn failed(&self, form: Form, took: Duration) {
-        self.form(form).lock().unwrap_or_else(PoisonError::into_inner).fail.add(took);
+    pub fn failed(&self, form: Form, took: Duration, failure: Failure) {
+        let mut requests = self.form(form).lock().unwrap_or_else(PoisonError::into_inner);
+        requests.fail.add(took);
+        requests.failures[failure as usize] += 1;
     }
 
     /// A batch of so many images has run.
@@ -128,7 +150,7 @@ mod tests {
         let stages = StageTimes { input: second, queue: 2 * second, compute: 3 * second, output: 4 * second };
         statistics.succeeded(Form::Tensor, 10 * second, 5, stages);
         statistics.succeeded(Form::Tensor, 12 * second, 1, stages);
-        statistics.failed(Form::Files, second);
+        statistics.failed(Form::Files, second, Failure::Backend);
         statistics.batch(5, second);
         statistics.batch(1, second);
         statistics.batch(5, second);
@@ -139,6 +161,7 @@ mod tests {
         assert_eq!((tensors.images, tensors.fail.count), (6, 0));
         let files = statistics.requests(Form::Files);
         assert_eq!((files.success.count, files.fail.count, files.last), (0, 1, None));
+        assert_eq!((files.failures, tensors.failures), ([0, 0, 1, 0], [0; 4]));
         let batches: Vec<_> = statistics.batches().into_iter().collect();
         assert_eq!(batches, [(1, Tally { count: 1, time: second }), (5, Tally { count: 2, time: 2 * second })]);
     }

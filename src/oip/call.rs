@@ -76,6 +76,14 @@ impl Call {
         self.ticket.body_is(total)
     }
 
+    /// Says that what has come is about to become so many bytes more, as [`Ticket::grows_by`].
+    ///
+    /// # Errors
+    /// `TooLarge`, `Overloaded`. The call is over then.
+    pub fn grows_by(&mut self, bytes: u64) -> Result<(), ServiceError> {
+        self.ticket.grows_by(bytes)
+    }
+
     /// Holds the bytes of a request that came before its head was known, as [`Ticket::hold`].
     pub fn hold(&mut self, bytes: BodyBytes) {
         self.ticket.hold(bytes);

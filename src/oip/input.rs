@@ -148,7 +148,7 @@ fn tensor(target: &Target, datatype: Datatype, shape: &[usize], contents: Conten
             if needed != Some(numbers.len()) {
                 return invalid(format!("input pixels: {} numbers for shape {shape:?}", numbers.len()));
             }
-            numbers.iter().flat_map(|number| number.to_le_bytes()).collect::<Vec<u8>>().into()
+            little_endian(numbers)
         }
         Contents::Floats(_) => return invalid("input pixels: FP16 can be sent as binary data only"),
         Contents::Elements(_) => return invalid(format!("input pixels: its data are not numbers of {datatype}")),
@@ -157,6 +157,21 @@ fn tensor(target: &Target, datatype: Datatype, shape: &[usize], contents: Conten
         return invalid(format!("input pixels: number {index} is not finite"));
     }
     Ok(Tensor { number, shape: [n, channels, height, width], data })
+}
+
+/// The bytes of numbers, where they are; a machine that writes the large end first copies them.
+#[must_use]
+pub fn little_endian(mut numbers: Vec<f32>) -> Bytes {
+    struct Numbers(Vec<f32>);
+    impl AsRef<[u8]> for Numbers {
+        fn as_ref(&self) -> &[u8] {
+            bytemuck::cast_slice(&self.0)
+        }
+    }
+    if cfg!(target_endian = "big") {
+        numbers.iter_mut().for_each(|number| *number = f32::from_bits(number.to_bits().to_le()));
+    }
+    Bytes::from_owner(Numbers(numbers))
 }
 
 /// The first number that is infinite or none at all: whatever came of it would be neither.
@@ -256,6 +271,16 @@ mod tests {
             Images::Files(files) => files,
             Images::Tensor(tensor) => panic!("{tensor:?}"),
         }
+    }
+
+    #[test]
+    fn numbers_are_bytes_where_they_are() {
+        let numbers = vec![1.0_f32, -0.0, f32::MIN_POSITIVE, 3.5e30];
+        let expected: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
+        let place = numbers.as_ptr().cast::<u8>();
+        let bytes = little_endian(numbers);
+        assert_eq!((&bytes[..], bytes.as_ptr()), (&expected[..], place));
+        assert_eq!(little_endian(Vec::new()), Bytes::new());
     }
 
     #[test]

@@ -154,7 +154,7 @@ impl Served {
 }
 
 /// A device by name, kind and number.
-fn instance(device: &str) -> (String, &'static str, Option<u32>) {
+pub(super) fn instance(device: &str) -> (String, &'static str, Option<u32>) {
     let number = device.strip_prefix("cuda:").map(|rest| rest.split(' ').next().unwrap_or_default());
     match number {
         Some(digits) => (device.to_owned(), "KIND_GPU", digits.parse().ok()),

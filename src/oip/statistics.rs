@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use super::Error;
+use super::metadata::instance;
 use super::names::{Target, version};
 use crate::metrics::{Requests, Tally};
 use crate::service::{Classifier, ModelState};
@@ -20,6 +21,21 @@ pub struct ModelStatistics {
     pub requests: Requests,
     /// Batches of the version by their size, of both names together: a batch has images of both.
     pub executions: Vec<Executions>,
+    /// Images under this name that wait for a device now.
+    pub waiting: usize,
+    /// What the version takes on each device that runs it, which is the same under both names.
+    pub memory: Vec<MemoryUsage>,
+}
+
+/// Memory that a model takes on a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryUsage {
+    /// `GPU`, or `CPU` for the machine's own.
+    pub kind: &'static str,
+    /// The GPU's number, otherwise 0.
+    pub id: u32,
+    /// Bytes.
+    pub bytes: u64,
 }
 
 /// Batches of one size.
@@ -50,9 +66,11 @@ pub fn statistics(classifier: &Classifier, name: &str, of_version: &str) -> Resu
         let requests = counted.requests(target.form);
         Ok(ModelStatistics {
             name: target.name.clone(),
-            version: status.version.unwrap_or_default(),
             last_inference: requests.last.map_or(0, milliseconds),
             requests,
+            waiting: classifier.waiting(&target.model, status.version.as_deref(), target.form),
+            memory: status.memory_on.iter().map(|(device, bytes)| memory_usage(device, *bytes)).collect(),
+            version: status.version.unwrap_or_default(),
             executions: counted
                 .batches()
                 .into_iter()
@@ -81,7 +99,27 @@ pub fn statistics(classifier: &Classifier, name: &str, of_version: &str) -> Resu
     }
 }
 
+fn memory_usage(device: &str, bytes: u64) -> MemoryUsage {
+    match instance(device) {
+        (_, "KIND_GPU", number) => MemoryUsage { kind: "GPU", id: number.unwrap_or_default(), bytes },
+        _ => MemoryUsage { kind: "CPU", id: 0, bytes },
+    }
+}
+
 fn milliseconds(time: SystemTime) -> u64 {
     let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_a_gpus_by_its_number_or_the_machines() {
+        let usage = |device| memory_usage(device, 7);
+        assert_eq!(usage("cpu"), MemoryUsage { kind: "CPU", id: 0, bytes: 7 });
+        assert_eq!(usage("cuda:3"), MemoryUsage { kind: "GPU", id: 3, bytes: 7 });
+        assert_eq!(usage("cuda:1 (emulated)"), MemoryUsage { kind: "GPU", id: 1, bytes: 7 });
+    }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::ServiceError;
-use crate::metrics::{Form, Metrics, Rejection, StageTimes, Statistics};
+use crate::metrics::{Failure, Form, Metrics, Rejection, StageTimes, Statistics};
 
 /// A request that was received and has not ended. One that is dropped was cancelled.
 pub(super) struct Account {
@@ -44,30 +44,37 @@ impl Account {
 
     /// It was malformed or met a fault.
     pub(super) fn fail(&mut self) {
-        self.end_with(Metrics::failed);
+        self.end_with(Failure::Other, Metrics::failed);
     }
 
     /// It got this error.
     pub(super) fn end(&mut self, error: &ServiceError) {
         match error {
-            ServiceError::Overloaded { reason, .. } => self.end_with(|metrics| metrics.rejected(*reason)),
-            ServiceError::NotReady(_) => self.end_with(|metrics| metrics.rejected(Rejection::NotReady)),
+            ServiceError::Overloaded { reason, .. } => self.reject(*reason),
+            ServiceError::NotReady(_) => self.reject(Rejection::NotReady),
+            // Triton's word for what has waited too long
+            ServiceError::DeadlinePassed(_) => self.end_with(Failure::Rejected, Metrics::failed),
+            ServiceError::Internal(_) => self.end_with(Failure::Backend, Metrics::failed),
             _ => self.fail(),
         }
     }
 
+    fn reject(&mut self, reason: Rejection) {
+        self.end_with(Failure::Rejected, |metrics| metrics.rejected(reason));
+    }
+
     /// Counts an end without an answer, unless an end has been counted.
-    fn end_with(&mut self, count: impl FnOnce(&Metrics)) {
+    fn end_with(&mut self, failure: Failure, count: impl FnOnce(&Metrics)) {
         let Some(metrics) = self.open.take() else { return };
         count(&metrics);
         if let Some((statistics, form)) = &self.version {
-            statistics.failed(*form, self.began.elapsed());
+            statistics.failed(*form, self.began.elapsed(), failure);
         }
     }
 }
 
 impl Drop for Account {
     fn drop(&mut self) {
-        self.end_with(Metrics::cancelled);
+        self.end_with(Failure::Cancelled, Metrics::cancelled);
     }
 }

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use prometheus::proto::MetricFamily;
+
 use super::admission::{self, Admission};
 use super::body_bytes::BodyBytes;
 use super::budget::Budget;
@@ -24,7 +26,7 @@ use super::ticket::Ticket;
 use super::{Limits, ModelStatus, ServiceError};
 use crate::checkpoint::{Checkpoint, CheckpointError};
 use crate::engine::{DeviceId, DeviceInfo, Engine};
-use crate::metrics::{Metrics, Statistics};
+use crate::metrics::{Form, Metrics, Statistics};
 
 /// Serves several models; cheap to clone.
 #[derive(Clone)]
@@ -83,6 +85,17 @@ impl Default for Settings {
             no_self_check: false,
         }
     }
+}
+
+/// Memory of a GPU, in bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GpuMemory {
+    /// The GPU, as `GPU-8a6c…`.
+    pub uuid: String,
+    /// All of it.
+    pub total: u64,
+    /// In use, by this process and others.
+    pub used: u64,
 }
 
 /// A classifier could not be started.
@@ -257,6 +270,12 @@ impl Classifier {
         self.core.calibrator.comparisons.all()
     }
 
+    /// Why there are no [`comparisons`](Self::comparisons), in words; they may come.
+    #[must_use]
+    pub fn why_not_measured(&self) -> String {
+        self.core.calibrator.why_not(&self.core.registry, self.engine.devices())
+    }
+
     /// All versions of all models, the default model first.
     #[must_use]
     pub fn models(&self) -> Vec<ModelStatus> {
@@ -281,6 +300,22 @@ impl Classifier {
         let status = all.find(|status| status.name == model && status.version.as_deref() == Some(&*number));
         let gone = || ServiceError::NotReady(format!("{model}: version {number} was unloaded just now"));
         Ok((status.ok_or_else(gone)?, Arc::clone(&found.statistics)))
+    }
+
+    /// Images that wait for a device, of those that came in this form for a version that serves; 0 where none does.
+    #[must_use]
+    pub fn waiting(&self, model: &str, version: Option<&str>, form: Form) -> usize {
+        self.core.registry.find(Some(model), version).map_or(0, |model| model.waiting_of(form))
+    }
+
+    /// The memory of the GPUs that run.
+    #[must_use]
+    pub fn gpu_memory(&self) -> Vec<GpuMemory> {
+        let memory = |(index, info): (usize, &DeviceInfo)| {
+            let (uuid, total) = (info.uuid.clone()?, info.memory?);
+            Some(GpuMemory { uuid, total, used: self.engine.memory_used(DeviceId(index))? })
+        };
+        self.engine.devices().iter().enumerate().filter_map(memory).collect()
     }
 
     /// Every required model is ready and no drain has begun; otherwise why not.
@@ -331,6 +366,19 @@ impl Classifier {
     /// # Errors
     /// When a metric cannot be encoded.
     pub fn scrape(&self) -> Result<(Vec<u8>, String), prometheus::Error> {
+        self.gauge();
+        self.core.metrics.encode()
+    }
+
+    /// The same before it is written.
+    #[must_use]
+    pub fn gather(&self) -> Vec<MetricFamily> {
+        self.gauge();
+        self.core.metrics.gather()
+    }
+
+    /// Brings the gauges up to date.
+    fn gauge(&self) {
         let Core { registry, dispatcher, metrics, .. } = &*self.core;
         registry.gauge();
         for (index, device) in self.engine.devices().iter().enumerate() {
@@ -340,6 +388,5 @@ impl Classifier {
                 metrics.device_memory_used(&name, bytes);
             }
         }
-        metrics.encode()
     }
 }

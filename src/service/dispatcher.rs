@@ -247,6 +247,11 @@ impl<J: Job> Dispatcher<J> {
         self.lock().scheduler.len(model)
     }
 
+    /// Those of them that are of this kind.
+    pub(super) fn waiting_of(&self, model: ModelId, is_counted: impl Fn(&J) -> bool) -> usize {
+        self.lock().scheduler.count(model, is_counted)
+    }
+
     /// What a device is to do now; a batch only where it has room for one, a measurement only where it does nothing.
     pub(super) fn work(&self, device: DeviceIndex, now: Instant, has_room: bool, is_idle: bool) -> Work<J> {
         let mut state = self.lock();

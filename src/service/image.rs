@@ -5,6 +5,7 @@ use tokio::sync::oneshot;
 use super::ServiceError;
 use super::job::{Computed, Job, Timings};
 use crate::engine::{Image, PixelFormat};
+use crate::metrics::Form;
 
 /// An image that waits for a device.
 #[derive(Debug)]
@@ -15,6 +16,16 @@ pub(super) struct ImageJob {
     pub(super) timings: Timings,
     /// Closed when nobody waits any more.
     pub(super) reply: oneshot::Sender<Result<Output, ServiceError>>,
+}
+
+impl ImageJob {
+    /// In which form it came; None once it is launched. Only files become bytes per pixel.
+    pub(super) fn form(&self) -> Option<Form> {
+        self.image.as_ref().map(|image| match image.format() {
+            PixelFormat::Rgb8 => Form::Files,
+            PixelFormat::F32 | PixelFormat::F16 => Form::Tensor,
+        })
+    }
 }
 
 /// What comes back of an image.

@@ -12,7 +12,7 @@ use super::budget::Budget;
 use super::command::{Added, Addition, ModelCommand};
 use super::dispatcher::Dispatcher;
 use super::image::ImageJob;
-use super::model::Model;
+use super::model::{Model, OnDevice};
 use super::options::ModelOptions;
 use super::scheduler::{DeviceIndex, ModelId};
 use crate::checkpoint::{Checkpoint, CheckpointError};
@@ -80,7 +80,7 @@ impl Loader {
         let id = self.dispatcher.add(options.max_delay);
         let mut attempt = Attempt { dispatcher: &self.dispatcher, id, done: false };
         let (metrics, statistics) = (self.metrics.model(name), Arc::<Statistics>::default());
-        let (mut leases, mut memory, mut names, mut lost) = (Vec::new(), 0, Vec::new(), None);
+        let (mut leases, mut on, mut lost) = (Vec::new(), Vec::new(), None);
         for (index, info) in devices {
             let put = Instant::now();
             let (bytes, waiting) = self.put(id, index, (&program, &weights), options, (&metrics, &statistics))?;
@@ -101,8 +101,7 @@ impl Loader {
             };
             metrics.serves(&program.family, &info.to_string());
             leases.push((index, pool));
-            memory += bytes;
-            names.push((index, info.to_string()));
+            on.push(OnDevice { index, name: info.to_string(), memory: bytes });
             tracing::info!(
                 model = name,
                 version,
@@ -133,9 +132,8 @@ impl Loader {
             precision: self.precision(options),
             max_batch: options.max_batch,
             deadline: options.deadline,
-            devices: names,
+            devices: on,
             queue: Budget::new(options.queue_images as u64),
-            memory,
             leases,
             next_lease: AtomicUsize::new(0),
             dispatcher: Arc::clone(&self.dispatcher),

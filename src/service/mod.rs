@@ -45,7 +45,7 @@ pub use admission::Admission;
 pub use answer::{Answer, Classified, Prediction, Scores};
 pub use body_bytes::BodyBytes;
 pub use calibration::{BenchError, BenchRequest, Calibration, Comparison};
-pub use classifier::{Classifier, Loading, ModelSource, NamedModel, Settings, StartError};
+pub use classifier::{Classifier, GpuMemory, Loading, ModelSource, NamedModel, Settings, StartError};
 pub use error::ServiceError;
 pub use job::Timings;
 pub use lifecycle::{ModelError, Repository};

@@ -11,7 +11,7 @@ use super::image::ImageJob;
 use super::scheduler::{DeviceIndex, ModelId};
 use crate::checkpoint::ScoreFunction;
 use crate::engine::{Lease, LeasePool, Precision};
-use crate::metrics::{ModelMetrics, Statistics};
+use crate::metrics::{Form, ModelMetrics, Statistics};
 use crate::pixels::Transform;
 use crate::program::Program;
 
@@ -33,17 +33,23 @@ pub(super) struct Model {
     pub(super) precision: Precision,
     pub(super) max_batch: usize,
     pub(super) deadline: Duration,
-    /// The devices that it is on, with their names.
-    pub(super) devices: Vec<(DeviceIndex, String)>,
+    pub(super) devices: Vec<OnDevice>,
     /// Images between admission and answer.
     pub(super) queue: Arc<Budget>,
-    /// Bytes of memory that it takes on all of its devices.
-    pub(super) memory: u64,
     /// Memory of its devices for images that wait.
     pub(super) leases: Vec<(DeviceIndex, Arc<LeasePool>)>,
     /// The device whose memory is asked for next.
     pub(super) next_lease: AtomicUsize,
     pub(super) dispatcher: Arc<Dispatcher<ImageJob>>,
+}
+
+/// A device that a model is on.
+#[derive(Clone, Debug)]
+pub(super) struct OnDevice {
+    pub(super) index: DeviceIndex,
+    pub(super) name: String,
+    /// Bytes of its memory that the model takes.
+    pub(super) memory: u64,
 }
 
 impl Model {
@@ -56,10 +62,14 @@ impl Model {
         self.dispatcher.is_open(self.id)
     }
 
-    /// Names of the devices that run it: one that has failed does not.
-    pub(super) fn running_devices(&self) -> Vec<String> {
-        let running = self.devices.iter().filter(|(device, _)| !self.dispatcher.is_lost(*device));
-        running.map(|(_, name)| name.clone()).collect()
+    /// The devices that run it: one that has failed does not.
+    pub(super) fn running_devices(&self) -> impl Iterator<Item = &OnDevice> {
+        self.devices.iter().filter(|device| !self.dispatcher.is_lost(device.index))
+    }
+
+    /// Bytes of memory that it takes on all of its devices.
+    pub(super) fn memory(&self) -> u64 {
+        self.devices.iter().map(|device| device.memory).sum()
     }
 
     /// Memory of a device for one image, if any is left. The devices that run take turns.
@@ -72,6 +82,11 @@ impl Model {
     /// Images that wait for a device.
     pub(super) fn waiting(&self) -> usize {
         self.dispatcher.waiting(self.id)
+    }
+
+    /// Those of them that came in this form.
+    pub(super) fn waiting_of(&self, form: Form) -> usize {
+        self.dispatcher.waiting_of(self.id, |job| job.form() == Some(form))
     }
 
     /// How long an image that comes now will wait: all that were admitted before it are ahead.

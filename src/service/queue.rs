@@ -59,6 +59,11 @@ impl<T> Queue<T> {
         self.entries.len()
     }
 
+    /// What waits, in the order of service.
+    pub(super) fn payloads(&self) -> impl Iterator<Item = &T> {
+        self.entries.values().map(|entry| &entry.payload)
+    }
+
     /// Whether nothing waits.
     #[must_use]
     pub fn is_empty(&self) -> bool {

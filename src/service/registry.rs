@@ -252,6 +252,7 @@ impl Known {
     fn status(&self, number: Option<u64>, version: &Version, baseline: Option<String>, default: bool) -> ModelStatus {
         let model = version.model.as_deref();
         let program = model.map(|model| &*model.program);
+        let running = || model.into_iter().flat_map(Model::running_devices);
         let labels = self.options.labels.iter().filter(|(_, labelled)| Some(**labelled) == number);
         ModelStatus {
             name: self.name.clone(),
@@ -267,7 +268,7 @@ impl Known {
             error: version.error.clone().or_else(|| self.error.clone()),
             architecture: program.map(|program| program.architecture.clone()).unwrap_or_default(),
             family: program.map(|program| program.family.clone()).unwrap_or_default(),
-            devices: model.map(Model::running_devices).unwrap_or_default(),
+            devices: running().map(|device| device.name.clone()).collect(),
             precision: model.map(|model| model.precision).or(self.options.precision).map_or("auto", Precision::name),
             origin: model.map(|model| model.origin.clone()).unwrap_or_default(),
             baseline,
@@ -278,7 +279,8 @@ impl Known {
             parameters: program.map(|program| program.parameters()).unwrap_or_default(),
             macs: program.map(|program| program.cost().macs).unwrap_or_default(),
             max_batch: model.map_or(self.options.max_batch, |model| model.max_batch),
-            memory: model.map(|model| model.memory).unwrap_or_default(),
+            memory: model.map(Model::memory).unwrap_or_default(),
+            memory_on: running().map(|device| (device.name.clone(), device.memory)).collect(),
         }
     }
 }

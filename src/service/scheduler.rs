@@ -164,6 +164,11 @@ impl<T> Scheduler<T> {
         self.lanes.get(&model).map_or(0, |lane| lane.queue.len())
     }
 
+    /// Entries of a model that wait and are of this kind.
+    pub(super) fn count(&self, model: ModelId, is_counted: impl Fn(&T) -> bool) -> usize {
+        self.lanes.get(&model).map_or(0, |lane| lane.queue.payloads().filter(|payload| is_counted(payload)).count())
+    }
+
     /// Whether nothing waits at all.
     #[must_use]
     pub fn is_empty(&self) -> bool {

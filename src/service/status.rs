@@ -41,6 +41,8 @@ pub struct ModelStatus {
     pub max_batch: usize,
     /// Bytes of memory that it takes on all of its devices.
     pub memory: u64,
+    /// The devices that run it, each with the bytes of its memory that it takes there.
+    pub memory_on: Vec<(String, u64)>,
 }
 
 /// What a version does.

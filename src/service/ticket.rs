@@ -83,6 +83,22 @@ impl Ticket {
         result.inspect_err(|error| self.account.end(error))
     }
 
+    /// Says that what has come is about to become so many bytes more, which are charged as it is.
+    ///
+    /// # Errors
+    /// `TooLarge` where the whole budget has not so many, `Overloaded` when it is spent. The request is over then.
+    pub fn grows_by(&mut self, bytes: u64) -> Result<(), ServiceError> {
+        let total = self.body.amount().saturating_add(bytes);
+        let result = match self.core.bodies.limit() {
+            limit if total > limit => Err(ServiceError::TooLarge(format!(
+                "the body takes up to {total} bytes when it is decoded; all bodies together may take {limit}"
+            ))),
+            _ if self.body.resize(total) => Ok(()),
+            _ => Err(no_bytes(&self.core)),
+        };
+        result.inspect_err(|error| self.account.end(error))
+    }
+
     /// Holds the bytes that came before admission, in place of any that [`body_is`](Self::body_is) has told.
     pub fn hold(&mut self, bytes: BodyBytes) {
         self.body = bytes.into_share();

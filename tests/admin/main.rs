@@ -64,7 +64,7 @@ impl Server {
             (TcpListener::bind("127.0.0.1:0").await.unwrap(), TcpListener::bind("127.0.0.1:0").await.unwrap());
         let (http, admin) = (listener.local_addr().unwrap(), admin_listener.local_addr().unwrap());
         let router = http::router(classifier.clone(), http::Options::default());
-        let admin_router = admin::router(classifier.clone(), log_level());
+        let admin_router = admin::router(classifier.clone(), log_level(), http::MetricsCompat::None);
         let ports = vec![
             Port { name: "http", listener, router, max_connections },
             Port { name: "admin", listener: admin_listener, router: admin_router, max_connections: 8 },

@@ -9,8 +9,10 @@
 mod emulated;
 mod grpc_clients;
 mod http_clients;
+mod hub_library;
 mod metrics;
 mod perf_analyzer;
+mod prometheus;
 #[path = "../provisioned/mod.rs"]
 mod provisioned;
 mod server;

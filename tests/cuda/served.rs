@@ -40,7 +40,8 @@ fn bag() -> Vec<u8> {
 #[tokio::test]
 async fn both_demo_models_answer_over_http_and_say_where_and_in_what() {
     let driver = Driver::new(80);
-    let server = serve(&driver, &["--models", "convnext_atto,swin_atto", "--max-batch", "1"], &[]);
+    let arguments = ["--models", "convnext_atto,swin_atto", "--max-batch", "1", "--metrics-compat", "triton"];
+    let server = serve(&driver, &arguments, &[]);
     let (mut http, mut admin) = (Client::to(server.http).await, Client::to(server.admin).await);
     let models = ask(&mut admin, "GET /models HTTP/1.1", b"").await.ok();
     for (index, name) in ["convnext_atto", "swin_atto"].iter().enumerate() {
@@ -62,6 +63,16 @@ async fn both_demo_models_answer_over_http_and_say_where_and_in_what() {
     let series = format!("convnext_build_info{{device=\"cuda:0 (emulated)\",version=\"{version}\"}}");
     assert_eq!(metric(&mut admin, &series).await, 1.0);
     assert!(metric(&mut admin, "convnext_device_memory_used_bytes{device=\"cuda:0 (emulated)\"}").await > 1e6);
+    // under Triton's names by the card's own: "emulated sm_80"
+    let of_card = async |admin: &mut Client, name: &str| {
+        metric(admin, &format!("{name}{{gpu_uuid=\"GPU-656d756c-6174-6564-2073-6d5f38300000\"}}")).await
+    };
+    let used = of_card(&mut admin, "nv_gpu_memory_used_bytes").await;
+    assert!(used > 1e6 && used < of_card(&mut admin, "nv_gpu_memory_total_bytes").await);
+    let stats = ask(&mut http, "GET /v2/models/swin_atto/stats HTTP/1.1", b"").await.ok();
+    let memory = &stats["model_stats"][0]["memory_usage"];
+    assert_eq!((&memory[0]["type"], &memory[0]["id"], memory.as_array().unwrap().len()), (&"GPU".into(), &0.into(), 1));
+    assert_eq!(memory[0]["byte_size"], models[1]["memory_bytes"], "{stats}");
     drop((http, admin));
     assert_eq!(server.terminate(), Some(0), "the driver has found nothing, or this would be 86");
 }

@@ -69,6 +69,7 @@ async fn a_configuration_says_what_image_clients_look_for() {
         assert_eq!(config.input[0].format(), pb::model_input::Format::Nchw);
         assert_eq!(config.input[0].dims, [3, 4, 4]);
         assert_eq!((config.output[0].data_type(), &config.output[0].dims[..]), (pb::DataType::TypeFp32, &[6][..]));
+        assert_eq!(config.output[0].label_filename, "", "labels come with `classification`, not in a file");
         let request = pb::ModelConfigRequest { name: "first_image".into(), version: String::new() };
         let config = client.model_config(request).await.unwrap().into_inner().config.unwrap();
         assert_eq!((config.input[0].data_type(), &config.input[0].dims[..]), (pb::DataType::TypeString, &[1][..]));
@@ -93,6 +94,8 @@ async fn statistics_count_images_and_failures() {
         let [of_first] = &statistics[..] else { panic!("{statistics:?}") };
         assert_eq!((&*of_first.name, of_first.inference_count), ("first", 4));
         assert!(of_first.execution_count >= 2 && of_first.last_inference > 1_700_000_000_000, "{of_first:?}");
+        let [memory] = &of_first.memory_usage[..] else { panic!("{of_first:?}") };
+        assert_eq!((&*memory.r#type, memory.id, memory.byte_size), ("CPU", 0, 1100));
         let durations = of_first.inference_stats.unwrap();
         assert_eq!(durations.success.unwrap().count, 2, "{durations:?}");
         let all = client.model_statistics(pb::ModelStatisticsRequest::default()).await.unwrap().into_inner();

@@ -13,6 +13,7 @@ mod golden;
 mod health;
 mod inputs;
 mod limits;
+mod nv_metrics;
 mod reflection;
 mod repository;
 mod streams;

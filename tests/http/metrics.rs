@@ -1,6 +1,11 @@
 //! How requests are counted.
 
-use super::support::http::{Server, bounded};
+use std::io::Read as _;
+
+use convnext_server::http;
+use flate2::read::GzDecoder;
+
+use super::support::http::{Options, Server, bounded};
 use super::support::mock::{account, image};
 
 #[tokio::test]
@@ -27,6 +32,31 @@ async fn a_malformed_body_counts_as_failed_and_not_as_cancelled() {
         let server = Server::start().await;
         server.classify("", r#"{"inputs": 5}"#).await.error(400);
         assert_eq!(account(&server.classifier), [1, 0, 1, 0, 0]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_metrics_come_as_whoever_scrapes_prefers() {
+    bounded(async {
+        let http = http::Options { metrics_compat: http::MetricsCompat::Triton, ..http::Options::default() };
+        let server = Server::start_with(Options { http, ..Options::default() }).await;
+        let plain = server.get("/metrics").await;
+        assert_eq!(plain.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
+        let text = String::from_utf8(plain.body).unwrap();
+        assert!(text.contains("# TYPE nv_inference_count counter\n") && !text.contains("# EOF"), "{text}");
+
+        let head = "GET /metrics HTTP/1.1\r\naccept: application/openmetrics-text;version=1.0.0,text/plain;q=0.5\r\n\
+            accept-encoding: gzip";
+        let open = server.ask(head, "").await;
+        let kind = Some("application/openmetrics-text; version=1.0.0; charset=utf-8");
+        assert_eq!((open.header("content-type"), open.header("content-encoding")), (kind, Some("gzip")));
+        let mut text = String::new();
+        GzDecoder::new(&open.body[..]).read_to_string(&mut text).unwrap();
+        assert!(text.contains("# TYPE convnext_received counter\n") && text.ends_with("# EOF\n"), "{text}");
+        // a counter there ends in _total: Triton's names stay as they are, and are of no kind
+        assert!(text.contains("# TYPE nv_inference_count unknown\n"), "{text}");
+        assert!(text.contains("nv_inference_count{model=\"first_image\",version=\"1\"} 0.0\n"), "{text}");
     })
     .await;
 }

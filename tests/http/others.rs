@@ -100,7 +100,10 @@ async fn tensorflow_servings_errors_and_status_have_its_shapes() {
         assert!(predict("third:predict", &one).await.error(404).contains("no model third"));
         assert!(predict("first/versions/3:predict", &one).await.error(404).contains("no version 3"));
         assert!(predict("first/labels/stable:predict", &one).await.error(404).contains("no version stable"));
-        assert!(predict("first:regress", &one).await.error(400).contains("not served"));
+        for method in ["regress", "classify"] {
+            let error = predict(&format!("first:{method}"), &one).await.error(400);
+            assert!(error.contains("is not served; :predict") && error.contains("/classify?model=first"), "{error}");
+        }
         assert!(predict("first:predict", "{}").await.error(400).contains("one of instances and inputs"));
         assert!(
             predict("first:predict", r#"{"instances": [1, 2]}"#).await.error(400).contains("2 numbers for 2 images")
@@ -110,6 +113,29 @@ async fn tensorflow_servings_errors_and_status_have_its_shapes() {
             json!({"version": "1", "state": "AVAILABLE", "status": {"error_code": "OK", "error_message": ""}});
         for path in ["/v1/models/first", "/v1/models/first/versions/1"] {
             assert_eq!(server.get(path).await.ok(), json!({"model_version_status": [available]}));
+        }
+        let signature = json!({
+            "inputs": {"image": {
+                "dtype": "DT_STRING",
+                "tensor_shape": {"dim": [{"size": "-1", "name": ""}], "unknown_rank": false},
+                "name": "image:0",
+            }},
+            "outputs": {"logits": {
+                "dtype": "DT_FLOAT",
+                "tensor_shape": {"dim": [{"size": "-1", "name": ""}, {"size": "6", "name": ""}], "unknown_rank": false},
+                "name": "logits:0",
+            }},
+            "method_name": "tensorflow/serving/predict",
+        });
+        for path in ["/v1/models/first/metadata", "/v1/models/first/versions/1/metadata"] {
+            let expected = json!({
+                "model_spec": {"name": "first", "signature_name": "", "version": "1"},
+                "metadata": {"signature_def": {"signature_def": {"serving_default": signature}}},
+            });
+            assert_eq!(server.get(path).await.ok(), expected);
+        }
+        for path in ["third/metadata", "first/versions/9/metadata", "first/labels/stable/metadata"] {
+            server.get(&format!("/v1/models/{path}")).await.error(404);
         }
         server.get("/v1/models/third").await.error(404);
         server.get("/v1/models/first/versions/9").await.error(404);

@@ -48,6 +48,7 @@ impl Cuda {
         let device = |gpu: &Arc<Gpu>| DeviceInfo {
             model: gpu.model.clone(),
             memory: Some(gpu.memory),
+            uuid: gpu.uuid.clone(),
             emulated: gpu.model.starts_with(EMULATED),
             ..DeviceInfo::named(&gpu.name, DeviceKind::Cuda)
         };

@@ -20,6 +20,7 @@ pub(super) fn with_routes(mut routes: Router<AppState>) -> Router<AppState> {
     }
     for path in ["/v1/models/{model}", "/v1/models/{model}/versions/{version}", "/v1/models/{model}/labels/{version}"] {
         routes = route(routes, path, get(tensorflow::status).post(tensorflow::predict));
+        routes = route(routes, &format!("{path}/metadata"), get(tensorflow::metadata));
     }
     // SageMaker leaves the shape to its container; Hugging Face's is this one
     route(routes, "/invocations", post(classify))

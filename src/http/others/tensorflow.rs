@@ -1,4 +1,4 @@
-//! TensorFlow Serving's REST: `POST /v1/models/NAME[/versions/V|/labels/L]:predict` and `GET` of the same without `:predict`.
+//! TensorFlow Serving's REST: `POST /v1/models/NAME[/versions/V|/labels/L]:predict`, and `GET` of the same without `:predict` or with `/metadata`.
 //!
 //! `instances` (rows) or `inputs` (columns) are image files in base64, or normalised images `[3, h, w]` as numbers. The answer has the
 //! model's logits.
@@ -18,13 +18,16 @@ use crate::http::contents::{Append, Data};
 use crate::http::counted::{Counted, plain};
 use crate::http::model_path::ModelPath;
 use crate::http::panics::catch_panic;
-use crate::http::parse::parse_json;
+use crate::http::parse::{charge_decoded, parse_json};
 use crate::http::{AppState, Error, admitted, body};
-use crate::oip::Contents;
+use crate::oip::{self, Contents};
 use crate::service::{
     self, Admission, Classified, Images, ModelState, ModelStatus, Scores, ServiceError, Tensor, TensorType, Ticket,
     Wanted,
 };
+
+/// The name of the one signature of every model.
+const SIGNATURE: &str = "serving_default";
 
 #[derive(Deserialize)]
 struct Body {
@@ -79,6 +82,26 @@ fn of_version(status: &ModelStatus) -> Value {
     })
 }
 
+/// Answers what the one signature takes and gives. Images as numbers are taken too, but a signature's inputs are all needed, and it has room for no choice.
+pub(super) async fn metadata(State(state): State<AppState>, path: ModelPath) -> Result<Json<Value>, Error> {
+    let version = (!path.version.is_empty()).then_some(&*path.version);
+    let (status, _) = state.classifier.serving(&path.model, version)?;
+    let tensor = |name: &str, dtype: &str, sizes: &[i64]| {
+        let dim = |size: &i64| json!({ "size": size.to_string(), "name": "" });
+        let shape = json!({ "dim": sizes.iter().map(dim).collect::<Vec<_>>(), "unknown_rank": false });
+        json!({ name: { "dtype": dtype, "tensor_shape": shape, "name": format!("{name}:0") } })
+    };
+    let signature = json!({
+        "inputs": tensor("image", "DT_STRING", &[-1]),
+        "outputs": tensor("logits", "DT_FLOAT", &[-1, status.classes as i64]),
+        "method_name": "tensorflow/serving/predict",
+    });
+    Ok(Json(json!({
+        "model_spec": { "name": status.name, "signature_name": "", "version": status.version },
+        "metadata": { "signature_def": { "signature_def": { SIGNATURE: signature } } },
+    })))
+}
+
 /// Answers with logits or with an error, and counts the request.
 pub(super) async fn predict(State(state): State<AppState>, path: ModelPath, request: Request) -> Response {
     let mut counted = Counted::begin(&state.classifier);
@@ -105,6 +128,7 @@ async fn predictions(
     let (mut ticket, timeouts) = admitted::admit(state, counted, admission)?;
     let asked = async {
         let bytes = body::read_decoded(body, coding, timeouts, |total| ticket.body_is(total)).await?;
+        charge_decoded(&bytes, |more| ticket.grows_by(more)).await?;
         let Asked { columns, rows } = parse_json(bytes.len(), move || parse(&bytes)).await?;
         Ok((columns, images(&ticket, rows)?))
     };
@@ -128,14 +152,24 @@ fn logits(image: &Classified) -> &[f32] {
 }
 
 /// The model and version of a path whose last part ends with `:predict`.
-fn method(ModelPath { mut model, mut version }: ModelPath) -> Result<ModelPath, Error> {
-    let last = if version.is_empty() { &mut model } else { &mut version };
-    match last.rsplit_once(':') {
-        Some((name, "predict")) => *last = name.to_owned(),
-        Some((_, other)) => return Err(Error::Malformed(format!("method {other:?} is not served; predict is"))),
-        None => return Err(Error::Malformed("the path names no method; :predict is served".to_owned())),
+fn method(ModelPath { model, version }: ModelPath) -> Result<ModelPath, Error> {
+    let last = if version.is_empty() { &model } else { &version };
+    let Some((name, method)) = last.rsplit_once(':') else {
+        return Err(Error::Malformed("the path names no method; :predict is served".to_owned()));
+    };
+    let name = name.to_owned();
+    let found = if version.is_empty() {
+        ModelPath { model: name, version: String::new() }
+    } else {
+        ModelPath { model: model.clone(), version: name }
+    };
+    if method != "predict" {
+        return Err(Error::Malformed(format!(
+            "method {method:?} is not served; :predict gives logits, and POST /classify?model={} labels",
+            found.model
+        )));
     }
-    Ok(ModelPath { model, version })
+    Ok(found)
 }
 
 fn parse(body: &[u8]) -> Result<Asked, Error> {
@@ -161,7 +195,7 @@ fn images(ticket: &Ticket, Rows { data, count }: Rows) -> Result<Images, Error> 
             if numbers.len() != count.saturating_mul(3 * height * width) {
                 return wrong(numbers.len(), "numbers");
             }
-            let data = numbers.iter().flat_map(|number| number.to_le_bytes()).collect::<Vec<u8>>().into();
+            let data = oip::little_endian(numbers);
             Ok(Images::Tensor(Tensor { number: TensorType::F32, shape: [count, 3, height, width], data }))
         }
         Contents::Raw(_) => wrong(0, "bytes"),
@@ -253,6 +287,12 @@ mod tests {
         assert_eq!(method("m:predict", ""), Ok(("m".into(), String::new())));
         assert_eq!(method("m", "3:predict"), Ok(("m".into(), "3".into())));
         assert!(method("m", "").unwrap_err().contains("names no method"));
-        assert!(method("m:classify", "").unwrap_err().contains("\"classify\" is not served"));
+        for (model, version) in [("m:classify", ""), ("m", "3:classify")] {
+            let error = method(model, version).unwrap_err();
+            assert!(
+                error.contains("\"classify\" is not served") && error.contains("/classify?model=m labels"),
+                "{error}"
+            );
+        }
     }
 }

@@ -7,7 +7,9 @@ use serde_json::{Value, json};
 use crate::http::model_path::ModelPath;
 use crate::http::{AppState, Error};
 use crate::metrics::Tally;
-use crate::oip::{self, ModelConfig, ModelMetadata, ModelStatistics, Served, ServerMetadata, TensorMetadata};
+use crate::oip::{
+    self, MemoryUsage, ModelConfig, ModelMetadata, ModelStatistics, Served, ServerMetadata, TensorMetadata,
+};
 
 pub(super) async fn server(State(state): State<AppState>) -> Json<Value> {
     let ServerMetadata { name, version, extensions } = oip::server(state.options.allow_model_control);
@@ -56,6 +58,8 @@ pub(super) async fn config(State(state): State<AppState>, path: ModelPath) -> Re
             "name": output.name,
             "data_type": output.datatype.config_name(),
             "dims": output.shape,
+            // no file of labels is served: they come with `classification`
+            "label_filename": "",
         }],
         "instance_group": instances.collect::<Vec<_>>(),
         "dynamic_batching": {},
@@ -103,8 +107,12 @@ fn of_model(model: &ModelStatistics) -> Value {
             "cache_miss": tally(none),
         },
         "batch_stats": batches.collect::<Vec<_>>(),
-        "memory_usage": [],
+        "memory_usage": model.memory.iter().map(memory_usage).collect::<Vec<_>>(),
     })
+}
+
+fn memory_usage(MemoryUsage { kind, id, bytes }: &MemoryUsage) -> Value {
+    json!({ "type": kind, "id": id, "byte_size": bytes })
 }
 
 fn tally(Tally { count, time }: Tally) -> Value {

@@ -17,7 +17,7 @@ use crate::http::compressed::Wanted;
 use crate::http::counted::{Counted, plain};
 use crate::http::model_path::ModelPath;
 use crate::http::panics::catch_panic;
-use crate::http::parse::parse_json;
+use crate::http::parse::{charge_decoded, parse_json};
 use crate::http::{AppState, Error};
 use crate::oip::{Call, Head};
 
@@ -78,6 +78,7 @@ async fn read(
         Some(0) => Ok(Parsed { request: call.raw_request(bytes), binary: true }),
         json => {
             let json = json.unwrap_or(bytes.len());
+            charge_decoded(&bytes.slice(..json.min(bytes.len())), |more| call.grows_by(more)).await?;
             parse_json(json, move || request::parse(&bytes, json)).await
         }
     }

@@ -17,7 +17,7 @@ use super::shared::route;
 use super::state::AppState;
 
 /// How many bytes of a body are JSON; what follows them is tensors.
-const HEADER_LENGTH: HeaderName = HeaderName::from_static("inference-header-content-length");
+pub(super) const HEADER_LENGTH: HeaderName = HeaderName::from_static("inference-header-content-length");
 
 /// Adds the routes of the protocol.
 pub(super) fn with_routes(routes: Router<AppState>) -> Router<AppState> {

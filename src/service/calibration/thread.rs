@@ -140,9 +140,9 @@ impl CalibrationThread {
             if model.is_some_and(|name| name != one.name()) {
                 continue;
             }
-            for (index, _) in &one.devices {
+            for index in one.devices.iter().map(|device| &device.index) {
                 let info = &self.devices[index.0];
-                let both = baseline.devices.iter().any(|(other, _)| other == index);
+                let both = baseline.devices.iter().any(|other| other.index == *index);
                 if !both || self.dispatcher.is_lost(*index) {
                     continue;
                 }

@@ -47,7 +47,8 @@ async fn a_configuration_has_what_nvidias_image_client_looks_for() {
         assert_eq!((&config["name"], &config["max_batch_size"]), (&json!("second"), &json!(4)));
         let input = json!({"name": "pixels", "data_type": "TYPE_FP32", "format": "FORMAT_NCHW", "dims": [3, 4, 4]});
         assert_eq!(config["input"], json!([input]));
-        assert_eq!(config["output"], json!([{"name": "logits", "data_type": "TYPE_FP32", "dims": [6]}]));
+        let output = json!({"name": "logits", "data_type": "TYPE_FP32", "dims": [6], "label_filename": ""});
+        assert_eq!(config["output"], json!([output]), "no file of labels is named that nobody could fetch");
         assert_eq!(config["instance_group"], json!([{"name": "mock", "kind": "KIND_CPU", "count": 1, "gpus": []}]));
         let config = server.get("/v2/models/second_image/config").await.ok();
         let input = json!({"name": "image", "data_type": "TYPE_STRING", "format": "FORMAT_NONE", "dims": [1]});
@@ -97,6 +98,8 @@ async fn requests_and_batches_are_counted_under_the_name_that_was_used() {
             .sum();
         assert_eq!(sizes, 3, "{of}");
         assert_eq!(of["execution_count"], of_files["execution_count"]);
+        let memory = json!([{"type": "CPU", "id": 0, "byte_size": 1100}]);
+        assert_eq!((&of["memory_usage"], &of_files["memory_usage"]), (&memory, &memory));
 
         let all = stats("/v2/models/stats").await;
         let names: Vec<&str> = all.as_array().unwrap().iter().map(|of| of["name"].as_str().unwrap()).collect();

@@ -120,3 +120,33 @@ async fn the_other_errors_are_those_of_every_route() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn what_the_numbers_of_json_take_is_charged_before_they_are_read() {
+    bounded(async {
+        // of the shortest numbers, which take most beside their text
+        let json = request("pixels", "FP32", &[1, 3, 4, 4], json!({ "data": vec![1; 48] })).to_string();
+        let most = json.len() as u64 + 8 * 48 + 8 * 20 + 100; // lists, further commas, names
+        let limits = |body_bytes| Limits { max_body_bytes: json.len() as u64, body_bytes, ..Limits::default() };
+        let small = Server::with_limits(limits(json.len() as u64 + 100)).await;
+        let error = small.ask(&post("/v2/models/first/infer"), &json).await.error(413);
+        assert!(error.contains("when it is decoded"), "{error}");
+        let rows = json!({"instances": [vec![vec![vec![1; 4]; 4]; 3]]}).to_string();
+        small.ask(&post("/v1/models/first:predict"), &rows).await.error(413);
+        assert_eq!(account(&small.classifier), [2, 0, 2, 0, 0]);
+
+        let server = Server::with_limits(limits(most)).await;
+        server.engine.hold();
+        let mut first = server.connect().await;
+        first.send(crate::support::http::request(&post("/v2/models/first/infer"), &json)).await;
+        server.runs().await;
+        let answer = server.ask(&post("/v2/models/second/infer"), &json).await;
+        assert!(answer.error(429).contains("bytes of bodies are held"));
+        assert!(answer.header("retry-after").is_some());
+        server.engine.release();
+        first.answer().await.ok();
+        server.ask(&post("/v2/models/second/infer"), &json).await.ok();
+        assert_eq!(account(&server.classifier), [3, 2, 0, 1, 0]);
+    })
+    .await;
+}

@@ -62,7 +62,8 @@ pub(crate) fn for_conformance() -> Result<Provisions> {
     let libraries = ["libnghttp2-14", "libev4", "libjansson4", "libjemalloc2", "libxml2"];
     let h2load = with_libraries("h2load", "nghttp2-client", &libraries);
     provisions.add("CONVNEXT_TEST_H2LOAD", "HTTP/2 with many streams", h2load);
-    provisions.add("CONVNEXT_TEST_PROMTOOL", "promtool's judgement of /metrics", promtool());
+    provisions.add("CONVNEXT_TEST_PROMTOOL", "promtool's judgement of /metrics and of rules", prometheus("promtool"));
+    provisions.add("CONVNEXT_TEST_PROMETHEUS", "a Prometheus that scrapes", prometheus("prometheus"));
     provisions.checked()
 }
 
@@ -106,11 +107,11 @@ fn fashion_mnist() -> Result<PathBuf> {
     if installed.is_dir() { Ok(installed) } else { Ok(unpacked("dataset-fashion-mnist")?.join(FOLDER)) }
 }
 
-/// Prometheus' own linter of metrics. The package is not installed because that would start a server.
-fn promtool() -> Result<PathBuf> {
-    match on_path("promtool") {
-        Some(promtool) => Ok(promtool),
-        None => Ok(unpacked("prometheus")?.join("usr/bin/promtool")),
+/// A program of Prometheus. The package is not installed because that would start a server.
+fn prometheus(name: &str) -> Result<PathBuf> {
+    match on_path(name) {
+        Some(program) => Ok(program),
+        None => Ok(unpacked("prometheus")?.join("usr/bin").join(name)),
     }
 }
 

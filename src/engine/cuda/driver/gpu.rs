@@ -18,6 +18,8 @@ pub(crate) struct Gpu {
     pub(crate) card: Card,
     /// Bytes of its memory.
     pub(crate) memory: u64,
+    /// As `nvidia-smi` writes it; None where the driver does not tell.
+    pub(crate) uuid: Option<String>,
     pub(crate) context: Arc<CudaContext>,
     pub(super) modules: Modules,
     /// The first error after which nothing can succeed. The driver reports some of them once only.
@@ -39,8 +41,9 @@ impl Gpu {
         };
         let model = context.name().doing(|| "asking for the name".to_owned())?;
         let memory = context.total_mem().doing(|| "asking for the memory".to_owned())? as u64;
+        let uuid = context.uuid().ok().map(|uuid| uuid_text(uuid.bytes.map(|byte| byte as u8)));
         let (modules, lost) = (Modules::default(), OnceLock::new());
-        Ok(Arc::new(Self { name: format!("cuda:{ordinal}"), model, card, memory, context, modules, lost }))
+        Ok(Arc::new(Self { name: format!("cuda:{ordinal}"), model, card, memory, uuid, context, modules, lost }))
     }
 
     /// Makes this thread's calls go to this GPU.
@@ -86,9 +89,27 @@ impl Gpu {
     }
 }
 
+/// `GPU-` and 32 hexadecimal digits in groups of 8, 4, 4, 4 and 12.
+fn uuid_text(bytes: [u8; 16]) -> String {
+    let groups = [&bytes[..4], &bytes[4..6], &bytes[6..8], &bytes[8..10], &bytes[10..]];
+    let hex = |group: &[u8]| group.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    format!("GPU-{}", groups.map(hex).join("-"))
+}
+
 impl std::fmt::Debug for Gpu {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { name, model, card, .. } = self;
         f.debug_struct("Gpu").field("name", name).field("model", model).field("card", card).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_uuid_is_written_as_nvidia_smi_does() {
+        let bytes = std::array::from_fn(|index| 16 * (index as u8) + 1);
+        assert_eq!(uuid_text(bytes), "GPU-01112131-4151-6171-8191-a1b1c1d1e1f1");
     }
 }
