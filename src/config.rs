@@ -3,6 +3,7 @@
 //! A flag wins over a variable, a variable over the file, the file over the default. Not here: acting on it (`cli`).
 
 mod address;
+pub mod engine;
 mod flags;
 mod model_table;
 pub mod precision;
@@ -21,6 +22,7 @@ use crate::http;
 use crate::net;
 use crate::service::{Calibration, ModelOptions, Repository, Settings};
 use crate::telemetry::LogFormat;
+use engine::ChosenEngine;
 use units::{Amount, Span};
 
 /// The configuration cannot be used. The process exits with 64.
@@ -63,6 +65,8 @@ pub struct Config {
     pub baselines: Vec<String>,
     /// Device as written.
     pub device: String,
+    /// Whether the models are computed.
+    pub engine: ChosenEngine,
     /// Address of HTTP.
     pub http_addr: SocketAddr,
     /// Address of gRPC.
@@ -101,6 +105,7 @@ impl Default for Config {
             models: DEFAULT_MODELS.iter().map(|name| (*name).to_owned()).collect(),
             baselines: Vec::new(),
             device: "auto".to_owned(),
+            engine: ChosenEngine::default(),
             http_addr: SocketAddr::from(([127, 0, 0, 1], 8080)),
             grpc_addr: SocketAddr::from(([127, 0, 0, 1], 9000)),
             admin_addr: SocketAddr::from(([127, 0, 0, 1], 9090)),

@@ -177,6 +177,8 @@ fn what_makes_no_sense_exits_with_64_and_says_what_is_possible() {
         (&["serve", "--http-addr", "localhost"], "--http-addr"),
         (&["serve", "--device", "cuda:99"], "device cuda:99: "),
         (&["serve", "--device", "tpu"], "auto, cpu, cuda"),
+        (&["serve", "--device", "cuda", "--engine", "null"], "device cuda: --engine null computes on no device"),
+        (&["serve", "--engine", "fast"], "possible values: auto, null"),
         (&["verify", "--device", "cpu:mmx"], "this machine has"),
         (&["verify", "--golden", "/nowhere"], "/nowhere"),
         (&["verify", "--golden", "src"], "a golden case is a model's folder"),

@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use anyhow::{anyhow, bail};
 
+use crate::config::engine::ChosenEngine;
 use crate::config::precision::ChosenPrecision;
 use crate::engine::cpu::{Cpu, Instructions};
 use crate::engine::cuda::{Cuda, Gpus};
+use crate::engine::null::Null;
 use crate::engine::{Engine, Precision};
 
 /// Which device computes, and in what.
@@ -34,6 +36,20 @@ impl Choice {
     /// The precision that was named.
     pub(super) fn named_precision(&self) -> Option<Precision> {
         self.precision.0
+    }
+}
+
+/// The engine that serves. One that computes nothing has no device to be named, and says what it is.
+pub(super) fn serving(chosen: ChosenEngine, device: &str) -> anyhow::Result<Arc<dyn Engine>> {
+    match (chosen, device) {
+        (ChosenEngine::Auto, device) => engine(device),
+        (ChosenEngine::Null, "auto") => {
+            tracing::warn!("--engine null: NO NETWORK IS COMPUTED; whatever is answered is no prediction");
+            Ok(Arc::new(Null::default()))
+        }
+        (ChosenEngine::Null, named) => {
+            bail!("device {named}: --engine null computes on no device; one of the two flags is to go")
+        }
     }
 }
 

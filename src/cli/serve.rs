@@ -12,10 +12,11 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::progress::Telling;
 use super::{Failure, device, model_ref};
 use crate::admin;
+use crate::config::engine::ChosenEngine;
 use crate::config::{Config, Flags};
 use crate::engine::Engine;
 use crate::net::{self, Port};
-use crate::service::{Classifier, NamedModel};
+use crate::service::{Calibration, Classifier, NamedModel};
 use crate::telemetry::{self, LogLevel};
 use crate::{grpc, http};
 
@@ -34,10 +35,14 @@ pub(super) struct Args {
 
 pub(super) fn run(args: Args) -> Result<(), Failure> {
     let file = args.config.as_deref().map(Flags::read).transpose().map_err(Failure::usage)?;
-    let config = args.flags.or(file.unwrap_or_default()).resolve().map_err(Failure::usage)?;
+    let mut config = args.flags.or(file.unwrap_or_default()).resolve().map_err(Failure::usage)?;
+    if config.engine == ChosenEngine::Null {
+        // nothing beside nothing is no measurement of models
+        config.settings.calibration = Calibration::Off;
+    }
     let (log_level, _logging) = telemetry::init(config.log_format, &config.log).map_err(Failure::usage)?;
     // all that can be wrong with the configuration shows before a port is bound
-    let engine = device::engine(&config.device).map_err(Failure::Usage)?;
+    let engine = device::serving(config.engine, &config.device).map_err(Failure::Usage)?;
     let mut models: Vec<NamedModel> = config
         .models
         .iter()

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::address::Address;
+use super::engine::ChosenEngine;
 use super::precision::ChosenPrecision;
 use super::units::{Amount, Span};
 use super::written::Written;
@@ -72,6 +73,9 @@ flags! {
     /// Where the models run: auto, cpu, cuda, cuda:N, cuda:all, or cpu:avx2 for instructions
     #[arg(long, env = "CONVNEXT_DEVICE", value_name = "DEVICE")]
     device: String => device,
+    /// auto computes the models; null computes nothing, to measure the server alone: its answers are no predictions
+    #[arg(long, env = "CONVNEXT_ENGINE", value_name = "ENGINE", value_enum)]
+    engine: ChosenEngine => engine,
     /// In what the models are computed: auto, f16, bf16 or f32
     #[arg(long, env = "CONVNEXT_PRECISION", value_name = "PRECISION")]
     precision: ChosenPrecision => settings.model.precision,

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::ValueEnum as _;
 
+use super::engine::ChosenEngine;
 use super::precision::ChosenPrecision;
 use super::units::{Amount, Span};
 use crate::http::{MetricsCompat, Origin};
@@ -71,6 +72,12 @@ impl Written for SocketAddr {
 }
 
 impl Written for LogFormat {
+    fn written(&self) -> Option<String> {
+        self.to_possible_value().map(|value| value.get_name().to_owned())
+    }
+}
+
+impl Written for ChosenEngine {
     fn written(&self) -> Option<String> {
         self.to_possible_value().map(|value| value.get_name().to_owned())
     }

@@ -30,6 +30,8 @@ pub enum DeviceKind {
     Cpu,
     /// An NVIDIA GPU.
     Cuda,
+    /// None: what is said of images there is no prediction.
+    Null,
     /// The reference engine, or another that nobody serves with.
     Test,
 }
@@ -51,10 +53,16 @@ impl DeviceInfo {
     }
 }
 
-/// The name, and whether it is emulated.
+/// What stands behind the name of a device that computes nothing.
+pub const NOT_COMPUTED: &str = "(no network is computed)";
+
+/// The name, whether it is emulated, and whether it computes at all.
 impl fmt::Display for DeviceInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.name)?;
-        if self.emulated { f.write_str(" (emulated)") } else { Ok(()) }
+        if self.emulated {
+            f.write_str(" (emulated)")?;
+        }
+        if self.kind == DeviceKind::Null { write!(f, " {NOT_COMPUTED}") } else { Ok(()) }
     }
 }

@@ -11,12 +11,13 @@ mod error;
 mod host;
 mod image;
 mod lease;
+pub mod null;
 mod profile;
 pub mod reference;
 
 use std::sync::Arc;
 
-pub use device::{DeviceId, DeviceInfo, DeviceKind, MemoryUse};
+pub use device::{DeviceId, DeviceInfo, DeviceKind, MemoryUse, NOT_COMPUTED};
 pub use error::{LoadError, RunError};
 pub use image::{Batch, Image, PixelFormat};
 pub use lease::{Lease, LeasePool, Memory};

@@ -18,6 +18,10 @@ use crate::service::ServiceError;
 /// Small photos fit; larger ones are copied a few times as the buffer doubles.
 const FIRST_BUFFER: usize = 64 << 10;
 
+/// A body that comes in one piece of at least so many bytes is not copied. A smaller one is: it would hold the buffer of its connection,
+/// which is up to four times this.
+const KEPT: usize = 16 << 10;
+
 /// How long reading a body may take.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ReadTimeouts {
@@ -45,19 +49,23 @@ pub(super) async fn read(
     mut received: impl FnMut(u64) -> Result<(), ServiceError>,
 ) -> Result<Bytes, Error> {
     let declared = declared_length(&body).map_or(usize::MAX, |length| usize::try_from(length).unwrap_or(usize::MAX));
-    let mut buffer = Vec::new();
+    let (mut whole, mut buffer) = (Bytes::new(), Vec::new());
     let all = async {
         while let Some(frame) = body.frame().await {
             let Ok(chunk) = frame.map_err(|error| read_error(&error))?.into_data() else { continue };
             let total = buffer.len() + chunk.len();
             received(total as u64)?;
+            if total == declared && chunk.len() == total && total >= KEPT {
+                whole = chunk;
+                continue;
+            }
             grow(&mut buffer, total, declared);
             buffer.extend_from_slice(&chunk);
         }
         Ok(())
     };
     with_timeouts(timeouts, all).await?;
-    Ok(buffer.into())
+    Ok(if whole.is_empty() { buffer.into() } else { whole })
 }
 
 /// Reads the whole body and decodes what was sent compressed. `received` is called for the bytes of either, as [`read`] does.
@@ -143,6 +151,16 @@ mod tests {
         let error = read(chunked(&["abc", "def", "ghi"]), timeouts(), refuse).await.unwrap_err();
         assert_eq!(error.status(), 413);
         assert_eq!(told, 2);
+    }
+
+    #[tokio::test]
+    async fn a_large_body_in_one_piece_is_not_copied() {
+        for (size, kept) in [(KEPT - 1, false), (KEPT, true)] {
+            let sent = Bytes::from(vec![7; size]);
+            let came = read(Body::from(sent.clone()), timeouts(), |_| Ok(())).await.unwrap();
+            assert_eq!(came, sent);
+            assert_eq!(came.as_ptr() == sent.as_ptr(), kept);
+        }
     }
 
     #[test]

@@ -17,6 +17,8 @@ pub(super) struct Activity {
     pub(super) version: Version,
     /// Whether the body of a running request of HTTP/1 has not come to its end.
     pub(super) body_comes: bool,
+    /// Somebody waits for the next request. Otherwise nobody is woken by what is recorded, which is several times a request.
+    awaited: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +38,13 @@ pub(super) struct Recorder(watch::Sender<Activity>);
 impl Recorder {
     pub(super) fn new() -> Self {
         let (phase, since) = (Phase::Head, Instant::now());
-        Self(watch::Sender::new(Activity { phase, since, version: Version::HTTP_11, body_comes: false }))
+        Self(watch::Sender::new(Activity {
+            phase,
+            since,
+            version: Version::HTTP_11,
+            body_comes: false,
+            awaited: false,
+        }))
     }
 
     /// What the connection does now.
@@ -56,26 +64,28 @@ impl Recorder {
                 now.phase = Phase::Head;
                 now.since = Instant::now();
             }
-            begins
+            false
         });
     }
 
     /// The client speaks HTTP/2. It may connect before it has anything to ask, as gRPC's do.
     pub(super) fn http2(&self) {
-        self.0.send_modify(|now| {
+        self.0.send_if_modified(|now| {
             now.version = Version::HTTP_2;
             if now.phase == Phase::Head {
                 *now = Activity { phase: Phase::Idle, since: Instant::now(), ..*now };
             }
+            now.awaited
         });
     }
 
     /// A request is answered, until what this returns is dropped. `body_comes`: it has a body.
     pub(super) fn request(&self, version: Version, body_comes: bool) -> RunningRequest {
-        self.0.send_modify(|now| {
+        self.0.send_if_modified(|now| {
             now.version = version;
             now.body_comes = body_comes;
             now.phase = if let Phase::Busy(requests) = now.phase { Phase::Busy(requests + 1) } else { Phase::Busy(1) };
+            now.awaited
         });
         RunningRequest(self.clone())
     }
@@ -87,6 +97,14 @@ impl Recorder {
             false // changes no timeout
         });
     }
+
+    /// From now on those who wait for the next request are woken by it.
+    pub(super) fn await_request(&self) {
+        self.0.send_if_modified(|now| {
+            now.awaited = true;
+            false
+        });
+    }
 }
 
 /// A request that is being answered.
@@ -94,35 +112,35 @@ pub(super) struct RunningRequest(Recorder);
 
 impl Drop for RunningRequest {
     fn drop(&mut self) {
-        self.0.0.send_modify(|now| {
+        self.0.0.send_if_modified(|now| {
             now.since = Instant::now();
             now.phase = match now.phase {
                 Phase::Busy(requests) if requests > 1 => Phase::Busy(requests - 1),
                 _ => Phase::Idle,
             };
+            false
         });
     }
 }
 
 /// Ends when a head or the next request has been awaited for too long, and says which of the two. A request that is being
 /// answered is not timed here: its handler has timeouts of its own.
-pub(super) async fn overdue(mut activity: watch::Receiver<Activity>, options: Options) -> Phase {
+///
+/// Nothing wakes it but its own timer, which is set for the soonest that anything can be due. What begins while it sleeps is due no
+/// sooner than a timeout after that, and so is never late.
+pub(super) async fn overdue(activity: watch::Receiver<Activity>, options: Options) -> Phase {
+    let soonest = options.header_timeout.min(options.idle_timeout);
     loop {
-        let Activity { phase, since, .. } = *activity.borrow_and_update();
-        let limit = match phase {
-            Phase::Head => Some(options.header_timeout),
+        let (now, Activity { phase, since, .. }) = (Instant::now(), *activity.borrow());
+        let due = match phase {
+            Phase::Head => Some(since + options.header_timeout),
             Phase::Busy(_) => None,
-            Phase::Idle => Some(options.idle_timeout),
+            Phase::Idle => Some(since + options.idle_timeout),
         };
-        let expired = async {
-            match limit {
-                Some(limit) => tokio::time::sleep_until(since + limit).await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            () = expired => return phase,
-            changed = activity.changed() => if changed.is_err() { return phase },
+        if due.is_some_and(|due| due <= now) {
+            return phase;
         }
+        let look = now + soonest;
+        tokio::time::sleep_until(due.map_or(look, |due| due.min(look))).await;
     }
 }

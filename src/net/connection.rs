@@ -49,6 +49,8 @@ pub(super) fn protocol() -> auto::Builder<TokioExecutor> {
         .timer(TokioTimer::new())
         .keep_alive_interval(PING_EVERY)
         .keep_alive_timeout(PONG_WITHIN)
+        // a small tensor in one piece, where 16 KiB would be four, each with its own way through hyper
+        .max_frame_size(MAX_BUFFER as u32)
         .max_concurrent_streams(MAX_STREAMS);
     builder
 }
@@ -66,6 +68,7 @@ pub(super) async fn serve<S>(
 {
     let recorder = Recorder::new();
     let mut activity = recorder.subscribe();
+    let of_drain = recorder.clone();
     let io = TokioIo::new(Socket::new(stream, recorder.clone()));
     // recorded here and not in the future: hyper may read on before it polls that
     let ends = watch::Sender::new(false);
@@ -106,7 +109,7 @@ pub(super) async fn serve<S>(
     ends.send_replace(true);
     tokio::select! {
         closed = connection.as_mut() => return log(closed),
-        begun = first_request(&mut activity) => if !begun { return },
+        begun = first_request(&of_drain, &mut activity) => if !begun { return },
     }
     connection.as_mut().graceful_shutdown();
     log(connection.await);
@@ -124,7 +127,8 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|&stop| stop).await;
 }
 
-async fn first_request(activity: &mut watch::Receiver<Activity>) -> bool {
+async fn first_request(recorder: &Recorder, activity: &mut watch::Receiver<Activity>) -> bool {
+    recorder.await_request();
     let begun = activity.wait_for(|now| now.phase != Phase::Head);
     tokio::time::timeout(FIRST_REQUEST_WITHIN, begun).await.is_ok()
 }

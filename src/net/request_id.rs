@@ -28,9 +28,11 @@ impl RequestId {
         Self(HeaderValue::from_str(&hex).unwrap_or(HeaderValue::from_static("-")))
     }
 
-    /// As a header's value.
+    /// As a header's value. HTTP/2 is told not to remember it, for it never comes again: it would push what does out of its table.
     pub(crate) fn header(&self) -> HeaderValue {
-        self.0.clone()
+        let mut value = self.0.clone();
+        value.set_sensitive(true);
+        value
     }
 }
 

@@ -177,9 +177,17 @@ pub fn little_endian(mut numbers: Vec<f32>) -> Bytes {
 /// The first number that is infinite or none at all: whatever came of it would be neither.
 fn not_finite(number: TensorType, data: &[u8]) -> Option<usize> {
     match number {
-        TensorType::F32 => data.as_chunks().0.iter().position(|bytes| !f32::from_le_bytes(*bytes).is_finite()),
-        TensorType::F16 => data.as_chunks().0.iter().position(|bytes| !f16::from_le_bytes(*bytes).is_finite()),
+        TensorType::F32 => position(data.as_chunks().0, |bytes| !f32::from_le_bytes(*bytes).is_finite()),
+        TensorType::F16 => position(data.as_chunks().0, |bytes| !f16::from_le_bytes(*bytes).is_finite()),
     }
+}
+
+/// The first of the numbers that is so. Looked for in strips without an end in their middle, which compilers turn into vectors.
+fn position<const BYTES: usize>(numbers: &[[u8; BYTES]], is: impl Fn(&[u8; BYTES]) -> bool) -> Option<usize> {
+    const STRIP: usize = 256;
+    let has = |strip: &[[u8; BYTES]]| strip.iter().fold(false, |found, number| found | is(number));
+    let before = STRIP * numbers.chunks(STRIP).position(has)?;
+    numbers[before..].iter().position(is).map(|index| before + index)
 }
 
 fn files(target: &Target, datatype: Datatype, shape: &[usize], contents: Contents) -> Result<Vec<Bytes>, Error> {
@@ -345,6 +353,23 @@ mod tests {
         assert!(ask(&[("prob", None)]).unwrap_err().to_string().contains("no output \"prob\"; it has logits"));
         assert!(ask(&[("logits", None), ("logits", None)]).unwrap_err().to_string().contains("one output"));
         assert!(ask(&[("logits", Some(Parameter::Integer(-1)))]).is_err());
+    }
+
+    #[test]
+    fn the_first_number_that_is_not_finite_is_named_wherever_it_stands() {
+        for (count, at) in [(1, 0), (255, 254), (256, 255), (257, 256), (2000, 1023)] {
+            for number in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+                let mut numbers = vec![f32::MAX; count];
+                let of =
+                    |numbers: &[f32]| -> Vec<u8> { numbers.iter().flat_map(|number| number.to_le_bytes()).collect() };
+                assert_eq!(not_finite(TensorType::F32, &of(&numbers)), None);
+                numbers[at..].fill(number);
+                assert_eq!(not_finite(TensorType::F32, &of(&numbers)), Some(at), "{number}");
+                let halves: Vec<u8> = numbers.iter().flat_map(|n| f16::from_f32(n.min(9.0)).to_le_bytes()).collect();
+                let first = (number < 0.0).then_some(at);
+                assert_eq!(not_finite(TensorType::F16, &halves), first, "{number}");
+            }
+        }
     }
 
     proptest! {

@@ -4,10 +4,12 @@
 use super::Error;
 use super::names::{OUTPUT, Target, input_name, input_type, version};
 use super::tensor::Datatype;
-use crate::service::{Classifier, Form, ModelState, ModelStatus};
+use crate::service::{Classifier, Form, ModelState, ModelStatus, NOT_COMPUTED};
 
 /// What runs the models; the protocol has a place for it.
 const PLATFORM: &str = "convnext";
+/// The same, where nothing runs them.
+const NO_PLATFORM: &str = "null (no network is computed)";
 
 /// What is told of the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,7 +115,7 @@ impl Served {
         ModelMetadata {
             name: self.target.name.clone(),
             versions: self.versions.clone(),
-            platform: PLATFORM,
+            platform: self.platform(),
             inputs: vec![batched(self.input())],
             outputs: vec![batched(self.output())],
         }
@@ -124,13 +126,18 @@ impl Served {
     pub fn config(&self) -> ModelConfig {
         ModelConfig {
             name: self.target.name.clone(),
-            platform: PLATFORM,
+            platform: self.platform(),
             max_batch_size: self.status.max_batch,
             input: self.input(),
             input_format: if self.target.form == Form::Tensor { "FORMAT_NCHW" } else { "FORMAT_NONE" },
             output: self.output(),
             devices: self.status.devices.iter().map(|device| instance(device)).collect(),
         }
+    }
+
+    fn platform(&self) -> &'static str {
+        let computes_nothing = self.status.devices.iter().any(|device| device.ends_with(NOT_COMPUTED));
+        if computes_nothing { NO_PLATFORM } else { PLATFORM }
     }
 
     fn input(&self) -> TensorMetadata {

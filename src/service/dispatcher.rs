@@ -38,6 +38,9 @@ struct State<J> {
     ending: bool,
     /// Changes with all of the above: who saw a number need not look again while it stands.
     version: u64,
+    /// A thread has begun to wait for news since they were last told. Otherwise nobody is called: that is a call of the system's, for each
+    /// image.
+    awaited: bool,
 }
 
 /// What a device finds when it looks for work.
@@ -84,6 +87,7 @@ impl<J: Job> Dispatcher<J> {
             failures: vec![None; devices],
             ending: false,
             version: 0,
+            awaited: false,
         };
         let lost = (0..devices).map(|_| AtomicBool::new(false)).collect();
         Arc::new(Self { state: Mutex::new(state), lost, news: Condvar::new() })
@@ -99,9 +103,17 @@ impl<J: Job> Dispatcher<J> {
         let mut state = self.lock();
         state.version += 1;
         let result = change(&mut state);
-        drop(state);
-        self.news.notify_all();
+        self.wake(state);
         result
+    }
+
+    /// Ends the change and wakes those who rest.
+    fn wake(&self, mut state: MutexGuard<'_, State<J>>) {
+        let awaited = std::mem::take(&mut state.awaited);
+        drop(state);
+        if awaited {
+            self.news.notify_all();
+        }
     }
 
     /// A new model, ready nowhere yet.
@@ -151,12 +163,15 @@ impl<J: Job> Dispatcher<J> {
     /// Waits until the devices have removed what they were told to, so that what comes next finds their memory free. Those that have
     /// failed or end hold nothing.
     pub(super) fn settle(&self) {
-        let is_removing = |state: &mut State<J>| {
+        let is_removing = |state: &State<J>| {
             let removing = state.removing.iter().zip(&state.failures);
             !state.ending && removing.into_iter().any(|(models, failure)| *models > 0 && failure.is_none())
         };
-        let settled = self.news.wait_while(self.lock(), is_removing);
-        drop(settled.unwrap_or_else(PoisonError::into_inner));
+        let mut state = self.lock();
+        while is_removing(&state) {
+            state.awaited = true;
+            state = self.news.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
     }
 
     /// As [`Scheduler::open`].
@@ -203,16 +218,14 @@ impl<J: Job> Dispatcher<J> {
 
     /// Queues an image, unless its owner has left already.
     pub(super) fn push(&self, model: ModelId, id: EntryId, now: Instant, deadline: Instant, job: J) {
-        let refused = {
-            let mut state = self.lock();
-            if job.is_abandoned() {
-                drop(state);
-                return;
-            }
-            state.version += 1;
-            state.scheduler.push(model, id, now, deadline, job).err()
-        };
-        self.news.notify_all();
+        let mut state = self.lock();
+        if job.is_abandoned() {
+            drop(state);
+            return;
+        }
+        state.version += 1;
+        let refused = state.scheduler.push(model, id, now, deadline, job).err();
+        self.wake(state);
         if let Some(job) = refused {
             job.answer(Err(ServiceError::NotReady("no device runs this model any more".to_owned())));
         }
@@ -274,6 +287,7 @@ impl<J: Job> Dispatcher<J> {
             if left.is_zero() {
                 return rest.until.is_some_and(|until| until <= patience);
             }
+            state.awaited = true;
             state = self.news.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
         true

@@ -57,5 +57,5 @@ pub use ticket::Ticket;
 
 // what a configuration of a model names
 pub use crate::checkpoint::ScoreFunction;
-pub use crate::engine::Precision;
+pub use crate::engine::{NOT_COMPUTED, Precision};
 pub use crate::metrics::Form;

@@ -24,18 +24,25 @@ pub(super) struct Pending {
     model: Arc<Model>,
     id: EntryId,
     receiver: oneshot::Receiver<Result<Output, ServiceError>>,
+    /// It waits nowhere any more.
+    came_back: bool,
 }
 
 impl Pending {
     /// Waits for what comes back.
     pub(super) async fn output(mut self) -> Result<Output, ServiceError> {
         let lost = || ServiceError::Internal("the engine failed while it ran this image".to_owned());
-        (&mut self.receiver).await.unwrap_or_else(|_| Err(lost()))
+        let output = (&mut self.receiver).await.unwrap_or_else(|_| Err(lost()));
+        self.came_back = true;
+        output
     }
 }
 
 impl Drop for Pending {
     fn drop(&mut self) {
+        if self.came_back {
+            return;
+        }
         // closed first: a push that comes after the cancellation sees that nobody waits
         self.receiver.close();
         self.model.dispatcher.cancel(self.model.id, self.id);
@@ -95,7 +102,7 @@ pub(super) fn send_file(core: &Arc<Core>, model: &Arc<Model>, position: Position
             Err(error) => drop(reply.send(Err(error))),
         }
     });
-    Pending { model: Arc::clone(model), id, receiver }
+    Pending { model: Arc::clone(model), id, receiver, came_back: false }
 }
 
 /// Sends an image that needs no decoding to the queue.
@@ -103,7 +110,7 @@ pub(super) fn send_image(core: &Core, model: &Arc<Model>, deadline: Instant, ima
     let (reply, receiver) = oneshot::channel();
     let id = core.entry_id();
     push(model, id, deadline, ImageJob { image: Some(image), timings: Timings::default(), reply });
-    Pending { model: Arc::clone(model), id, receiver }
+    Pending { model: Arc::clone(model), id, receiver, came_back: false }
 }
 
 fn push(model: &Model, id: EntryId, deadline: Instant, job: ImageJob) {

@@ -42,13 +42,15 @@ pub(super) enum Readiness {
 pub struct Queue<T> {
     entries: BTreeMap<EntryId, Entry<T>>,
     max_delay: Duration,
+    /// No deadline of an entry is earlier: until then nobody need look at them all.
+    first_deadline: Option<Instant>,
 }
 
 impl<T> Queue<T> {
     /// An empty queue whose entries wait up to `max_delay` for company while a device idles.
     #[must_use]
     pub fn new(max_delay: Duration) -> Self {
-        Self { entries: BTreeMap::new(), max_delay }
+        Self { entries: BTreeMap::new(), max_delay, first_deadline: None }
     }
 
     /// Entries that wait.
@@ -73,6 +75,7 @@ impl<T> Queue<T> {
     pub(super) fn push(&mut self, id: EntryId, now: Instant, deadline: Instant, device_idles: bool, payload: T) {
         let delay = if device_idles { self.max_delay } else { Duration::ZERO };
         let ripe = now + delay.min(deadline.saturating_duration_since(now) / 2);
+        self.first_deadline = Some(self.first_deadline.map_or(deadline, |first| first.min(deadline)));
         self.entries.insert(id, Entry { id, enqueued: now, deadline, ripe, payload });
     }
 
@@ -83,13 +86,24 @@ impl<T> Queue<T> {
 
     /// Takes out the entries whose deadline has come.
     pub(super) fn expire(&mut self, now: Instant) -> Vec<Entry<T>> {
-        self.entries.extract_if(.., |_, entry| entry.deadline <= now).map(|(_, entry)| entry).collect()
+        if self.first_deadline.is_none_or(|first| first > now) {
+            return Vec::new();
+        }
+        let expired = self.entries.extract_if(.., |_, entry| entry.deadline <= now).map(|(_, entry)| entry).collect();
+        self.first_deadline = self.entries.values().map(|entry| entry.deadline).min();
+        expired
     }
 
     /// Whether a batch may run now, where no more than `largest` entries run at once.
     pub(super) fn readiness(&self, now: Instant, largest: usize) -> Readiness {
-        let Some(ripe) = self.entries.values().map(|entry| entry.ripe).min() else { return Readiness::Empty };
-        if ripe <= now || self.len() >= largest { Readiness::Now(self.len()) } else { Readiness::RipeAt(ripe) }
+        if self.is_empty() {
+            return Readiness::Empty;
+        }
+        if self.max_delay.is_zero() || self.len() >= largest {
+            return Readiness::Now(self.len());
+        }
+        let ripe = self.entries.values().map(|entry| entry.ripe).min().unwrap_or(now);
+        if ripe <= now { Readiness::Now(self.len()) } else { Readiness::RipeAt(ripe) }
     }
 
     /// Takes out the first `count` entries.

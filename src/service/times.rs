@@ -10,6 +10,9 @@ const SLACK: f64 = 1.05;
 /// A batch as short as this makes nobody wait long, and under load a larger one is better than it measures alone: on a CPU
 /// decoders take cores from the engine, and its threads wait for each other once per layer, not once per image and layer.
 const SHORT: f64 = 0.03;
+/// Seconds, of a batch or per image, that say nothing of a size: to wake threads and to answer takes longer. Where batches take next to
+/// no time, as on the engine that computes nothing, all sizes are alike by it, and the largest runs.
+const NOTHING: f64 = 1e-6;
 /// Weight of the newest batch in the moving average of its size's time.
 const NEWEST: f64 = 0.2;
 /// One batch counts as at most this many times what was expected: a single hiccup must not decide which sizes run.
@@ -124,7 +127,7 @@ impl BatchTimes {
         // the largest size that is full
         let Some(full) = self.table.iter().rfind(|entry| entry.size < images) else { return (images, padded) };
         let way = full.seconds + self.split(images - full.size).1;
-        if way < padded { (full.size, way) } else { (images, padded) }
+        if way + NOTHING < padded { (full.size, way) } else { (images, padded) }
     }
 
     /// So many images waited, and `chosen` of them run. Larger sizes that could have run, and did not because they seem to take
@@ -138,7 +141,7 @@ impl BatchTimes {
         for entry in self.table.iter_mut().filter(|entry| runs_as < entry.size && entry.size <= most) {
             let chosen_way = per_image * entry.size.min(waiting) as f64;
             let change = FORGET * (chosen_way * TRIED_BELOW - entry.seconds);
-            if change < 0.0 {
+            if change < 0.0 && entry.seconds > chosen_way * TRIED_BELOW + NOTHING {
                 entry.seconds += change;
                 entry.stale = true;
             }
@@ -174,7 +177,7 @@ impl BatchTimes {
 
     fn prefer(&self) -> usize {
         let best = self.table.iter().map(|entry| entry.per_image()).fold(f64::INFINITY, f64::min);
-        let cheap = |entry: &Entry| entry.per_image() <= best * SLACK;
+        let cheap = |entry: &Entry| entry.per_image() <= best * SLACK + NOTHING;
         // a guess is no reason to take a larger batch than is known to be good
         let short = self.table.iter().rposition(|entry| cheap(entry) && !entry.stale && entry.seconds <= SHORT);
         let smallest = self.table.iter().position(cheap).unwrap_or(0);
@@ -251,6 +254,24 @@ mod tests {
         }
         assert_eq!(times.preferred(), 4, "{times:?}");
         assert!(times.table.iter().all(|entry| entry.seconds <= LONGEST_GUESS), "no long batch is tried: {times:?}");
+    }
+
+    #[test]
+    fn where_batches_take_no_time_the_largest_runs_and_noise_does_not_change_that() {
+        let none: Vec<(usize, f64)> = [1, 2, 4, 8, 16, 32].map(|size| (size, 0.0)).to_vec();
+        for mut times in [BatchTimes::new(&Buckets::Any(32), none.clone()), fixed(&none)] {
+            assert_eq!((times.preferred(), times.image_seconds(), times.longest()), (32, 0.0, 0.0));
+            assert_eq!(times.choose(100), (32, 0.0));
+            for took in [0, 300, 0, 900, 50, 0].map(Duration::from_nanos).repeat(100) {
+                for waiting in [1, 3, 40] {
+                    let (images, seconds) = times.choose(waiting);
+                    assert!(images >= 1 && seconds.is_finite(), "{times:?}");
+                    times.passed_over(waiting, images);
+                    times.ran(images, took);
+                }
+            }
+            assert_eq!(times.preferred(), 32, "{times:?}");
+        }
     }
 
     #[test]

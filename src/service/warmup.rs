@@ -139,6 +139,15 @@ mod tests {
     }
 
     #[test]
+    fn runs_that_take_no_time_end_and_give_the_largest_batch() {
+        for buckets in [Buckets::Any(32), Buckets::Fixed(vec![1, 8, 32])] {
+            let (table, ran) = warm(&buckets, |_, _| 0.0);
+            assert_eq!((table.preferred(), table.image_seconds()), (32, 0.0), "{table:?}");
+            assert!(ran.len() <= 6 * (MOST_RUNS + 1), "{ran:?}");
+        }
+    }
+
+    #[test]
     fn a_demo_model_is_warm_within_its_time() {
         let (table, ran) = warm(&Buckets::Any(32), |size, _| size as f64 * 2.3e-3);
         let total: f64 = ran.iter().map(|size| *size as f64 * 2.3e-3).sum();

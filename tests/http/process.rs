@@ -39,13 +39,20 @@ impl Process {
         assert!(Command::new("kill").args([name, &self.child.id().to_string()]).status().unwrap().success());
     }
 
-    /// Whether it answers.
-    fn is_ready(&self) -> bool {
+    /// Its answer to a head without its last line, and a body.
+    fn ask(&self, head: &str, body: &[u8]) -> String {
         let port = self.http.parse::<SocketAddr>().unwrap().port();
         let mut client = TcpStream::connect(("127.0.0.1", port)).unwrap();
-        client.write_all(b"GET /readyz HTTP/1.0\r\n\r\n").unwrap();
+        client.write_all(format!("{head}\r\nContent-Length: {}\r\n\r\n", body.len()).as_bytes()).unwrap();
+        client.write_all(body).unwrap();
         let mut answer = String::new();
         client.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    /// Whether it answers.
+    fn is_ready(&self) -> bool {
+        let answer = self.ask("GET /readyz HTTP/1.0", b"");
         answer.starts_with("HTTP/1.0 200") || answer.starts_with("HTTP/1.1 200")
     }
 
@@ -84,6 +91,30 @@ fn sighup_is_ignored_and_said_so() {
     let (code, log) = server.terminate();
     assert_eq!(code, Some(0), "{log}");
     assert!(log.contains("SIGHUP is ignored"), "{log}");
+}
+
+#[test]
+fn a_server_that_computes_nothing_says_so_wherever_its_device_shows() {
+    let server = Process::start("export CONVNEXT_ENGINE=null", "localhost:0");
+    let device = "null (no network is computed)";
+    let bag = include_bytes!("../../models/images/bag.png");
+    for (head, body, words) in [
+        ("GET /models HTTP/1.0", &b""[..], format!("\"devices\":[\"{device}\"]")),
+        ("GET /metrics HTTP/1.0", b"", format!("device=\"{device}\"")),
+        ("GET /v2/models/convnext_atto HTTP/1.0", b"", format!("\"platform\":\"{device}\"")),
+        ("GET /v2/models/convnext_atto/config HTTP/1.0", b"", format!("\"platform\":\"{device}\"")),
+        ("POST /classify?detail=1 HTTP/1.0", bag, format!("\"device\":\"{device}\"")),
+        // of ten classes all are alike
+        ("POST /classify HTTP/1.0", bag, "\"score\":0.1}".to_owned()),
+    ] {
+        let answer = server.ask(head, body);
+        assert!(answer.contains(" 200 ") && answer.contains(&words), "{head}: {words}: {answer}");
+    }
+    let (code, log) = server.terminate();
+    assert_eq!(code, Some(0), "{log}");
+    assert!(log.contains("NO NETWORK IS COMPUTED"), "{log}");
+    let ready = log.lines().find(|line| line.contains("model ready")).unwrap();
+    assert!(ready.contains("no network is computed"), "{ready}");
 }
 
 #[test]

@@ -183,3 +183,21 @@ fn a_deadline_fires_while_a_batch_runs() {
     assert_eq!(expired.iter().map(|e| e.payload).collect::<Vec<_>>(), [2]);
     assert_eq!(stand.scheduler.len(stand.models[0]), 1);
 }
+
+#[test]
+fn nobody_waits_for_batches_that_take_no_time() {
+    let mut stand = Stand::new(&[(8, NONE)]);
+    let none = BatchTimes::new(&Buckets::Any(8), vec![(1, 0.0), (8, 0.0)]);
+    assert!(stand.scheduler.open(stand.models[0], DEVICE, none));
+    for _ in 0..20 {
+        stand.push(0);
+    }
+    assert_eq!(stand.scheduler.estimated_wait(stand.models[0], 20), NONE);
+    let mut sizes = Vec::new();
+    while let Next::Run(charge, entries) = stand.scheduler.next(DEVICE, stand.now) {
+        sizes.push(entries.len());
+        stand.scheduler.done(charge, NONE);
+    }
+    assert_eq!(sizes, [8, 8, 4]);
+    assert_eq!(stand.scheduler.estimated_wait(stand.models[0], 1000), NONE);
+}
