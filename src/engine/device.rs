@@ -46,6 +46,15 @@ pub struct MemoryUse {
 }
 
 impl DeviceInfo {
+    /// Why nothing that is measured on it means anything; None where it does.
+    #[must_use]
+    pub fn why_not_measured(&self) -> Option<&'static str> {
+        match self.kind {
+            DeviceKind::Null => Some("no network is computed there"),
+            _ => self.emulated.then_some("an emulated device's speed says nothing"),
+        }
+    }
+
     /// A device of which only the name and the kind are known.
     #[must_use]
     pub fn named(name: &str, kind: DeviceKind) -> Self {

@@ -108,7 +108,8 @@ fn until<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
             return found;
         }
         assert!(Instant::now() < end, "never: {what}");
-        std::thread::sleep(Duration::from_millis(100));
+        // whoever is waited for is a process of its own
+        std::thread::park_timeout(Duration::from_millis(100));
     }
 }
 

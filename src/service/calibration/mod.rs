@@ -6,9 +6,8 @@
 mod rounds;
 mod thread;
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -95,6 +94,39 @@ enum Message {
     Wake,
 }
 
+/// A device whose speed means nothing, and why, if there is one.
+fn unmeasured(devices: &[DeviceInfo]) -> Option<(&DeviceInfo, &'static str)> {
+    devices.iter().find_map(|device| Some((device, device.why_not_measured()?)))
+}
+
+/// Whether the service ends, for a thread that waits.
+#[derive(Debug, Default)]
+struct Ending {
+    begun: Mutex<bool>,
+    bell: Condvar,
+}
+
+impl Ending {
+    fn lock(&self) -> MutexGuard<'_, bool> {
+        self.begun.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn begin(&self) {
+        *self.lock() = true;
+        self.bell.notify_all();
+    }
+
+    fn has_begun(&self) -> bool {
+        *self.lock()
+    }
+
+    /// Waits so long, or until it begins.
+    fn begins_within(&self, time: Duration) -> bool {
+        let waited = self.bell.wait_timeout_while(self.lock(), time, |begun| !*begun);
+        *waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+}
+
 /// What was measured last, of each model, device and batch size.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Comparisons(Arc<Mutex<Vec<Comparison>>>);
@@ -130,7 +162,7 @@ impl Comparisons {
 pub(super) struct Calibrator {
     messages: SyncSender<Message>,
     unasked: Calibration,
-    ending: Arc<AtomicBool>,
+    ending: Arc<Ending>,
     pub(super) comparisons: Comparisons,
 }
 
@@ -144,7 +176,7 @@ impl Calibrator {
         unasked: Calibration,
     ) -> std::io::Result<Self> {
         let (messages, inbox) = sync_channel(1);
-        let (ending, comparisons) = (Arc::new(AtomicBool::new(false)), Comparisons::default());
+        let (ending, comparisons) = (Arc::new(Ending::default()), Comparisons::default());
         let thread = CalibrationThread {
             registry,
             dispatcher,
@@ -162,8 +194,8 @@ impl Calibrator {
 
     /// Why nothing is measured, or not yet.
     pub(super) fn why_not(&self, registry: &Registry, devices: &[DeviceInfo]) -> String {
-        match (devices.iter().find(|device| device.emulated), self.unasked) {
-            (Some(device), _) => format!("Nothing is measured on {device}: an emulated device's speed says nothing."),
+        match (unmeasured(devices), self.unasked) {
+            (Some((device, why)), _) => format!("Nothing is measured on {device}: {why}."),
             _ if registry.pairs().is_empty() => "No model is served beside a baseline.".to_owned(),
             (None, Calibration::Off) => {
                 "Nothing is measured unasked (--calibrate off); POST /bench on the admin port measures.".to_owned()
@@ -185,7 +217,7 @@ impl Calibrator {
 
 impl Drop for Calibrator {
     fn drop(&mut self) {
-        self.ending.store(true, Ordering::Release);
+        self.ending.begin();
         // where there is no room, the thread wakes up anyway
         let _ = self.messages.try_send(Message::Wake);
     }

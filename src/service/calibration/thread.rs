@@ -1,12 +1,11 @@
 //! The thread that measures: what is to be measured, when nobody asks for anything, and what becomes of the result.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use super::rounds::{Plan, Rounds, within};
-use super::{BenchError, BenchRequest, Calibration, Comparison, Comparisons, Message};
+use super::{BenchError, BenchRequest, Calibration, Comparison, Comparisons, Ending, Message, unmeasured};
 use crate::engine::DeviceInfo;
 use crate::metrics::Metrics;
 use crate::service::command::Measurement;
@@ -39,7 +38,7 @@ pub(super) struct CalibrationThread {
     pub(super) measured: Vec<Job>,
     /// Whether it was told that nothing is measured on some device.
     pub(super) told: bool,
-    pub(super) ending: Arc<AtomicBool>,
+    pub(super) ending: Arc<Ending>,
 }
 
 /// A pair on a device.
@@ -60,7 +59,7 @@ enum Broken {
 
 impl CalibrationThread {
     pub(super) fn run(mut self, inbox: &Receiver<Message>) {
-        while !self.is_ending() {
+        while !self.ending.has_begun() {
             match inbox.recv_timeout(TICK) {
                 Ok(Message::Bench(request, reply)) => drop(reply.send(self.asked(&request))),
                 Ok(Message::Wake) => {}
@@ -68,10 +67,6 @@ impl CalibrationThread {
                 Err(RecvTimeoutError::Disconnected) => return,
             }
         }
-    }
-
-    fn is_ending(&self) -> bool {
-        self.ending.load(Ordering::Acquire)
     }
 
     /// Measures what is new, if nobody asks for anything. What a request interrupts is tried again.
@@ -82,10 +77,10 @@ impl CalibrationThread {
         if self.registry.ready().is_err() {
             return;
         }
-        if let Some(device) = self.devices.iter().find(|device| device.emulated)
+        if let Some((device, why)) = unmeasured(&self.devices)
             && !std::mem::replace(&mut self.told, true)
         {
-            tracing::info!(%device, "nothing is measured here: an emulated device's speed says nothing");
+            tracing::info!(%device, why, "nothing is measured here");
         }
         self.measured.retain(|job| jobs.contains(job));
         for job in jobs {
@@ -118,7 +113,7 @@ impl CalibrationThread {
             match self.measure_all(&job, &plan, Some(until)) {
                 Ok(comparisons) => found.extend(comparisons),
                 Err(Broken::Traffic) => return Err(BenchError::Traffic(patience)),
-                Err(Broken::Gone) if self.is_ending() => return Err(BenchError::Stopping),
+                Err(Broken::Gone) if self.ending.has_begun() => return Err(BenchError::Stopping),
                 Err(Broken::Gone) => {}
             }
         }
@@ -126,8 +121,8 @@ impl CalibrationThread {
     }
 
     fn why_nothing(&self, model: Option<&str>) -> String {
-        match (model, self.devices.iter().find(|device| device.emulated)) {
-            (_, Some(device)) => format!("nothing is measured on {device}: an emulated device's speed says nothing"),
+        match (model, unmeasured(&self.devices)) {
+            (_, Some((device, why))) => format!("nothing is measured on {device}: {why}"),
             (Some(model), None) => format!("{model} is not served beside a baseline; `--baseline` names one"),
             (None, None) => "no model is served beside a baseline; `--baseline` names one".to_owned(),
         }
@@ -146,7 +141,7 @@ impl CalibrationThread {
                 if !both || self.dispatcher.is_lost(*index) {
                     continue;
                 }
-                if info.emulated {
+                if info.why_not_measured().is_some() {
                     continue;
                 }
                 let named = |model: &Model| (model.name().to_owned(), model.id);
@@ -287,8 +282,7 @@ impl CalibrationThread {
     fn quiet(&self, until: Option<Instant>) -> Result<u64, Broken> {
         loop {
             let asked = self.metrics.received_so_far();
-            std::thread::sleep(QUIET);
-            if self.is_ending() {
+            if self.ending.begins_within(QUIET) {
                 return Err(Broken::Gone);
             }
             if self.metrics.received_so_far() == asked && self.registry.admitted_images() == 0 {
