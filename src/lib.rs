@@ -10,6 +10,7 @@ pub mod engine;
 pub mod golden;
 pub mod grpc;
 pub mod http;
+pub mod hub;
 pub mod metrics;
 pub mod model;
 pub mod net;

@@ -5,10 +5,10 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::{Query, State};
 use axum::http::Uri;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::http::{AppState, Error};
-use crate::service::{BenchRequest, Comparison};
+use crate::http::{AppState, Error, comparison};
+use crate::service::BenchRequest;
 
 /// Of each pair and batch size.
 const SECONDS: f64 = 2.0;
@@ -44,22 +44,6 @@ fn request(uri: &Uri) -> Result<BenchRequest, String> {
         }
     }
     Ok(request)
-}
-
-/// A comparison as an answer shows it.
-pub(crate) fn comparison(one: &Comparison) -> Value {
-    json!({
-        "model": one.model,
-        "family": one.family,
-        "baseline": one.baseline,
-        "baseline_family": one.baseline_family,
-        "device": one.device,
-        "batch": one.batch,
-        "images_per_second": one.images_per_second,
-        "baseline_images_per_second": one.baseline_images_per_second,
-        "ratio": one.ratio,
-        "rounds": one.rounds,
-    })
 }
 
 #[cfg(test)]

@@ -76,6 +76,12 @@ pub enum CheckpointError {
         /// Which tensors do not fit.
         misfit: Box<Misfit>,
     },
+    /// It cannot be had from where it is kept.
+    #[error("{0}")]
+    Fetch(
+        /// Why not, and what to do.
+        String,
+    ),
     /// No model of this name is built in.
     #[error("no model {name} is built in; there is {}", known.join(", "))]
     UnknownDemo {

@@ -2,7 +2,7 @@
 //!
 //! Folders in timm's hub format and in transformers' are read, each by the rules of its own library. Everything is checked
 //! when a folder is opened, before a weight is read, and nothing that a file says is believed. Not here: what a network
-//! computes (`model`), how weights are packed (`engine`), downloading.
+//! computes (`model`), how weights are packed (`engine`), downloading (`hub`).
 
 mod config;
 mod demo;

@@ -6,6 +6,7 @@ use anyhow::Context;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
+use super::progress::Stages;
 use super::{Failure, device, model_ref, print};
 use crate::config::DEFAULT_MODEL;
 use crate::service::{
@@ -18,7 +19,7 @@ pub(super) struct Args {
     /// Image files: JPEG, PNG, WebP, GIF, BMP, TIFF
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<PathBuf>,
-    /// A demo model, a folder, or NAME=FOLDER
+    /// A demo model, a folder, hub:ORGANISATION/NAME, or NAME= before either
     #[arg(long, default_value = DEFAULT_MODEL)]
     model: String,
     /// Labels an image
@@ -36,14 +37,17 @@ pub(super) struct Args {
 
 pub(super) fn run(args: Args) -> Result<(), Failure> {
     let engine = args.device.engine().map_err(Failure::Usage)?;
-    let model = model_ref::named(&args.model).map_err(Failure::Usage)?;
+    let model = model_ref::named_and_fetched(&args.model)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().context("starting tokio")?;
     runtime.block_on(async {
         let options =
             ModelOptions { max_batch: 1, precision: args.device.named_precision(), ..ModelOptions::default() };
         let settings = Settings { model: options, ..Settings::default() };
         let (classifier, loading) = Classifier::start(engine, vec![model], settings).map_err(anyhow::Error::from)?;
+        let stages = Stages::new(false);
+        stages.begin("loading, with its self-check and warm-up");
         loading.done().await.map_err(anyhow::Error::from)?;
+        drop(stages);
         let mut answers = Vec::with_capacity(args.images.len());
         for path in &args.images {
             let answer = classify(&classifier, path, args.top_k, args.function_to_apply).await;

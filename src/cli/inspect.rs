@@ -9,7 +9,7 @@ use crate::program::{Cost, NormKind, Op, Program};
 /// Arguments of `inspect`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// A demo model, a folder, or the name of an architecture
+    /// A demo model, a folder, hub:ORGANISATION/NAME, or the name of an architecture
     model: String,
     /// Side of the images in pixels: shows the architecture of that name, with random weights [default: 224]
     #[arg(long, value_name = "PIXELS")]

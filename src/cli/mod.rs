@@ -10,6 +10,8 @@ mod inspect;
 mod load;
 mod model_ref;
 mod noise;
+mod progress;
+mod pull;
 mod serve;
 mod svg;
 mod verify;
@@ -28,13 +30,14 @@ struct Cli {
 
 const AFTER_HELP: &str = "\
 A MODEL is the name of a demo model (convnext_atto or swin_atto: ten kinds of clothing), a folder with config.json and model.safetensors
-as timm or transformers publish them, or NAME=FOLDER. For inspect, verify and bench it may also be the name of an
-architecture (convnext_tiny, convnextv2_base, …), whose weights then are random.
+as timm or transformers publish them, hub:ORGANISATION/NAME[@REVISION] of the Hugging Face hub, or NAME= before either. For inspect,
+verify and bench it may also be the name of an architecture (convnext_tiny, convnextv2_base, …), whose weights then are random.
 
 Try:
   convnext serve                                      the demo models on http://127.0.0.1:8080
   convnext serve --models cats=./cats,convnext_atto   two models, the first by default
   convnext serve --model-repository ./models          every model in a folder of folders; changes are followed
+  convnext pull timm/convnext_tiny.fb_in1k            a model of the Hugging Face hub into its cache
   convnext classify photo.jpg --top-k 3               labels on the terminal
   convnext inspect convnext_tiny                      operations, shapes, costs
   convnext bench --models convnext_tiny --batch 1,8   images per second on this machine
@@ -46,6 +49,9 @@ enum Command {
     Serve(Box<serve::Args>),
     /// Classify image files
     Classify(classify::Args),
+    /// Fetch a model from the Hugging Face hub into its cache
+    #[command(after_help = pull::VARIABLES)]
+    Pull(pull::Args),
     /// Show a model's operations, shapes and costs
     Inspect(inspect::Args),
     /// Measure images per second
@@ -98,6 +104,7 @@ pub fn run() -> ExitCode {
     let result = match cli.command {
         Command::Serve(args) => serve::run(*args),
         Command::Classify(args) => classify::run(args),
+        Command::Pull(args) => pull::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Load(args) => load::run(args),

@@ -1,11 +1,15 @@
-//! How a model is named on the command line: a demo model, a folder, `NAME=FOLDER`, or an architecture with random weights.
+//! How a model is named on the command line: a demo model, a folder, one of the Hugging Face hub, `NAME=` before either, or an architecture with
+//! random weights.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
 
-use crate::checkpoint::{self, Checkpoint, Source};
+use super::Failure;
+use super::progress::Telling;
+use crate::checkpoint::{self, Checkpoint, CheckpointError, Source};
+use crate::hub::{self, HubError, Reference, Settings, Snapshot};
 use crate::model::Spec;
 use crate::program::{InputSpec, Program, RandomWeights, WeightSource};
 use crate::service::NamedModel;
@@ -17,28 +21,74 @@ const RANDOM: &str = "random weights";
 /// Random weights are the same in every run.
 const SEED: u64 = 0;
 
-/// A model's name and where its checkpoint is.
-fn checkpoint_of(text: &str) -> anyhow::Result<(String, Source)> {
-    if let Some(name) = checkpoint::demo_names().iter().find(|name| **name == text) {
-        return Ok((text.to_owned(), Source::BuiltIn(name)));
-    }
-    let (name, folder) = match text.split_once('=') {
-        Some((name, folder)) => (name.to_owned(), PathBuf::from(folder)),
-        None => (folder_name(Path::new(text))?, PathBuf::from(text)),
-    };
-    if !folder.is_dir() {
-        bail!("model {text:?} is neither a demo model ({}) nor a folder", checkpoint::demo_names().join(", "));
-    }
-    Ok((name, Source::Folder(folder)))
+/// What the names of the hub's models begin with.
+const HUB: &str = "hub:";
+
+/// Where a model is.
+enum Place {
+    Here(Source),
+    Hub(Reference),
 }
 
-/// A model to serve, which is opened when it is loaded.
+impl Place {
+    /// Opens the checkpoint; one of the hub from its cache, into which it is fetched if it is not there.
+    fn open(&self, telling: Telling) -> Result<Checkpoint, CheckpointError> {
+        let reference = match self {
+            Self::Here(source) => return source.open(),
+            Self::Hub(reference) => reference,
+        };
+        let snapshot = fetched(reference, telling).map_err(|error| CheckpointError::Fetch(error.to_string()))?;
+        let origin = format!("{HUB}{reference}, commit {}", snapshot.commit);
+        Ok(Checkpoint { origin, ..Source::Folder(snapshot.folder).open()? })
+    }
+}
+
+/// A model of the hub in its cache, into which it is fetched if it is not there.
+fn fetched(reference: &Reference, telling: Telling) -> Result<Snapshot, HubError> {
+    let settings = Settings::from_environment()?;
+    telling.of(reference, |observer| hub::cached_or_pulled(reference, &settings, observer))
+}
+
+/// A model's name and where its checkpoint is.
+fn checkpoint_of(text: &str) -> anyhow::Result<(String, Place)> {
+    if let Some(name) = checkpoint::demo_names().iter().find(|name| **name == text) {
+        return Ok((text.to_owned(), Place::Here(Source::BuiltIn(name))));
+    }
+    let (name, place) = match text.split_once('=') {
+        Some((name, place)) if !text.starts_with(HUB) => (Some(name), place),
+        _ => (None, text),
+    };
+    if place.starts_with(HUB) {
+        let reference: Reference = place.parse()?;
+        return Ok((name.unwrap_or(&reference.name).to_owned(), Place::Hub(reference)));
+    }
+    let folder = PathBuf::from(place);
+    let name = name.map_or_else(|| folder_name(&folder), |name| Ok(name.to_owned()))?;
+    if !folder.is_dir() {
+        let demo = checkpoint::demo_names().join(", ");
+        bail!("model {text:?} is neither a demo model ({demo}) nor a folder, nor {HUB}ORGANISATION/NAME");
+    }
+    Ok((name, Place::Here(Source::Folder(folder))))
+}
+
+/// A model to serve, which is opened when it is loaded, and fetched then where it is the hub's.
 ///
 /// # Errors
-/// When there is no such demo model or folder.
-pub(super) fn named(text: &str) -> anyhow::Result<NamedModel> {
-    let (name, source) = checkpoint_of(text)?;
-    Ok(NamedModel { name, source: Arc::new(move || source.open()), baseline: None })
+/// When there is no such demo model or folder, and there can be none of that name on the hub.
+pub(super) fn named(text: &str, telling: Telling) -> anyhow::Result<NamedModel> {
+    let (name, place) = checkpoint_of(text)?;
+    Ok(NamedModel { name, source: Arc::new(move || place.open(telling)), baseline: None })
+}
+
+/// A model to use at once: one of the hub is fetched now, so that its bars are not drawn through those of loading.
+///
+/// # Errors
+/// As [`named`], and where it cannot be fetched.
+pub(super) fn named_and_fetched(text: &str) -> Result<NamedModel, Failure> {
+    if let (_, Place::Hub(reference)) = checkpoint_of(text).map_err(Failure::Usage)? {
+        fetched(&reference, Telling::Person).map_err(anyhow::Error::from)?;
+    }
+    named(text, Telling::Person).map_err(Failure::Usage)
 }
 
 /// Gives models the baselines of `given`, each as `MODEL=BASELINE`. Where `more` models may come, a baseline may be one of those.
@@ -96,13 +146,13 @@ impl Network {
 
 /// A checkpoint's name and network.
 fn opened(text: &str) -> anyhow::Result<(String, Network)> {
-    let (name, source) = checkpoint_of(text)?;
-    let checkpoint = source.open().with_context(|| format!("model {name}"))?;
+    let (name, place) = checkpoint_of(text)?;
+    let checkpoint = place.open(Telling::Person).with_context(|| format!("model {name}"))?;
     Ok((name, Network::of(checkpoint)))
 }
 
 fn is_checkpoint(text: &str) -> bool {
-    checkpoint::demo_names().contains(&text) || text.contains('=') || Path::new(text).is_dir()
+    checkpoint::demo_names().contains(&text) || text.contains('=') || text.starts_with(HUB) || Path::new(text).is_dir()
 }
 
 /// A checkpoint's network; or, where `text` names no checkpoint or a `side` is given, an architecture's, for images of that side.
@@ -144,9 +194,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_model_of_the_hub_has_its_name_there_or_another() {
+        let name = |text: &str| named(text, Telling::Log).map(|model| model.name);
+        assert_eq!(name("hub:timm/convnext_tiny.fb_in1k@v1").unwrap(), "convnext_tiny.fb_in1k");
+        assert_eq!(name("tiny=hub:timm/convnext_tiny.fb_in1k").unwrap(), "tiny");
+        for wrong in ["hub:", "hub:timm", "tiny=hub:timm/..", "hub:a/b@", "timm/convnext_tiny"] {
+            assert!(name(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
     fn baselines_are_given_once_and_to_models_that_are_there() {
         let give = |given: &[&str], more| {
-            let mut models: Vec<NamedModel> = ["convnext_atto", "swin_atto"].map(|name| named(name).unwrap()).into();
+            let mut models: Vec<NamedModel> =
+                ["convnext_atto", "swin_atto"].map(|name| named(name, Telling::Log).unwrap()).into();
             let given: Vec<String> = given.iter().map(|text| (*text).to_owned()).collect();
             give_baselines(&mut models, &given, more)?;
             anyhow::Ok(models.into_iter().map(|model| model.baseline).collect::<Vec<_>>())

@@ -9,6 +9,7 @@ use anyhow::{Context, anyhow};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::progress::Telling;
 use super::{Failure, device, model_ref};
 use crate::admin;
 use crate::config::{Config, Flags};
@@ -37,8 +38,12 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     let (log_level, _logging) = telemetry::init(config.log_format, &config.log).map_err(Failure::usage)?;
     // all that can be wrong with the configuration shows before a port is bound
     let engine = device::engine(&config.device).map_err(Failure::Usage)?;
-    let mut models: Vec<NamedModel> =
-        config.models.iter().map(|text| model_ref::named(text)).collect::<Result<_, _>>().map_err(Failure::Usage)?;
+    let mut models: Vec<NamedModel> = config
+        .models
+        .iter()
+        .map(|text| model_ref::named(text, Telling::Log))
+        .collect::<Result<_, _>>()
+        .map_err(Failure::Usage)?;
     model_ref::give_baselines(&mut models, &config.baselines, config.model_repository.is_some())
         .map_err(Failure::Usage)?;
     if let Some(folder) = config.model_repository.as_deref().filter(|folder| !folder.is_dir()) {

@@ -13,6 +13,7 @@ use std::time::Instant;
 use anyhow::{Context, anyhow};
 use serde_json::json;
 
+use super::progress::Stages;
 use super::{Failure, device, model_ref, noise, print};
 use crate::config::DEFAULT_MODEL;
 use crate::engine::reference::Reference;
@@ -32,7 +33,7 @@ fn bound(precision: Precision) -> f64 {
 /// Arguments of `verify`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// A demo model, a folder, or the name of an architecture
+    /// A demo model, a folder, hub:ORGANISATION/NAME, or the name of an architecture
     #[arg(default_value = DEFAULT_MODEL)]
     model: String,
     /// Side of the images in pixels, for an architecture [default: 224]
@@ -59,14 +60,15 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     let device = engine.devices()[0].to_string();
     let network = model_ref::network(&args.model, args.size).map_err(Failure::Usage)?;
     let wanted = kernels::Wanted::read(&args.kernels).map_err(Failure::Usage)?;
-    let kernels = kernels::prove(&engine.devices()[0], &wanted)?;
+    let stages = Stages::new(false);
+    let kernels = kernels::prove(&engine.devices()[0], &wanted, &stages)?;
     let golden = match &args.golden {
-        Some(folder) => golden::compare(&*engine, folder, args.device.named_precision())?,
+        Some(folder) => golden::compare(&*engine, folder, args.device.named_precision(), &stages)?,
         None => Vec::new(),
     };
     let program = &network.program;
     let count = args.images as usize;
-    eprintln!(
+    stages.line(&format!(
         "{} ({}) on {}: {count} images of {}×{}, {:.2} GMAC each; the reference engine is slow",
         program.architecture,
         network.origin,
@@ -74,21 +76,25 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
         program.input.height,
         program.input.width,
         program.cost().macs as f64 / 1e9
-    );
+    ));
     let precision = args.device.precision(&*engine);
     let options = Options { precision, max_batch: count.min(8), threads: threads(), profile: false };
     let executable = |engine: &dyn Engine, precision| {
         let loaded = engine.load(DeviceId(0), program, &*network.weights, &Options { precision, ..options });
         loaded.and_then(|loaded| loaded.instantiate()).with_context(|| format!("loading on {}", engine.devices()[0]))
     };
+    stages.begin("loading");
     let mut tested = executable(&*engine, precision)?;
+    stages.begin("self-check");
     tested.self_check(program, &*network.weights).map_err(anyhow::Error::from)?;
+    stages.begin("loading the reference engine");
     let mut reference = executable(&Reference::default(), Precision::F32)?;
     let size = program.input.height * program.input.width * 3;
     let mut errors = Vec::with_capacity(count);
     let began = Instant::now();
     for first in (0..count).step_by(options.max_batch) {
         let images = first..count.min(first + options.max_batch);
+        stages.reach("image", first as u64, args.images);
         let batch = || -> Batch {
             let image = |index| Image::new(PixelFormat::Rgb8, noise::image(index as u64, size));
             images.clone().map(image).collect()
@@ -98,11 +104,12 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
         let classes = program.classes();
         for (out, expected) in out.chunks(classes).zip(expected.chunks(classes)) {
             errors.push(relative_error(out, expected));
-            eprintln!("image {} of {count}: relative error {:.2e}", errors.len(), errors[errors.len() - 1]);
+            stages.line(&format!("image {} of {count}: relative error {:.2e}", errors.len(), errors[errors.len() - 1]));
         }
     }
     let worst = worst(errors.iter().copied());
-    let times = times::time(&*engine, &engine.devices()[0])?;
+    let times = times::time(&*engine, &engine.devices()[0], &stages)?;
+    drop(stages);
     let bound = bound(precision);
     let passed = worst <= bound;
     let verdict = if passed { "within" } else { "OVER" };

@@ -63,7 +63,7 @@ macro_rules! flags {
 }
 
 flags! {
-    /// Models to serve, the first by default: a demo model's NAME, NAME=DIR, or a folder
+    /// Models to serve, the first by default: a demo model's NAME, a folder, hub:ORGANISATION/NAME, or NAME= before either
     #[arg(long, env = "CONVNEXT_MODELS", value_name = "MODEL,…", value_delimiter = ',')]
     models: Vec<String> => models,
     /// What models are measured against, where it is not the Swin of a ConvNeXt's size

@@ -22,12 +22,14 @@ mod model_path;
 mod multipart;
 mod others;
 mod outer_layer;
+mod page;
 mod panics;
 mod parse;
 mod query;
 mod routes;
 mod shared;
 mod state;
+mod stats;
 mod v2;
 mod warning;
 
@@ -35,4 +37,6 @@ pub use cors::Origin;
 pub use routes::router;
 pub use state::{MetricsCompat, Options};
 // what the admin port answers in the same way
-pub(crate) use {cors::is_of_a_page, error::Error, shared::model, shared::with_shared, state::AppState};
+pub(crate) use {
+    cors::is_of_a_page, error::Error, shared::model, shared::with_shared, state::AppState, stats::comparison,
+};

@@ -34,6 +34,7 @@ const BATCH_SIZES: &[f64] = &[1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
+    began: Instant,
     families: Arc<Families>,
     outcomes: Outcomes,
     rejected: IntCounterVec,
@@ -242,7 +243,7 @@ impl Metrics {
         if let Some(dropped) = telemetry::dropped() {
             registry.register(Box::new(dropped))?;
         }
-        Ok(Self { registry, families, outcomes, rejected, build_info, device_up, device_memory })
+        Ok(Self { registry, began: Instant::now(), families, outcomes, rejected, build_info, device_up, device_memory })
     }
 
     /// Says what runs here, for each device; the value is always 1.
@@ -258,6 +259,12 @@ impl Metrics {
     /// Bytes of a device's memory that are in use.
     pub fn device_memory_used(&self, device: &str, bytes: u64) {
         self.device_memory.with_label_values(&[device]).set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
+    /// How long this has counted.
+    #[must_use]
+    pub fn uptime(&self) -> Duration {
+        self.began.elapsed()
     }
 
     /// All of them as they are now, for an [`Exposition`].

@@ -270,6 +270,12 @@ impl Classifier {
         self.core.calibrator.comparisons.all()
     }
 
+    /// Why there are no [`comparisons`](Self::comparisons), in words; they may come.
+    #[must_use]
+    pub fn why_not_measured(&self) -> String {
+        self.core.calibrator.why_not(&self.core.registry, self.engine.devices())
+    }
+
     /// All versions of all models, the default model first.
     #[must_use]
     pub fn models(&self) -> Vec<ModelStatus> {

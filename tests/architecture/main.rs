@@ -18,6 +18,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("pixels", &[]),
     ("engine", &["program", "panics"]),
     ("golden", &["checkpoint", "engine"]),
+    ("hub", &[]),
     ("telemetry", &["panics"]),
     ("metrics", &["telemetry"]), // lines of the log that were dropped
     ("service", &["program", "model", "checkpoint", "pixels", "engine", "metrics", "panics"]),
@@ -35,7 +36,7 @@ const OUTERMOST: &str = "cli";
 const PURE: &[&str] = &["program", "model", "engine", "pixels"];
 /// The crates of runtimes and protocols.
 const RUNTIMES: &[&str] =
-    &["tokio", "axum", "hyper", "hyper_util", "http_body_util", "tower", "tonic", "prost", "prometheus"];
+    &["tokio", "axum", "hyper", "hyper_util", "http_body_util", "tower", "tonic", "prost", "prometheus", "ureq"];
 
 /// The only files with `unsafe`, from `src`: cutting an output for several threads, a prefetch, and the CUDA driver.
 const UNSAFE: &[&str] = &[

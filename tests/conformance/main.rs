@@ -9,6 +9,7 @@
 mod emulated;
 mod grpc_clients;
 mod http_clients;
+mod hub_library;
 mod metrics;
 mod perf_analyzer;
 mod prometheus;

@@ -1,7 +1,6 @@
 //! Models on an engine: loads them, runs them in turns, and once more with a profile.
 //! Not here: whose turn it is (`measure`), what is made of the figures (`report`, `profile`).
 
-use std::io::{IsTerminal, stderr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,6 +13,7 @@ use super::profile::{self, Profile};
 use super::report::{Case, Report};
 use crate::cli::model_ref::Network;
 use crate::cli::noise;
+use crate::cli::progress::Stages;
 use crate::engine::{Batch, DeviceId, Engine, Executable, Image, Options, Peak, PixelFormat, RunError};
 
 /// How often at most the machine's peak is measured.
@@ -35,11 +35,11 @@ impl Bench<'_> {
     pub(super) fn measure(&self, machine: Machine) -> anyhow::Result<Report> {
         let cases: Vec<(usize, usize)> =
             (0..self.models.len()).flat_map(|model| self.batches.iter().map(move |batch| (model, *batch))).collect();
-        let progress = Progress::new(self.time * cases.len() as u32);
-        progress.tell("loading");
+        let stages = Stages::new(self.time * cases.len() as u32 > LONG);
+        stages.begin("loading");
         let mut runners: Vec<Runner> =
             self.models.iter().map(|model| self.load(model, self.options)).collect::<Result<_, _>>()?;
-        progress.tell("warming up");
+        stages.begin("warming up");
         let mut peaks = Vec::new();
         let (mut rounds, mut memory) = (0, None);
         let run = |case: usize| {
@@ -47,7 +47,7 @@ impl Bench<'_> {
             runners[model].time(batch)
         };
         let before = |round: u32, count: u32| {
-            progress.tell(&format!("round {} of {count}", round + 1));
+            stages.reach("round", round.into(), count.into());
             // warm: every case has run, and what the peak needs has not been added
             memory = memory.or_else(peak_memory);
             if round.is_multiple_of(count.div_ceil(PEAKS)) {
@@ -76,12 +76,12 @@ impl Bench<'_> {
 
     /// Runs every case again, one model after the other, with executables that keep a profile.
     pub(super) fn profile(&self, peak: Option<Peak>) -> anyhow::Result<Vec<Profile>> {
-        let progress = Progress::new(self.time * (self.models.len() * self.batches.len()) as u32);
+        let stages = Stages::new(self.time * (self.models.len() * self.batches.len()) as u32 > LONG);
         let mut profiles = Vec::new();
         for model in self.models {
             let mut runner = self.load(model, Options { profile: true, ..self.options })?;
             for &batch in self.batches {
-                progress.tell(&format!("profiling {}, batch {batch}", model.name));
+                stages.begin(format!("profiling {}, batch {batch}", model.name));
                 runner.time(batch)?;
                 let before = runner.executable.profile();
                 let (mut runs, mut spent) = (0, Duration::ZERO);
@@ -140,34 +140,6 @@ impl Runner {
 fn middle(peaks: &[Peak]) -> Option<Peak> {
     let of = |speed: fn(&Peak) -> f64| median(&peaks.iter().map(speed).collect::<Vec<_>>());
     (!peaks.is_empty()).then(|| Peak { flops: of(|peak| peak.flops), bytes: of(|peak| peak.bytes) })
-}
-
-/// Tells on standard error what goes on: in one line of a terminal, else only where it takes long.
-struct Progress {
-    terminal: bool,
-    long: bool,
-}
-
-impl Progress {
-    fn new(expected: Duration) -> Self {
-        Self { terminal: stderr().is_terminal(), long: expected > LONG }
-    }
-
-    fn tell(&self, text: &str) {
-        if self.terminal {
-            eprint!("\r\x1b[K{text} …");
-        } else if self.long {
-            eprintln!("{text}");
-        }
-    }
-}
-
-impl Drop for Progress {
-    fn drop(&mut self) {
-        if self.terminal {
-            eprint!("\r\x1b[K");
-        }
-    }
 }
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ use crate::engine::Options;
 pub(super) const METHOD: &str = "\
 A MODEL is the name of a published architecture, with random weights at 224 pixels or --size. Here that goes for convnext_atto \
 and swin_atto too, which elsewhere are the demo models of 64 pixels: benchmarks compare with the published network. A folder with a checkpoint, \
-or NAME=FOLDER, is measured with its own weights and size.
+hub:ORGANISATION/NAME, or NAME= before either, is measured with its own weights and size.
 
 A run is the engine's part of a batch: from pixels of the model's size to logits. Decoding and resizing are not \
 included. All models are loaded at once, so the peak memory is that of all together. After a warm-up every model and batch has \
@@ -52,7 +52,7 @@ Try:
 /// Arguments of `bench`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Architectures, folders or NAME=FOLDER; they take turns
+    /// Architectures, folders, hub:ORGANISATION/NAME, or NAME= before either; they take turns
     #[arg(long, value_name = "MODEL,…", value_delimiter = ',', default_value = "convnext_tiny")]
     models: Vec<String>,
     /// A model and its baseline, compared round by round; may be given several times

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::relative_error;
 use crate::cli::Failure;
+use crate::cli::progress::Stages;
 use crate::engine::{Batch, DeviceId, Engine, Options, Precision};
 use crate::golden::{Golden, OF_ALL, SAMPLE, mean};
 
@@ -41,6 +42,7 @@ pub(super) fn compare(
     engine: &dyn Engine,
     folder: &Path,
     precision: Option<Precision>,
+    stages: &Stages,
 ) -> Result<Vec<Outcome>, Failure> {
     let folders = Golden::folders(folder).map_err(|why| Failure::Usage(why.into()))?;
     let mut outcomes = Vec::new();
@@ -53,6 +55,7 @@ pub(super) fn compare(
         for precision in precisions {
             let Some(bound) = golden.bound(precision) else { continue };
             let expected = golden.logits(precision);
+            stages.begin(format!("{} in {precision}", golden.name));
             let options = Options { precision, max_batch: expected.len(), threads: super::threads(), profile: false };
             let loaded = engine.load(DeviceId(0), program, &*golden.checkpoint.weights, &options);
             let loading = || format!("loading {} in {precision}", golden.name);
@@ -64,7 +67,10 @@ pub(super) fn compare(
             let of_torch = golden.torch(precision).map(|torch| error / torch);
             let outcome = Outcome { case: golden.name.clone(), precision, error, bound, of_torch };
             let verdict = if outcome.passed() { "within" } else { "OVER" };
-            eprintln!("{} in {precision}: relative error {error:.1e}, {verdict} the bound of {bound:.1e}", golden.name);
+            stages.line(&format!(
+                "{} in {precision}: relative error {error:.1e}, {verdict} the bound of {bound:.1e}",
+                golden.name
+            ));
             outcomes.push(outcome);
         }
     }
@@ -78,9 +84,9 @@ pub(super) fn compare(
             continue;
         }
         let mean = mean(&shares);
-        eprintln!(
+        stages.line(&format!(
             "all golden cases in {precision}: {mean:.2} times what torch loses, the geometric mean; at most {OF_ALL} is right"
-        );
+        ));
         if mean.is_nan() || mean > OF_ALL {
             return Err(anyhow!("the golden cases in {precision} lose {mean:.2} times what torch loses").into());
         }

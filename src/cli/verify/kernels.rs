@@ -4,6 +4,7 @@ use anyhow::anyhow;
 use serde_json::{Value, json};
 
 use crate::cli::Failure;
+use crate::cli::progress::Stages;
 use crate::engine::cuda::proof::{self, Outcome};
 use crate::engine::{DeviceInfo, DeviceKind};
 
@@ -52,15 +53,16 @@ pub(super) struct Kernel {
 ///
 /// # Errors
 /// When a kernel is wrong.
-pub(super) fn prove(device: &DeviceInfo, wanted: &Wanted) -> Result<Vec<Kernel>, Failure> {
+pub(super) fn prove(device: &DeviceInfo, wanted: &Wanted, stages: &Stages) -> Result<Vec<Kernel>, Failure> {
     let number = device.name.strip_prefix("cuda:").and_then(|number| number.parse().ok());
     let Some(number) = number.filter(|_| device.kind == DeviceKind::Cuda) else { return Ok(Vec::new()) };
     let mut kernels = Vec::new();
     for name in proof::kernels().filter(|name| wanted.contain(name)) {
+        stages.begin(format!("kernel {name}"));
         let outcomes = proof::prove(name, number).map_err(|why| anyhow!("{device}: {why}"))?;
         let kernel = Kernel { name, outcomes };
         let (cases, worst) = (kernel.outcomes.len(), kernel.worst());
-        eprintln!("kernel {name}: {cases} cases, the largest error {worst:.2} of its bound");
+        stages.line(&format!("kernel {name}: {cases} cases, the largest error {worst:.2} of its bound"));
         kernels.push(kernel);
     }
     let faults = kernels.iter().flat_map(|kernel| &kernel.outcomes);

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use serde_json::{Value, json};
 
+use crate::cli::progress::Stages;
 use crate::cli::{Failure, model_ref, noise};
 use crate::engine::{Batch, DeviceId, DeviceInfo, DeviceKind, Engine, Image, Options, PixelFormat, Precision};
 
@@ -42,12 +43,13 @@ impl Timed {
 ///
 /// # Errors
 /// When a network does not load or run.
-pub(super) fn time(engine: &dyn Engine, device: &DeviceInfo) -> Result<Vec<Timed>, Failure> {
+pub(super) fn time(engine: &dyn Engine, device: &DeviceInfo, stages: &Stages) -> Result<Vec<Timed>, Failure> {
     if device.kind != DeviceKind::Cuda || device.emulated {
         return Ok(Vec::new());
     }
     let mut times = Vec::new();
     for (network, table) in TABLES {
+        stages.begin(format!("timing {network}"));
         let model = model_ref::network(network, None)?;
         let max_batch = BATCHES[BATCHES.len() - 1];
         let options = Options { precision: Precision::F16, max_batch, threads: super::threads(), profile: false };
@@ -78,7 +80,7 @@ pub(super) fn time(engine: &dyn Engine, device: &DeviceInfo) -> Result<Vec<Timed
                 || "nothing was computed for this card".to_owned(),
                 |(low, high)| format!("computed {low:.0} … {high:.0} µs without copies"),
             );
-            eprintln!("{network} in f16, batch {batch}: {:.0} µs; {beside}", timed.measured);
+            stages.line(&format!("{network} in f16, batch {batch}: {:.0} µs; {beside}", timed.measured));
             times.push(timed);
         }
     }

@@ -129,6 +129,7 @@ impl Comparisons {
 #[derive(Debug)]
 pub(super) struct Calibrator {
     messages: SyncSender<Message>,
+    unasked: Calibration,
     ending: Arc<AtomicBool>,
     pub(super) comparisons: Comparisons,
 }
@@ -156,7 +157,19 @@ impl Calibrator {
             ending: Arc::clone(&ending),
         };
         threads.spawn("calibration".to_owned(), move || thread.run(&inbox))?;
-        Ok(Self { messages, ending, comparisons })
+        Ok(Self { messages, unasked, ending, comparisons })
+    }
+
+    /// Why nothing is measured, or not yet.
+    pub(super) fn why_not(&self, registry: &Registry, devices: &[DeviceInfo]) -> String {
+        match (devices.iter().find(|device| device.emulated), self.unasked) {
+            (Some(device), _) => format!("Nothing is measured on {device}: an emulated device's speed says nothing."),
+            _ if registry.pairs().is_empty() => "No model is served beside a baseline.".to_owned(),
+            (None, Calibration::Off) => {
+                "Nothing is measured unasked (--calibrate off); POST /bench on the admin port measures.".to_owned()
+            }
+            (None, _) => "Not measured yet: that waits until nobody asks for anything.".to_owned(),
+        }
     }
 
     /// Measures as asked, behind what is measured now.
