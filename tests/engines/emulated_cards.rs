@@ -27,11 +27,13 @@ fn the_golden_cases_on_an_ampere() {
 }
 
 #[test]
+#[ignore = "40 s: `cargo xtask conformance` runs it"]
 fn the_golden_cases_on_a_turing() {
     suite(75, &["golden::", "--skip", "golden::in_16_bits_two"], &[]);
 }
 
 #[test]
+#[ignore = "30 s: `cargo xtask conformance` runs it"]
 fn golden_cases_on_every_other_card() {
     for capability in [86, 89, 90] {
         suite(capability, &["golden::timm_convnext", "golden::in_16_bits_two"], &[]);

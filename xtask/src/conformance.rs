@@ -5,7 +5,8 @@ use anyhow::Result;
 use crate::provision;
 use crate::run::{answers, cargo, step};
 
-/// The server against programs that others wrote: clients, load generators, linters. CI runs it behind `test`.
+/// The server against programs that others wrote: clients, load generators, linters, a browser; and golden cases on other emulated GPUs, which are slow.
+/// CI runs it behind `test`.
 ///
 /// First fetches them: ApacheBench, h2load and Prometheus (Debian packages, unpacked under target/, not installed), curl and Chromium (installed, which
 /// only root can), buf and axe (npm's registry), and Python environments with Hugging Face's, Triton's and KServe's clients, requests, httpx, Selenium and
@@ -16,17 +17,19 @@ pub(crate) struct Options {
     filters: Vec<String>,
 }
 
-/// Runs the suite, which is built as the tests are, from the same parts.
+/// Runs the suite, which is built as the tests are, from the same parts; then what `test` leaves out because it is slow.
 pub(crate) fn conformance(options: &Options) -> Result<()> {
     let provisions = provision::for_conformance()?;
-    let suite = ["--workspace", "--test", "conformance"];
-    let mut run = if answers(cargo(&["nextest", "--version"])) {
-        cargo(&["nextest", "run"])
-    } else {
-        cargo(&["test", "--no-fail-fast"])
-    };
+    let has_nextest = answers(cargo(&["nextest", "--version"]));
+    let command = || if has_nextest { cargo(&["nextest", "run"]) } else { cargo(&["test", "--no-fail-fast"]) };
+    let mut run = command();
     provisions.give(&mut run);
-    step(run.args(suite).arg("--").args(&options.filters))?;
+    step(run.args(["--workspace", "--test", "conformance", "--"]).args(&options.filters))?;
+    if options.filters.is_empty() {
+        let mut slow = command();
+        provisions.give(&mut slow);
+        step(slow.args(["--workspace", "--test", "engines", "--", "--ignored"]))?;
+    }
     provisions.warn();
     Ok(())
 }
