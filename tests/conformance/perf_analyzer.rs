@@ -71,7 +71,8 @@ fn agrees(protocol: &str, options: &[&str]) {
         // a request at either edge of a window may be counted on one side only
         let edges = 2 * level.clients;
         assert!(level.requests >= 100 && level.requests.abs_diff(level.succeeded) <= edges, "{level:?}");
-        assert!(level.inferences == level.succeeded && level.executions <= level.inferences, "{level:?}");
+        let executed = level.executions <= level.inferences + edges;
+        assert!(level.inferences == level.succeeded && executed, "{level:?}");
     }
     // what it read of the statistics, level by level, is a part of what they say in the end
     let stats: Value = tools.get(&server, "/v2/models/convnext_atto/stats");
