@@ -4,6 +4,8 @@
 //! It waits for the oldest batch by blocking: what comes meanwhile can still join the next one. A batch that fails costs its
 //! images their answer; a panic or a lost device ends the thread, and what waits goes to the other devices.
 
+mod measured;
+
 use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -12,7 +14,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::ServiceError;
-use super::command::{Added, Addition, Measurement, ModelCommand, Ran};
+use super::command::{Added, Addition, ModelCommand};
 use super::dispatcher::{Dispatcher, Rest, Work, answer_all};
 use super::job::{Computed, Job};
 use super::queue::Entry;
@@ -221,35 +223,6 @@ impl<J: Job, C: Clock> Device<J, C> {
                 self.dispatcher.failed(charge);
                 self.tell(charge, &error, entries);
             }
-        }
-        Ok(())
-    }
-
-    /// Runs batches that nobody waits for, as many as may be in flight, of grey images where a request's would lie, and tells what they took.
-    fn measure(&mut self, Measurement { model, images, ran }: &Measurement) -> Result<(), Turn> {
-        let Some(Serving { executable, .. }) = self.models.get_mut(model) else { return Ok(()) };
-        let pool = Arc::clone(executable.leases());
-        let image = |_| match pool.lease() {
-            Some(mut lease) => {
-                lease.as_mut().fill(GREY);
-                Image::new(PixelFormat::Rgb8, lease)
-            }
-            None => Image::new(PixelFormat::Rgb8, vec![GREY; pool.piece()]),
-        };
-        let batches: Vec<Batch> = (0..executable.in_flight()).map(|_| (0..*images).map(image).collect()).collect();
-        let count = batches.len();
-        let began = self.clock.now();
-        let run = || {
-            let ids = batches.into_iter().map(|batch| executable.launch(batch)).collect::<Result<Vec<_>, _>>()?;
-            let mut logits = vec![0.0; images * executable.classes()];
-            ids.into_iter().try_for_each(|id| executable.finish(id, &mut logits))
-        };
-        let result = caught(run);
-        self.free_since = self.clock.now();
-        match result {
-            Ok(()) => drop(ran.try_send(Ran { images: images * count, took: self.free_since - began })),
-            Err(RunError::DeviceLost(why)) => return Err(self.lost(why, Vec::new())),
-            Err(error) => tracing::warn!(device = &*self.name, images, %error, "a measured batch does not run"),
         }
         Ok(())
     }
