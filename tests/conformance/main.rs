@@ -4,6 +4,7 @@
 //! tested inside the process (`http`, `grpc`).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+mod docs;
 #[path = "../support/emulated.rs"]
 #[allow(dead_code, reason = "each suite uses a part")]
 mod emulated;

@@ -1,6 +1,6 @@
 //! What the tests, `conformance` and `kernels` need from outside: found on this machine, or fetched into `target/provision`.
 //!
-//! Nothing is installed into the system but curl, Python and Chromium, and those only as root and only when they are missing.
+//! Nothing is installed into the system but curl, Python, Node and Chromium, and those only as root and only when they are missing.
 //! Not here: what becomes of a test whose need is not met (`tests/provisioned`).
 
 mod debian;
@@ -73,6 +73,7 @@ pub(crate) fn for_conformance() -> Result<Provisions> {
     provisions.add("CONVNEXT_TEST_PROMETHEUS", "a Prometheus that scrapes", prometheus("prometheus"));
     provisions.add("CONVNEXT_TEST_CHROMIUM", "a browser that opens the page", program("chromium", "chromium"));
     provisions.add("CONVNEXT_TEST_CHROMEDRIVER", "what drives it", program("chromedriver", "chromium-driver"));
+    provisions.add("CONVNEXT_TEST_NODE", "JavaScript as a client", program("node", "nodejs"));
     provisions.add(
         "CONVNEXT_TEST_AXE",
         "axe's judgement of the page",
