@@ -4,8 +4,8 @@
 
 use half::f16;
 
-use super::{Batch, BatchId, Image, LoadError, Options, PixelFormat, RunError};
-use crate::program::InputSpec;
+use super::{Batch, BatchId, Engine, Image, LoadError, Options, PixelFormat, RunError};
+use crate::program::{InputSpec, Program};
 
 /// Checks images against a program's input and normalises them.
 #[derive(Clone, Debug)]
@@ -16,9 +16,29 @@ pub(super) struct Ingest {
     normalised: [[f32; 256]; 3],
 }
 
+/// What every engine on the host asks of a program before it takes its weights: that it is whole, and has nothing that the engine lacks in this
+/// precision. What is left is its way from images to maps.
+///
+/// # Errors
+/// [`LoadError::Program`], [`LoadError::Unsupported`], and those of [`Ingest::new`].
+pub(super) fn accept(
+    engine: &impl Engine,
+    device: &str,
+    program: &Program,
+    options: &Options,
+) -> Result<Ingest, LoadError> {
+    let broken = |why| LoadError::Program { architecture: program.architecture.clone(), why };
+    program.check().map_err(broken)?;
+    let operations = engine.unsupported(program, options.precision);
+    if !operations.is_empty() {
+        return Err(LoadError::Unsupported { device: device.to_owned(), precision: options.precision, operations });
+    }
+    Ingest::new(device, program.input, options)
+}
+
 impl Ingest {
     /// For images of this input, in batches of at most `max_batch`.
-    pub(super) fn new(device: &str, input: InputSpec, options: &Options) -> Result<Self, LoadError> {
+    fn new(device: &str, input: InputSpec, options: &Options) -> Result<Self, LoadError> {
         if options.max_batch == 0 {
             let why = "the largest batch has 0 images; at least 1 is needed".to_owned();
             return Err(LoadError::Device { device: device.to_owned(), why });

@@ -47,13 +47,7 @@ impl Engine for Null {
         weights: &dyn WeightSource,
         options: &Options,
     ) -> Result<Arc<dyn Loaded>, LoadError> {
-        let broken = |why| LoadError::Program { architecture: program.architecture.clone(), why };
-        program.check().map_err(broken)?;
-        let operations = self.unsupported(program, options.precision);
-        if !operations.is_empty() {
-            return Err(LoadError::Unsupported { device: NAME.to_owned(), precision: options.precision, operations });
-        }
-        let ingest = Ingest::new(NAME, program.input, options)?;
+        let ingest = host::accept(self, NAME, program, options)?;
         for weight in &program.weights {
             weight.materialise(weights)?;
         }

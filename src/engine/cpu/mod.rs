@@ -22,7 +22,7 @@ use error::DEVICE;
 use executable::{CpuLoaded, Model};
 use plan::{PackError, Plan};
 
-use super::host::Ingest;
+use super::host;
 use super::{DeviceId, DeviceInfo, DeviceKind, Engine, LoadError, Loaded, Options, Peak, Precision};
 use crate::program::{Program, WeightSource, fold};
 
@@ -66,13 +66,7 @@ impl Engine for Cpu {
         weights: &dyn WeightSource,
         options: &Options,
     ) -> Result<Arc<dyn Loaded>, LoadError> {
-        let broken = |why| LoadError::Program { architecture: program.architecture.clone(), why };
-        program.check().map_err(broken)?;
-        let operations = self.unsupported(program, options.precision);
-        if !operations.is_empty() {
-            return Err(LoadError::Unsupported { device: DEVICE.to_owned(), precision: options.precision, operations });
-        }
-        let ingest = Ingest::new(DEVICE, program.input, options)?;
+        let ingest = host::accept(self, DEVICE, program, options)?;
         let plan = Plan::new(self.instructions, &fold(program), weights).map_err(|error| match error {
             PackError::Weights(error) => LoadError::Weights(error),
             PackError::Memory(error) => error.loading("packed weights"),

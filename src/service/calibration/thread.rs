@@ -117,6 +117,10 @@ impl CalibrationThread {
                 Err(Broken::Gone) => {}
             }
         }
+        if found.is_empty() {
+            let why = "a model or its device has gone while it was measured; GET /models says what serves";
+            return Err(BenchError::Nothing(why.to_owned()));
+        }
         Ok(found)
     }
 
