@@ -1,4 +1,5 @@
-//! The machine's peak: the engine's own product with operands that stay in the cache, and a copy of memory that does not.
+//! The machine's peak: multiply-adds that stay in registers, or the engine's own product with operands that stay in the cache, whichever is faster; and a copy of
+//! memory that does not.
 //!
 //! Not here: what a network reaches of it (`cli/bench`).
 
@@ -12,11 +13,17 @@ use crate::engine::cpu::operations::linear::Linear;
 use crate::engine::cpu::parallel::threads::Threads;
 use crate::engine::cpu::parallel::tile::Tile;
 use crate::engine::cpu::product::epilogue::Epilogue;
+use crate::engine::cpu::product::multiply::{Floats, Multiply};
+use crate::engine::cpu::product::numbers::Numbers;
 use crate::engine::cpu::product::packed::PackedWeight;
 use crate::engine::cpu::product::rows::Rows;
 use crate::engine::cpu::simd::instructions::Instructions;
 
-/// Rows, depth and columns of the products. The fastest counts; which one that is depends on caches and vectors.
+/// Sums that registers hold: enough to hide the latency of a multiply-add on every processor, and few enough for 16 registers.
+const SUMS: usize = 12;
+/// Multiply-adds of each sum between two looks at the clock.
+const DEPTH: usize = 4096;
+/// Rows, depth and columns of the products, which on some processors beat the loop. The fastest counts; which one that is depends on caches and vectors.
 /// Each has one block of depth, and operands that fit the L2 cache.
 const SHAPES: [[usize; 3]; 4] = [[96, 256, 384], [48, 256, 128], [96, 384, 192], [108, 192, 96]];
 /// Floats that all threads together copy: more than any cache holds.
@@ -29,16 +36,34 @@ const ROUNDS: usize = 5;
 const ROUND: Duration = Duration::from_millis(15);
 
 /// Measures with this number of threads; None where the machine has no memory for it.
-pub(crate) fn measure(instructions: Instructions, threads: usize) -> Option<Peak> {
-    let flops = SHAPES.iter().map(|shape| product(instructions, threads, *shape));
-    let flops = flops.collect::<Option<Vec<f64>>>()?.into_iter().fold(0.0, f64::max);
+pub(crate) fn measure(compiled: (Instructions, Numbers), threads: usize) -> Option<Peak> {
+    let products = SHAPES.iter().map(|shape| product(compiled, threads, *shape));
+    let flops =
+        products.chain([registers(compiled, threads)]).collect::<Option<Vec<f64>>>()?.into_iter().fold(0.0, f64::max);
     Some(Peak { flops, bytes: copy(threads)? })
 }
 
+/// Floating-point operations per second of registers alone.
+fn registers((instructions, numbers): (Instructions, Numbers), threads: usize) -> Option<f64> {
+    let threads = Threads::new(threads, 1).ok()?;
+    let work = (2 * SUMS * DEPTH * instructions.lanes() * numbers.per_float()) as f64;
+    Some(best(&threads, work, |memory| {
+        let scale = memory[0];
+        memory[0] = match numbers {
+            Numbers::F32 | Numbers::Rounded => instructions.run(Registers { numbers: Floats, scale }),
+            Numbers::Pairs(pairs) => pairs.vectorize(Registers { numbers: pairs, scale }),
+        };
+    }))
+}
+
 /// Floating-point operations per second of a product.
-fn product(instructions: Instructions, threads: usize, [rows, depth, columns]: [usize; 3]) -> Option<f64> {
+fn product(
+    (instructions, numbers): (Instructions, Numbers),
+    threads: usize,
+    [rows, depth, columns]: [usize; 3],
+) -> Option<f64> {
     let threads = Threads::new(threads, rows * (depth + columns)).ok()?;
-    let weight = PackedWeight::pack(instructions, &vec![0.5; columns * depth], depth).ok()?;
+    let weight = PackedWeight::pack(instructions, numbers, &vec![0.5; columns * depth], depth).ok()?;
     let linear = Linear { weight, epilogue: Epilogue { bias: vec![0.0; columns], activation: None, scale: None } };
     let speed = best(&threads, (2 * rows * depth * columns) as f64, |memory| {
         let (input, output) = memory.split_at_mut(rows * depth);
@@ -80,6 +105,30 @@ fn best(threads: &Threads, amount: f64, work: impl Fn(&mut [f32]) + Sync) -> f64
     let times = (ROUND.as_secs_f64() / round(1)).clamp(1.0, 1e6) as u32;
     let total = f64::from(times) * amount * threads.count() as f64;
     (0..ROUNDS).map(|_| total / round(times)).fold(0.0, f64::max)
+}
+
+/// Sums that are multiplied and added to, over and over.
+struct Registers<M> {
+    numbers: M,
+    /// Unknown to the compiler, which could otherwise compute the sums itself.
+    scale: f32,
+}
+
+impl<M: Multiply> WithSimd for Registers<M> {
+    type Output = f32;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> f32 {
+        let (scale, shift) = (simd.splat_f32s(self.scale), simd.splat_f32s(0.5));
+        let mut sums: [S::f32s; SUMS] = std::array::from_fn(|sum| simd.splat_f32s(sum as f32));
+        for _ in 0..DEPTH {
+            for sum in &mut sums {
+                // the sum is a factor: without a fused instruction, the product of two constants would be computed once
+                *sum = self.numbers.multiply_add(simd, *sum, scale, shift);
+            }
+        }
+        sums.into_iter().map(|sum| simd.reduce_sum_f32s(sum)).sum::<f32>().min(0.0)
+    }
 }
 
 /// The product alone.
