@@ -209,25 +209,23 @@ proptest! {
     #[test]
     fn linear_of_any_size(
         (rows, depth, out, gelu) in (1usize..=150, 1usize..=1000, 1usize..=80, any::<bool>()),
+        precision in prop::sample::select(&PRECISIONS[..]),
     ) {
         let input = Shape::map(1, rows, depth);
         let (weight, bias) = (numbers(out * depth, 2), numbers(out, 3));
         let activation = gelu.then_some(Activation::Gelu);
         let fast = |context: Context<'_>, input: &[f32], out: &mut [f32]| {
-            linear_of((context.instructions, Precision::F32), &weight, &bias, activation, None).run(
-                context,
-                0,
-                input,
-                None,
-                &mut [],
-                out,
-            );
+            let linear = linear_of((context.instructions, precision), &weight, &bias, activation, None);
+            let mut shared = Aligned::zeros(linear.shared_memory(context.threads.count())).unwrap();
+            linear.run(context, 0, input, None, &mut shared, out);
         };
-        let twin = |_, input: &Map| reference::linear(input, &weight, &bias, activation, None, None);
+        let weight = taken(precision, &weight);
+        let twin =
+            |_, input: &Map| reference::linear(&taken_map(precision, input), &weight, &bias, activation, None, None);
         // a sum of k products of numbers from -1 to 1 is about sqrt(k) / 3, and here at most three times that. Each addition
         // rounds by 2⁻²⁴ of the sum
         let rounding = 2f64.powi(-24) * 2.0 / 3.0 * (depth as f64).powf(1.5);
-        compare(&format!("{rows} rows of {depth} to {out}"), (1, input), 2e-6 + rounding, fast, twin);
+        compare(&format!("{rows} rows of {depth} to {out}, {precision}"), (1, input), 2e-6 + rounding, fast, twin);
     }
 
     #[test]

@@ -46,8 +46,9 @@ pub(crate) struct PackedWeight {
 
 /// Depth of a block. Blocks are nearly equal, and of a depth at which the L1 cache holds a panel. They are whole panels of the layer
 /// before, whose columns this depth is.
-pub(crate) fn block_depth(depth: usize, lanes: usize) -> usize {
-    let most = if lanes > 8 { 256 } else { 384 };
+pub(crate) fn block_depth(depth: usize, lanes: usize, per_float: usize) -> usize {
+    // floats in vectors of 16 would fill the cache with less, pairs of bf16 leave a quarter of it to the rows
+    let most = if lanes > 8 && per_float == 1 { 256 } else { 384 };
     let blocks = depth.div_ceil(most);
     depth.div_ceil(blocks).next_multiple_of(PANEL_VECTORS * lanes).min(depth)
 }
@@ -62,7 +63,7 @@ impl PackedWeight {
     ) -> Result<Self, NoMemory> {
         let (columns, lanes) = (weight.len() / depth, instructions.lanes());
         let per_float = numbers.per_float();
-        let layout = Layout { depth, columns, lanes, block: block_depth(depth, lanes), per_float };
+        let layout = Layout { depth, columns, lanes, block: block_depth(depth, lanes, per_float), per_float };
         let mut values = Aligned::zeros(layout.len())?;
         for block in 0..layout.blocks() {
             let depths = layout.depths(block);
@@ -206,9 +207,10 @@ mod tests {
     #[test]
     fn blocks_are_nearly_equal_and_whole_panels() {
         assert_eq!(
-            [48, 96, 384, 640, 768, 3072, 400].map(|depth| block_depth(depth, 8)),
+            [48, 96, 384, 640, 768, 3072, 400].map(|depth| block_depth(depth, 8, 1)),
             [48, 96, 384, 320, 384, 384, 208]
         );
-        assert_eq!([40, 1280].map(|depth| block_depth(depth, 16)), [40, 256]);
+        assert_eq!([40, 1280].map(|depth| block_depth(depth, 16, 1)), [40, 256]);
+        assert_eq!([40, 768, 1536].map(|depth| block_depth(depth, 16, 2)), [40, 384, 384]);
     }
 }
