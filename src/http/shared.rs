@@ -7,6 +7,7 @@ use axum::routing::{MethodRouter, get};
 use axum::{Json, Router, middleware};
 use serde_json::{Value, json};
 
+use super::access;
 use super::compressed::{self, Wanted};
 use super::cors;
 use super::error::Error;
@@ -17,10 +18,14 @@ use crate::oip;
 use crate::service::{ModelState, ModelStatus, ServiceError};
 
 /// Paths of liveness.
-const LIVE: [&str; 2] = ["/livez", "/v2/health/live"];
+pub(super) const LIVE: [&str; 2] = ["/livez", "/v2/health/live"];
 /// Paths of readiness, beside `/ping`. Who asks by that or by the last two is a load balancer or a platform that wants to know where to send requests,
 /// which a server that loads or drains should not get.
-const READY: [&str; 4] = ["/readyz", "/v2/health/ready", "/health", "/healthz"];
+pub(super) const READY: [&str; 4] = ["/readyz", "/v2/health/ready", "/health", "/healthz"];
+
+/// Readiness in TorchServe's words.
+pub(super) const PING: &str = "/ping";
+pub(super) const METRICS: &str = "/metrics";
 
 /// A route that may be asked for with a slash at its end too.
 pub(crate) fn route(routes: Router<AppState>, path: &str, methods: MethodRouter<AppState>) -> Router<AppState> {
@@ -29,15 +34,19 @@ pub(crate) fn route(routes: Router<AppState>, path: &str, methods: MethodRouter<
 
 /// A port's own routes with the shared ones, under the layer that every request goes through.
 pub(crate) fn with_shared(routes: Router<AppState>, state: AppState) -> Router {
-    let mut routes = route(route(routes, "/models", get(models)), "/metrics", get(metrics));
+    let mut routes = route(route(routes, "/models", get(models)), METRICS, get(metrics));
     for path in LIVE {
         routes = route(routes, path, get(live));
     }
     for path in READY {
         routes = route(routes, path, get(ready));
     }
-    routes = route(routes, "/ping", get(ping));
+    routes = route(routes, PING, get(ping));
     routes = routes.fallback(no_route).method_not_allowed_fallback(no_method);
+    if state.options.access.is_some() {
+        routes = routes.layer(middleware::from_fn_with_state(state.clone(), access::layer));
+    }
+    // around it, for a page must be able to read why it is refused
     if let Some(cors) = cors::layer(&state.options.cors_allow_origins) {
         routes = routes.layer(cors);
     }

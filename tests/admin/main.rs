@@ -64,10 +64,10 @@ impl Server {
             (TcpListener::bind("127.0.0.1:0").await.unwrap(), TcpListener::bind("127.0.0.1:0").await.unwrap());
         let (http, admin) = (listener.local_addr().unwrap(), admin_listener.local_addr().unwrap());
         let router = http::router(classifier.clone(), http::Options::default());
-        let admin_router = admin::router(classifier.clone(), log_level(), http::MetricsCompat::None);
+        let admin_router = admin::router(classifier.clone(), log_level(), http::MetricsCompat::None, None);
         let ports = vec![
-            Port { name: "http", listener, router, max_connections },
-            Port { name: "admin", listener: admin_listener, router: admin_router, max_connections: 8 },
+            Port { name: "http", listener, router, max_connections, tls: None },
+            Port { name: "admin", listener: admin_listener, router: admin_router, max_connections: 8, tls: None },
         ];
         let (stop, stopped) = oneshot::channel::<()>();
         let served = classifier.clone();

@@ -90,8 +90,9 @@ impl Server {
             classifier.clone(),
             grpc::Options { body_timeout: http.body_timeout, allow_model_control: http.allow_model_control },
         );
-        let port = Port { name: "http", listener, router: http::router(classifier.clone(), http), max_connections };
-        let grpc = Port { name: "grpc", listener: grpc_listener, router: grpc, max_connections };
+        let port =
+            Port { name: "http", listener, router: http::router(classifier.clone(), http), max_connections, tls: None };
+        let grpc = Port { name: "grpc", listener: grpc_listener, router: grpc, max_connections, tls: None };
         let of_server = classifier.clone();
         let served = tokio::spawn(async move {
             let begin_drain = || of_server.begin_drain();
