@@ -4,6 +4,7 @@
 //! of the process reaches first, without a subscriber, may be switched off for all threads.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+mod access;
 mod clients;
 mod coding;
 mod cors;

@@ -41,7 +41,8 @@ impl Client {
     pub(super) fn new(is_grpc: bool, trust: &Trust, key: Option<&str>) -> anyhow::Result<Self> {
         let connector = connector(trust, if is_grpc { Speaks::Http2 } else { Speaks::Http1 })?;
         let mut builder = hyper_util::client::legacy::Client::builder(TokioExecutor::new());
-        let key = key.map(|key| HeaderValue::from_str(key).context("--api-key cannot stand in a header")).transpose()?;
+        let key =
+            key.map(|key| HeaderValue::from_str(key).context("--api-key cannot stand in a header")).transpose()?;
         Ok(Self { client: builder.http2_only(is_grpc).build(connector), key })
     }
 

@@ -174,11 +174,8 @@ mod tests {
     fn a_server_is_named_without_a_path() {
         assert_eq!(server("http://localhost:8080").unwrap(), server("http://localhost:8080/").unwrap());
         assert!(server("https://a.example:8443").is_ok());
-        for (wrong, words) in [
-            ("localhost:8080", "http://HOST:PORT"),
-            ("http://a/classify", "--route"),
-            ("", "no URL"),
-        ] {
+        for (wrong, words) in [("localhost:8080", "http://HOST:PORT"), ("http://a/classify", "--route"), ("", "no URL")]
+        {
             assert!(server(wrong).unwrap_err().to_string().contains(words), "{wrong}");
         }
     }
