@@ -158,6 +158,10 @@ impl Config {
         match (&self.tls_cert, &self.tls_key) {
             (Some(_), None) => return needs("tls-cert", &self.tls_cert, "it needs tls-key beside it"),
             (None, Some(_)) => return needs("tls-key", &self.tls_key, "it needs tls-cert beside it"),
+            _ if self.tls_client_auth == net::ClientAuth::ExceptProbes && self.tls_client_ca.is_none() => {
+                let (name, value) = ("tls-client-auth", "except-probes".to_owned());
+                return Err(ConfigError::Range { name, value, range: "it needs tls-client-ca beside it" });
+            }
             (None, None) if self.tls_client_ca.is_some() => {
                 return needs("tls-client-ca", &self.tls_client_ca, "it needs tls-cert and tls-key beside it");
             }

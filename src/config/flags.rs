@@ -390,6 +390,7 @@ mod tests {
             &["--tls-key", "a"],
             &["--tls-client-ca", "a"],
             &["--metrics-auth"],
+            &["--tls-client-auth", "except-probes"],
             &["--admin-addr", ":9090"],
             &["--admin-addr", "0.0.0.0:9090", "--tls-cert", "a", "--tls-key", "b"],
         ];

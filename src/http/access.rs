@@ -14,7 +14,7 @@ use super::error::Error;
 use super::others;
 use super::shared::{LIVE, METRICS, PING, READY};
 use super::state::AppState;
-use crate::auth::{Need, Scope};
+use crate::auth::{Need, Refused, Scope};
 use crate::net::Peer;
 use crate::service::Meter;
 
@@ -69,6 +69,9 @@ pub(super) async fn layer(State(state): State<AppState>, mut request: Request, n
             }
         }
         Err(refused) => {
+            if let (Refused::Scope { name, .. }, Some(KeyName(of_log))) = (&refused, request.extensions().get()) {
+                let _ = of_log.set(Arc::clone(name));
+            }
             let error = Error::Access(refused);
             // the body is not read; what becomes of it is `body_tracker`'s
             return match route {

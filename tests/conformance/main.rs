@@ -4,6 +4,9 @@
 //! tested inside the process (`http`, `grpc`).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+#[path = "../http/certificates.rs"]
+#[allow(dead_code, reason = "each suite uses a part")]
+mod certificates;
 mod docs;
 #[path = "../support/emulated.rs"]
 #[allow(dead_code, reason = "each suite uses a part")]
@@ -18,6 +21,7 @@ mod prometheus;
 #[path = "../provisioned/mod.rs"]
 mod provisioned;
 mod server;
+mod tls;
 mod triton;
 
 use provisioned::provisioned;

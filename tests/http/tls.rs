@@ -168,6 +168,8 @@ async fn who_says_nothing_or_nonsense_is_dropped_and_holds_up_nobody() {
         for mut stream in silent {
             assert_eq!(rest(&mut stream).await, "");
         }
+        drop(TcpStream::connect(server.address).await.unwrap()); // who looks whether a port is open
+        server.failed("closed").await;
         let mut nonsense = TcpStream::connect(server.address).await.unwrap();
         nonsense.write_all(&[0x16; 100]).await.unwrap();
         rest(&mut nonsense).await;

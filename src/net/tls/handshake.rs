@@ -27,6 +27,9 @@ pub(in crate::net) enum Failed {
     /// The client has shown no certificate, or not one of ours.
     #[error("the client's certificate: {0}")]
     Certificate(String),
+    /// The client left without a word, as who only looks whether a port is open.
+    #[error("the client left without a word")]
+    Closed,
     /// Anything else.
     #[error("{0}")]
     Broken(String),
@@ -39,6 +42,7 @@ impl Failed {
             Self::TimedOut(_) => "timeout",
             Self::Plain => "plain_http",
             Self::Certificate(_) => "client_certificate",
+            Self::Closed => "closed",
             Self::Broken(_) => "broken",
         }
     }
@@ -61,7 +65,10 @@ impl Tls {
     async fn agree(&self, mut stream: TcpStream) -> Result<(TlsStream, Peer), Failed> {
         let mut first = [0];
         let seen = stream.peek(&mut first).await.map_err(|error| Failed::Broken(error.to_string()))?;
-        if seen == 1 && first[0] != HANDSHAKE && first[0].is_ascii_uppercase() {
+        if seen == 0 {
+            return Err(Failed::Closed);
+        }
+        if first[0] != HANDSHAKE && first[0].is_ascii_uppercase() {
             tell(&mut stream).await;
             return Err(Failed::Plain);
         }

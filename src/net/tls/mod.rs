@@ -76,6 +76,3 @@ impl fmt::Debug for Tls {
         f.debug_struct("Tls").field("client_auth", &self.0.client_auth).finish_non_exhaustive()
     }
 }
-
-#[cfg(test)]
-mod tests;
