@@ -17,13 +17,13 @@ use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme
 #[derive(Clone, Debug, Default, clap::Args)]
 pub(super) struct Trust {
     /// Of https: a PEM file with the authorities to believe, or with the server's own certificate
-    #[arg(long, value_name = "FILE", conflicts_with = "insecure")]
+    #[arg(long, env = "CONVNEXT_CA", value_name = "FILE", conflicts_with = "insecure")]
     ca: Option<PathBuf>,
     /// Of https: believe any certificate
-    #[arg(long)]
+    #[arg(long, env = "CONVNEXT_INSECURE")]
     insecure: bool,
     /// A PEM file with a client's certificate and its key, for a server that asks for one
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, env = "CONVNEXT_CERT", value_name = "FILE")]
     cert: Option<PathBuf>,
 }
 
