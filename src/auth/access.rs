@@ -115,7 +115,9 @@ impl Access {
         let new = table(keys, &held, &self.0.counts);
         for old in held.iter() {
             let same = new.iter().find(|key| key.name == old.name);
-            if !same.is_some_and(|key| key.digest == old.digest && key.scopes == old.scopes) {
+            let holds =
+                |key: &&Arc<Key>| key.digest == old.digest && old.scopes.iter().all(|scope| key.scopes.contains(scope));
+            if same.filter(holds).is_none() {
                 old.revoked.store(true, Ordering::Relaxed);
             }
             if !same.is_some_and(|key| key.limiter.is_some()) {
@@ -292,6 +294,9 @@ mod tests {
         assert!(old.is_revoked() && !both.is_revoked());
         assert_eq!(name(access.check(&shows("old"), false, INFER)), Err(Refused::UnknownKey));
         assert_eq!(name(access.check(&shows("new"), false, INFER)), Ok(Some("new".into())));
+        access.replace(&keys(&[("both", "'admin', 'infer'", "")]));
+        assert!(!both.is_revoked(), "it is for more now");
+        let both = access.check(&shows("both"), false, INFER).unwrap().unwrap();
         access.replace(&keys(&[("both", "'admin'", "")]));
         assert!(both.is_revoked(), "it is for something else now");
     }

@@ -95,6 +95,7 @@ def swap(base, ca, seconds):
 
     threads = [threading.Thread(target=ask) for _ in range(4)]
     [thread.start() for thread in threads]
+    print("begun", flush=True)
     [thread.join() for thread in threads]
     assert not failures, failures[:5]
     print("\n".join(seen))
