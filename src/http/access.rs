@@ -12,14 +12,15 @@ use axum::response::{IntoResponse as _, Response};
 
 use super::error::Error;
 use super::others;
-use super::shared::{LIVE, METRICS, PING, READY};
 use super::state::AppState;
 use crate::auth::{Need, Refused, Scope};
 use crate::net::Peer;
 use crate::service::Meter;
 
+/// Liveness and readiness by all their names.
+const PROBES: [&str; 7] = ["/livez", "/v2/health/live", "/readyz", "/v2/health/ready", "/health", "/healthz", "/ping"];
 /// Nothing of this server: the page, whose script asks with the key that is typed into it, and how the routes are used.
-const OPEN: [&str; 5] = ["", "/page/{file}", "/page/samples/{file}", "/docs", "/openapi.json"];
+const OPEN: [&str; 6] = ["", "/page/{file}", "/page/samples/{file}", "/docs", "/docs/{file}", "/openapi.json"];
 /// Commands about models.
 const COMMANDS: [&str; 2] = ["/v2/repository/models/{model}/load", "/v2/repository/models/{model}/unload"];
 
@@ -86,8 +87,8 @@ pub(super) async fn layer(State(state): State<AppState>, mut request: Request, n
 fn need(route: Option<&str>, audience: Audience) -> Need {
     let route = route.map(|route| route.strip_suffix('/').unwrap_or(route));
     match (route, audience) {
-        (Some(route), _) if LIVE.contains(&route) || READY.contains(&route) || route == PING => Need::Probe,
-        (Some(METRICS), _) => Need::Metrics,
+        (Some(route), _) if PROBES.contains(&route) => Need::Probe,
+        (Some("/metrics"), _) => Need::Metrics,
         (_, Audience::Operators) => Need::Key(Scope::Admin),
         (Some(route), _) if OPEN.contains(&route) => Need::Open,
         (Some(route), _) if COMMANDS.contains(&route) => Need::Key(Scope::Admin),

@@ -18,14 +18,10 @@ use crate::oip;
 use crate::service::{ModelState, ModelStatus, ServiceError};
 
 /// Paths of liveness.
-pub(super) const LIVE: [&str; 2] = ["/livez", "/v2/health/live"];
+const LIVE: [&str; 2] = ["/livez", "/v2/health/live"];
 /// Paths of readiness, beside `/ping`. Who asks by that or by the last two is a load balancer or a platform that wants to know where to send requests,
 /// which a server that loads or drains should not get.
-pub(super) const READY: [&str; 4] = ["/readyz", "/v2/health/ready", "/health", "/healthz"];
-
-/// Readiness in TorchServe's words.
-pub(super) const PING: &str = "/ping";
-pub(super) const METRICS: &str = "/metrics";
+const READY: [&str; 4] = ["/readyz", "/v2/health/ready", "/health", "/healthz"];
 
 /// A route that may be asked for with a slash at its end too.
 pub(crate) fn route(routes: Router<AppState>, path: &str, methods: MethodRouter<AppState>) -> Router<AppState> {
@@ -34,14 +30,14 @@ pub(crate) fn route(routes: Router<AppState>, path: &str, methods: MethodRouter<
 
 /// A port's own routes with the shared ones, under the layer that every request goes through.
 pub(crate) fn with_shared(routes: Router<AppState>, state: AppState) -> Router {
-    let mut routes = route(route(routes, "/models", get(models)), METRICS, get(metrics));
+    let mut routes = route(route(routes, "/models", get(models)), "/metrics", get(metrics));
     for path in LIVE {
         routes = route(routes, path, get(live));
     }
     for path in READY {
         routes = route(routes, path, get(ready));
     }
-    routes = route(routes, PING, get(ping));
+    routes = route(routes, "/ping", get(ping));
     routes = routes.fallback(no_route).method_not_allowed_fallback(no_method);
     if state.options.access.is_some() {
         routes = routes.layer(middleware::from_fn_with_state(state.clone(), access::layer));
