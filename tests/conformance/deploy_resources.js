@@ -3,7 +3,7 @@
 //     node deploy_resources.js FOLDER… < resources.json
 //
 // Each folder is an unpacked package of npm's @kubernetes-models, which generates validators of the types of KEDA, the Gateway API and Prometheus' operator
-// (and of the kinds that those refer to). Standard input is a list of resources; standard output a list of what is wrong with them. The validators let unknown
+// (and of the kinds that those refer to). Standard input is a list of lists of resources; standard output what is wrong with each list. The validators let unknown
 // fields pass, as a structural schema does; so each is watched while it reads a resource, and what it never asks for is unknown.
 "use strict";
 const fs = require("fs");
@@ -22,7 +22,12 @@ const library = {
     formats: { byte: accepts, double: accepts, "date-time": accepts, quantity: accepts, int32: within(32), int64: within(64) },
   },
   "@kubernetes-models/validate/runtime/ucs2length": { default: (text) => [...text].length },
-  "@kubernetes-models/validate/runtime/re2": { default: (pattern) => new RegExp(pattern, "u") },
+  // Go's way to ignore case is a flag here
+  "@kubernetes-models/validate/runtime/re2": {
+    default: function (pattern) {
+      return new RegExp(pattern.replace("(?i)", ""), pattern.includes("(?i)") ? "iu" : "u");
+    },
+  },
 };
 
 const loaded = new Map();
@@ -89,18 +94,15 @@ function unknown(value, asked, where) {
   return own.concat(entries.flatMap(([key, inner]) => unknown(inner, asked, `${where}.${key}`)));
 }
 
-const faults = [];
-for (const resource of JSON.parse(fs.readFileSync(0, "utf8"))) {
+function faultsOf(resource) {
   const name = `${resource.kind} ${resource.metadata.name}`;
   const file = fileOf(resource);
-  if (file === undefined) {
-    faults.push(`${name}: nothing validates ${resource.apiVersion} ${resource.kind}`);
-    continue;
-  }
+  if (file === undefined) return [`${name}: nothing validates ${resource.apiVersion} ${resource.kind}`];
   const [asked, { validate }] = [new Map(), validator(file)];
-  if (!validate(watched(resource, asked))) {
-    for (const { instancePath, keyword, params } of validate.errors) faults.push(`${name}: ${instancePath || "/"} ${keyword} ${JSON.stringify(params)}`);
-  }
-  faults.push(...unknown(resource, asked, "").map((fault) => `${name}: ${fault}`));
+  const valid = validate(watched(resource, asked));
+  const wrong = valid ? [] : validate.errors.map(({ instancePath, keyword, params }) => `${instancePath || "/"} ${keyword} ${JSON.stringify(params)}`);
+  return [...wrong, ...unknown(resource, asked, "")].map((fault) => `${name}: ${fault}`);
 }
-console.log(JSON.stringify(faults));
+
+const lists = JSON.parse(fs.readFileSync(0, "utf8"));
+console.log(JSON.stringify(lists.map((resources) => resources.flatMap(faultsOf))));
