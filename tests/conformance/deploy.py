@@ -162,6 +162,7 @@ for values in (
     {"modelVolume": {"type": "image"}},
     {"modelVolume": {"type": "pull", "pull": ["no-organisation"]}},
     {"tls": {"clientCertificates": True}},
+    {"apiKeys": {"metrics": True}},
     {"autoscaling": {"by": "cpu"}},
     {"autoscaling": {"by": "hpa", "minReplicas": 0}},
     {"autoscaling": {"by": "keda", "minReplicas": 0}},

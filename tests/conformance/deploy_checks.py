@@ -98,7 +98,7 @@ def faults(docs, guide):
     if pod["serviceAccountName"] not in {one["metadata"]["name"] for one in of(docs, "ServiceAccount")}:
         wrong(f"there is no ServiceAccount {pod['serviceAccountName']}")
 
-    # what is mounted is there, or is told
+    # what is mounted is there, or is told of
     maps = {one["metadata"]["name"] for one in of(docs, "ConfigMap")}
     secrets, claims = [], []
     for volume in pod["volumes"]:
@@ -114,6 +114,7 @@ def faults(docs, guide):
                 wrong(f"{one['name']} mounts {mount['name']}, which is no volume")
         secrets += [value["valueFrom"]["secretKeyRef"]["name"] for value in one.get("env", []) if "valueFrom" in value]
     secrets += [endpoint["authorization"]["credentials"]["name"] for doc in of(docs, "ServiceMonitor") for endpoint in doc["spec"]["endpoints"] if "authorization" in endpoint]
+    secrets += [endpoint["tlsConfig"]["keySecret"]["name"] for doc in of(docs, "ServiceMonitor") for endpoint in doc["spec"]["endpoints"] if "keySecret" in endpoint.get("tlsConfig", {})]
     secrets += [tls["secretName"] for doc in of(docs, "Ingress") for tls in doc["spec"].get("tls", [])]
     for reference in secrets + claims:
         if f"`{reference}`" not in guide:
@@ -121,8 +122,12 @@ def faults(docs, guide):
     # a file of a Secret that the server reads lies where it is mounted, as a whole folder, or a new version would never show
     folders = {mount["mountPath"] for mount in container["volumeMounts"] if "subPath" not in mount}
     for variable, value in environment(container).items():
-        if variable.startswith(("CONVNEXT_TLS_", "CONVNEXT_API_KEYS")) and value.rsplit("/", 1)[0] not in folders:
+        if variable.startswith(("CONVNEXT_TLS_", "CONVNEXT_API_KEYS")) and "/" in value and value.rsplit("/", 1)[0] not in folders:
             wrong(f"{variable} is {value}, where no folder is mounted")
+
+    if found:
+        # what follows would ask for what is not there
+        return found
 
     # probes, the drain
     scheme = "HTTPS" if "CONVNEXT_TLS_CERT" in environment(container) else "HTTP"
@@ -141,6 +146,8 @@ def faults(docs, guide):
     delay, timeout = seconds(config["drain-delay"]), seconds(config["drain-timeout"])
     if not delay < timeout <= pod["terminationGracePeriodSeconds"] - 5:
         wrong(f"a drain of {delay} s, then up to {timeout} s, does not fit into {pod['terminationGracePeriodSeconds']} s")
+    if "CONVNEXT_TLS_CLIENT_CA" in environment(container) and environment(container).get("CONVNEXT_TLS_CLIENT_AUTH") != "except-probes":
+        wrong("the kubelet's probes would need a client's certificate")
     if "preStop" in container.get("lifecycle", {}):
         wrong("a preStop hook, which the drain needs not")
     if config["calibrate"] != "off":

@@ -31,9 +31,9 @@ class Server:
                 raise RuntimeError("".join(line for line in self.errors if line))
             if line.startswith("listening on "):
                 self.base = line.removeprefix("listening on ").strip()
-                self.http = self.base.removeprefix("http://")
-            if line.startswith("grpc on http://"):
-                self.grpc = line.removeprefix("grpc on http://").strip()
+                self.http = self.base.split("://")[1]
+            if line.startswith("grpc on "):
+                self.grpc = line.split("://")[1].strip()
 
     def __enter__(self):
         return self
