@@ -7,7 +7,9 @@ kubelet does, before and in a drain. Exits 1 and says what is wrong. Run by test
 import http.client
 import json
 import re
+import shutil
 import signal
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -23,8 +25,7 @@ ROOT, OUT, BINARY = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
 DEMO = ROOT / "models/convnext_atto"
 KNOWN = set(re.findall(r"\[env: (CONVNEXT_\w+)=", subprocess.run([BINARY, "serve", "--help"], capture_output=True, text=True, timeout=60).stdout))
 
-# of TLS and keys, whose files lie in Secrets
-SECURED = re.compile("CONVNEXT_(TLS_|API_KEYS)")
+SECRETS = Path(tempfile.mkdtemp())
 
 variants = {file.stem: json.loads(file.read_text()) for file in sorted(OUT.glob("*.json"))}
 assert len(variants) > 10, f"deploy.py has rendered {len(variants)} variants"
@@ -39,21 +40,34 @@ def here(text):
 def configuration(docs):
     container = checks.server(checks.of(docs, "Deployment")[0])
     variables = {name: value for name, value in checks.environment(container).items() if name.startswith(("CONVNEXT_", "HF_")) and value}
-    for name in list(variables):
-        if SECURED.match(name):
-            del variables[name]
     for name in variables:
         assert not name.startswith("CONVNEXT_") or name in KNOWN, f"serve knows no variable {name}"
-    ours = {name: here(value) for name, value in variables.items() if not name.endswith("_ADDR")}
+    ours = {name: here(value).replace("/etc/convnext", str(SECRETS)) for name, value in variables.items() if not name.endswith("_ADDR")}
     if ours.get("CONVNEXT_DEVICE"):
         ours["CONVNEXT_DEVICE"] = "cpu"
     return container["args"], here(checks.toml(docs)), ours
 
 
-def status(address, path):
-    connection = http.client.HTTPConnection(address, timeout=2)
+def secrets():
+    """The files of the Secrets, as deploy/README.md says they are made."""
+    (SECRETS / "keys").mkdir()
+    (SECRETS / "tls").mkdir()
+    key = subprocess.run([BINARY, "key", "--name", "shop"], capture_output=True, text=True, check=True, timeout=60)
+    (SECRETS / "keys/keys.toml").write_text(key.stdout)
+    files = ["-keyout", SECRETS / "tls/tls.key", "-out", SECRETS / "tls/tls.crt"]
+    made = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=convnext-server", "-days", "2", *files]
+    subprocess.run(made, capture_output=True, check=True, timeout=60)
+    shutil.copy(SECRETS / "tls/tls.crt", SECRETS / "tls/ca.crt")
+
+
+def status(server, asked, path=None):
+    """What a probe gets, which believes any certificate and shows none, as the kubelet's do."""
+    trusting = ssl.create_default_context()
+    trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
+    https = asked["scheme"] == "HTTPS"
+    connection = http.client.HTTPSConnection(server.http, timeout=2, context=trusting) if https else http.client.HTTPConnection(server.http, timeout=2)
     try:
-        connection.request("GET", path)
+        connection.request("GET", path or asked["path"])
         return connection.getresponse().status
     finally:
         connection.close()
@@ -75,17 +89,19 @@ def main():
         assert str(file) in args, args
         return Server(BINARY, args, variables | {"HF_HOME": str(folder)})
 
-    # probes as the kubelet's, on the port that they name
-    docs = variants["helm-default"]
-    container = checks.server(checks.of(docs, "Deployment")[0])
-    drained = start(docs)
+    # probes as the kubelet's
+    def probes(docs):
+        container = checks.server(checks.of(docs, "Deployment")[0])
+        return {probe: container[f"{probe}Probe"]["httpGet"] for probe in ("startup", "readiness", "liveness")}
+
+    secrets()
+    drained = start(variants["helm-default"])
     drained.ready()
-    asked = {probe: container[f"{probe}Probe"]["httpGet"]["path"] for probe in ("startup", "readiness", "liveness")}
-    assert {probe: status(drained.http, path) for probe, path in asked.items()} == dict.fromkeys(asked, 200)
+    asked = probes(variants["helm-default"])
     drained.process.send_signal(signal.SIGTERM)
     end, seen = time.monotonic() + 3, set()
     while time.monotonic() < end and seen != {(200, 503)}:
-        seen = {(status(drained.http, asked["liveness"]), status(drained.http, asked["readiness"]))}
+        seen = {(status(drained, asked["liveness"]), status(drained, asked["readiness"]))}
     assert seen == {(200, 503)}, f"in a drain liveness and readiness answer {seen}"
 
     for name, docs in variants.items():
@@ -93,6 +109,10 @@ def main():
             if server := start(docs):
                 with server:
                     server.ready()
+                    for probe, of_probe in probes(docs).items():
+                        assert status(server, of_probe) == 200, f"{probe} is answered {status(server, of_probe)}"
+                    if "secure" in name:
+                        assert status(server, of_probe, "/models") in (401, 403), "no key and no certificate was asked for"
         except Exception as error:
             sys.exit(f"{name}: {error}")
     assert len(started) > 5, started
@@ -113,7 +133,6 @@ def main():
         assert all(name in KNOWN for name in variables if name.startswith("CONVNEXT_")), variables
     for unit in (ROOT / "deploy/systemd").rglob("*.*"):
         unknown = set(re.findall(r"Environment=(CONVNEXT_\w+)", unit.read_text())) - KNOWN if unit.is_file() else set()
-        unknown = {name for name in unknown if not SECURED.match(name)}
         assert not unknown, f"serve knows no variable {unknown}"
     with Server(BINARY, ["serve", "--config", str(ROOT / "deploy/systemd/convnext.toml")], {}) as server:
         server.ready()
