@@ -151,6 +151,10 @@ for name in ("helm-gpu", "kustomize-gpu"):
     if [json.loads(doc["data"]["convnext-server.json"]) for doc in boards] != [json.loads(board)]:
         fault(name, "its dashboard is not that of deploy/grafana")
 
+for rule in (rule for group in source for rule in group["rules"] if "alert" in rule):
+    if f"| {rule['alert']} |" not in GUIDE:
+        fault(rule["alert"], f"{checks.GUIDE} does not tell what it means")
+
 # values that make no sense are refused before anything is installed
 for values in (
     {"imagee": {}},
