@@ -183,6 +183,8 @@ def faults(docs, guide):
     device = environment(container).get("CONVNEXT_DEVICE", config["device"])
     if bool(gpus) != device.startswith("cuda"):
         wrong(f"the device is {device} with {gpus or 'no GPU'}")
+    if bool(gpus) == (environment(container).get("NVIDIA_VISIBLE_DEVICES") == "void"):
+        wrong("a pod with a GPU is kept from it, or one without sees all")
     if gpus and not any(toleration.get("key") == "nvidia.com/gpu" for toleration in pod.get("tolerations", [])):
         wrong("a pod with a GPU does not tolerate the taint of nodes with GPUs")
     return found

@@ -76,7 +76,7 @@ capabilities:
 {{- /* Variables by which the hub's library is found, for the server and for what fetches before it. */ -}}
 {{- define "convnext.hubEnv" -}}
 - name: HF_HOME
-  value: /cache
+  value: /cache/huggingface
 {{- with .Values.modelVolume.tokenSecret }}
 - name: HF_TOKEN
   valueFrom:
