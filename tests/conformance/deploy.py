@@ -216,6 +216,12 @@ if not faults:
         if not wrongs:
             fault(what, "was not found")
 
+# what all of this takes from the image
+image = (ROOT / "Dockerfile").read_text()
+for line in ('ENTRYPOINT ["/usr/bin/convnext"]', 'CMD ["serve"]', "USER 65532:65532"):
+    if f"{line}\n" not in image:
+        fault("Dockerfile", f"deploy/ takes it that it says {line}")
+
 # docker compose, alone and with GPUs
 for files in (["compose.yaml"], ["compose.yaml", "gpu.yaml"]):
     try:

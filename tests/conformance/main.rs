@@ -12,6 +12,7 @@ mod emulated;
 mod grpc_clients;
 mod http_clients;
 mod hub_library;
+mod image;
 mod metrics;
 mod page;
 mod perf_analyzer;
