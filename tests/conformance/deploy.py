@@ -11,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import compose
 import helm_python as helm
 import kubernetes_validate
 import yaml
@@ -19,7 +20,9 @@ import deploy_checks as checks
 
 ROOT, OUT, NODE, PACKAGES = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], sys.argv[4:]
 CHART, KUSTOMIZE, COMPOSE = ROOT / "deploy/helm/convnext-server", ROOT / "deploy/kustomize", ROOT / "deploy/compose"
-BIN = Path(sys.executable).parent
+KUBECTL = Path(sys.executable).with_name("kubectl")
+# the script of this name forgets the exit code
+DOCKER_COMPOSE = Path(compose.__file__).with_name("docker-compose")
 GUIDE = (ROOT / checks.GUIDE).read_text()
 # the oldest Kubernetes that Chart.yaml takes is older than this; what is validated is what runs today
 KUBERNETES = "1.37"
@@ -72,7 +75,8 @@ def valid(deployments):
 
 
 def judged(deployments):
-    return {name: wrong + checks.faults(deployments[name], GUIDE) for name, wrong in valid(deployments).items()}
+    """What is wrong with each deployment; what lies between resources only where each is right."""
+    return {name: wrong or checks.faults(deployments[name], GUIDE) for name, wrong in valid(deployments).items()}
 
 
 # the chart, in every variant that has a file
@@ -96,7 +100,7 @@ for folder in [KUSTOMIZE / "base", *sorted((KUSTOMIZE / "overlays").iterdir())]:
     if folder.name not in GUIDE:
         fault(folder.name, f"{checks.GUIDE} does not tell of it")
     try:
-        variants["kustomize-" + folder.name] = documents(run(BIN / "kubectl", "kustomize", folder))
+        variants["kustomize-" + folder.name] = documents(run(KUBECTL, "kustomize", folder))
     except RuntimeError as error:
         fault(folder.name, error)
 used = "".join(file.read_text() for file in (KUSTOMIZE / "overlays").glob("*/kustomization.yaml"))
@@ -133,6 +137,8 @@ def differences(left, right, where=""):
     if isinstance(left, dict) and isinstance(right, dict):
         keys = sorted(set(left) | set(right))
         return [one for key in keys for one in differences(left.get(key), right.get(key), f"{where}.{key}")]
+    if isinstance(left, list) and isinstance(right, list) and len(left) == len(right):
+        return [one for i, pair in enumerate(zip(left, right)) for one in differences(*pair, f"{where}[{i}]")]
     return [] if left == right else [f"{where}: {left!r} and {right!r}"]
 
 
@@ -226,7 +232,7 @@ for line in ('ENTRYPOINT ["/usr/bin/convnext"]', 'CMD ["serve"]', "USER 65532:65
 for files in (["compose.yaml"], ["compose.yaml", "gpu.yaml"]):
     try:
         options = [option for file in files for option in ("--file", COMPOSE / file)]
-        services = json.loads(run(BIN / "docker-compose", *options, "config", "--format", "json"))["services"]
+        services = json.loads(run(DOCKER_COMPOSE, *options, "config", "--format", "json"))["services"]
     except RuntimeError as error:
         fault(" ".join(files), error)
         continue

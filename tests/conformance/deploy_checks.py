@@ -132,10 +132,13 @@ def faults(docs, guide):
     # probes, the drain
     scheme = "HTTPS" if "CONVNEXT_TLS_CERT" in environment(container) else "HTTP"
     for probe, path in (("startupProbe", "/readyz"), ("readinessProbe", "/readyz"), ("livenessProbe", "/livez")):
-        asked = container[probe]["httpGet"]
+        asked = container.get(probe, {}).get("httpGet")
+        if asked is None:
+            wrong(f"there is no {probe} over HTTP")
+            continue
         port = ports(container).get(asked["port"], asked["port"])
-        if (asked["path"], asked["scheme"]) != (path, scheme):
-            wrong(f"the {probe} asks {asked['scheme']} {asked['path']}")
+        if (asked["path"], asked.get("scheme", "HTTP")) != (path, scheme):
+            wrong(f"the {probe} asks {asked.get('scheme')} {asked['path']}")
         if environment(container)["CONVNEXT_HTTP_ADDR"] != f"0.0.0.0:{port}":
             wrong(f"the {probe} asks port {asked['port']}, which is not HTTP's")
     if environment(container)["CONVNEXT_GRPC_ADDR"] != f"0.0.0.0:{ports(container)['grpc']}":
