@@ -6,6 +6,7 @@ kubelet does, before and in a drain. Exits 1 and says what is wrong. Run by test
 
 import http.client
 import json
+import os
 import re
 import shutil
 import signal
@@ -59,7 +60,7 @@ def secrets():
     key = subprocess.run([BINARY, "key", "--name", "shop"], capture_output=True, text=True, check=True, timeout=60)
     (SECRETS / "keys/keys.toml").write_text(key.stdout)
     files = ["-keyout", SECRETS / "tls/tls.key", "-out", SECRETS / "tls/tls.crt"]
-    made = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=convnext-server", "-days", "2", *files]
+    made = [os.environ.get("CONVNEXT_TEST_OPENSSL", "openssl"), "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=convnext-server", "-days", "2", *files]
     subprocess.run(made, capture_output=True, check=True, timeout=60)
     shutil.copy(SECRETS / "tls/tls.crt", SECRETS / "tls/ca.crt")
 

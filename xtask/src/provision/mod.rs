@@ -111,6 +111,7 @@ pub(crate) fn for_conformance() -> Result<Provisions> {
     let of_deploy = "Helm, kubectl and Docker Compose on what deploys the server";
     provisions.add("CONVNEXT_TEST_DEPLOY", of_deploy, python("deploy", "deploy.txt"));
     provisions.add("CONVNEXT_TEST_KUBERNETES_MODELS", "custom resources of Kubernetes", kubernetes_models());
+    provisions.add("CONVNEXT_TEST_OPENSSL", "certificates for what deploys the server", program("openssl", "openssl"));
     let systemd = program("systemd-analyze", "systemd");
     provisions.add("CONVNEXT_TEST_SYSTEMD_ANALYZE", "systemd's judgement of its unit", systemd);
     provisions.checked()
