@@ -101,9 +101,9 @@ mod tests {
         let path = folder.path().join("notify");
         let systemd = UnixDatagram::bind(&path).unwrap();
         let supervisor = Supervisor::named(Some(path.into()), None);
-        supervisor.ready("serving on http://127.0.0.1:8080");
+        supervisor.ready("serving on 127.0.0.1:8080");
         supervisor.stopping();
-        assert_eq!(heard(&systemd), "READY=1\nSTATUS=serving on http://127.0.0.1:8080");
+        assert_eq!(heard(&systemd), "READY=1\nSTATUS=serving on 127.0.0.1:8080");
         assert_eq!(heard(&systemd), "STOPPING=1\nSTATUS=draining");
     }
 

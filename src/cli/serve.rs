@@ -118,7 +118,7 @@ async fn serve(
             let listening = format!("listening on http://{address}\nadmin on http://{admin_address}\ngrpc on http://{grpc_address}\n");
             // a supervisor may have closed standard output: serving goes on
             let _ = stdout.write_all(listening.as_bytes()).and_then(|()| stdout.flush());
-            supervisor.ready(&format!("serving on http://{address}, grpc on {grpc_address}"));
+            supervisor.ready(&format!("serving on {address}, grpc on {grpc_address}"));
             server.await
         }
     };

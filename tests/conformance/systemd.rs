@@ -88,7 +88,7 @@ fn the_server_tells_systemd_that_it_is_ready_lives_and_drains() {
         }
     };
     let (ready, before) = until("READY=1\n");
-    assert!(ready.contains("STATUS=serving on http://127.0.0.1:"), "{ready}");
+    assert!(ready.contains("STATUS=serving on 127.0.0.1:"), "{ready}");
     assert!(before.iter().all(|told| told == "WATCHDOG=1"), "{before:?}");
     let since = Instant::now();
     until("WATCHDOG=1");
