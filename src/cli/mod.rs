@@ -11,6 +11,7 @@ mod key;
 mod load;
 mod model_ref;
 mod noise;
+mod notify;
 mod progress;
 mod pull;
 mod serve;

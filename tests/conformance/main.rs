@@ -7,6 +7,7 @@
 #[path = "../http/certificates.rs"]
 #[allow(dead_code, reason = "each suite uses a part")]
 mod certificates;
+mod deploy;
 mod docs;
 #[path = "../support/emulated.rs"]
 #[allow(dead_code, reason = "each suite uses a part")]
@@ -22,6 +23,7 @@ mod prometheus;
 #[path = "../provisioned/mod.rs"]
 mod provisioned;
 mod server;
+mod systemd;
 mod tls;
 mod triton;
 
