@@ -222,7 +222,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
         std::fs::write(&path, vec![b'x'; 1 << 20]).unwrap();
-        assert_eq!(read(&[path.clone()]).unwrap()[0].len(), 1 << 20);
+        assert_eq!(read(std::slice::from_ref(&path)).unwrap()[0].len(), 1 << 20);
         std::fs::write(&path, vec![b'x'; (1 << 20) + 1]).unwrap();
         assert!(read(&[path]).unwrap_err().to_string().contains("longer than 1 MiB"));
     }

@@ -120,7 +120,7 @@ impl Access {
             if same.filter(holds).is_none() {
                 old.revoked.store(true, Ordering::Relaxed);
             }
-            if !same.is_some_and(|key| key.limiter.is_some()) {
+            if same.is_none_or(|key| key.limiter.is_none()) {
                 self.0.counts.forget(&old.name);
             }
         }

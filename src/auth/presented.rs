@@ -25,7 +25,7 @@ fn bearer(value: &[u8]) -> Option<&[u8]> {
 mod tests {
     use super::*;
 
-    fn shown<'a>(headers: &[(&'static str, &'a str)]) -> Option<String> {
+    fn shown(headers: &[(&'static str, &str)]) -> Option<String> {
         let headers: HeaderMap =
             headers.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap())).collect();
         key(&headers).map(|key| String::from_utf8(key.to_vec()).unwrap())

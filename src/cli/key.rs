@@ -81,7 +81,7 @@ mod tests {
         };
         let table = table(&args, "cvn_abc");
         assert!(!table.contains("cvn_abc"), "{table}");
-        let keys = Keys::parse(table.repeat(1).as_bytes()).unwrap();
+        let keys = Keys::parse(table.as_bytes()).unwrap();
         let [entry] = keys.entries() else { panic!("{keys:?}") };
         assert_eq!((entry.digest, entry.scopes.len()), (auth::digest(b"cvn_abc"), 2));
         assert_eq!(entry.rate, Some(auth::Rate { images: 100.0, burst: 250.5 }));
