@@ -38,15 +38,20 @@ fn by_name(server: &Server) -> (String, String) {
     (server.base.replace("127.0.0.1", "localhost"), server.grpc.replace("127.0.0.1", "localhost"))
 }
 
+/// A key, and the file that knows it.
+fn new_key(files: &Files) -> (String, String) {
+    let made = Command::new(env!("CARGO_BIN_EXE_convnext")).args(["key", "--name", "shop"]).output().unwrap();
+    let keys = files.write("keys.toml", &String::from_utf8(made.stdout).unwrap());
+    (String::from_utf8(made.stderr).unwrap().trim().rsplit(' ').next().unwrap().to_owned(), keys)
+}
+
 #[test]
 fn clients_reach_a_server_with_tls_and_a_key() {
     let (Some(python), Some(curl)) = (python(), provisioned("CONVNEXT_TEST_CURL", "/usr/bin/curl")) else { return };
     let (authority, files) = (Authority::new("a test"), Files::new());
     let [certificate, private] = files.identity("server", &authority.identity());
     let ca = files.write("ca.crt", &authority.pem());
-    let made = Command::new(env!("CARGO_BIN_EXE_convnext")).args(["key", "--name", "shop"]).output().unwrap();
-    let keys = files.write("keys.toml", &String::from_utf8(made.stdout).unwrap());
-    let key = String::from_utf8(made.stderr).unwrap().trim().rsplit(' ').next().unwrap().to_owned();
+    let (key, keys) = new_key(&files);
     let server = Server::start_with(&["--tls-cert", &certificate, "--tls-key", &private, "--api-keys", &keys]);
     let (base, grpc) = by_name(&server);
 
@@ -118,4 +123,21 @@ fn a_certificate_that_is_swapped_under_load_loses_no_connection() {
     }
     assert_eq!(told.count(), 3, "the first certificate and two others");
     assert!(asking.wait().unwrap().success());
+}
+
+#[test]
+fn a_browser_is_asked_for_a_key_and_classifies_with_it() {
+    let Some(python) = python() else { return };
+    let Some(chromium) = provisioned("CONVNEXT_TEST_CHROMIUM", "/usr/bin/chromium") else { return };
+    let Some(driver) = provisioned("CONVNEXT_TEST_CHROMEDRIVER", "/usr/bin/chromedriver") else { return };
+    let Some(axe) = provisioned("CONVNEXT_TEST_AXE", "target/provision/axe-core-4.14.1/package/axe.min.js") else {
+        return;
+    };
+    let (authority, files) = (Authority::new("a test"), Files::new());
+    let [certificate, private] = files.identity("server", &authority.identity());
+    let (key, keys) = new_key(&files);
+    let server = Server::start_with(&["--tls-cert", &certificate, "--tls-key", &private, "--api-keys", &keys]);
+    let paths = [&chromium, &driver, &axe].map(|path| path.display().to_string());
+    let [chromium, driver, axe] = &paths;
+    output(&mut script(&python, "page_key.py", [&by_name(&server).0, chromium, driver, axe, &key, LABEL]));
 }
