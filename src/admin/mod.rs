@@ -1,6 +1,6 @@
 //! The admin port: commands about models, the log level, and what HTTP shows as well (models, metrics, liveness, readiness).
 //!
-//! Whoever reaches it may use it: it is bound to loopback unless an operator says otherwise. Requests of web pages are refused.
+//! Without keys and certificates whoever reaches it may use it: it is then bound to loopback only. Requests of web pages are refused.
 //! Not here: what the commands do (`service`).
 
 mod bench;
@@ -14,15 +14,21 @@ use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
 use serde_json::{Value, json};
 
-use crate::http::{self, AppState, Error, MetricsCompat};
+use crate::auth::Access;
+use crate::http::{self, AppState, Audience, Error, MetricsCompat};
 use crate::service::{Classifier, ModelError};
 use crate::telemetry::LogLevel;
 
 /// Longest filter of the log, in bytes.
 const MAX_FILTER: usize = 4096;
 
-/// All routes; the metrics are those of HTTP.
-pub fn router(classifier: Classifier, log_level: LogLevel, metrics_compat: MetricsCompat) -> Router {
+/// All routes; the metrics are those of HTTP. `access`: who may ask; None: everybody.
+pub fn router(
+    classifier: Classifier,
+    log_level: LogLevel,
+    metrics_compat: MetricsCompat,
+    access: Option<Access>,
+) -> Router {
     let routes = Router::new()
         .route("/", get(index))
         .route("/models/{model}/load", post(load))
@@ -32,10 +38,8 @@ pub fn router(classifier: Classifier, log_level: LogLevel, metrics_compat: Metri
         .route("/log-level", get(get_log_level).put(set_log_level))
         .layer(middleware::from_fn(refuse_pages))
         .layer(Extension(log_level));
-    http::with_shared(
-        routes,
-        AppState { classifier, options: http::Options { metrics_compat, ..http::Options::default() } },
-    )
+    let options = http::Options { metrics_compat, access, ..http::Options::default() };
+    http::with_shared(routes, AppState { classifier, options, audience: Audience::Operators })
 }
 
 async fn index() -> Json<Value> {

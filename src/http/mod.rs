@@ -3,6 +3,7 @@
 //! Thin on purpose: it parses, calls the [`Classifier`](crate::service::Classifier) and answers. No image is decoded
 //! here and nothing is queued; admission, deadlines and cancellation are the service's. Connections are `net`'s.
 
+mod access;
 mod access_log;
 mod admitted;
 mod answer;
@@ -38,5 +39,6 @@ pub use routes::router;
 pub use state::{MetricsCompat, Options};
 // what the admin port answers in the same way
 pub(crate) use {
-    cors::is_of_a_page, error::Error, shared::model, shared::with_shared, state::AppState, stats::comparison,
+    access::Audience, cors::is_of_a_page, error::Error, shared::model, shared::with_shared, state::AppState,
+    stats::comparison,
 };

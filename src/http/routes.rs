@@ -4,6 +4,7 @@ use axum::routing::{get, post, put};
 use axum::{Json, Router};
 use serde_json::{Value, json};
 
+use super::access::Audience;
 use super::classify::classify;
 use super::shared::{route, with_shared};
 use super::state::{AppState, Options};
@@ -18,7 +19,7 @@ pub fn router(classifier: Classifier, options: Options) -> Router {
     // `curl -T photo.jpg …/classify/` adds the file's name
     let routes = routes.route("/classify/{file}", put(classify));
     let routes = others::with_routes(v2::with_routes(routes));
-    with_shared(routes, AppState { classifier, options })
+    with_shared(routes, AppState { classifier, options, audience: Audience::Clients })
 }
 
 /// What `/` answers to whoever is no browser.

@@ -7,6 +7,7 @@ use axum::routing::{MethodRouter, get};
 use axum::{Json, Router, middleware};
 use serde_json::{Value, json};
 
+use super::access;
 use super::compressed::{self, Wanted};
 use super::cors;
 use super::error::Error;
@@ -38,6 +39,10 @@ pub(crate) fn with_shared(routes: Router<AppState>, state: AppState) -> Router {
     }
     routes = route(routes, "/ping", get(ping));
     routes = routes.fallback(no_route).method_not_allowed_fallback(no_method);
+    if state.options.access.is_some() {
+        routes = routes.layer(middleware::from_fn_with_state(state.clone(), access::layer));
+    }
+    // around it, for a page must be able to read why it is refused
     if let Some(cors) = cors::layer(&state.options.cors_allow_origins) {
         routes = routes.layer(cors);
     }

@@ -12,6 +12,7 @@ use axum::routing::{get, post};
 use super::classify::classify;
 use super::shared::route;
 use super::state::AppState;
+pub(super) use torchserve::error_response as torchserve_error;
 
 /// Adds the routes.
 pub(super) fn with_routes(mut routes: Router<AppState>) -> Router<AppState> {

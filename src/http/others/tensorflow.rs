@@ -13,6 +13,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Value, json};
 
+use crate::http::access::meter;
 use crate::http::coding::Coding;
 use crate::http::contents::{Append, Data};
 use crate::http::counted::{Counted, plain};
@@ -123,6 +124,7 @@ async fn predictions(
         model: Some(&model),
         version: (!version.is_empty()).then_some(&version),
         body_bytes: body::declared_length(&body),
+        meter: meter(&head.extensions),
         ..Admission::default()
     };
     let (mut ticket, timeouts) = admitted::admit(state, counted, admission)?;
