@@ -78,9 +78,12 @@ impl Pairs {
         use std::mem::transmute;
         let [a, b, sum]: [pulp::f32x16; 3] = [pulp::cast(a), pulp::cast(b), pulp::cast(sum)];
         // SAFETY: `self` is the proof that the machine has the instruction; all types are 64 bytes of which any bits are a value.
-        let sum: pulp::f32x16 = unsafe {
-            let sum = _mm512_dpbf16_ps(transmute::<_, __m512>(sum), transmute::<_, __m512bh>(a), transmute(b));
-            transmute(sum)
+        let sum = unsafe {
+            transmute::<__m512, pulp::f32x16>(_mm512_dpbf16_ps(
+                transmute::<pulp::f32x16, __m512>(sum),
+                transmute::<pulp::f32x16, __m512bh>(a),
+                transmute::<pulp::f32x16, __m512bh>(b),
+            ))
         };
         pulp::cast(sum)
     }
@@ -88,12 +91,16 @@ impl Pairs {
     /// 32 numbers as 16 pairs, in their order; numbers below the smallest normal one become zero. Within [`Pairs::vectorize`] this is one instruction.
     #[inline(always)]
     pub(crate) fn narrow<S: Simd>(self, first: S::f32s, second: S::f32s) -> S::f32s {
-        use std::arch::x86_64::{__m512, _mm512_cvtne2ps_pbh};
+        use std::arch::x86_64::{__m512, __m512bh, _mm512_cvtne2ps_pbh};
         use std::mem::transmute;
         let [first, second]: [pulp::f32x16; 2] = [pulp::cast(first), pulp::cast(second)];
         // SAFETY: as in `multiply_add`.
-        let pairs: pulp::f32x16 =
-            unsafe { transmute(_mm512_cvtne2ps_pbh(transmute::<_, __m512>(second), transmute::<_, __m512>(first))) };
+        let pairs = unsafe {
+            transmute::<__m512bh, pulp::f32x16>(_mm512_cvtne2ps_pbh(
+                transmute::<pulp::f32x16, __m512>(second),
+                transmute::<pulp::f32x16, __m512>(first),
+            ))
+        };
         pulp::cast(pairs)
     }
 }
