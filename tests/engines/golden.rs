@@ -47,7 +47,8 @@ fn agrees_with_its_library(case: &str) {
 /// driver have any.
 fn of_torch(cases: &[Golden]) -> Vec<Vec<f64>> {
     let mut all = Vec::new();
-    for engine in engines() {
+    // plain vectors round by the same code as AVX2's, and take a hundred times as long in builds for tests
+    for engine in engines().into_iter().filter(|engine| !engine.name().ends_with("plain")) {
         for (precision, _) in engine.precisions.iter().filter(|(precision, _)| *precision != Precision::F32) {
             let share =
                 |golden: &Golden| error(golden, &engine, *precision) / golden.torch(*precision).expect("torch ran it");
