@@ -11,15 +11,29 @@ use base64::engine::general_purpose::{STANDARD_PAD_INDIFFERENT as STANDARD, URL_
 use bytes::Bytes;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, SeqAccess, Visitor};
 
+use utoipa::ToSchema;
+use utoipa::openapi::schema::ObjectBuilder;
+use utoipa::openapi::{RefOr, Schema};
+
 use super::answer_options::{AnswerOptions, check_top_k, parse_function};
+use super::docs::{Operation, images, schemas};
 use super::error::Error;
 use super::form::{Form, MAX_IMAGES, Shape, too_many};
 
-#[derive(serde::Deserialize)]
-struct Body<'a> {
+/// Images in base64, as Hugging Face's inference API takes them. Fields that are not known are ignored.
+#[derive(serde::Deserialize, ToSchema)]
+#[schema(as = Images)]
+pub(super) struct Body<'a> {
+    /// One image, answered by its labels, or a list of them, answered by a list.
     #[serde(borrow)]
+    #[schema(schema_with = images_in_base64)]
     inputs: Inputs<'a>,
     parameters: Option<Parameters>,
+}
+
+fn images_in_base64() -> RefOr<Schema> {
+    let list = Schema::from(schemas::several(schemas::base64()));
+    Operation::any_of([Schema::from(schemas::base64()).into(), list.into()])
 }
 
 enum Inputs<'a> {
@@ -30,11 +44,21 @@ enum Inputs<'a> {
 
 struct Text<'a>(Cow<'a, str>);
 
-#[derive(Default, serde::Deserialize)]
+/// Options of the answer.
+#[derive(Default, serde::Deserialize, ToSchema)]
 #[serde(expecting = "`parameters` to be an object")]
+#[schema(as = ImagesParameters)]
 struct Parameters {
+    /// Classes in the answer.
+    #[schema(value_type = Option<i64>, minimum = 1)]
     top_k: Option<TopK>,
+    /// How logits become scores.
+    #[schema(schema_with = functions)]
     function_to_apply: Option<Function>,
+}
+
+fn functions() -> ObjectBuilder {
+    images::functions()
 }
 
 struct TopK(i64);

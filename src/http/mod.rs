@@ -15,6 +15,7 @@ mod compressed;
 mod contents;
 mod cors;
 mod counted;
+pub(crate) mod docs;
 mod error;
 mod form;
 mod json;
@@ -38,5 +39,6 @@ pub use routes::router;
 pub use state::{MetricsCompat, Options};
 // what the admin port answers in the same way
 pub(crate) use {
-    cors::is_of_a_page, error::Error, shared::model, shared::with_shared, state::AppState, stats::comparison,
+    cors::is_of_a_page, error::Error, model_path::Named, routes::Index, shared::Model, shared::with_shared,
+    state::AppState, stats::Compared,
 };

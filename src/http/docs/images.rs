@@ -1,0 +1,58 @@
+//! What the document says of a body with images, in whichever of the three forms. Not here: how they are read (`parse`, `json`, `multipart`).
+
+use serde_json::json;
+use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder};
+use utoipa::openapi::{Content, Schema};
+
+use super::{Operation, schemas};
+use crate::http::{coding, json, multipart};
+use crate::service::ScoreFunction;
+
+const TEXT: &str = "An image file as it is, whatever its declared type (`curl --data-binary @photo.jpg`); a form \
+    (`curl -F image=@photo.jpg`); or JSON as Hugging Face's clients send it. Which it is, is told by the first bytes.";
+
+/// The operation takes images in any of the three forms.
+pub(crate) fn forms(mut operation: Operation) -> Operation {
+    let body = operation.of::<json::Body<'_>>();
+    let mut as_json = Content::new(Some(body));
+    as_json.example = Some(json!({ "inputs": schemas::sample(), "parameters": { "top_k": 3 } }));
+    let bytes = |kind| (kind, Content::new(Some(Schema::from(schemas::file()))));
+    let contents = vec![
+        bytes("application/octet-stream"),
+        ("multipart/form-data", Content::new(Some(Schema::from(form())))),
+        ("application/json", as_json),
+        bytes("image/jpeg"),
+        bytes("image/png"),
+        bytes("image/webp"),
+        bytes("image/gif"),
+        bytes("image/bmp"),
+        bytes("image/tiff"),
+    ];
+    coded(operation).body_of(true, TEXT, contents)
+}
+
+/// The body may be compressed.
+pub(crate) fn coded(operation: Operation) -> Operation {
+    let codings = schemas::words(&[coding::NAMES, &["identity"]].concat());
+    operation.header("Content-Encoding", "How the body is compressed; its limits hold for what is decoded.", codings)
+}
+
+/// `function_to_apply`.
+pub(crate) fn functions() -> ObjectBuilder {
+    schemas::words(&[ScoreFunction::Softmax.name(), ScoreFunction::Sigmoid.name(), "none"])
+}
+
+/// The names that a form has for images here; further ones, which say the same, are told in words.
+fn form() -> ObjectBuilder {
+    let (one, list) = (multipart::ONE, multipart::LIST);
+    let (image, images) = (one[0], list[0]);
+    let text = format!("An image file. The part may be called {} as well.", one[1..].join(" or "));
+    let texts = format!("Image files, answered by a list. The parts may be called {} as well.", list[1..].join(", "));
+    let files = ArrayBuilder::new().items(schemas::file().min_length(Some(1))).min_items(Some(1));
+    let form = ObjectBuilder::new()
+        .property(image, schemas::file().min_length(Some(1)).description(Some(text)))
+        .property(images, files.description(Some(texts)))
+        .property("top_k", schemas::whole(1))
+        .property("function_to_apply", functions());
+    schemas::with_keyword(form, "anyOf", json!([{ "required": [image] }, { "required": [images] }]))
+}
