@@ -136,6 +136,11 @@ async fn set_log_level(
     let body = tokio::time::timeout(patience, body).await.map_err(|_| Error::BodyTimeout(patience))?;
     let body = body.map_err(|error| Error::Malformed(format!("the body is the filter: {error}")))?;
     let filter = std::str::from_utf8(&body).map_err(|_| Error::Malformed("the filter is not UTF-8".to_owned()))?.trim();
+    if filter.is_empty() {
+        return Err(Error::Malformed(
+            "the body is empty; it is the filter, as info or convnext_server=debug,warn".to_owned(),
+        ));
+    }
     level.set(filter).map_err(|error| Error::Malformed(error.to_string()))?;
     tracing::info!(filter, "the log level has changed");
     Ok(Json(Filter { log_level: filter.to_owned() }))

@@ -10,15 +10,17 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_PAD_INDIFFERENT as STANDARD, URL_SAFE_PAD_INDIFFERENT as URL_SAFE};
 use bytes::Bytes;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, SeqAccess, Visitor};
+use serde_json::Value;
 
 use utoipa::ToSchema;
 use utoipa::openapi::schema::ObjectBuilder;
-use utoipa::openapi::{RefOr, Schema};
+use utoipa::openapi::{RefOr, Schema, Type};
 
 use super::answer_options::{AnswerOptions, check_top_k, parse_function};
 use super::docs::{Operation, images, schemas};
 use super::error::Error;
 use super::form::{Form, MAX_IMAGES, Shape, too_many};
+use super::json_object::Object;
 
 /// Images in base64, as Hugging Face's inference API takes them. Fields that are not known are ignored.
 #[derive(serde::Deserialize, ToSchema)]
@@ -28,7 +30,8 @@ pub(super) struct Body<'a> {
     #[serde(borrow)]
     #[schema(schema_with = images_in_base64)]
     inputs: Inputs<'a>,
-    parameters: Option<Parameters>,
+    #[schema(value_type = Option<Parameters>)]
+    parameters: Option<Object<Parameters>>,
 }
 
 fn images_in_base64() -> RefOr<Schema> {
@@ -46,19 +49,23 @@ struct Text<'a>(Cow<'a, str>);
 
 /// Options of the answer.
 #[derive(Default, serde::Deserialize, ToSchema)]
-#[serde(expecting = "`parameters` to be an object")]
 #[schema(as = ImagesParameters)]
 struct Parameters {
     /// Classes in the answer.
-    #[schema(value_type = Option<i64>, minimum = 1)]
+    #[schema(schema_with = top_k)]
     top_k: Option<TopK>,
     /// How logits become scores.
     #[schema(schema_with = functions)]
     function_to_apply: Option<Function>,
 }
 
+fn top_k() -> ObjectBuilder {
+    schemas::or_null(schemas::whole(1), Type::Integer)
+}
+
 fn functions() -> ObjectBuilder {
-    images::functions()
+    let all = images::FUNCTIONS.map(Value::from).into_iter().chain([Value::Null]);
+    schemas::or_null(schemas::text(), Type::String).enum_values(Some(all))
 }
 
 struct TopK(i64);
@@ -72,7 +79,7 @@ struct Function(String);
 pub(super) fn parse(body: &[u8]) -> Result<Form, Error> {
     let Body { inputs, parameters } = serde_json::from_slice(body)
         .map_err(|error| Error::Malformed(format!("the JSON is not understood: {error}")))?;
-    let parameters = parameters.unwrap_or_default();
+    let Object(parameters) = parameters.unwrap_or_default();
     let options = AnswerOptions {
         top_k: parameters.top_k.map(|TopK(number)| check_top_k(number)).transpose()?,
         function: parameters.function_to_apply.map(|Function(name)| parse_function(&name)).transpose()?,

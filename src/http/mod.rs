@@ -19,6 +19,7 @@ pub(crate) mod docs;
 mod error;
 mod form;
 mod json;
+mod json_object;
 mod model_path;
 mod multipart;
 mod others;

@@ -31,6 +31,7 @@ const PORT: Port = Port {
             "as other servers",
             "The simplest calls of TorchServe, TensorFlow Serving and SageMaker, in their own shapes.",
         ),
+        ("not served", "What clients of Triton may ask for and this server does not have, said in a shape that they read."),
         ("health", "For load balancers and platforms."),
         ("about", "The server itself."),
     ],
@@ -61,7 +62,11 @@ pub(super) fn labels(id: &str) -> Operation {
             "A version or a label of one; the one that the model serves if it is left out.",
             schemas::text(),
         )
-        .query("top_k", "Classes in the answer.", schemas::whole(1).default(Some(5.into())))
+        .query(
+            "top_k",
+            "Classes in the answer.",
+            schemas::whole(1).maximum(Some(i64::MAX as usize)).default(Some(5.into())),
+        )
         .query("function_to_apply", "How logits become scores; the model's own if it is left out.", images::functions())
         .query("detail", "Whether device, batch and timings are told.", schemas::flag())
         .query("deadline_ms", "Milliseconds within which the answer is wanted; over it 504.", schemas::whole(1));

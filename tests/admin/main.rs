@@ -5,6 +5,7 @@
 mod bench;
 mod commands;
 mod log_level;
+mod openapi;
 #[path = "../support/mod.rs"]
 mod support;
 

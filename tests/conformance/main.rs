@@ -12,6 +12,7 @@ mod grpc_clients;
 mod http_clients;
 mod hub_library;
 mod metrics;
+mod openapi;
 mod page;
 mod perf_analyzer;
 mod prometheus;

@@ -24,6 +24,8 @@ pub(crate) struct Server {
     lines: Receiver<String>,
     /// The URL of HTTP, without a slash at its end.
     pub(crate) base: String,
+    /// The URL of the admin port.
+    pub(crate) admin: String,
     /// The address of gRPC.
     pub(crate) grpc: String,
 }
@@ -54,11 +56,14 @@ impl Server {
             .spawn(move || stdout.lines().map_while(Result::ok).for_each(|line| drop(sender.try_send(line))))
             .unwrap();
 
-        let mut server = Self { process, lines, base: String::new(), grpc: String::new() };
+        let mut server = Self { process, lines, base: String::new(), admin: String::new(), grpc: String::new() };
         while server.base.is_empty() || server.grpc.is_empty() {
             let line = server.lines.recv_timeout(BOUND).expect("the server says where it listens");
             if let Some(base) = line.strip_prefix("listening on ") {
                 base.trim().clone_into(&mut server.base);
+            }
+            if let Some(admin) = line.strip_prefix("admin on ") {
+                admin.trim().clone_into(&mut server.admin);
             }
             if let Some(address) = line.strip_prefix("grpc on http://") {
                 address.trim().clone_into(&mut server.grpc);

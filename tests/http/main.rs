@@ -11,6 +11,7 @@ mod drain;
 mod errors;
 mod forms;
 mod metrics;
+mod openapi;
 mod others;
 mod process;
 mod routes;

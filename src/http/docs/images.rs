@@ -6,7 +6,6 @@ use utoipa::openapi::{Content, Schema};
 
 use super::{Operation, schemas};
 use crate::http::{coding, json, multipart};
-use crate::service::ScoreFunction;
 
 const TEXT: &str = "An image file as it is, whatever its declared type (`curl --data-binary @photo.jpg`); a form \
     (`curl -F image=@photo.jpg`); or JSON as Hugging Face's clients send it. Which it is, is told by the first bytes.";
@@ -33,13 +32,16 @@ pub(crate) fn forms(mut operation: Operation) -> Operation {
 
 /// The body may be compressed.
 pub(crate) fn coded(operation: Operation) -> Operation {
-    let codings = schemas::words(&[coding::NAMES, &["identity"]].concat());
+    let codings = schemas::words(&[coding::NAMES, &["identity", ""]].concat());
     operation.header("Content-Encoding", "How the body is compressed; its limits hold for what is decoded.", codings)
 }
 
+/// How logits may become scores.
+pub(crate) const FUNCTIONS: [&str; 3] = ["softmax", "sigmoid", "none"];
+
 /// `function_to_apply`.
 pub(crate) fn functions() -> ObjectBuilder {
-    schemas::words(&[ScoreFunction::Softmax.name(), ScoreFunction::Sigmoid.name(), "none"])
+    schemas::words(&FUNCTIONS)
 }
 
 /// The names that a form has for images here; further ones, which say the same, are told in words.
@@ -48,11 +50,14 @@ fn form() -> ObjectBuilder {
     let (image, images) = (one[0], list[0]);
     let text = format!("An image file. The part may be called {} as well.", one[1..].join(" or "));
     let texts = format!("Image files, answered by a list. The parts may be called {} as well.", list[1..].join(", "));
-    let files = ArrayBuilder::new().items(schemas::file().min_length(Some(1))).min_items(Some(1));
+    let files = ArrayBuilder::new().items(schemas::file().min_length(Some(1)));
     let form = ObjectBuilder::new()
         .property(image, schemas::file().min_length(Some(1)).description(Some(text)))
         .property(images, files.description(Some(texts)))
-        .property("top_k", schemas::whole(1))
+        .property("top_k", schemas::whole(1).maximum(Some(i64::MAX as usize)))
         .property("function_to_apply", functions());
-    schemas::with_keyword(form, "anyOf", json!([{ "required": [image] }, { "required": [images] }]))
+    // the head of a part cannot have the rest
+    let form = form.property_names(Some(schemas::text().pattern(Some("^[^\\u0000-\\u001f\\u007f]*$"))));
+    let at_least_one = json!({ "required": [images], "properties": { images: { "minItems": 1 } } });
+    schemas::with_keyword(form, "anyOf", json!([{ "required": [image] }, at_least_one]))
 }

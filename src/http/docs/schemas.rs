@@ -26,8 +26,13 @@ pub(crate) fn words(all: &[&str]) -> ObjectBuilder {
 }
 
 /// A whole number of at least `least`.
-pub(crate) fn whole(least: i64) -> ObjectBuilder {
-    ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(least as f64))
+pub(crate) fn whole(least: usize) -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(least)).maximum(Some(usize::MAX))
+}
+
+/// The same, or null.
+pub(crate) fn or_null(schema: ObjectBuilder, kind: Type) -> ObjectBuilder {
+    schema.schema_type(SchemaType::from_iter([kind, Type::Null]))
 }
 
 /// Yes or no, as a query has it.

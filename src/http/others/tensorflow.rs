@@ -19,6 +19,7 @@ use crate::http::coding::Coding;
 use crate::http::contents::{Append, Data};
 use crate::http::counted::{Counted, plain};
 use crate::http::docs::schemas;
+use crate::http::json_object::Object;
 use crate::http::model_path::ModelPath;
 use crate::http::panics::catch_panic;
 use crate::http::parse::{charge_decoded, parse_json};
@@ -208,7 +209,7 @@ fn method(ModelPath { model, version }: ModelPath) -> Result<ModelPath, Error> {
 }
 
 fn parse(body: &[u8]) -> Result<Asked, Error> {
-    let body: Body = serde_json::from_slice(body)
+    let Object(body): Object<Body> = serde_json::from_slice(body)
         .map_err(|error| Error::Malformed(format!("the JSON is not understood: {error}")))?;
     match (body.instances, body.inputs) {
         (Some(rows), None) => Ok(Asked { columns: false, rows }),

@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 use super::request::{Named, parameters};
 use super::told::Entry;
 use crate::http::cors::is_of_a_page;
+use crate::http::json_object::Object;
 use crate::http::model_path::ModelPath;
 use crate::http::{AppState, Error};
 use crate::oip::{self, Parameters};
@@ -75,5 +76,6 @@ async fn read<T: Default + for<'de> Deserialize<'de>>(state: &AppState, body: Bo
     if body.trim_ascii().is_empty() {
         return Ok(T::default());
     }
-    serde_json::from_slice(&body).map_err(|error| Error::Malformed(format!("the JSON is not understood: {error}")))
+    let read: Result<Object<T>, _> = serde_json::from_slice(&body);
+    read.map(|Object(said)| said).map_err(|error| Error::Malformed(format!("the JSON is not understood: {error}")))
 }

@@ -14,6 +14,7 @@ use utoipa::openapi::{RefOr, Schema, Type};
 use crate::http::Error;
 use crate::http::contents::Data;
 use crate::http::docs::{Operation, schemas};
+use crate::http::json_object::Object;
 use crate::oip::{Contents, InferRequest, Input, Parameter, Parameters, RequestedOutput};
 
 /// Parameters of one object: few mean anything, and what is kept of one is larger than what is sent.
@@ -39,10 +40,12 @@ pub(super) struct Json {
     #[schema(schema_with = parameters)]
     parameters: Named,
     /// The model's one input.
-    inputs: Vec<JsonInput>,
+    #[schema(value_type = Vec<JsonInput>)]
+    inputs: Vec<Object<JsonInput>>,
     /// Which outputs are wanted, and how; without it the model's one output in JSON.
     #[serde(default)]
-    outputs: Option<Vec<JsonOutput>>,
+    #[schema(value_type = Option<Vec<JsonOutput>>)]
+    outputs: Option<Vec<Object<JsonOutput>>>,
 }
 
 /// A tensor, its elements in `data` or, with the parameter `binary_data_size`, behind the JSON.
@@ -98,15 +101,17 @@ pub(super) fn parse(body: &Bytes, json: usize) -> Result<Parsed, Error> {
         let has = body.len();
         return malformed(format!("inference-header-content-length is {json}, and the body has {has} bytes"));
     };
-    let parsed: Json = serde_json::from_slice(text)
+    let Object(parsed): Object<Json> = serde_json::from_slice(text)
         .map_err(|error| Error::Malformed(format!("the JSON is not understood: {error}")))?;
     let mut tail = body.slice(json..);
-    let inputs = parsed.inputs.into_iter().map(|input| read_input(input, &mut tail)).collect::<Result<_, _>>()?;
+    let inputs =
+        parsed.inputs.into_iter().map(|Object(input)| read_input(input, &mut tail)).collect::<Result<_, _>>()?;
     if !tail.is_empty() {
         return malformed(format!("{} bytes are left behind the binary data of all inputs", tail.len()));
     }
     let Named(parameters) = parsed.parameters;
-    let outputs = parsed.outputs.unwrap_or_default();
+    let outputs: Vec<JsonOutput> =
+        parsed.outputs.unwrap_or_default().into_iter().map(|Object(output)| output).collect();
     let mut binary = parameters.flag("binary_data_output")?.unwrap_or(false);
     for output in &outputs {
         binary = output.parameters.0.flag("binary_data")?.unwrap_or(binary);

@@ -100,7 +100,7 @@ pub(super) fn unload() -> Operation {
 
 /// What Triton has and this server does not.
 pub(super) fn unserved(id: &str, summary: &str) -> Operation {
-    new(id, summary)
+    Operation::new(id, "not served", summary)
 }
 
 /// A model and its other name, of those that are built in.
