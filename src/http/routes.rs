@@ -31,7 +31,10 @@ const PORT: Port = Port {
             "as other servers",
             "The simplest calls of TorchServe, TensorFlow Serving and SageMaker, in their own shapes.",
         ),
-        ("not served", "What clients of Triton may ask for and this server does not have, said in a shape that they read."),
+        (
+            "not served",
+            "What clients of Triton may ask for and this server does not have, said in a shape that they read.",
+        ),
         ("health", "For load balancers and platforms."),
         ("about", "The server itself."),
     ],

@@ -171,7 +171,7 @@ async fn metrics(State(state): State<AppState>, headers: HeaderMap) -> Result<Re
     };
     let text = text.and_then(|more| {
         families.extend(more);
-        exposition.encode(&families)
+        exposition.encode(&families, &state.classifier.metrics().exemplars())
     });
     let text = text.map_err(|fault| {
         tracing::error!(%fault, "the metrics cannot be encoded");

@@ -140,7 +140,7 @@ pub(super) async fn metadata(State(state): State<AppState>, path: ModelPath) -> 
 
 /// Answers with logits or with an error, and counts the request.
 pub(super) async fn predict(State(state): State<AppState>, path: ModelPath, request: Request) -> Response {
-    let mut counted = Counted::begin(&state.classifier);
+    let mut counted = Counted::begin(&state.classifier, request.headers());
     let outcome = catch_panic(predictions(&state, path, request, &mut counted)).await.flatten();
     let answer = outcome.map(|json| ([(header::CONTENT_TYPE, "application/json")], json).into_response());
     counted.end(answer, plain)

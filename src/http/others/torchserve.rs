@@ -30,7 +30,7 @@ pub(super) async fn predictions(
         Ok(path) => path,
         Err(error) => return error_response(error),
     };
-    let mut counted = Counted::begin(&state.classifier);
+    let mut counted = Counted::begin(&state.classifier, request.headers());
     let outcome = catch_panic(scores(&state, &path, request, &mut counted)).await.flatten();
     let answer =
         outcome.map(|scores| ([(header::CONTENT_TYPE, "application/json")], scores.to_string()).into_response());
