@@ -206,6 +206,15 @@ impl<'de> Deserialize<'de> for TopK {
             fn visit_u64<E>(self, number: u64) -> Result<Self::Value, E> {
                 Ok(TopK(i64::try_from(number).unwrap_or(i64::MAX)))
             }
+
+            /// JSON has one kind of numbers: 3.0 is a whole one too. What is too large is clamped.
+            fn visit_f64<E: serde::de::Error>(self, number: f64) -> Result<Self::Value, E> {
+                if number.fract() == 0.0 {
+                    Ok(TopK(number as i64))
+                } else {
+                    Err(E::invalid_value(serde::de::Unexpected::Float(number), &self))
+                }
+            }
         }
         deserializer.deserialize_i64(TopKVisitor)
     }
@@ -259,6 +268,8 @@ mod tests {
         let nulls = r#"{"parameters": {"top_k": null, "function_to_apply": null}, "inputs": "aGk"}"#;
         assert_eq!(options(nulls), AnswerOptions::default());
         assert_eq!(options(r#"{"inputs": "aGk", "parameters": null}"#), AnswerOptions::default());
+        let with_point = r#"{"inputs": "aGk", "parameters": {"top_k": 3.0}}"#;
+        assert_eq!(options(with_point).top_k, Some(3));
         let huge = r#"{"inputs": "aGk", "parameters": {"top_k": 18446744073709551615}}"#;
         assert_eq!(options(huge).top_k, Some(i64::MAX), "clamped to the classes later");
     }

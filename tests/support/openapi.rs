@@ -46,11 +46,8 @@ pub async fn holds(ask: impl AsyncFn(&str) -> Answer) -> Vec<String> {
                 assert_eq!(allowed, item.keys().cloned().collect(), "{path}");
                 continue;
             };
-            assert!(
-                answer.status != 405 && !told.contains("no route"),
-                "{method} {of_example}: {} {told}",
-                answer.status
-            );
+            let reached = answer.status != 405 && !(answer.status == 404 && told.contains("no route"));
+            assert!(reached, "{method} {of_example}: {} {told}", answer.status);
             let status = answer.status.to_string();
             assert!(operation["responses"].get(&status).is_some(), "{method} {of_example}: {status} is not documented");
         }
