@@ -9,7 +9,7 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_PAD_INDIFFERENT as STANDARD, URL_SAFE_PAD_INDIFFERENT as URL_SAFE};
 use bytes::Bytes;
-use serde::de::{Deserialize, Deserializer, IgnoredAny, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, SeqAccess, Visitor};
 use serde_json::Value;
 
 use utoipa::ToSchema;
@@ -30,8 +30,14 @@ pub(super) struct Body<'a> {
     #[serde(borrow)]
     #[schema(schema_with = images_in_base64)]
     inputs: Inputs<'a>,
+    #[serde(default, deserialize_with = "parameters")]
     #[schema(value_type = Option<Parameters>)]
     parameters: Option<Object<Parameters>>,
+}
+
+/// An error names the field.
+fn parameters<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Object<Parameters>>, D::Error> {
+    Option::deserialize(deserializer).map_err(|error| D::Error::custom(format_args!("`parameters`: {error}")))
 }
 
 fn images_in_base64() -> RefOr<Schema> {
@@ -60,7 +66,8 @@ struct Parameters {
 }
 
 fn top_k() -> ObjectBuilder {
-    schemas::or_null(schemas::whole(1), Type::Integer)
+    // what is too large is clamped
+    schemas::or_null(schemas::whole(1).maximum(None::<usize>), Type::Integer)
 }
 
 fn functions() -> ObjectBuilder {

@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     fn a_traceparent_is_as_w3c_has_it_and_its_trace_is_recorded() {
-        let id = |header| TraceId::of_traceparent(header).map(|id| id.to_string());
+        let id = |header: &str| TraceId::of_traceparent(header).map(|id| id.to_string());
         let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
         let valid = format!("00-{trace}-00f067aa0ba902b7-01");
         assert_eq!(id(&valid).as_deref(), Some(trace));

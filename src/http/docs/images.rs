@@ -61,3 +61,21 @@ fn form() -> ObjectBuilder {
     let at_least_one = json!({ "required": [images], "properties": { images: { "minItems": 1 } } });
     schemas::with_keyword(form, "anyOf", json!([{ "required": [image] }, at_least_one]))
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::http::{answer_options, query, routes};
+
+    #[test]
+    fn parameters_and_their_words_are_those_that_are_read() {
+        let told = serde_json::to_value(routes::labels("classify").told()).unwrap();
+        let parameters = told["parameters"].as_array().unwrap().iter();
+        let of_query = parameters.filter(|one| one["in"] == "query").map(|one| one["name"].as_str().unwrap());
+        assert_eq!(of_query.collect::<Vec<_>>(), query::KNOWN);
+        for name in FUNCTIONS {
+            assert!(answer_options::parse_function(name).is_ok(), "{name}");
+        }
+    }
+}
