@@ -10,6 +10,7 @@ mod inspect;
 mod load;
 mod model_ref;
 mod noise;
+mod notify;
 mod progress;
 mod pull;
 mod serve;

@@ -37,6 +37,9 @@ pub async fn holds(ask: impl AsyncFn(&str) -> Answer) -> Vec<String> {
                 let (name, example) = (one["name"].as_str().unwrap(), one["example"].as_str().unwrap());
                 of_example = of_example.replace(&format!("{{{name}}}"), example);
             }
+            if path == "/bench" {
+                of_example += "?seconds=0.1"; // for it measures
+            }
             let answer = ask(&format!("{method} {of_example}")).await;
             let told = String::from_utf8_lossy(&answer.body).into_owned();
             let Some(operation) = operation else {
