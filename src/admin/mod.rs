@@ -1,6 +1,6 @@
 //! The admin port: commands about models, the log level, and what HTTP shows as well (models, metrics, liveness, readiness).
 //!
-//! Whoever reaches it may use it: it is bound to loopback unless an operator says otherwise. Requests of web pages are refused.
+//! Without keys and certificates whoever reaches it may use it: it is then bound to loopback only. Requests of web pages are refused.
 //! Not here: what the commands do (`service`).
 
 mod bench;
@@ -14,8 +14,9 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
+use crate::auth::Access;
 use crate::http::docs::{Operation, Port, Routes, get, post, put, schemas};
-use crate::http::{self, AppState, Error, Index, MetricsCompat, Model, Named};
+use crate::http::{self, AppState, Audience, Error, Index, MetricsCompat, Model, Named};
 use crate::service::{Classifier, ModelError};
 use crate::telemetry::LogLevel;
 
@@ -35,8 +36,13 @@ const PORT: Port = Port {
     ],
 };
 
-/// All routes; the metrics are those of HTTP.
-pub fn router(classifier: Classifier, log_level: LogLevel, metrics_compat: MetricsCompat) -> Router {
+/// All routes; the metrics are those of HTTP. `access`: who may ask; None: everybody.
+pub fn router(
+    classifier: Classifier,
+    log_level: LogLevel,
+    metrics_compat: MetricsCompat,
+    access: Option<Access>,
+) -> Router {
     let of_log_level = || Operation::new("getLogLevel", "about", "What is logged").json::<Filter>("The filter.");
     let set = of_log_level().called("setLogLevel").body(
         true,
@@ -60,8 +66,8 @@ pub fn router(classifier: Classifier, log_level: LogLevel, metrics_compat: Metri
             get(get_log_level, of_log_level()).and(put(set_log_level, set.refuses(&[400, 403, 408]))),
         )
         .layered(|routes| routes.layer(middleware::from_fn(refuse_pages)).layer(Extension(log_level)));
-    let options = http::Options { metrics_compat, ..http::Options::default() };
-    http::with_shared(routes, PORT, AppState { classifier, options })
+    let options = http::Options { metrics_compat, access, ..http::Options::default() };
+    http::with_shared(routes, PORT, AppState { classifier, options, audience: Audience::Operators })
 }
 
 fn command(id: &str, summary: &str) -> Operation {

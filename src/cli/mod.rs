@@ -7,6 +7,7 @@ mod classify;
 mod device;
 mod health;
 mod inspect;
+mod key;
 mod load;
 mod model_ref;
 mod noise;
@@ -15,6 +16,7 @@ mod progress;
 mod pull;
 mod serve;
 mod svg;
+mod tls_client;
 mod verify;
 
 use std::process::ExitCode;
@@ -63,6 +65,9 @@ enum Command {
     Load(load::Args),
     /// Compare an engine with the reference engine
     Verify(verify::Args),
+    /// Make an API key for `serve --api-keys`
+    #[command(after_help = key::OUTPUT)]
+    Key(key::Args),
     /// Ask a server whether it is ready; the exit code answers
     Health(health::Args),
 }
@@ -110,6 +115,7 @@ pub fn run() -> ExitCode {
         Command::Bench(args) => bench::run(args),
         Command::Load(args) => load::run(args),
         Command::Verify(args) => verify::run(args),
+        Command::Key(args) => key::run(args),
         Command::Health(args) => health::run(args),
     };
     match result {

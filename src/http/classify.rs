@@ -9,6 +9,7 @@ use axum::extract::{Request, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 
+use super::access::meter;
 use super::coding::Coding;
 use super::counted::{Counted, plain};
 use super::error::Error;
@@ -42,6 +43,7 @@ async fn labels(state: &AppState, request: Request, counted: &mut Counted<'_>) -
         version: query.version.as_deref(),
         body_bytes: declared,
         deadline: query.deadline,
+        meter: meter(&head.extensions),
         ..Admission::default()
     };
     let (mut ticket, timeouts) = admitted::admit(state, counted, admission)?;

@@ -7,6 +7,7 @@ use utoipa::openapi::Schema;
 use utoipa::openapi::Type;
 use utoipa::openapi::schema::ArrayBuilder;
 
+use super::access::Audience;
 use super::answer::{Detailed, Label};
 use super::classify::classify;
 use super::docs::{self, Operation, Port, Routes, get, images, post, put, schemas, ui};
@@ -52,7 +53,7 @@ pub fn router(classifier: Classifier, options: Options) -> Router {
         .json::<Stats>("All of it.");
     let routes = routes.at("/stats", get(stats, of_stats));
     let routes = ui::with_routes(others::with_routes(v2::with_routes(routes)));
-    with_shared(routes, PORT, AppState { classifier, options })
+    with_shared(routes, PORT, AppState { classifier, options, audience: Audience::Clients })
 }
 
 /// What the document says of a route that gives labels.

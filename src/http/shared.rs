@@ -10,6 +10,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa::openapi::Type;
 
+use super::access;
 use super::compressed::{self, Wanted};
 use super::cors;
 use super::docs::{Operation, Port, Routes, get, schemas};
@@ -45,6 +46,10 @@ pub(crate) fn with_shared(routes: Routes, port: Port, state: AppState) -> Router
     let said = Operation::new("ping", "health", "The same in TorchServe's words, for it and SageMaker");
     routes = routes.at("/ping", get(ping, said.json::<Ping>("It is so.").refuses(&[503])));
     let mut routes = routes.documented(port).fallback(no_route).method_not_allowed_fallback(no_method);
+    if state.options.access.is_some() {
+        routes = routes.layer(middleware::from_fn_with_state(state.clone(), access::layer));
+    }
+    // around it, for a page must be able to read why it is refused
     if let Some(cors) = cors::layer(&state.options.cors_allow_origins) {
         routes = routes.layer(cors);
     }

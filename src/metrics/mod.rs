@@ -5,6 +5,7 @@
 mod exemplars;
 mod exposition;
 mod model;
+mod secured;
 mod statistics;
 
 use std::collections::HashMap;
@@ -20,6 +21,7 @@ use prometheus::{
     CounterVec, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
 };
 
+pub use secured::{AccessCounts, Reloads, TlsCounts};
 pub use statistics::{Failure, Form, Requests, StageTimes, Statistics, Tally};
 
 use crate::telemetry;
@@ -46,6 +48,9 @@ pub struct Metrics {
     build_info: IntGaugeVec,
     device_up: IntGaugeVec,
     device_memory: IntGaugeVec,
+    access: AccessCounts,
+    tls: TlsCounts,
+    reloads: Reloads,
 }
 
 /// The metrics that have a label `model`.
@@ -130,10 +135,13 @@ pub enum Rejection {
     NotReady,
     /// More connections than are allowed.
     Connections,
+    /// A key has spent its rate.
+    Rate,
 }
 
 impl Rejection {
-    const ALL: [Self; 6] = [Self::Queue, Self::Bodies, Self::Pixels, Self::Wait, Self::NotReady, Self::Connections];
+    const ALL: [Self; 7] =
+        [Self::Queue, Self::Bodies, Self::Pixels, Self::Wait, Self::NotReady, Self::Connections, Self::Rate];
 
     /// The value of the label `reason`.
     #[must_use]
@@ -145,6 +153,7 @@ impl Rejection {
             Self::Wait => "estimated_wait",
             Self::NotReady => "not_ready",
             Self::Connections => "connections",
+            Self::Rate => "rate",
         }
     }
 }
@@ -246,7 +255,21 @@ impl Metrics {
         if let Some(dropped) = telemetry::dropped() {
             registry.register(Box::new(dropped))?;
         }
-        Ok(Self { registry, began: Instant::now(), families, outcomes, rejected, build_info, device_up, device_memory })
+        let (access, tls, reloads) =
+            (AccessCounts::new(&registry)?, TlsCounts::new(&registry)?, Reloads::new(&registry)?);
+        Ok(Self {
+            registry,
+            began: Instant::now(),
+            families,
+            outcomes,
+            rejected,
+            build_info,
+            device_up,
+            device_memory,
+            access,
+            tls,
+            reloads,
+        })
     }
 
     /// Says what runs here, for each device; the value is always 1.
@@ -262,6 +285,24 @@ impl Metrics {
     /// Bytes of a device's memory that are in use.
     pub fn device_memory_used(&self, device: &str, bytes: u64) {
         self.device_memory.with_label_values(&[device]).set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
+    /// What is counted of those who ask.
+    #[must_use]
+    pub fn access(&self) -> AccessCounts {
+        self.access.clone()
+    }
+
+    /// What is counted of TLS.
+    #[must_use]
+    pub fn tls(&self) -> TlsCounts {
+        self.tls.clone()
+    }
+
+    /// Whether files that are read again are in use.
+    #[must_use]
+    pub fn reloads(&self) -> Reloads {
+        self.reloads.clone()
     }
 
     /// How long this has counted.

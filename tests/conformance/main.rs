@@ -4,6 +4,9 @@
 //! tested inside the process (`http`, `grpc`).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+#[path = "../http/certificates.rs"]
+#[allow(dead_code, reason = "each suite uses a part")]
+mod certificates;
 mod deploy;
 mod docs;
 #[path = "../support/emulated.rs"]
@@ -22,6 +25,7 @@ mod prometheus;
 mod provisioned;
 mod server;
 mod systemd;
+mod tls;
 mod triton;
 
 use provisioned::provisioned;

@@ -10,6 +10,7 @@ mod torchserve;
 use super::classify::classify;
 use super::docs::{self, Routes, get, post, put};
 use super::routes::labels;
+pub(super) use torchserve::error_response as torchserve_error;
 
 /// Adds the routes.
 pub(super) fn with_routes(mut routes: Routes) -> Routes {

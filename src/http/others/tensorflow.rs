@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 use utoipa::openapi::schema::ArrayBuilder;
 
+use crate::http::access::meter;
 use crate::http::coding::Coding;
 use crate::http::contents::{Append, Data};
 use crate::http::counted::{Counted, plain};
@@ -159,6 +160,7 @@ async fn predictions(
         model: Some(&model),
         version: (!version.is_empty()).then_some(&version),
         body_bytes: body::declared_length(&body),
+        meter: meter(&head.extensions),
         ..Admission::default()
     };
     let (mut ticket, timeouts) = admitted::admit(state, counted, admission)?;
