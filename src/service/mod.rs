@@ -35,6 +35,7 @@ mod repository;
 mod request;
 pub mod scheduler;
 mod score;
+pub mod simulation;
 mod status;
 mod threads;
 mod ticket;
