@@ -17,6 +17,7 @@ mod perf_analyzer;
 mod prometheus;
 #[path = "../provisioned/mod.rs"]
 mod provisioned;
+mod rolling;
 mod server;
 mod triton;
 

@@ -31,7 +31,7 @@ For --card these times were computed and never measured: the shortest if all tra
 The truth is expected between the two. With --bench they are those of a machine, as `convnext bench --batch 1,2,4,8,16,32 --json` tells them, with their spread.
 
 A load is held when 99 of 100 requests are answered within --p99 and none is refused. load is the share of what the devices can do at most; busy the share of the time \
-in which they compute. The knee is where throughput over p99 is the greatest.
+in which they compute. The knee is where the curve of p99 bends up.
 
 An autoscaler (HPA, KEDA) that aims at the mean time in the queue (convnext_stage_duration_seconds, stage queue, sum over count) adds servers above \
 --queue-target. Until they serve, --reaction passes, in which the load grows by --growth a minute: it has to act that much below the highest load that is held.
@@ -173,8 +173,8 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     }
     let question = question(&args, &cases[0]);
     let found = cases.into_iter().map(|case| answer(&args, &question, case)).collect::<Result<Vec<_>, _>>()?;
-    let growth = growth(&args);
-    let report = Report { model, rate: args.rate, queue_target: args.queue_target.0, growth, question, found };
+    let (rate, queue_target, growth) = (args.rate, args.queue_target.0, growth(&args));
+    let report = Report { model, rate, queue_target, growth, question, found };
     if let Some(path) = &args.plot {
         std::fs::write(path, plot::svg(&report)).with_context(|| format!("writing {}", path.display()))?;
     }

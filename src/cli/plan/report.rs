@@ -235,6 +235,9 @@ pub(super) fn ms(time: Duration) -> String {
 }
 
 fn percent(share: f64) -> String {
+    if share > 0.0 && share < 0.0005 {
+        return "< 0.1 %".to_owned();
+    }
     let digits = usize::from(share > 0.0 && share < 0.0995);
     format!("{:.digits$} %", share * 100.0)
 }
@@ -261,6 +264,6 @@ mod tests {
             ["0", "0.23", "9.99", "12.3", "50", "123"]
         );
         assert_eq!([8.0, 61.54, 999.6, 50_000.0, 1_234_567.0].map(thousands), ["8", "61.5", "1,000", "50,000", "1,234,567"]);
-        assert_eq!([0.0, 0.004, 0.85, 1.1].map(percent), ["0 %", "0.4 %", "85 %", "110 %"]);
+        assert_eq!([0.0, 1e-5, 0.004, 0.85, 1.1].map(percent), ["0 %", "< 0.1 %", "0.4 %", "85 %", "110 %"]);
     }
 }

@@ -12,6 +12,8 @@ const LOADS: [f64; 11] = [0.1, 0.2, 0.4, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 1.0, 1.
 /// Measured at least, in requests of all servers and in time: near saturation queues take seconds to become as long as they will.
 const REQUESTS: f64 = 20_000.0;
 const SHORTEST: Duration = Duration::from_secs(10);
+/// A load that is no more than the devices can do, but for rounding.
+const FULL: f64 = 1.0 + 1e-9;
 /// How near to a load the search comes, as a share of what the devices can do.
 const NEAR: f64 = 0.01;
 /// Servers that are tried at most, as a multiple of those that could carry the rate.
@@ -37,15 +39,6 @@ pub(super) struct Loaded {
     /// Requests a second to all servers.
     pub(super) rate: f64,
     pub(super) outcome: Outcome,
-}
-
-impl Loaded {
-    /// Requests a second for each second that one of a hundred waits: where it is the greatest, more load costs more latency than it is worth
-    /// (Kleinrock, 1979, with the 99th percentile for the mean).
-    fn power(&self) -> f64 {
-        let p99 = self.outcome.latency(0.99).as_secs_f64();
-        if p99 > 0.0 { self.rate * (1.0 - self.outcome.failed()) / p99 } else { 0.0 }
-    }
 }
 
 /// An autoscaler that adds servers when the mean of the queue's time is above its target, and what this means.
@@ -157,9 +150,15 @@ impl Question {
     }
 }
 
-/// The index of the load above which latency rises faster than what is served.
+/// The index of the load where the curve of p99 bends most: where it is furthest below the line from its first point to the one at full load
+/// (Satopää et al., 2011). With batches latency rises from the first image on, so that no threshold of it would tell.
 pub(super) fn knee(loads: &[Loaded]) -> Option<usize> {
-    (0..loads.len()).max_by(|a, b| loads[*a].power().total_cmp(&loads[*b].power()))
+    let p99 = |loaded: &Loaded| loaded.outcome.latency(0.99).as_secs_f64();
+    let (first, full) = (loads.first()?, loads.iter().rfind(|loaded| loaded.share <= FULL)?);
+    let slope = (p99(full) - p99(first)) / (full.share - first.share);
+    let below = |loaded: &Loaded| p99(first) + slope * (loaded.share - first.share) - p99(loaded);
+    let up_to_full = loads.iter().enumerate().filter(|(_, loaded)| loaded.share <= FULL);
+    up_to_full.max_by(|(_, a), (_, b)| below(a).total_cmp(&below(b))).map(|(index, _)| index)
 }
 
 #[cfg(test)]
@@ -216,10 +215,10 @@ mod tests {
     }
 
     #[test]
-    fn the_knee_is_below_saturation() {
+    fn the_knee_is_where_the_curve_turns_up_below_saturation() {
         let (question, case) = question();
         let loads = question.loads(&case, 1).unwrap();
         let knee = &loads[knee(&loads).unwrap()];
-        assert!((0.3..0.8).contains(&knee.share), "{}", knee.share);
+        assert!((0.6..0.95).contains(&knee.share), "{}", knee.share);
     }
 }
