@@ -113,8 +113,8 @@ pub(super) struct Args {
     /// By how much the load grows in a minute, percent
     #[arg(long, default_value = "20", value_name = "PERCENT", value_parser = clap::value_parser!(u16).range(0..=1000))]
     growth: u16,
-    /// What becomes of this rate, and nothing else
-    #[arg(long, requires = "replicas")]
+    /// Only what becomes of this rate: neither other loads nor an autoscaler
+    #[arg(long)]
     only: bool,
     /// JSON instead of tables
     #[arg(long)]

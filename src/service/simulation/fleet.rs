@@ -21,9 +21,6 @@ use crate::service::dispatcher::Dispatcher;
 use crate::service::queue::EntryId;
 use crate::service::scheduler::{DeviceIndex, ModelId};
 
-/// Servers that are simulated of those among which chance or turns decide: the others know nothing of them and fare alike.
-const SHOWN: usize = 4;
-
 /// What a simulated device does.
 enum State {
     /// Its thread has its turn.
@@ -108,8 +105,9 @@ impl<'a> Fleet<'a> {
     /// Servers whose model is loaded and warm.
     pub(super) fn new(scenario: &'a Scenario) -> Result<Self, SimulationError> {
         let start = Instant::now();
+        // where turns or chance decide, no server knows of another, and one stands for all
         let shown = match scenario.balancing {
-            Balancing::RoundRobin | Balancing::Random => scenario.replicas.min(SHOWN),
+            Balancing::RoundRobin | Balancing::Random => 1,
             Balancing::LeastRequests => scenario.replicas,
         };
         let book = Book::new(shown);

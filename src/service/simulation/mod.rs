@@ -27,7 +27,7 @@ use crate::program::{InputSpec, Program};
 /// Servers of one model behind a load balancer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scenario {
-    /// Servers, each with a queue of its own. Of many among which chance or turns decide, four are simulated and stand for all.
+    /// Servers, each with a queue of its own. Where turns or chance decide who gets a request, one is simulated and stands for all.
     pub replicas: usize,
     /// Devices of a server.
     pub devices: usize,

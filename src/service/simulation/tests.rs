@@ -55,7 +55,8 @@ fn batches_grow_with_the_load_and_carry_more_than_singles_could() {
     // 10 ms alone, 26 ms for 16: 615 images/s instead of 100
     let speed = Speed::of_cpu(vec![same(1, 0.01), same(16, 0.026)], 16).unwrap();
     close(speed.capacity(), 615.0, 0.01);
-    let scenario = Scenario { speed, ..scenario(30) };
+    // warm-up guesses batches that take as long; the scheduler tries them under load, which takes seconds
+    let scenario = Scenario { speed, warm_up: Duration::from_secs(60), ..scenario(30) };
     let outcomes = [0.1, 0.5, 0.9].map(|load| simulate(&scenario, poisson(615.0 * load, 3)).unwrap());
     assert!(outcomes.iter().all(|outcome| outcome.failed() == 0.0));
     assert!(outcomes.is_sorted_by_key(|outcome| outcome.latency(0.99)));
@@ -71,17 +72,19 @@ fn what_is_more_than_the_devices_can_do_is_refused_and_the_rest_waits_no_longer_
     close(outcome.failed(), 0.5, 0.03);
     assert!(outcome.late == 0 && outcome.busy > 0.99);
     assert!(outcome.latency(1.0) <= Duration::from_millis(510), "{:?}", outcome.latency(1.0));
-    // a deadline that the queue would miss refuses too
+    // a deadline that the queue would miss refuses too, and nothing is answered behind it
     let model = ModelOptions { deadline: Duration::from_millis(100), ..ModelOptions::default() };
     let outcome = simulate(&Scenario { model, ..scenario(100) }, poisson(200.0, 5)).unwrap();
-    close(outcome.failed(), 0.5, 0.05);
-    assert!(outcome.rejected > 100 * outcome.late && outcome.latency(1.0) <= Duration::from_millis(100));
+    assert!(outcome.rejected > 5_000 && outcome.answers() > 0, "{}, {}", outcome.rejected, outcome.answers());
+    assert!(outcome.latency(1.0) <= Duration::from_millis(100), "{:?}", outcome.latency(1.0));
 }
 
 #[test]
 fn who_knows_how_many_are_in_flight_balances_better_than_who_takes_turns_and_that_better_than_chance() {
     let p99 = |balancing| {
-        let scenario = Scenario { replicas: 4, balancing, ..scenario(300) };
+        // of constant times turns would be as good as a queue that all share
+        let speed = Speed::of_cpu(vec![BatchTime { images: 1, median: 0.008, p99: 0.03 }], 1).unwrap();
+        let scenario = Scenario { replicas: 4, balancing, speed, ..scenario(300) };
         simulate(&scenario, poisson(320.0, 9)).unwrap().latency(0.99)
     };
     let [fewest, in_turn, random] =
