@@ -93,24 +93,25 @@ def main():
 
 def served(bench, before, after):
     """The report of the benchmark with the times that the server's batches had; sizes that it never ran get the benchmark's, as much longer as the others were."""
-    known = {case["batch"]: case["latency_ms"] for case in bench["results"]}
+    # by size, each row of quantiles with the mean before it
+    known = {case["batch"]: [1e3 * case["batch"] / case["images_per_second"], *case["quantiles_ms"]] for case in bench["results"]}
 
-    def between(size, name):
+    def between(size):
         below, above = max(one for one in known if one <= size), min(one for one in known if one >= size)
-        low, high = known[below][name], known[above][name]
-        return low if below == above else low + (high - low) * (size - below) / (above - below)
+        share = (size - below) / max(above - below, 1)
+        return [low + (high - low) * share for low, high in zip(known[below], known[above])]
 
     means = {}
     for size, (count, seconds) in after.items():
         runs, took = count - before.get(size, (0, 0))[0], seconds - before.get(size, (0, 0))[1]
         if runs >= 20 and size <= max(known):
             means[size] = (took / runs * 1e3, runs)
-    longer = sum(runs * mean / between(size, "median") for size, (mean, runs) in means.items()) / sum(runs for _, runs in means.values())
+    longer = sum(runs * mean / between(size)[0] for size, (mean, runs) in means.items()) / sum(runs for _, runs in means.values())
     results = []
     for size in sorted(set(means) | set(known)):
-        median, p99 = between(size, "median"), between(size, "p99")
-        mean = means[size][0] if size in means else median * longer
-        results.append({"model": MODEL, "batch": size, "latency_ms": {"median": mean, "p99": p99 * mean / median}})
+        mean, *quantiles = between(size)
+        factor = means[size][0] / mean if size in means else longer
+        results.append({"model": MODEL, "batch": size, "quantiles_ms": [one * factor for one in quantiles]})
     return {"device": bench["device"], "results": results}
 
 

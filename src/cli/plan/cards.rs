@@ -88,8 +88,7 @@ pub(super) fn computed_cases(model: &str, flag: &str, max_batch: usize) -> anyho
         let of_batch = |images: usize| {
             let (low, high) = computed(table, card.name, images)
                 .with_context(|| format!("{model} on {} in batches of {images} was not computed", card.name))?;
-            let seconds = if is_best { low } else { high } / 1e6;
-            anyhow::Ok(BatchTime { images, median: seconds, p99: seconds })
+            anyhow::Ok(BatchTime::constant(images, if is_best { low } else { high } / 1e6))
         };
         let known = BATCHES.into_iter().map(of_batch).collect::<Result<Vec<_>, _>>()?;
         let link = card.link * if is_best { LINK_BEST } else { LINK_WORST };
@@ -124,8 +123,9 @@ fn of_report(text: &str, model: Option<&str>, max_batch: usize) -> anyhow::Resul
     };
     let time = |result: &Value| {
         let images = usize::try_from(result["batch"].as_u64()?).ok()?;
-        let seconds = |name: &str| Some(result["latency_ms"][name].as_f64()? / 1e3);
-        Some(BatchTime { images, median: seconds("median")?, p99: seconds("p99")? })
+        let quantiles: Option<Vec<f64>> =
+            result["quantiles_ms"].as_array()?.iter().map(|ms| Some(ms.as_f64()? / 1e3)).collect();
+        Some(BatchTime { images, quantiles: quantiles?.try_into().ok()? })
     };
     let of_model = results.iter().filter(|result| result["model"] == model);
     let times = of_model.map(time).collect::<Option<Vec<_>>>().ok_or_else(no_report)?;
@@ -147,6 +147,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::service::simulation::SHARES;
 
     #[test]
     fn all_cards_have_two_ends_and_the_best_is_faster() {
@@ -167,7 +168,7 @@ mod tests {
     #[test]
     fn a_benchmark_gives_its_models_and_says_what_it_lacks() {
         let result = |model: &str, batch: usize, ms: f64| {
-            json!({"model": model, "batch": batch, "latency_ms": {"median": ms, "p99": ms * 1.5}})
+            json!({"model": model, "batch": batch, "quantiles_ms": vec![ms; SHARES.len()]})
         };
         let results = [result("a", 1, 2.0), result("a", 8, 8.0), result("b", 1, 3.0)];
         let report = json!({"device": "cpu", "results": results}).to_string();

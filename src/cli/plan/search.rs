@@ -171,7 +171,7 @@ mod tests {
 
     /// 100 images/s, one by one; few requests, so that this is quick.
     fn question() -> (Question, Case) {
-        let speed = Speed::of_cpu(vec![BatchTime { images: 1, median: 0.01, p99: 0.01 }], 1).unwrap();
+        let speed = Speed::of_cpu(vec![BatchTime::constant(1, 0.01)], 1).unwrap();
         let second = Duration::from_secs(1);
         let scenario = Scenario {
             replicas: 1,

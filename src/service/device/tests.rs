@@ -29,10 +29,7 @@ fn current() -> SimulatedClock {
 
 /// A model on the device of a clock, whose batches take a fixed time and some per image.
 fn simulated(clock: &SimulatedClock, image: Duration, in_flight: usize) -> Arc<SimulatedModel> {
-    let time = |images: usize| {
-        let seconds = (20 * MICROSECOND + image * images as u32).as_secs_f64();
-        BatchTime { images, median: seconds, p99: seconds }
-    };
+    let time = |images: usize| BatchTime::constant(images, (20 * MICROSECOND + image * images as u32).as_secs_f64());
     let speed = Speed::of_gpu(vec![time(1), time(64)], 64, [LAUNCH, ANSWER, Duration::ZERO]).unwrap();
     Arc::new(SimulatedModel { clock: clock.clone(), speed: Arc::new(Speed { in_flight, ..speed }), seed: 0 })
 }

@@ -4,18 +4,38 @@ use std::time::Duration;
 
 use crate::engine::Buckets;
 
-/// Of a normal distribution, deviations from its middle to its 99th percentile.
-const P99: f64 = 2.326;
+/// The shares of runs of which it is known what they took at most. Closer to the end, where few runs are long and weigh much.
+pub const SHARES: [f64; 12] = [0.0, 0.05, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999, 1.0];
 
-/// What a batch of a size takes.
+/// What batches of a size take.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BatchTime {
-    /// Its images.
+    /// Images of a batch.
     pub images: usize,
-    /// Seconds, in half of all runs at most.
-    pub median: f64,
-    /// Seconds, in 99 of 100 runs at most; the median where all runs take the same.
-    pub p99: f64,
+    /// Seconds that the runs took at most, of each of the [`SHARES`]; rising.
+    pub quantiles: [f64; SHARES.len()],
+}
+
+impl BatchTime {
+    /// All runs take the same.
+    #[must_use]
+    pub fn constant(images: usize, seconds: f64) -> Self {
+        Self { images, quantiles: [seconds; SHARES.len()] }
+    }
+
+    /// The mean of all runs.
+    fn mean(&self) -> f64 {
+        let pieces = SHARES.windows(2).zip(self.quantiles.windows(2));
+        pieces.map(|(share, seconds)| (share[1] - share[0]) * (seconds[0] + seconds[1]) / 2.0).sum()
+    }
+
+    /// What so large a share of the runs takes at most.
+    fn at(&self, share: f64) -> f64 {
+        let above = SHARES.partition_point(|known| *known < share).clamp(1, SHARES.len() - 1);
+        let (from, to) = (SHARES[above - 1], SHARES[above]);
+        let (low, high) = (self.quantiles[above - 1], self.quantiles[above]);
+        low + (high - low) * (share - from) / (to - from)
+    }
 }
 
 /// How fast a device runs a model.
@@ -85,7 +105,10 @@ impl Speed {
         if self.times.first().is_none_or(|first| first.images != 1) {
             return Err(SpeedError::NoSingle);
         }
-        let is_no_time = |time: &&BatchTime| !(time.median.is_finite() && time.median > 0.0 && time.p99.is_finite());
+        let is_no_time = |time: &&BatchTime| {
+            let are_times = time.quantiles.iter().all(|seconds| seconds.is_finite() && *seconds > 0.0);
+            !are_times || !time.quantiles.is_sorted()
+        };
         if let Some(wrong) = self.times.iter().find(is_no_time) {
             return Err(SpeedError::NoTime(wrong.images));
         }
@@ -104,39 +127,30 @@ impl Speed {
     #[must_use]
     pub fn capacity(&self) -> f64 {
         let rate = |images: usize| {
-            let compute = self.time(images).0;
+            let compute = self.time(images).mean();
             let thread = 2.0 * self.launch.as_secs_f64() + self.answer.as_secs_f64() * images as f64;
             images as f64 / compute.max(thread).max(self.copy.as_secs_f64() * images as f64)
         };
         (1..=self.buckets.max()).map(rate).fold(0.0, f64::max)
     }
 
-    /// Median and 99th percentile of a batch, padded where it must be.
-    fn time(&self, images: usize) -> (f64, f64) {
+    /// What batches of so many images take, padded where they must be.
+    fn time(&self, images: usize) -> BatchTime {
         let size = self.buckets.of(images);
         let above = self.times.partition_point(|time| time.images < size).min(self.times.len() - 1);
         let (low, high) = (self.times[above.saturating_sub(1)], self.times[above]);
         if high.images == size || low.images == high.images {
-            return (high.median, high.p99);
+            return high;
         }
         let share = (size - low.images) as f64 / (high.images - low.images) as f64;
-        let between = |low: f64, high: f64| low + (high - low) * share;
-        (between(low.median, high.median), between(low.p99, high.p99))
+        let between = |index: usize| low.quantiles[index] + (high.quantiles[index] - low.quantiles[index]) * share;
+        BatchTime { images: size, quantiles: std::array::from_fn(between) }
     }
 
-    /// What a batch takes this time. Times spread log-normally: they are never below zero, and some are much longer than most.
+    /// What a batch takes this time.
     pub(super) fn compute(&self, images: usize, random: &mut fastrand::Rng) -> Duration {
-        let (median, p99) = self.time(images);
-        let deviation = (p99 / median).ln().max(0.0) / P99;
-        let seconds = if deviation > 0.0 { median * (deviation * normal(random)).exp() } else { median };
-        Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
+        Duration::try_from_secs_f64(self.time(images).at(random.f64())).unwrap_or(Duration::MAX)
     }
-}
-
-/// A number of the standard normal distribution (Box and Muller, 1958).
-fn normal(random: &mut fastrand::Rng) -> f64 {
-    let radius = (-2.0 * (1.0 - random.f64()).ln()).sqrt();
-    radius * (std::f64::consts::TAU * random.f64()).cos()
 }
 
 #[cfg(test)]
@@ -144,15 +158,15 @@ fn normal(random: &mut fastrand::Rng) -> f64 {
 mod tests {
     use super::*;
 
-    fn times(of: &[(usize, f64, f64)]) -> Vec<BatchTime> {
-        of.iter().map(|&(images, median, p99)| BatchTime { images, median, p99 }).collect()
+    fn times(of: &[(usize, f64)]) -> Vec<BatchTime> {
+        of.iter().map(|&(images, seconds)| BatchTime::constant(images, seconds)).collect()
     }
 
     const FREE: [Duration; 3] = [Duration::ZERO; 3];
 
     #[test]
     fn sizes_between_are_on_the_line_and_a_gpu_pads_to_its_bucket() {
-        let known = times(&[(8, 8.0, 8.0), (1, 1.0, 1.0), (4, 2.5, 2.5)]);
+        let known = times(&[(8, 8.0), (1, 1.0), (4, 2.5)]);
         let mut random = fastrand::Rng::with_seed(0);
         let mut seconds = |speed: &Speed, images| speed.compute(images, &mut random).as_secs_f64();
         let cpu = Speed::of_cpu(known.clone(), 8).unwrap();
@@ -164,20 +178,25 @@ mod tests {
     }
 
     #[test]
-    fn the_spread_has_the_median_and_the_percentile_that_were_given() {
-        let cpu = Speed::of_cpu(times(&[(1, 0.01, 0.015)]), 1).unwrap();
+    fn the_spread_of_batches_is_the_one_that_was_given() {
+        let quantiles = [8.0, 9.0, 9.5, 10.0, 11.0, 13.0, 14.0, 15.0, 16.0, 18.0, 25.0, 60.0];
+        let cpu = Speed::of_cpu(vec![BatchTime { images: 1, quantiles }], 1).unwrap();
         let mut random = fastrand::Rng::with_seed(3);
-        let mut taken: Vec<f64> = (0..50_000).map(|_| cpu.compute(1, &mut random).as_secs_f64()).collect();
+        let mut taken: Vec<f64> = (0..100_000).map(|_| cpu.compute(1, &mut random).as_secs_f64()).collect();
+        let mean = taken.iter().sum::<f64>() / taken.len() as f64;
         taken.sort_by(f64::total_cmp);
-        assert!((taken[25_000] / 0.01 - 1.0).abs() < 0.01, "{}", taken[25_000]);
-        assert!((taken[49_500] / 0.015 - 1.0).abs() < 0.02, "{}", taken[49_500]);
+        for (share, seconds) in SHARES.into_iter().zip(quantiles).take(SHARES.len() - 1) {
+            let found = taken[(share * taken.len() as f64) as usize];
+            assert!((found / seconds - 1.0).abs() < 0.03, "{share}: {found}");
+        }
+        assert!((mean * cpu.capacity() - 1.0).abs() < 0.01, "{mean}");
     }
 
     #[test]
     fn times_that_say_too_little_are_refused() {
-        assert_eq!(Speed::of_cpu(times(&[(2, 1.0, 1.0)]), 2), Err(SpeedError::NoSingle));
-        assert_eq!(Speed::of_cpu(times(&[(1, 0.0, 0.0)]), 1), Err(SpeedError::NoTime(1)));
+        assert_eq!(Speed::of_cpu(times(&[(2, 1.0)]), 2), Err(SpeedError::NoSingle));
+        assert_eq!(Speed::of_cpu(times(&[(1, 0.0)]), 1), Err(SpeedError::NoTime(1)));
         let unknown = SpeedError::Unknown { wanted: 64, known: 8 };
-        assert_eq!(Speed::of_gpu(times(&[(1, 1.0, 1.0), (8, 1.0, 1.0)]), 64, FREE), Err(unknown));
+        assert_eq!(Speed::of_gpu(times(&[(1, 1.0), (8, 1.0)]), 64, FREE), Err(unknown));
     }
 }

@@ -12,7 +12,13 @@ fn poisson(rate: f64, seed: u64) -> impl Iterator<Item = Duration> {
 }
 
 fn same(images: usize, seconds: f64) -> BatchTime {
-    BatchTime { images, median: seconds, p99: seconds }
+    BatchTime::constant(images, seconds)
+}
+
+/// Times of 0.4 to 4 times so many seconds, whose mean is near it.
+fn spread(images: usize, seconds: f64) -> BatchTime {
+    let quantiles = [0.4, 0.5, 0.7, 0.9, 1.2, 1.6, 2.0, 2.5, 3.0, 3.5, 3.8, 4.0].map(|factor| factor * seconds);
+    BatchTime { images, quantiles }
 }
 
 /// One server whose device takes 10 ms for each image and a batch of one, for so many seconds.
@@ -83,7 +89,7 @@ fn what_is_more_than_the_devices_can_do_is_refused_and_the_rest_waits_no_longer_
 fn who_knows_how_many_are_in_flight_balances_better_than_who_takes_turns_and_that_better_than_chance() {
     let p99 = |balancing| {
         // of constant times turns would be as good as a queue that all share
-        let speed = Speed::of_cpu(vec![BatchTime { images: 1, median: 0.008, p99: 0.03 }], 1).unwrap();
+        let speed = Speed::of_cpu(vec![spread(1, 0.01)], 1).unwrap();
         let scenario = Scenario { replicas: 4, balancing, speed, ..scenario(300) };
         simulate(&scenario, poisson(320.0, 9)).unwrap().latency(0.99)
     };
@@ -107,7 +113,7 @@ fn a_decode_pool_that_is_too_small_is_what_limits() {
 #[test]
 fn the_same_scenario_has_the_same_outcome_to_the_nanosecond() {
     let speed = Speed::of_gpu(
-        vec![BatchTime { images: 1, median: 0.001, p99: 0.002 }, BatchTime { images: 64, median: 0.01, p99: 0.012 }],
+        vec![spread(1, 0.001), spread(64, 0.01)],
         64,
         [Duration::from_micros(10), Duration::from_micros(4), Duration::from_micros(12)],
     );
