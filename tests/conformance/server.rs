@@ -26,6 +26,8 @@ pub(crate) struct Server {
     pub(crate) base: String,
     /// The address of gRPC.
     pub(crate) grpc: String,
+    /// The URL of the admin port.
+    pub(crate) admin: String,
 }
 
 impl Server {
@@ -45,6 +47,13 @@ impl Server {
         env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CONVNEXT_")).for_each(|(name, _)| {
             command.env_remove(name);
         });
+        let server = Self::of(&mut command);
+        assert!(server.base.starts_with("http://127.0.0.1:"), "{}", server.base);
+        server
+    }
+
+    /// What this command starts.
+    pub(crate) fn of(command: &mut Command) -> Self {
         let mut process = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
         let stdout = BufReader::new(process.stdout.take().unwrap());
         let (sender, lines) = sync_channel(1_000);
@@ -54,17 +63,19 @@ impl Server {
             .spawn(move || stdout.lines().map_while(Result::ok).for_each(|line| drop(sender.try_send(line))))
             .unwrap();
 
-        let mut server = Self { process, lines, base: String::new(), grpc: String::new() };
+        let mut server = Self { process, lines, base: String::new(), grpc: String::new(), admin: String::new() };
         while server.base.is_empty() || server.grpc.is_empty() {
             let line = server.lines.recv_timeout(BOUND).expect("the server says where it listens");
             if let Some(base) = line.strip_prefix("listening on ") {
                 base.trim().clone_into(&mut server.base);
             }
+            if let Some(base) = line.strip_prefix("admin on ") {
+                base.trim().clone_into(&mut server.admin);
+            }
             if let Some(address) = line.strip_prefix("grpc on http://") {
                 address.trim().clone_into(&mut server.grpc);
             }
         }
-        assert!(server.base.starts_with("http://127.0.0.1:"), "{}", server.base);
         server
     }
 

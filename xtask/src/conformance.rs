@@ -10,7 +10,7 @@ use crate::run::{answers, cargo, step};
 ///
 /// First fetches them: ApacheBench, h2load, HAProxy and Prometheus (Debian packages, unpacked under target/, not installed), curl, Node and Chromium (installed, which
 /// only root can), buf and axe (npm's registry), and Python environments with Hugging Face's, Triton's and KServe's clients, requests, httpx, Selenium and
-/// NVIDIA's perf_analyzer; about 500 MB. What cannot be had is named, and its tests are skipped; with CI=true it is a failure.
+/// NVIDIA's perf_analyzer; about 500 MB. Builds the container image too (`cargo xtask image`). What cannot be had is named, and its tests are skipped; with CI=true it is a failure.
 #[derive(clap::Args)]
 pub(crate) struct Options {
     /// Run only the tests whose names contain one of these words.
@@ -19,7 +19,10 @@ pub(crate) struct Options {
 
 /// Runs the suite, which is built as the tests are, from the same parts; then what `test` leaves out because it is slow.
 pub(crate) fn conformance(options: &Options) -> Result<()> {
-    let provisions = provision::for_conformance()?;
+    let mut provisions = provision::for_conformance()?;
+    if options.filters.is_empty() {
+        provisions.add_image()?;
+    }
     let has_nextest = answers(cargo(&["nextest", "--version"]));
     let command = || if has_nextest { cargo(&["nextest", "run"]) } else { cargo(&["test", "--no-fail-fast"]) };
     let mut run = command();

@@ -7,9 +7,11 @@ mod budgets;
 mod check;
 mod conformance;
 mod emulator;
+mod image;
 mod kernels;
 mod provision;
 mod run;
+mod sbom;
 mod test;
 
 use std::process::ExitCode;
@@ -39,7 +41,9 @@ enum Command {
     Conformance(conformance::Options),
     Emulate(emulator::EmulateOptions),
     Emulator(emulator::EmulatorOptions),
+    Image(image::Options),
     Kernels(kernels::Options),
+    Sbom(sbom::Options),
     Test(test::Options),
 }
 
@@ -53,7 +57,9 @@ fn main() -> ExitCode {
             Err(why) => Err(why),
         },
         Command::Emulator(_) => emulator::emulator(),
+        Command::Image(options) => image::image(&options),
         Command::Kernels(options) => kernels::kernels(&options),
+        Command::Sbom(options) => sbom::sbom(&options),
         Command::Test(options) => test::test(&options),
     };
     match outcome {

@@ -83,7 +83,26 @@ pub(crate) fn for_conformance() -> Result<Provisions> {
     provisions.checked()
 }
 
+/// Installs what builds container images.
+///
+/// # Errors
+/// When it is missing, and cannot be installed.
+pub(crate) fn buildah() -> Result<()> {
+    program("buildah", "buildah").and(program("debootstrap", "debootstrap")).map(drop)
+}
+
+/// The variables by which tests find the container image, none of whom may be skipped.
+pub(crate) fn with_image<'a>(tests: &'a mut Command, root: &Path) -> &'a mut Command {
+    tests.env("CONVNEXT_TEST_IMAGE", root).env("CONVNEXT_TEST_REQUIRE_ALL", "1")
+}
+
 impl Provisions {
+    /// Adds the container image, which is built now.
+    pub(crate) fn add_image(&mut self) -> Result<()> {
+        self.add("CONVNEXT_TEST_IMAGE", "the container image", crate::image::built());
+        self.missing.last().filter(|_| in_ci()).map_or(Ok(()), |missing| bail!("{missing}"))
+    }
+
     fn add(&mut self, variable: &'static str, covers: &str, found: Result<PathBuf>) {
         match found {
             Ok(path) => self.environment.push((variable, path)),
