@@ -70,11 +70,7 @@ fn check(core: &Core, model: &Model, admission: Admission<'_>) -> Result<(Share,
             wait.as_secs_f64(),
             allowed.as_secs_f64()
         );
-        return Err(ServiceError::Overloaded {
-            what,
-            reason: Rejection::Wait,
-            retry_after: excess.max(SOON),
-        });
+        return Err(ServiceError::Overloaded { what, reason: Rejection::Wait, retry_after: excess.max(SOON) });
     }
     let body = admission.body_bytes.unwrap_or(0);
     body_within_limit(core, body)?;

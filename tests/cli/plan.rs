@@ -76,7 +76,7 @@ fn the_documents_charts_are_there() {
 fn a_measured_machine_is_planned_with_as_json_and_drawn() {
     let folder = tempfile::tempdir().unwrap();
     let (bench, chart) = (folder.path().join("bench.json"), folder.path().join("plan.svg"));
-    let result = |batch: u64, ms: f64| json!({"model": "m", "batch": batch, "quantiles_ms": [ms; 12]});
+    let result = |batch: u64, ms: f64| json!({"model": "m", "batch": batch, "quantiles_ms": vec![ms; 12]});
     let report = json!({"device": "cpu", "results": [result(1, 10.0), result(8, 60.0)]});
     std::fs::write(&bench, report.to_string()).unwrap();
     let (bench, chart) = (bench.to_str().unwrap(), chart.to_str().unwrap());

@@ -170,7 +170,10 @@ async fn load(args: &Args, server: &Uri, images: Vec<bytes::Bytes>) -> anyhow::R
         }
         Load::Open { rate, most, .. } => {
             net::make_room(most);
-            let due = drive::clock(Arrivals::new(rate, args.arrivals, args.seed.unwrap_or_else(|| fastrand::u64(..))), window);
+            let due = drive::clock(
+                Arrivals::new(rate, args.arrivals, args.seed.unwrap_or_else(|| fastrand::u64(..))),
+                window,
+            );
             drive::open(due.context("starting the clock's thread")?, most, window, record, send).await
         }
     };

@@ -167,9 +167,7 @@ mod tests {
 
     #[test]
     fn a_benchmark_gives_its_models_and_says_what_it_lacks() {
-        let result = |model: &str, batch: usize, ms: f64| {
-            json!({"model": model, "batch": batch, "quantiles_ms": vec![ms; SHARES.len()]})
-        };
+        let result = |model: &str, batch: usize, ms: f64| json!({"model": model, "batch": batch, "quantiles_ms": vec![ms; SHARES.len()]});
         let results = [result("a", 1, 2.0), result("a", 8, 8.0), result("b", 1, 3.0)];
         let report = json!({"device": "cpu", "results": results}).to_string();
         let (name, case) = of_report(&report, Some("a"), 8).unwrap();

@@ -149,8 +149,7 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     let max_batch = usize::from(args.max_batch);
     let (model, cases) = match &args.bench {
         Some(path) => {
-            let (model, case) =
-                cards::measured_case(path, args.model.as_deref(), max_batch).map_err(Failure::Usage)?;
+            let (model, case) = cards::measured_case(path, args.model.as_deref(), max_batch).map_err(Failure::Usage)?;
             (model, vec![case])
         }
         None => {
@@ -198,8 +197,8 @@ fn growth(args: &Args) -> f64 {
 
 fn question(args: &Args, first: &Case) -> Question {
     let seconds = args.seconds.unwrap_or_default();
-    let decode = (!args.decode_ms.is_zero())
-        .then(|| Decode { threads: usize::from(args.decode_threads), time: args.decode_ms });
+    let decode =
+        (!args.decode_ms.is_zero()).then(|| Decode { threads: usize::from(args.decode_threads), time: args.decode_ms });
     let scenario = Scenario {
         replicas: 1,
         devices: usize::from(args.devices),

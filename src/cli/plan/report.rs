@@ -78,8 +78,18 @@ impl Report {
     fn servers(&self) -> String {
         let devices = self.question.scenario.devices;
         let mut rows = vec![row(&[
-            "device", "times", "images/s at most", "devices", "load", "p50 ms", "p90 ms", "p99 ms", "p99.9 ms", "batch",
-            "busy", "refused",
+            "device",
+            "times",
+            "images/s at most",
+            "devices",
+            "load",
+            "p50 ms",
+            "p90 ms",
+            "p99 ms",
+            "p99.9 ms",
+            "batch",
+            "busy",
+            "refused",
         ])];
         rows.push("|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n".to_owned());
         for Found { case, held, .. } in &self.found {
@@ -230,7 +240,13 @@ fn in_ms(time: Duration) -> f64 {
 /// Milliseconds with three digits, or more of whole ones.
 pub(super) fn ms(time: Duration) -> String {
     let ms = in_ms(time);
-    let digits = if ms == 0.0 || ms >= 99.95 { 0 } else if ms >= 9.995 { 1 } else { 2 };
+    let digits = if ms == 0.0 || ms >= 99.95 {
+        0
+    } else if ms >= 9.995 {
+        1
+    } else {
+        2
+    };
     format!("{ms:.digits$}").trim_end_matches(".00").trim_end_matches(".0").to_owned()
 }
 
@@ -259,11 +275,11 @@ mod tests {
     #[test]
     fn figures_have_the_digits_that_mean_something() {
         let micros = |micros| ms(Duration::from_micros(micros));
+        assert_eq!([0, 234, 9_990, 12_340, 50_000, 123_456].map(micros), ["0", "0.23", "9.99", "12.3", "50", "123"]);
         assert_eq!(
-            [0, 234, 9_990, 12_340, 50_000, 123_456].map(micros),
-            ["0", "0.23", "9.99", "12.3", "50", "123"]
+            [8.0, 61.54, 999.6, 50_000.0, 1_234_567.0].map(thousands),
+            ["8", "61.5", "1,000", "50,000", "1,234,567"]
         );
-        assert_eq!([8.0, 61.54, 999.6, 50_000.0, 1_234_567.0].map(thousands), ["8", "61.5", "1,000", "50,000", "1,234,567"]);
         assert_eq!([0.0, 1e-5, 0.004, 0.85, 1.1].map(percent), ["0 %", "< 0.1 %", "0.4 %", "85 %", "110 %"]);
     }
 }

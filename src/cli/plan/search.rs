@@ -56,9 +56,8 @@ impl Question {
     /// What so many servers can do at most, images a second.
     pub(super) fn capacity(&self, case: &Case, servers: usize) -> f64 {
         let devices = case.speed.capacity() * self.scenario.devices as f64;
-        let decoders = self.scenario.decode.map_or(f64::INFINITY, |decode| {
-            decode.threads as f64 / decode.time.as_secs_f64()
-        });
+        let decoders =
+            self.scenario.decode.map_or(f64::INFINITY, |decode| decode.threads as f64 / decode.time.as_secs_f64());
         devices.min(decoders) * servers as f64
     }
 

@@ -5,9 +5,7 @@ use std::sync::Arc;
 
 use super::clock::SimulatedClock;
 use super::speed::Speed;
-use crate::engine::{
-    Batch, BatchId, Buckets, Executable, LeasePool, LoadError, Loaded, MemoryUse, RunError,
-};
+use crate::engine::{Batch, BatchId, Buckets, Executable, LeasePool, LoadError, Loaded, MemoryUse, RunError};
 
 /// Makes executables on the device of a clock.
 pub(in crate::service) struct SimulatedModel {

@@ -84,10 +84,7 @@ pub enum SimulationError {
 ///
 /// # Errors
 /// [`SimulationError`].
-pub fn simulate(
-    scenario: &Scenario,
-    arrivals: impl Iterator<Item = Duration>,
-) -> Result<Outcome, SimulationError> {
+pub fn simulate(scenario: &Scenario, arrivals: impl Iterator<Item = Duration>) -> Result<Outcome, SimulationError> {
     if scenario.replicas == 0 || scenario.devices == 0 {
         return Err(SimulationError::NoServers);
     }

@@ -93,8 +93,7 @@ fn who_knows_how_many_are_in_flight_balances_better_than_who_takes_turns_and_tha
         let scenario = Scenario { replicas: 4, balancing, speed, ..scenario(300) };
         simulate(&scenario, poisson(320.0, 9)).unwrap().latency(0.99)
     };
-    let [fewest, in_turn, random] =
-        [Balancing::LeastRequests, Balancing::RoundRobin, Balancing::Random].map(p99);
+    let [fewest, in_turn, random] = [Balancing::LeastRequests, Balancing::RoundRobin, Balancing::Random].map(p99);
     assert!(fewest < in_turn && in_turn < random, "{fewest:?}, {in_turn:?}, {random:?}");
 }
 
