@@ -11,6 +11,7 @@ mod inspect;
 mod load;
 mod model_ref;
 mod noise;
+mod notify;
 mod plan;
 mod progress;
 mod pull;

@@ -9,6 +9,7 @@ use anyhow::{Context, anyhow};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::notify::Supervisor;
 use super::progress::Telling;
 use super::{Failure, device, model_ref};
 use crate::admin;
@@ -89,13 +90,24 @@ async fn serve(
         Port { name: "grpc", listener: grpc_listener, router: grpc, max_connections: config.max_connections },
         Port { name: "admin", listener: admin_listener, router: admin, max_connections: ADMIN_CONNECTIONS },
     ];
-    let stop = stop_signal()?;
+    let supervisor = Arc::new(Supervisor::of_environment());
+    let stop = {
+        let (signal, supervisor) = (stop_signal()?, supervisor.clone());
+        async move {
+            signal.await;
+            supervisor.stopping();
+        }
+    };
     ignore_hangup()?;
     let mut server = tokio::spawn(async move {
         net::serve(ports, config.net, classifier.metrics(), || classifier.begin_drain(), stop).await
     });
     // live from here on; ready once the models are
     tracing::info!(%address, %grpc_address, %admin_address, "live");
+    tokio::spawn({
+        let supervisor = supervisor.clone();
+        async move { supervisor.live().await }
+    });
     // a server that is told to stop does not wait for models that still load
     let drained = tokio::select! {
         drained = &mut server => drained,
@@ -106,6 +118,7 @@ async fn serve(
             let listening = format!("listening on http://{address}\nadmin on http://{admin_address}\ngrpc on http://{grpc_address}\n");
             // a supervisor may have closed standard output: serving goes on
             let _ = stdout.write_all(listening.as_bytes()).and_then(|()| stdout.flush());
+            supervisor.ready(&format!("serving on {address}, grpc on {grpc_address}"));
             server.await
         }
     };

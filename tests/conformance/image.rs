@@ -59,7 +59,9 @@ impl Image {
         let mut command = Command::new("unshare");
         command.args(["--mount", "--propagation=private", "sh", "-c", RUNTIME, "sh"]);
         command.arg(&root).arg(self.config("User").as_str().unwrap());
-        mounts.iter().for_each(|(from, to)| drop(command.arg(from).arg(to)));
+        for (from, to) in mounts {
+            command.arg(from).arg(to);
+        }
         command.arg("--").args(self.words("Entrypoint"));
         if arguments.is_empty() {
             command.args(self.words("Cmd"))

@@ -1,6 +1,6 @@
-"""KServe's own clients of REST (both protocol versions) and gRPC, against a running server.      python kserve_client.py URL ADDRESS IMAGE LABEL
+"""KServe's own clients of REST (both protocol versions) and gRPC, against a running server.      python kserve_client.py URL ADDRESS IMAGE LABEL [MODEL]
 
-URL is that of HTTP, ADDRESS that of gRPC, LABEL what the image shows. Exits 1 with a traceback where the clients' users would not get what they
+URL is that of HTTP, ADDRESS that of gRPC, LABEL what the image shows, MODEL a demo model by the name that it is served under. Exits 1 with a traceback where the clients' users would not get what they
 expect. Run by tests/conformance."""
 
 import asyncio
@@ -12,7 +12,8 @@ from kserve import InferenceGRPCClient, InferenceRESTClient, InferInput, InferRe
 from kserve.inference_client import RESTConfig
 
 URL, ADDRESS, IMAGE, LABEL = sys.argv[1], sys.argv[2], open(sys.argv[3], "rb").read(), sys.argv[4]
-MODEL, FILES = "convnext_atto", "convnext_atto_image"
+MODEL = sys.argv[5] if len(sys.argv) > 5 else "convnext_atto"
+FILES = f"{MODEL}_image"
 
 
 def photo(binary):

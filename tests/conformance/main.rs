@@ -4,6 +4,7 @@
 //! tested inside the process (`http`, `grpc`).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+mod deploy;
 mod docs;
 #[path = "../support/emulated.rs"]
 #[allow(dead_code, reason = "each suite uses a part")]
@@ -20,6 +21,7 @@ mod prometheus;
 mod provisioned;
 mod rolling;
 mod server;
+mod systemd;
 mod triton;
 
 use provisioned::provisioned;

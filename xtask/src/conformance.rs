@@ -9,8 +9,9 @@ use crate::run::{answers, cargo, step};
 /// CI runs it behind `test`.
 ///
 /// First fetches them: ApacheBench, h2load, HAProxy and Prometheus (Debian packages, unpacked under target/, not installed), curl, Node and Chromium (installed, which
-/// only root can), buf and axe (npm's registry), and Python environments with Hugging Face's, Triton's and KServe's clients, requests, httpx, Selenium and
-/// NVIDIA's perf_analyzer; about 500 MB. Builds the container image too (`cargo xtask image`). What cannot be had is named, and its tests are skipped; with CI=true it is a failure.
+/// only root can), buf, axe and types of Kubernetes (npm's registry), systemd, and Python environments with Hugging Face's, Triton's and KServe's clients,
+/// requests, httpx, Selenium, NVIDIA's perf_analyzer, Helm, kubectl and Docker Compose; about 650 MB. Builds the container image too (`cargo xtask image`). What
+/// cannot be had is named, and its tests are skipped; with CI=true it is a failure.
 #[derive(clap::Args)]
 pub(crate) struct Options {
     /// Run only the tests whose names contain one of these words.

