@@ -185,7 +185,8 @@ mod tests {
         let mut taken: Vec<f64> = (0..100_000).map(|_| cpu.compute(1, &mut random).as_secs_f64()).collect();
         let mean = taken.iter().sum::<f64>() / taken.len() as f64;
         taken.sort_by(f64::total_cmp);
-        for (share, seconds) in SHARES.into_iter().zip(quantiles).take(SHARES.len() - 1) {
+        // beyond 0.995 too few are drawn to tell
+        for (share, seconds) in SHARES.into_iter().zip(quantiles).take(SHARES.len() - 2) {
             let found = taken[(share * taken.len() as f64) as usize];
             assert!((found / seconds - 1.0).abs() < 0.03, "{share}: {found}");
         }

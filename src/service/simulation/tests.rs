@@ -127,7 +127,8 @@ fn the_same_scenario_has_the_same_outcome_to_the_nanosecond() {
     };
     let run = || simulate(&scenario, poisson(20_000.0, 4)).unwrap();
     assert_eq!(run(), run());
-    assert!(run().answers() > 15_000);
+    // one of three servers stands for all
+    assert!((6_000..7_400).contains(&run().answers()), "{}", run().answers());
 }
 
 #[test]
