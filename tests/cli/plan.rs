@@ -52,7 +52,8 @@ fn all_of_capacity_is_what_its_commands_print() {
     let document = std::fs::read_to_string(CAPACITY).unwrap();
     let mut rewritten = document.clone();
     for (words, printed) in blocks(&document) {
-        rewritten = rewritten.replace(printed, &stdout(&words));
+        let block = |printed: &str| format!("{COMMAND}{} -->\n\n{printed}{END}", words[1..].join(" "));
+        rewritten = rewritten.replace(&block(printed), &block(&stdout(&words)));
     }
     if std::env::var_os("CONVNEXT_WRITE_CAPACITY").is_some() {
         std::fs::write(CAPACITY, rewritten).unwrap();
