@@ -17,6 +17,7 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+import time
 import urllib.request
 
 MODEL = "convnext_atto"  # the demo model; bench knows its network by the same name at 64 pixels
@@ -36,6 +37,12 @@ def main():
     if len(cores) < 2:
         sys.exit("two cores are needed: one for the engine's thread, one for the rest")
     engine, rest = cores[0], cores[1]
+    for name, core in [("engine", engine), ("rest", rest)]:
+        lost, longest = taken_away(core)
+        print(f"The core of the {name}: others had it {lost:.1%} of the time, {longest * 1e3:.1f} ms at once.")
+        if lost > 0.02:
+            print("That is no quiet machine: what follows compares its stalls with a simulation that has none.")
+    print()
 
     def convnext(core, *words):
         done = subprocess.run(pinned(core, binary, *words), stdout=subprocess.PIPE, text=True, timeout=300, env=clean())
@@ -154,6 +161,21 @@ class Server:
     def __exit__(self, *_):
         self.process.terminate()
         self.process.wait(timeout=30)
+
+
+def taken_away(core, seconds=2.0):
+    """The share of the time that a program which only computes does not have a core, and the longest such time."""
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core})
+    began = last = time.perf_counter()
+    lost = longest = 0.0
+    while last - began < seconds:
+        now = time.perf_counter()
+        if now - last > 2e-4:
+            lost, longest = lost + now - last, max(longest, now - last)
+        last = now
+    os.sched_setaffinity(0, allowed)
+    return lost / (last - began), longest
 
 
 def pinned(core, *words):
