@@ -155,7 +155,7 @@ async fn serve(name: &str, program: Program, max_batch: usize) -> Uri {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address: SocketAddr = listener.local_addr().unwrap();
     let router = http::router(classifier.clone(), http::Options::default());
-    let port = Port { name: "http", listener, router, max_connections: Port::DEFAULT_MAX_CONNECTIONS };
+    let port = Port { name: "http", listener, router, max_connections: Port::DEFAULT_MAX_CONNECTIONS, tls: None };
     let stop = std::future::pending();
     tokio::spawn(
         async move { net::serve(vec![port], net::Options::default(), classifier.metrics(), || (), stop).await },

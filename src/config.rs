@@ -73,6 +73,18 @@ pub struct Config {
     pub grpc_addr: SocketAddr,
     /// Address of the admin port.
     pub admin_addr: SocketAddr,
+    /// The certificate that all ports show, in PEM, with its chain; None: they speak without TLS.
+    pub tls_cert: Option<PathBuf>,
+    /// Its key.
+    pub tls_key: Option<PathBuf>,
+    /// The authorities of clients' certificates; None: clients need none.
+    pub tls_client_ca: Option<PathBuf>,
+    /// What clients without one get.
+    pub tls_client_auth: net::ClientAuth,
+    /// The file of keys; None: requests need none.
+    pub api_keys: Option<PathBuf>,
+    /// Whether metrics need a key too.
+    pub metrics_auth: bool,
     /// Batches, threads and budgets.
     pub settings: Settings,
     /// What the file says of single models, as [`Settings::models`] then has it.
@@ -109,6 +121,12 @@ impl Default for Config {
             http_addr: SocketAddr::from(([127, 0, 0, 1], 8080)),
             grpc_addr: SocketAddr::from(([127, 0, 0, 1], 9000)),
             admin_addr: SocketAddr::from(([127, 0, 0, 1], 9090)),
+            tls_cert: None,
+            tls_key: None,
+            tls_client_ca: None,
+            tls_client_auth: net::ClientAuth::default(),
+            api_keys: None,
+            metrics_auth: false,
             settings: Settings { calibration: Calibration::Quick, ..Settings::default() },
             model_tables: BTreeMap::new(),
             model_repository: None,
@@ -131,8 +149,38 @@ impl Config {
         self.settings.repository = self.model_repository.clone().map(|folder| Repository { folder, settle });
     }
 
+    /// Holds what is said of certificates and keys together.
+    fn check_secured(&self) -> Result<(), ConfigError> {
+        let needs = |name, path: &Option<PathBuf>, range| {
+            let value = path.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
+            Err(ConfigError::Range { name, value, range })
+        };
+        match (&self.tls_cert, &self.tls_key) {
+            (Some(_), None) => return needs("tls-cert", &self.tls_cert, "it needs tls-key beside it"),
+            (None, Some(_)) => return needs("tls-key", &self.tls_key, "it needs tls-cert beside it"),
+            _ if self.tls_client_auth == net::ClientAuth::ExceptProbes && self.tls_client_ca.is_none() => {
+                let (name, value) = ("tls-client-auth", "except-probes".to_owned());
+                return Err(ConfigError::Range { name, value, range: "it needs tls-client-ca beside it" });
+            }
+            (None, None) if self.tls_client_ca.is_some() => {
+                return needs("tls-client-ca", &self.tls_client_ca, "it needs tls-cert and tls-key beside it");
+            }
+            _ => {}
+        }
+        if self.metrics_auth && self.api_keys.is_none() {
+            let value = self.metrics_auth.to_string();
+            return Err(ConfigError::Range { name: "metrics-auth", value, range: "it needs api-keys beside it" });
+        }
+        if !self.admin_addr.ip().is_loopback() && self.api_keys.is_none() && self.tls_client_ca.is_none() {
+            let range = "beyond loopback it needs api-keys with a key of scope admin, or tls-client-ca";
+            return Err(ConfigError::Range { name: "admin-addr", value: self.admin_addr.to_string(), range });
+        }
+        Ok(())
+    }
+
     /// Holds every number against its range.
     fn check(&self) -> Result<(), ConfigError> {
+        self.check_secured()?;
         let Settings { limits, ref model, engine_threads, decode_threads, .. } = self.settings;
         for (name, options) in &self.settings.models {
             check_model(options).map_err(|error| error.of_model(name))?;

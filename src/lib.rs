@@ -3,6 +3,7 @@
 //! `ARCHITECTURE.md` has the way of an image, the map of the modules and what must stay true of them.
 
 pub mod admin;
+pub mod auth;
 pub mod checkpoint;
 pub mod cli;
 pub mod config;
@@ -18,5 +19,6 @@ pub mod oip;
 mod panics;
 pub mod pixels;
 pub mod program;
+pub mod reload;
 pub mod service;
 pub mod telemetry;

@@ -214,7 +214,7 @@ fn what_makes_no_sense_exits_with_64_and_says_what_is_possible() {
         (&["bench", "--plot", "no-such-folder/bench.svg"], "no-such-folder/bench.svg"),
         (&["health", "localhost"], "http://HOST:PORT"),
         (&["load", "localhost:8080", "--images", "models/images"], "http://HOST:PORT"),
-        (&["load", "https://a.example", "--images", "models/images"], "only http"),
+        (&["load", "https://a.example", "--images", "models/images", "--ca", "no-such.pem"], "no-such.pem"),
         (&["load"], "--images PATH is needed"),
         (&["load", "--images", "src"], "there is no image"),
         (&["load", "--images", "models/images", "--rate", "0"], "0.1 to 100,000"),

@@ -6,8 +6,9 @@ mod support;
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 
+use convnext_server::auth::{self, Keys};
 use serde_json::Value;
-use support::http::{Server, bounded, request};
+use support::http::{Options, Server, bounded, request};
 use support::mock::image;
 use tracing::subscriber::DefaultGuard;
 
@@ -20,7 +21,7 @@ impl Log {
         let log = Self::default();
         let writer = log.clone();
         let lines = tracing_subscriber::fmt().json().flatten_event(true).with_writer(move || writer.clone());
-        let guard = tracing::subscriber::set_default(lines.with_max_level(tracing::Level::DEBUG).finish());
+        let guard = tracing::subscriber::set_default(lines.with_max_level(tracing::Level::TRACE).finish());
         (log, guard)
     }
 
@@ -122,6 +123,47 @@ async fn a_head_that_is_no_http_is_logged_though_nobody_handles_it() {
         let line = text.lines().find(|line| line.contains("a head was refused")).unwrap();
         assert!(line.contains("400 Bad Request") && line.contains("INFO"), "{line}");
         assert!(!text.contains("private"), "{text}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_name_of_a_key_is_logged_and_the_key_never() {
+    let (log, _guard) = Log::begin();
+    bounded(async {
+        let keys = Keys::parse(
+            format!(
+                "[[key]]\nname = 'shop'\nscopes = ['infer']\nsha256 = '{}'",
+                auth::digest(b"cvn_secret").iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+            )
+            .as_bytes(),
+        );
+        let server = Server::start_with(Options { keys: Some(keys.unwrap()), ..Options::default() }).await;
+        for (id, header, status) in [
+            ("named-1", "x-api-key: cvn_secret", 200),
+            ("named-2", "authorization: Bearer cvn_secret", 200),
+            ("named-3", "x-api-key: cvn_secret_of_another", 401),
+            ("named-4", "authorization: Bearer cvn_secret_of_another", 401),
+        ] {
+            let head = format!("POST /classify HTTP/1.1\r\nx-request-id: {id}\r\n{header}");
+            assert_eq!(server.ask(&head, image(1)).await.status, status, "{id}");
+            let lines = log.of(id);
+            let key = if status == 200 { Value::from("shop") } else { Value::Null };
+            assert_eq!((lines.len(), &lines[0]["status"], &lines[0]["key"]), (1, &status.into(), &key), "{id}");
+        }
+        server.engine.hold();
+        let mut client = server.connect().await;
+        client
+            .send(request("POST /classify HTTP/1.1\r\nx-request-id: named-5\r\nx-api-key: cvn_secret", image(1)))
+            .await;
+        server.runs().await;
+        drop(client);
+        server.metric_becomes("convnext_cancelled_total", 1.0).await;
+        assert_eq!(log.of("named-5")[0]["key"], "shop", "also of a client that left");
+        let (metrics, _) = server.classifier.scrape().unwrap();
+        for text in [log.text(), String::from_utf8(metrics).unwrap()] {
+            assert!(!text.contains("secret"), "{text}");
+        }
     })
     .await;
 }

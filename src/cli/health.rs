@@ -6,9 +6,12 @@ use anyhow::{Context, anyhow, bail};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::Uri;
 use hyper::body::Bytes;
+use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 
+use super::tls_client::{Speaks, Trust, connector};
 use super::{Failure, print};
 use crate::config::units::Span;
 
@@ -21,19 +24,22 @@ pub(super) struct Args {
     /// How long to wait for the answer
     #[arg(long, default_value = "5s", value_name = "DURATION")]
     timeout: Span,
+    #[command(flatten)]
+    trust: Trust,
 }
 
 pub(super) fn run(args: Args) -> Result<(), Failure> {
     let uri = uri(&args.url).map_err(Failure::Usage)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("starting tokio")?;
-    let answer = runtime.block_on(ask(uri, args.timeout.0)).with_context(|| args.url.clone())?;
+    let connector = connector(&args.trust, Speaks::Http1).map_err(Failure::Usage)?;
+    let answer = runtime.block_on(ask(connector, uri, args.timeout.0)).with_context(|| args.url.clone())?;
     print(&format!("{answer}\n"))
 }
 
 fn uri(text: &str) -> anyhow::Result<Uri> {
     let uri: Uri = text.parse().with_context(|| format!("{text:?} is no URL"))?;
-    if uri.scheme_str() != Some("http") {
-        bail!("{text:?}: write http://HOST:PORT, with a path or without");
+    if !matches!(uri.scheme_str(), Some("http" | "https")) {
+        bail!("{text:?}: write http://HOST:PORT or https://HOST:PORT, with a path or without");
     }
     if uri.path() == "/" {
         let mut parts = uri.into_parts();
@@ -44,8 +50,8 @@ fn uri(text: &str) -> anyhow::Result<Uri> {
 }
 
 /// The first line of a 200's body; anything else is an error.
-async fn ask(uri: Uri, timeout: Duration) -> anyhow::Result<String> {
-    let client = Client::builder(TokioExecutor::new()).build_http::<Empty<Bytes>>();
+async fn ask(connector: HttpsConnector<HttpConnector>, uri: Uri, timeout: Duration) -> anyhow::Result<String> {
+    let client = Client::builder(TokioExecutor::new()).build::<_, Empty<Bytes>>(connector);
     let request = async {
         let response = client.get(uri).await.map_err(|error| anyhow!("{}", innermost(&error)))?;
         let status = response.status();
@@ -69,7 +75,8 @@ mod tests {
     fn without_a_path_readiness_is_asked_for() {
         assert_eq!(uri("http://localhost:8080").unwrap().to_string(), "http://localhost:8080/readyz");
         assert_eq!(uri("http://localhost:8080/livez").unwrap().path(), "/livez");
-        for wrong in ["localhost:8080", "https://localhost", "http://", ""] {
+        assert_eq!(uri("https://localhost").unwrap().to_string(), "https://localhost/readyz");
+        for wrong in ["localhost:8080", "ftp://localhost", "http://", ""] {
             assert!(uri(wrong).is_err(), "{wrong}");
         }
     }

@@ -8,6 +8,7 @@ mod classify;
 mod device;
 mod health;
 mod inspect;
+mod key;
 mod load;
 mod model_ref;
 mod noise;
@@ -17,6 +18,7 @@ mod progress;
 mod pull;
 mod serve;
 mod svg;
+mod tls_client;
 mod verify;
 
 use std::process::ExitCode;
@@ -69,6 +71,9 @@ enum Command {
     Plan(Box<plan::Args>),
     /// Compare an engine with the reference engine
     Verify(verify::Args),
+    /// Make an API key for `serve --api-keys`
+    #[command(after_help = key::OUTPUT)]
+    Key(key::Args),
     /// Ask a server whether it is ready; the exit code answers
     Health(health::Args),
 }
@@ -117,6 +122,7 @@ pub fn run() -> ExitCode {
         Command::Load(args) => load::run(args),
         Command::Plan(args) => plan::run(*args),
         Command::Verify(args) => verify::run(args),
+        Command::Key(args) => key::run(args),
         Command::Health(args) => health::run(args),
     };
     match result {

@@ -1,5 +1,7 @@
 //! `convnext serve`: configuration, models, listener, drain.
 
+mod secured;
+
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -8,6 +10,8 @@ use std::sync::Arc;
 use anyhow::{Context, anyhow};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+
+use secured::{Secrets, Secured};
 
 use super::notify::Supervisor;
 use super::progress::Telling;
@@ -43,6 +47,7 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     }
     let (log_level, _logging) = telemetry::init(config.log_format, &config.log).map_err(Failure::usage)?;
     // all that can be wrong with the configuration shows before a port is bound
+    let secrets = Secrets::read(&config).map_err(Failure::Usage)?;
     let engine = device::serving(config.engine, &config.device).map_err(Failure::Usage)?;
     let mut models: Vec<NamedModel> = config
         .models
@@ -65,31 +70,51 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
         )));
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting tokio")?;
-    runtime.block_on(serve(config, engine, models, log_level))
+    runtime.block_on(serve(config, secrets, engine, models, log_level))
 }
 
 async fn serve(
-    config: Config,
+    mut config: Config,
+    secrets: Secrets,
     engine: Arc<dyn Engine>,
     models: Vec<NamedModel>,
     log_level: LogLevel,
 ) -> Result<(), Failure> {
     let (classifier, loading) = Classifier::start(engine, models, config.settings).map_err(Failure::usage)?;
+    let Secured { tls, access, watching: _watching } = secrets.follow(classifier.metrics())?;
+    config.http.access.clone_from(&access);
     net::make_room(config.max_connections.saturating_mul(2).saturating_add(ADMIN_CONNECTIONS));
     let (listener, address) = bind(config.http_addr).await?;
     let (grpc_listener, grpc_address) = bind(config.grpc_addr).await?;
     let (admin_listener, admin_address) = bind(config.admin_addr).await?;
     let grpc = grpc::router(
         classifier.clone(),
-        grpc::Options { body_timeout: config.http.body_timeout, allow_model_control: config.http.allow_model_control },
+        grpc::Options {
+            body_timeout: config.http.body_timeout,
+            allow_model_control: config.http.allow_model_control,
+            access: access.clone(),
+        },
     );
-    let admin = admin::router(classifier.clone(), log_level, config.http.metrics_compat);
+    let admin = admin::router(classifier.clone(), log_level, config.http.metrics_compat, access);
     let router = http::router(classifier.clone(), config.http);
     let ports = vec![
-        Port { name: "http", listener, router, max_connections: config.max_connections },
-        Port { name: "grpc", listener: grpc_listener, router: grpc, max_connections: config.max_connections },
-        Port { name: "admin", listener: admin_listener, router: admin, max_connections: ADMIN_CONNECTIONS },
+        Port { name: "http", listener, router, max_connections: config.max_connections, tls: tls.clone() },
+        Port {
+            name: "grpc",
+            listener: grpc_listener,
+            router: grpc,
+            max_connections: config.max_connections,
+            tls: tls.clone(),
+        },
+        Port {
+            name: "admin",
+            listener: admin_listener,
+            router: admin,
+            max_connections: ADMIN_CONNECTIONS,
+            tls: tls.clone(),
+        },
     ];
+    let scheme = if tls.is_some() { "https" } else { "http" };
     let supervisor = Arc::new(Supervisor::of_environment());
     let stop = {
         let (signal, supervisor) = (stop_signal()?, supervisor.clone());
@@ -115,7 +140,7 @@ async fn serve(
             loaded.map_err(anyhow::Error::from)?;
             tracing::info!(%address, "the configured models are loaded, or have said why not");
             let mut stdout = std::io::stdout();
-            let listening = format!("listening on http://{address}\nadmin on http://{admin_address}\ngrpc on http://{grpc_address}\n");
+            let listening = format!("listening on {scheme}://{address}\nadmin on {scheme}://{admin_address}\ngrpc on {scheme}://{grpc_address}\n");
             // a supervisor may have closed standard output: serving goes on
             let _ = stdout.write_all(listening.as_bytes()).and_then(|()| stdout.flush());
             supervisor.ready(&format!("serving on {address}, grpc on {grpc_address}"));
@@ -140,7 +165,7 @@ fn ignore_hangup() -> anyhow::Result<()> {
     tokio::spawn(async move {
         while hangup.recv().await.is_some() {
             tracing::info!(
-                "SIGHUP is ignored: models are reloaded by the admin port, flags and file are read at the start only"
+                "SIGHUP is ignored: models are reloaded by the admin port, certificates and keys when their files change, flags and file are read at the start only"
             );
         }
     });

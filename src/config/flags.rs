@@ -15,6 +15,7 @@ use super::units::{Amount, Span};
 use super::written::Written;
 use super::{Config, ConfigError, ModelTable};
 use crate::http::{MetricsCompat, Origin};
+use crate::net::ClientAuth;
 use crate::service::Calibration;
 use crate::telemetry::LogFormat;
 
@@ -85,9 +86,27 @@ flags! {
     /// Address of gRPC: the Open Inference Protocol, health, reflection
     #[arg(long, env = "CONVNEXT_GRPC_ADDR", value_name = "ADDR:PORT")]
     grpc_addr: Address => grpc_addr,
-    /// Address of the admin port: commands about models, log level, metrics; whoever reaches it may use it
+    /// Address of the admin port: commands about models, log level, metrics. Beyond loopback it needs keys or client certificates
     #[arg(long, env = "CONVNEXT_ADMIN_ADDR", value_name = "ADDR:PORT")]
     admin_addr: Address => admin_addr,
+    /// The certificate of all ports in PEM, with its chain; they then speak TLS. Read again when it changes, as the next three
+    #[arg(long, env = "CONVNEXT_TLS_CERT", value_name = "FILE")]
+    tls_cert: PathBuf => tls_cert,
+    /// Its key, without a password
+    #[arg(long, env = "CONVNEXT_TLS_KEY", value_name = "FILE")]
+    tls_key: PathBuf => tls_key,
+    /// Authorities of clients: who asks then needs a certificate that one of them has signed
+    #[arg(long, env = "CONVNEXT_TLS_CLIENT_CA", value_name = "FILE")]
+    tls_client_ca: PathBuf => tls_client_ca,
+    /// API keys as `convnext key` makes them: who asks then needs one
+    #[arg(long, env = "CONVNEXT_API_KEYS", value_name = "FILE")]
+    api_keys: PathBuf => api_keys,
+    /// What clients without a certificate get: require gives no connection, except-probes liveness and readiness
+    #[arg(long, env = "CONVNEXT_TLS_CLIENT_AUTH", value_name = "HOW", value_enum, hide_possible_values = true)]
+    tls_client_auth: ClientAuth => tls_client_auth,
+    /// Metrics need an API key too, of any scope
+    #[arg(long, env = "CONVNEXT_METRICS_AUTH", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    metrics_auth: bool => metrics_auth,
     /// A folder with models to serve, as NAME/VERSION/config.json; changes in it are followed
     #[arg(long, env = "CONVNEXT_MODEL_REPOSITORY", value_name = "DIR")]
     model_repository: PathBuf => model_repository,
@@ -317,15 +336,26 @@ mod tests {
 
     #[test]
     fn an_address_may_be_a_name_or_a_port_in_flag_and_file() {
-        let config = flags(&["--http-addr", "localhost:81"]).or(toml::from_str("admin-addr = ':90'").unwrap());
+        let config = flags(&["--http-addr", "localhost:81"]).or(toml::from_str("grpc-addr = ':90'").unwrap());
         let config = config.resolve().unwrap();
         assert_eq!(config.http_addr.to_string(), "127.0.0.1:81");
-        assert_eq!(config.admin_addr.to_string(), "0.0.0.0:90");
+        assert_eq!(config.grpc_addr.to_string(), "0.0.0.0:90");
         let command = Flags::augment_args(Command::new("serve").no_binary_name(true));
         let error = command.try_get_matches_from(["--admin-addr", "90"]).unwrap_err().to_string();
         assert!(error.contains("--admin-addr") && error.contains("localhost:8080"), "{error}");
         let error = toml::from_str::<Flags>("http-addr = '90'").unwrap_err().to_string();
         assert!(error.contains("http-addr") && error.contains("localhost:8080"), "{error}");
+    }
+
+    #[test]
+    fn the_admin_port_is_exposed_only_with_keys_or_client_certificates() {
+        let certificates = ["--tls-cert", "a", "--tls-key", "b", "--tls-client-ca", "c"];
+        for more in [&["--api-keys", "keys"][..], &certificates] {
+            assert!(flags(&[&["--admin-addr", ":9090"], more].concat()).resolve().is_ok(), "{more:?}");
+        }
+        for loopback in ["127.0.0.2:9090", "[::1]:9090", "localhost:9090"] {
+            assert!(flags(&["--admin-addr", loopback]).resolve().is_ok(), "{loopback}");
+        }
     }
 
     #[test]
@@ -356,6 +386,13 @@ mod tests {
             &["--max-body", "512MiB"],
             &["--max-pixels", "0"],
             &["--drain-delay", "31s"],
+            &["--tls-cert", "a"],
+            &["--tls-key", "a"],
+            &["--tls-client-ca", "a"],
+            &["--metrics-auth"],
+            &["--tls-client-auth", "except-probes"],
+            &["--admin-addr", ":9090"],
+            &["--admin-addr", "0.0.0.0:9090", "--tls-cert", "a", "--tls-key", "b"],
         ];
         for args in wrong {
             let error = flags(args).resolve().unwrap_err().to_string();

@@ -11,6 +11,7 @@ use super::engine::ChosenEngine;
 use super::precision::ChosenPrecision;
 use super::units::{Amount, Span};
 use crate::http::{MetricsCompat, Origin};
+use crate::net::ClientAuth;
 use crate::service::{Calibration, Precision};
 use crate::telemetry::LogFormat;
 
@@ -84,6 +85,12 @@ impl Written for ChosenEngine {
 }
 
 impl Written for MetricsCompat {
+    fn written(&self) -> Option<String> {
+        self.to_possible_value().map(|value| value.get_name().to_owned())
+    }
+}
+
+impl Written for ClientAuth {
     fn written(&self) -> Option<String> {
         self.to_possible_value().map(|value| value.get_name().to_owned())
     }

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use tonic::Status;
 
 use super::deadline;
+use crate::auth::Caller;
 use crate::metrics::ModelMetrics;
 use crate::service::{BodyBytes, Classifier, ServiceError};
 
@@ -27,6 +28,8 @@ struct State {
     received: AtomicU64,
     handled: AtomicBool,
     model: OnceLock<Arc<ModelMetrics>>,
+    /// Whose call it is, where there are keys.
+    caller: OnceLock<Caller>,
 }
 
 impl Call {
@@ -42,6 +45,7 @@ impl Call {
             received: AtomicU64::new(0),
             handled: AtomicBool::new(false),
             model: OnceLock::new(),
+            caller: OnceLock::new(),
         })))
     }
 
@@ -93,6 +97,16 @@ impl Call {
     /// The loaded model that the call is for.
     pub(super) fn is_for(&self, model: Arc<ModelMetrics>) {
         let _ = self.0.model.set(model); // the first stays
+    }
+
+    /// The call is made with this key.
+    pub(super) fn is_by(&self, caller: Caller) {
+        let _ = self.0.caller.set(caller); // the first stays
+    }
+
+    /// The key of the call, where there are keys.
+    pub(super) fn caller(&self) -> Option<&Caller> {
+        self.0.caller.get()
     }
 
     /// The model, once it is known.

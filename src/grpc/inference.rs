@@ -16,7 +16,8 @@ use tonic::{Code, Request, Response, Status, Streaming};
 use super::call::Call;
 use super::proto::inference as pb;
 use super::proto::inference::grpc_inference_service_server::{GrpcInferenceService, GrpcInferenceServiceServer};
-use super::{Options, error, message, stream};
+use super::{Options, access, error, message, stream};
+use crate::auth::Caller;
 use crate::metrics::ModelMetrics;
 use crate::net::Stopping;
 use crate::oip::{self, Head, Served};
@@ -49,9 +50,20 @@ impl Inference {
         request: pb::ModelInferRequest,
         bytes: BodyBytes,
         deadline: Option<Duration>,
+        caller: Option<&Caller>,
         is_for: impl FnOnce(Arc<ModelMetrics>),
     ) -> Result<pb::ModelInferResponse, Status> {
-        let head = Head { model: &request.model_name, version: &request.model_version, body_bytes: None, deadline };
+        if caller.is_some_and(Caller::is_revoked) {
+            return Err(access::revoked()); // a stream may outlive its key
+        }
+        let meter = caller.and_then(Caller::meter);
+        let head = Head {
+            model: &request.model_name,
+            version: &request.model_version,
+            body_bytes: None,
+            deadline,
+            meter: meter.as_ref(),
+        };
         let mut admitted = oip::Call::admit(&self.classifier, head).map_err(|error| error::of_oip(&error))?;
         is_for(admitted.metrics());
         let (came, length) = (bytes.count(), request.encoded_len() as u64);
@@ -183,7 +195,8 @@ impl GrpcInferenceService for Inference {
     async fn model_infer(&self, request: Request<pb::ModelInferRequest>) -> Answer<pb::ModelInferResponse> {
         let call = call_of(&request)?;
         let (bytes, deadline) = (call.take_bytes(), call.remaining());
-        let answer = self.infer(request.into_inner(), bytes, deadline, |model| call.is_for(model)).await?;
+        let answer =
+            self.infer(request.into_inner(), bytes, deadline, call.caller(), |model| call.is_for(model)).await?;
         Ok(Response::new(answer))
     }
 
@@ -197,11 +210,12 @@ impl GrpcInferenceService for Inference {
         let stopping = request.extensions().get::<Stopping>().cloned();
         let (inference, of_stream) = (self.clone(), call.clone());
         let infer = move |request: pb::ModelInferRequest, bytes: BodyBytes| {
-            let (inference, deadline) = (inference.clone(), of_stream.remaining());
+            let (inference, deadline, of_stream) = (inference.clone(), of_stream.remaining(), of_stream.clone());
             async move {
                 let mut timer = inference.classifier.metrics().request("grpc");
                 let is_for = |model| timer.model(model);
-                let result = catch_panic(inference.infer(request, bytes, deadline, is_for)).await;
+                let answer = inference.infer(request, bytes, deadline, of_stream.caller(), is_for);
+                let result = catch_panic(answer).await;
                 timer.finish(error::name(result.as_ref().map_or_else(Status::code, |_| Code::Ok)));
                 result
             }

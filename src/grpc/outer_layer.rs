@@ -3,7 +3,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -11,10 +11,12 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt as _;
+use http_body_util::BodyExt as _;
 use tonic::{Code, Status};
 use tracing::Instrument as _;
 
 use super::Options;
+use super::access;
 use super::call::Call;
 use super::charged_body::ChargedBody;
 use super::error;
@@ -35,6 +37,8 @@ const OTHER_STREAMS: [&str; 2] = [
 /// Characters of a path that are logged: a path may be as long as a head.
 const MAX_PATH: usize = 256;
 const CODE: &str = "grpc-status";
+/// For a message that is not wanted to be read on.
+const DISCARDED_FOR: Duration = Duration::from_secs(5);
 
 /// The layer around all calls.
 pub(super) async fn outer_layer(
@@ -60,10 +64,19 @@ async fn answer(classifier: &Classifier, options: Options, mut request: Request,
         Err(status) => return status.into_http(),
     };
     let path = request.uri().path().to_owned();
-    let timer = (path == INFER).then(|| classifier.metrics().request("grpc"));
+    let may = options.access.as_ref().map_or(Ok(None), |access| access::check(access, &request));
+    let timer = (path == INFER && may.is_ok()).then(|| classifier.metrics().request("grpc"));
     let mut line = Line { began: Instant::now(), path, call: call.clone(), code: None, timer };
-    request.extensions_mut().insert(call.clone());
     let limit = classifier.limits().max_body_bytes;
+    match may {
+        Ok(caller) => drop(caller.map(|caller| call.is_by(caller))),
+        Err(status) => {
+            line.code = Some(status.code());
+            tokio::spawn(discard(request.into_body(), limit));
+            return status.into_http();
+        }
+    }
+    request.extensions_mut().insert(call.clone());
     let stopping = request.extensions().get::<Stopping>().cloned();
     let request = request.map(|body| {
         let call = call.clone();
@@ -81,6 +94,21 @@ async fn answer(classifier: &Classifier, options: Options, mut request: Request,
     });
     line.code = Some(code_of(&mut response, &call)).filter(|code| *code != Code::Cancelled);
     response
+}
+
+/// Reads on what is not wanted, as long as a message may be: a stream that ends over unread bytes is reset, and some clients then forget
+/// the answer that they have.
+async fn discard(mut body: Body, most: u64) {
+    let mut left = most;
+    let all = async {
+        while let Some(Ok(frame)) = body.frame().await {
+            left = left.saturating_sub(frame.data_ref().map_or(0, |bytes| bytes.len() as u64));
+            if left == 0 {
+                return;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(DISCARDED_FOR, all).await;
 }
 
 fn is_grpc(headers: &HeaderMap) -> bool {
@@ -130,11 +158,12 @@ impl Drop for Line<'_> {
             }
         }
         let model = self.call.model().map(|model| model.model());
+        let key = self.call.caller().map(|caller| &**caller.name());
         // probes come every few seconds: they are for debugging only
         if self.code == Some(Code::Ok) && self.path != INFER {
-            tracing::debug!(path, code, latency_ms, model, bytes, "call");
+            tracing::debug!(path, code, latency_ms, model, key, bytes, "call");
         } else {
-            tracing::info!(path, code, latency_ms, model, bytes, "call");
+            tracing::info!(path, code, latency_ms, model, key, bytes, "call");
         }
     }
 }

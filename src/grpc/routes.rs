@@ -13,7 +13,7 @@ use crate::service::Classifier;
 /// All services, under the layer that every call goes through.
 pub fn router(classifier: Classifier, options: Options) -> Router {
     let mut routes = Router::new();
-    routes = serve(routes, inference::server(classifier.clone(), options));
+    routes = serve(routes, inference::server(classifier.clone(), options.clone()));
     routes = serve(routes, health::server(classifier.clone()));
     let described = || Builder::configure().register_encoded_file_descriptor_set(DESCRIPTION);
     // an old client asks by the old name

@@ -1,10 +1,11 @@
-//! The access log: one line per request, also where the client left. It holds no body and no query.
+//! The access log: one line per request, also where the client left. It holds no body, no query, and of a key the name.
 
 use std::time::Instant;
 
 use axum::extract::Request;
 use axum::http::{Method, StatusCode};
 
+use super::access::KeyName;
 use super::body_tracker::BodyTracker;
 
 /// Characters of a path that are logged: a path may be as long as a head.
@@ -22,11 +23,12 @@ pub(super) struct LogLine {
     path: String,
     body: BodyTracker,
     model: Option<ModelName>,
+    key: Option<KeyName>,
     status: Option<StatusCode>,
 }
 
 impl LogLine {
-    pub(super) fn begin(request: &Request, body: BodyTracker) -> Self {
+    pub(super) fn begin(request: &Request, body: BodyTracker, key: Option<KeyName>) -> Self {
         let path = request.uri().path();
         let end = path.char_indices().nth(MAX_PATH).map_or(path.len(), |(end, _)| end);
         Self {
@@ -35,6 +37,7 @@ impl LogLine {
             path: path[..end].to_owned(),
             body,
             model: None,
+            key,
             status: None,
         }
     }
@@ -49,15 +52,16 @@ impl Drop for LogLine {
     fn drop(&mut self) {
         let latency_ms = self.began.elapsed().as_micros() as f64 / 1000.0;
         let model = self.model.as_ref().map(|ModelName(name)| name.as_str());
+        let key = self.key.as_ref().and_then(KeyName::get);
         let Self { method, path, .. } = self;
         let bytes = self.body.bytes_read();
         // Probes and scrapes come every few seconds: they are for debugging only. A level must be constant in its macro.
         match self.status.map(|status| status.as_u16()) {
             Some(status) if !matches!(*method, Method::POST | Method::PUT) && status < 400 => {
-                tracing::debug!(%method, path, status, latency_ms, model, bytes, "request");
+                tracing::debug!(%method, path, status, latency_ms, model, key, bytes, "request");
             }
-            Some(status) => tracing::info!(%method, path, status, latency_ms, model, bytes, "request"),
-            None => tracing::info!(%method, path, status = "cancelled", latency_ms, model, bytes, "request"),
+            Some(status) => tracing::info!(%method, path, status, latency_ms, model, key, bytes, "request"),
+            None => tracing::info!(%method, path, status = "cancelled", latency_ms, model, key, bytes, "request"),
         }
     }
 }

@@ -9,6 +9,7 @@ use axum::extract::{Request, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 
+use super::access::meter;
 use super::coding::Coding;
 use super::counted::{Counted, plain};
 use super::error::Error;
@@ -21,7 +22,7 @@ use crate::service::{self, Admission, Images, Wanted};
 
 /// Answers with labels or with an error, and counts the request.
 pub(super) async fn classify(State(state): State<AppState>, request: Request) -> Response {
-    let mut counted = Counted::begin(&state.classifier);
+    let mut counted = Counted::begin(&state.classifier, request.headers());
     let outcome = catch_panic(labels(&state, request, &mut counted)).await.flatten();
     let answer = outcome.map(|json| ([(header::CONTENT_TYPE, "application/json")], json).into_response());
     counted.end(answer, plain)
@@ -42,6 +43,7 @@ async fn labels(state: &AppState, request: Request, counted: &mut Counted<'_>) -
         version: query.version.as_deref(),
         body_bytes: declared,
         deadline: query.deadline,
+        meter: meter(&head.extensions),
         ..Admission::default()
     };
     let (mut ticket, timeouts) = admitted::admit(state, counted, admission)?;

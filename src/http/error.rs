@@ -9,6 +9,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use super::coding;
+use crate::auth::Refused;
 use crate::oip;
 use crate::pixels::ImageError;
 use crate::service::{BenchError, ModelError, ServiceError};
@@ -48,6 +49,9 @@ pub(crate) enum Error {
     /// Not for whoever asks.
     #[error("{0}")]
     Forbidden(String),
+    /// Whoever asks may not, or does not say who it is.
+    #[error(transparent)]
+    Access(#[from] Refused),
     /// A command about a model was not carried out.
     #[error(transparent)]
     Model(#[from] ModelError),
@@ -85,6 +89,8 @@ impl Error {
             Self::BodyTimeout(_) => StatusCode::REQUEST_TIMEOUT,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
+            Self::Access(refused) if refused.is_known() => StatusCode::FORBIDDEN,
+            Self::Access(_) => StatusCode::UNAUTHORIZED,
             Self::Model(error) => match error {
                 ModelError::Unknown(_) => StatusCode::NOT_FOUND,
                 ModelError::Failed { .. } => StatusCode::UNPROCESSABLE_ENTITY,
@@ -152,7 +158,19 @@ impl IntoResponse for Error {
         if let Self::UnknownCoding(_) = self {
             response.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static(coding::POSSIBLE));
         }
+        if let Self::Access(refused) = &self {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge(refused)));
+        }
         response
+    }
+}
+
+/// How to ask better, as RFC 6750 has it.
+fn challenge(refused: &Refused) -> &'static str {
+    match refused {
+        Refused::NoKey | Refused::NoCertificate => "Bearer",
+        Refused::UnknownKey => "Bearer error=\"invalid_token\"",
+        Refused::Scope { .. } => "Bearer error=\"insufficient_scope\"",
     }
 }
 
@@ -160,6 +178,7 @@ impl IntoResponse for Error {
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
+    use crate::auth::Scope;
     use crate::metrics::Rejection;
 
     fn image(cause: ImageError) -> Error {
@@ -172,11 +191,14 @@ mod tests {
 
     #[test]
     fn each_error_has_the_status_of_the_table() {
-        let table: [(u16, Error); 19] = [
+        let table: [(u16, Error); 22] = [
             (400, Error::Malformed("top_k".into())),
             (400, Error::BodyBrokeOff),
             (400, ServiceError::Invalid("no images".into()).into()),
             (404, ServiceError::UnknownModel { name: "swin".into(), known: vec!["atto".into()] }.into()),
+            (401, Refused::NoKey.into()),
+            (401, Refused::UnknownKey.into()),
+            (403, Refused::Scope { name: "shop".into(), scope: Scope::Admin }.into()),
             (404, Error::NoRoute { path: "/nope".into() }),
             (405, Error::NoMethod { path: "/classify".into(), method: "GET".into() }),
             (408, Error::BodyTimeout(Duration::from_secs(30))),

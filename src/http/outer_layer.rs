@@ -7,12 +7,22 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tracing::Instrument as _;
 
+use super::access::KeyName;
 use super::access_log::{LogLine, ModelName};
 use super::body_tracker::BodyTracker;
 use super::error::Error;
 use super::panics::catch_panic;
 use super::state::AppState;
 use crate::net::request_id::{self, RequestId};
+
+/// Room for the name of the request's key, where there are keys.
+fn with_key_name(mut request: Request, state: &AppState) -> (Request, Option<KeyName>) {
+    let key = state.options.access.as_ref().map(|_| KeyName::default());
+    if let Some(key) = &key {
+        request.extensions_mut().insert(key.clone());
+    }
+    (request, key)
+}
 
 /// The layer around all routes.
 pub(super) async fn outer_layer(State(state): State<AppState>, request: Request, next: Next) -> Response {
@@ -22,7 +32,8 @@ pub(super) async fn outer_layer(State(state): State<AppState>, request: Request,
     async move {
         let http1 = request.version() <= Version::HTTP_11;
         let (request, body) = BodyTracker::attach(request, state.classifier.limits().max_body_bytes);
-        let line = LogLine::begin(&request, body.clone());
+        let (request, key) = with_key_name(request, &state);
+        let line = LogLine::begin(&request, body.clone(), key);
         let mut response = catch_panic(next.run(request)).await.unwrap_or_else(Error::into_response);
         let closes = body.discard_rest() || state.classifier.draining();
         let headers = response.headers_mut();

@@ -7,7 +7,9 @@ use std::time::Duration;
 use clap::ValueEnum;
 use serde::Deserialize;
 
+use super::access::Audience;
 use super::cors::Origin;
+use crate::auth::Access;
 use crate::service::Classifier;
 
 /// What an operator sets of HTTP.
@@ -21,6 +23,8 @@ pub struct Options {
     pub allow_model_control: bool,
     /// Whose names metrics have beside our own.
     pub metrics_compat: MetricsCompat,
+    /// Who may ask; None: everybody.
+    pub access: Option<Access>,
 }
 
 /// Whose names metrics have beside our own.
@@ -41,6 +45,7 @@ impl Default for Options {
             cors_allow_origins: Vec::new(),
             allow_model_control: false,
             metrics_compat: MetricsCompat::None,
+            access: None,
         }
     }
 }
@@ -50,4 +55,5 @@ impl Default for Options {
 pub(crate) struct AppState {
     pub(crate) classifier: Classifier,
     pub(crate) options: Options,
+    pub(crate) audience: Audience,
 }

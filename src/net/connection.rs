@@ -1,4 +1,4 @@
-//! One connection, HTTP/1.1 or HTTP/2 without TLS ("prior knowledge"), from its first byte to its close.
+//! One connection, HTTP/1.1 or HTTP/2, from its first byte, or the first after TLS was agreed on, to its close.
 //!
 //! Its timeouts are ours, for hyper lacks three. Its one timer for HTTP/1, `header_read_timeout`, runs between requests too: a
 //! short one for heads would close connections that are merely idle. It has none until the first byte tells HTTP/1 from HTTP/2.
@@ -24,6 +24,7 @@ use super::options::Options;
 use super::request_body::RequestBody;
 use super::socket::Socket;
 use super::stopping::Stopping;
+use super::tls::Peer;
 
 /// For an idle connection to close when it is told to. A client that does not read would keep it open.
 const CLOSE_WITHIN: Duration = Duration::from_secs(5);
@@ -56,13 +57,14 @@ pub(super) fn protocol() -> auto::Builder<TokioExecutor> {
 }
 
 /// Serves a connection until it closes or times out. Once `stop` is true, the requests that run are finished and no more are
-/// begun.
+/// begun. `peer` is known of the client where there is TLS.
 pub(super) async fn serve<S>(
     stream: S,
     protocol: &auto::Builder<TokioExecutor>,
     router: Router,
     options: Options,
     mut stop: watch::Receiver<bool>,
+    peer: Option<Peer>,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -75,6 +77,9 @@ pub(super) async fn serve<S>(
     let stopping = Stopping::new(ends.subscribe());
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(stopping.clone());
+        if let Some(peer) = peer {
+            request.extensions_mut().insert(peer);
+        }
         let running = recorder.request(request.version(), !request.body().is_end_stream());
         answer(running, recorder.clone(), router.clone(), request, stopping.clone())
     });
@@ -121,6 +126,12 @@ async fn is_old(options: Options) {
         std::future::pending::<()>().await;
     }
     tokio::time::sleep(options.max_connection_age.mul_f64(0.9 + 0.2 * fastrand::f64())).await;
+}
+
+/// Ends when a connection that has not agreed on TLS is not waited for any longer, at a drain.
+pub(super) async fn too_late(mut stop: watch::Receiver<bool>) {
+    stopped(&mut stop).await;
+    tokio::time::sleep(FIRST_REQUEST_WITHIN).await;
 }
 
 async fn stopped(stop: &mut watch::Receiver<bool>) {

@@ -18,7 +18,8 @@ use tokio::time::Instant;
 use super::connection;
 use super::options::Options;
 use super::refusal::Refusals;
-use crate::metrics::{Metrics, Rejection};
+use super::tls::Tls;
+use crate::metrics::{Metrics, Rejection, TlsCounts};
 
 /// The pause after an error that the next accept would meet again, such as no file descriptors left.
 const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
@@ -35,6 +36,8 @@ pub struct Port {
     /// Connections at a time, of this port alone: a port that is full leaves the others reachable. Over it a connection is
     /// answered 503 and closed.
     pub max_connections: usize,
+    /// What it shows to clients; None: it speaks without TLS.
+    pub tls: Option<Tls>,
 }
 
 impl Port {
@@ -50,13 +53,14 @@ pub(super) struct Acceptor {
     stop: watch::Receiver<bool>,
     connections: JoinSet<()>,
     refusals: Refusals,
+    counts: TlsCounts,
 }
 
 impl Acceptor {
     /// `stop` turns true when connections should finish what runs and close.
-    pub(super) fn new(port: Port, options: Options, stop: watch::Receiver<bool>) -> Self {
+    pub(super) fn new(port: Port, options: Options, stop: watch::Receiver<bool>, counts: TlsCounts) -> Self {
         let protocol = Arc::new(connection::protocol());
-        Self { port, protocol, options, stop, connections: JoinSet::new(), refusals: Refusals::default() }
+        Self { port, protocol, options, stop, connections: JoinSet::new(), refusals: Refusals::default(), counts }
     }
 
     /// Connections that are open.
@@ -72,7 +76,7 @@ impl Acceptor {
                 Ok((stream, _)) if self.connections() < self.port.max_connections => self.serve(stream),
                 Ok((stream, _)) => {
                     metrics.rejected(Rejection::Connections);
-                    self.refusals.refuse(stream);
+                    self.refusals.refuse(stream, self.port.tls.clone());
                 }
                 Err(error) => pause_after(&error, self.port.name).await,
             }
@@ -86,7 +90,26 @@ impl Acceptor {
         }
         let (protocol, router) = (Arc::clone(&self.protocol), self.port.router.clone());
         let (options, stop) = (self.options, self.stop.clone());
-        self.connections.spawn(async move { connection::serve(stream, &protocol, router, options, stop).await });
+        let Some(tls) = self.port.tls.clone() else {
+            self.connections
+                .spawn(async move { connection::serve(stream, &protocol, router, options, stop, None).await });
+            return;
+        };
+        let counts = self.counts.clone();
+        // the handshake is the connection's own work: it holds up neither the port nor others
+        self.connections.spawn(async move {
+            let accepted = tokio::select! {
+                accepted = tls.accept(stream, options.header_timeout) => accepted,
+                () = connection::too_late(stop.clone()) => return,
+            };
+            match accepted {
+                Ok((stream, peer)) => connection::serve(stream, &protocol, router, options, stop, Some(peer)).await,
+                Err(failed) => {
+                    counts.failed(failed.reason());
+                    tracing::debug!(%failed, "a handshake failed");
+                }
+            }
+        });
     }
 
     /// Closes the listener. The connections stay.

@@ -5,9 +5,11 @@
 use std::io;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
+
+use super::tls::Tls;
 
 /// Clients that are answered at the same time; further ones are closed without an answer.
 const MAX_ANSWERED: usize = 256;
@@ -21,16 +23,26 @@ const ANSWER: &str = "HTTP/1.1 503 Service Unavailable\r\n\
 pub(super) struct Refusals(JoinSet<()>);
 
 impl Refusals {
-    pub(super) fn refuse(&mut self, stream: TcpStream) {
+    /// Answers in TLS where the port speaks that.
+    pub(super) fn refuse(&mut self, stream: TcpStream, tls: Option<Tls>) {
         while self.0.try_join_next().is_some() {}
         if self.0.len() < MAX_ANSWERED {
-            self.0.spawn(answer(stream));
+            self.0.spawn(async move {
+                match tls {
+                    None => answer(stream).await,
+                    Some(tls) => {
+                        if let Ok((stream, _)) = tls.accept(stream, ANSWER_WITHIN).await {
+                            answer(stream).await;
+                        }
+                    }
+                }
+            });
         }
     }
 }
 
 /// Answers, then reads what the client sends: a close over unread bytes would reset the connection, and the answer with it.
-async fn answer(mut stream: TcpStream) {
+async fn answer(mut stream: impl AsyncRead + AsyncWrite + Unpin) {
     let answer = async {
         stream.write_all(ANSWER.as_bytes()).await?;
         stream.shutdown().await?;

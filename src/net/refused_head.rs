@@ -5,7 +5,10 @@
 
 /// The text of each status.
 const TEXTS: [(&str, &str); 3] = [
-    ("400 Bad Request", "the request is not valid HTTP/1.1; this port speaks HTTP/1.1 and HTTP/2, both without TLS"),
+    (
+        "400 Bad Request",
+        "the request is not valid HTTP/1.1; this port speaks HTTP/1.1 and HTTP/2, and TLS only where it was given a certificate",
+    ),
     ("414 URI Too Long", "the path with its query is too long; 65534 bytes are possible"),
     (
         "431 Request Header Fields Too Large",

@@ -38,7 +38,8 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
 ) -> Drained {
     let stop = watch::Sender::new(false);
-    let mut acceptors: Vec<_> = ports.into_iter().map(|port| Acceptor::new(port, options, stop.subscribe())).collect();
+    let mut acceptors: Vec<_> =
+        ports.into_iter().map(|port| Acceptor::new(port, options, stop.subscribe(), metrics.tls())).collect();
     accept_until(&mut acceptors, metrics, shutdown).await;
 
     let deadline = Instant::now() + options.drain_timeout;

@@ -12,10 +12,10 @@ use super::input::{Contents, InferRequest, Input};
 use super::names::{Target, input_name, input_type, version};
 use super::{Error, metadata};
 use crate::metrics::ModelMetrics;
-use crate::service::{Admission, BodyBytes, Classifier, Form, ServiceError, Ticket};
+use crate::service::{Admission, BodyBytes, Classifier, Form, Meter, ServiceError, Ticket};
 
 /// What is known of a call before its request is read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Head<'a> {
     /// The model, by either of its names.
     pub model: &'a str,
@@ -25,6 +25,8 @@ pub struct Head<'a> {
     pub body_bytes: Option<u64>,
     /// From now to the answer, where the protocol's head says so.
     pub deadline: Option<Duration>,
+    /// What holds whoever asks to so many images.
+    pub meter: Option<&'a Arc<dyn Meter>>,
 }
 
 /// An admitted call.
@@ -46,6 +48,7 @@ impl Call {
             body_bytes: head.body_bytes,
             deadline: head.deadline,
             form: target.form,
+            meter: head.meter,
         })?;
         Ok(Self { target, ticket })
     }

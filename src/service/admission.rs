@@ -10,13 +10,14 @@ use super::ServiceError;
 use super::account::Account;
 use super::budget::Share;
 use super::core::Core;
+use super::meter::Meter;
 use super::model::Model;
-use super::refusal::{SOON, body_within_limit, no_bytes, no_permits};
+use super::refusal::{SOON, body_within_limit, no_bytes, no_permits, spent};
 use super::ticket::Ticket;
 use crate::metrics::{Form, Rejection};
 
 /// What is known of a request when its head is here.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Admission<'a> {
     /// The model's name; None is the default model.
     pub model: Option<&'a str>,
@@ -28,6 +29,8 @@ pub struct Admission<'a> {
     pub deadline: Option<Duration>,
     /// What it is to bring: under which name it is counted.
     pub form: Form,
+    /// What holds whoever asks to so many images.
+    pub meter: Option<&'a Arc<dyn Meter>>,
 }
 
 /// Takes a permit for one image, or says why not.
@@ -47,6 +50,7 @@ pub(super) fn admit(core: &Arc<Core>, admission: Admission<'_>) -> Result<Ticket
             deadline: Instant::now() + allowed,
             allowed,
             account,
+            meter: admission.meter.map(Arc::clone),
         }),
         Err(error) => {
             account.end(&error);
@@ -79,5 +83,7 @@ fn check(core: &Core, model: &Model, admission: Admission<'_>) -> Result<(Share,
         return Err(no_bytes(core));
     }
     let permits = model.queue.take(1).ok_or_else(|| no_permits(model))?;
+    // last, for what is refused for another reason costs nothing
+    admission.meter.map_or(Ok(()), |meter| meter.begin()).map_err(spent)?;
     Ok((permits, allowed))
 }

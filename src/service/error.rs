@@ -41,7 +41,7 @@ pub enum ServiceError {
         cause: ImageError,
     },
     /// More than can be taken now.
-    #[error("overloaded: {what}; try again in {} s", .retry_after.as_secs().max(1))]
+    #[error("{}{what}; try again in {} s", whose(*.reason), .retry_after.as_millis().div_ceil(1000).max(1))]
     Overloaded {
         /// Which budget is spent.
         what: String,
@@ -59,6 +59,11 @@ pub enum ServiceError {
     /// A fault of ours.
     #[error("{0}")]
     Internal(String),
+}
+
+/// It is the server that is overloaded, unless a key has spent its rate.
+fn whose(reason: Rejection) -> &'static str {
+    if reason == Rejection::Rate { "" } else { "overloaded: " }
 }
 
 fn loaded(names: &[String]) -> String {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::ServiceError;
 use super::core::Core;
+use super::meter::Spent;
 use super::model::Model;
 use crate::metrics::Rejection;
 use crate::pixels;
@@ -28,6 +29,10 @@ pub(super) fn no_permits(model: &Model) -> ServiceError {
 pub(super) fn no_bytes(core: &Core) -> ServiceError {
     let what = format!("{} of {} bytes of bodies are held", core.bodies.used(), core.bodies.limit());
     ServiceError::Overloaded { what, reason: Rejection::Bodies, retry_after: SOON }
+}
+
+pub(super) fn spent(Spent { what, retry_after }: Spent) -> ServiceError {
+    ServiceError::Overloaded { what, reason: Rejection::Rate, retry_after }
 }
 
 pub(super) fn no_pixels(core: &Core, header: &pixels::Header) -> ServiceError {

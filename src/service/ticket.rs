@@ -16,6 +16,7 @@ use super::answer::{self, Answer};
 use super::body_bytes::BodyBytes;
 use super::budget::Share;
 use super::core::Core;
+use super::meter::Meter;
 use super::model::Model;
 use super::pipeline::{self, Encoded, Held, Pending, Position};
 use super::refusal::{body_within_limit, no_bytes, no_permits, no_pixels};
@@ -38,6 +39,7 @@ pub struct Ticket {
     /// From admission to the deadline.
     pub(super) allowed: Duration,
     pub(super) account: Account,
+    pub(super) meter: Option<Arc<dyn Meter>>,
 }
 
 impl Ticket {
@@ -155,6 +157,9 @@ impl Ticket {
         }
         if !self.permits.resize(count as u64) {
             return Err(no_permits(&self.model));
+        }
+        if let Some(meter) = &self.meter {
+            meter.more(count as u64 - 1);
         }
         // from here on the bytes belong to the images: they are held as long as one of them is, whoever still waits
         let body = Arc::new(std::mem::replace(&mut self.body, self.core.bodies.nothing()));

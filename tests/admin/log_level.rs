@@ -13,6 +13,14 @@ async fn the_log_level_is_told_and_changed_and_what_is_no_filter_changes_nothing
             assert_eq!(answer["log_level"], filter.trim());
             assert_eq!(server.ask("GET /log-level", "").await.ok()["log_level"], filter.trim());
         }
+        for (bytes, status) in [(4096, 200), (4097, 400)] {
+            assert_eq!(
+                server.ask("PUT /log-level", format!("{:>bytes$}", "off")).await.status,
+                status,
+                "{bytes} bytes"
+            );
+        }
+        server.ask("PUT /log-level", "convnext_server::net=warn,off").await.ok();
         let too_long = "off,".repeat(2_000);
         for (filter, words) in [
             (&b"=="[..], "log filter"),

@@ -2,20 +2,23 @@
 //! Not here: what commands do (`lifecycle`), the routes that every port has (`http`).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+mod access;
 mod bench;
 mod commands;
 mod log_level;
+mod openapi;
 #[path = "../support/mod.rs"]
 mod support;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, OnceLock};
 
+use convnext_server::auth::{Access, Keys, Policy};
 use convnext_server::net::{self, Port};
 use convnext_server::service::{Classifier, NamedModel, Settings};
 use convnext_server::telemetry::{self, LogFormat, LogLevel};
 use convnext_server::{admin, http};
-use support::http::{Answer, Client, request};
+use support::http::{Answer, Client, keys, request};
 use support::mock::{Conductor, MockEngine, broken, checkpoint, model, model_from};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -45,6 +48,15 @@ impl Server {
 
     /// With so many connections of HTTP at most.
     async fn with_connections(max_connections: usize) -> Self {
+        Self::with(max_connections, None).await
+    }
+
+    /// With keys on the admin port.
+    async fn with_keys(entries: &[(&str, &str, &str)]) -> Self {
+        Self::with(Port::DEFAULT_MAX_CONNECTIONS, Some(keys(entries))).await
+    }
+
+    async fn with(max_connections: usize, keys: Option<Keys>) -> Self {
         let (engine, is_broken) = (Conductor::default(), Arc::new(Mutex::new(None)));
         let opened = Arc::clone(&is_broken);
         let source = move || match *opened.lock().unwrap() {
@@ -64,10 +76,11 @@ impl Server {
             (TcpListener::bind("127.0.0.1:0").await.unwrap(), TcpListener::bind("127.0.0.1:0").await.unwrap());
         let (http, admin) = (listener.local_addr().unwrap(), admin_listener.local_addr().unwrap());
         let router = http::router(classifier.clone(), http::Options::default());
-        let admin_router = admin::router(classifier.clone(), log_level(), http::MetricsCompat::None);
+        let access = keys.map(|keys| Access::new(Some(&keys), Policy::default(), classifier.metrics().access()));
+        let admin_router = admin::router(classifier.clone(), log_level(), http::MetricsCompat::None, access);
         let ports = vec![
-            Port { name: "http", listener, router, max_connections },
-            Port { name: "admin", listener: admin_listener, router: admin_router, max_connections: 8 },
+            Port { name: "http", listener, router, max_connections, tls: None },
+            Port { name: "admin", listener: admin_listener, router: admin_router, max_connections: 8, tls: None },
         ];
         let (stop, stopped) = oneshot::channel::<()>();
         let served = classifier.clone();

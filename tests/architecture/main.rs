@@ -19,14 +19,16 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("engine", &["program", "panics"]),
     ("golden", &["checkpoint", "engine"]),
     ("hub", &[]),
+    ("reload", &[]),
+    ("auth", &["service", "metrics"]), // of service the trait by which it holds a key to its rate
     ("telemetry", &["panics"]),
     ("metrics", &["telemetry"]), // lines of the log that were dropped
     ("service", &["program", "model", "checkpoint", "pixels", "engine", "metrics", "panics"]),
     ("net", &["metrics"]),
     ("oip", &["service", "metrics"]),
-    ("http", &["service", "oip", "metrics", "pixels", "panics", "net"]), // of pixels the errors, to which statuses belong; of net a request's id
-    ("grpc", &["service", "oip", "metrics", "net", "panics", "pixels"]), // of pixels the errors, for a test of the codes
-    ("admin", &["service", "http", "telemetry"]),
+    ("http", &["service", "oip", "auth", "metrics", "pixels", "panics", "net"]), // of pixels the errors, to which statuses belong; of net a request's id and its client's certificate
+    ("grpc", &["service", "oip", "auth", "metrics", "net", "panics", "pixels"]), // of pixels the errors, for a test of the codes
+    ("admin", &["service", "http", "auth", "telemetry"]),
     ("config", &["service", "http", "net", "telemetry"]),
 ];
 /// The module to which nothing is forbidden, and which nothing else may import.

@@ -4,6 +4,9 @@
 //! tested inside the process (`http`, `grpc`).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+#[path = "../http/certificates.rs"]
+#[allow(dead_code, reason = "each suite uses a part")]
+mod certificates;
 mod deploy;
 mod docs;
 #[path = "../support/emulated.rs"]
@@ -14,6 +17,7 @@ mod http_clients;
 mod hub_library;
 mod image;
 mod metrics;
+mod openapi;
 mod page;
 mod perf_analyzer;
 mod prometheus;
@@ -22,6 +26,7 @@ mod provisioned;
 mod rolling;
 mod server;
 mod systemd;
+mod tls;
 mod triton;
 
 use provisioned::provisioned;

@@ -48,7 +48,7 @@ impl Server {
             command.env_remove(name);
         });
         let server = Self::of(&mut command);
-        assert!(server.base.starts_with("http://127.0.0.1:"), "{}", server.base);
+        assert!(server.base.contains("://127.0.0.1:"), "{}", server.base);
         server
     }
 
@@ -72,7 +72,7 @@ impl Server {
             if let Some(base) = line.strip_prefix("admin on ") {
                 base.trim().clone_into(&mut server.admin);
             }
-            if let Some(address) = line.strip_prefix("grpc on http://") {
+            if let Some((_, address)) = line.strip_prefix("grpc on ").and_then(|url| url.split_once("://")) {
                 address.trim().clone_into(&mut server.grpc);
             }
         }

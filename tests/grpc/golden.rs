@@ -44,7 +44,7 @@ async fn a_golden_case_raw_and_typed_gives_the_classifiers_logits_bit_for_bit() 
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let router = grpc::router(classifier.clone(), grpc::Options::default());
-        let port = Port { name: "grpc", listener, router, max_connections: 8 };
+        let port = Port { name: "grpc", listener, router, max_connections: 8, tls: None };
         let metrics = classifier.clone();
         tokio::spawn(async move {
             net::serve(vec![port], net::Options::default(), metrics.metrics(), || {}, std::future::pending()).await

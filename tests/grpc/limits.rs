@@ -177,3 +177,22 @@ async fn whoever_speaks_no_grpc_is_told_so() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_message_may_have_as_many_bytes_as_the_limit_with_its_head_and_not_one_more() {
+    bounded(async {
+        let open = Server::start().await;
+        let request = raw(&mut client(&open).await, "first", &[3]).await;
+        let bytes = 5 + prost::Message::encoded_len(&request) as u64; // five before the message are its length
+        for (limit, passes) in [(bytes, true), (bytes - 1, false)] {
+            let server = Server::with_limits(Limits { max_body_bytes: limit, ..Limits::default() }).await;
+            let answer = client(&server).await.model_infer(request.clone()).await;
+            assert_eq!(
+                answer.as_ref().err().map(tonic::Status::code),
+                (!passes).then_some(Code::InvalidArgument),
+                "{limit}"
+            );
+        }
+    })
+    .await;
+}

@@ -4,6 +4,7 @@
 //! Not here: clients of others (`clients`).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+mod access;
 mod age;
 mod calls;
 mod cancellation;

@@ -4,18 +4,24 @@
 //! of the process reaches first, without a subscriber, may be switched off for all threads.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+mod access;
+mod certificates;
 mod clients;
 mod coding;
 mod cors;
 mod drain;
+mod edges;
 mod errors;
 mod forms;
 mod metrics;
+mod openapi;
 mod others;
 mod process;
 mod routes;
+mod secured;
 #[path = "../support/mod.rs"]
 mod support;
+mod tls;
 mod v2;
 
 /// The first line of a classification of one image.

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use base64::Engine as _;
+use convnext_server::auth::{self, Access, Keys, Policy};
 use convnext_server::net::{self, Drained, Port};
 use convnext_server::service::{Classifier, Limits, ModelOptions, Settings};
 use convnext_server::{grpc, http};
@@ -37,13 +38,24 @@ pub struct Options {
     pub http: http::Options,
     pub net: net::Options,
     pub max_connections: usize,
+    /// Who may ask; None: everybody.
+    pub keys: Option<Keys>,
+    pub policy: Policy,
 }
 
 impl Default for Options {
     fn default() -> Self {
         let (limits, http, net) = (Limits::default(), http::Options::default(), net::Options::default());
         let model = ModelOptions { max_batch: 4, ..ModelOptions::default() };
-        Self { limits, model, http, net, max_connections: Port::DEFAULT_MAX_CONNECTIONS }
+        Self {
+            limits,
+            model,
+            http,
+            net,
+            max_connections: Port::DEFAULT_MAX_CONNECTIONS,
+            keys: None,
+            policy: Policy::default(),
+        }
     }
 }
 
@@ -53,6 +65,8 @@ pub struct Server {
     pub grpc: SocketAddr,
     pub classifier: Classifier,
     pub engine: Conductor,
+    /// Where there are keys.
+    pub access: Option<Access>,
     shutdown: Option<oneshot::Sender<()>>,
     served: Option<JoinHandle<Drained>>,
 }
@@ -77,10 +91,17 @@ impl Server {
         Self::start_with(Options { net, ..Options::default() }).await
     }
 
+    /// With keys, as [`keys`] makes them.
+    pub async fn with_keys(entries: &[(&str, &str, &str)]) -> Self {
+        Self::start_with(Options { keys: Some(keys(entries)), ..Options::default() }).await
+    }
+
     pub async fn start_with(options: Options) -> Self {
-        let Options { limits, model, http, net, max_connections } = options;
+        let Options { limits, model, mut http, net, max_connections, keys, policy } = options;
         let settings = Settings { limits, model, decode_threads: 2, ..Settings::default() };
         let (classifier, engine) = mock::classifier(&["first", "second"], settings).await;
+        let access = keys.map(|keys| Access::new(Some(&keys), policy, classifier.metrics().access()));
+        http.access.clone_from(&access);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (shutdown, signal) = oneshot::channel::<()>();
@@ -88,16 +109,21 @@ impl Server {
         let grpc_address = grpc_listener.local_addr().unwrap();
         let grpc = grpc::router(
             classifier.clone(),
-            grpc::Options { body_timeout: http.body_timeout, allow_model_control: http.allow_model_control },
+            grpc::Options {
+                body_timeout: http.body_timeout,
+                allow_model_control: http.allow_model_control,
+                access: access.clone(),
+            },
         );
-        let port = Port { name: "http", listener, router: http::router(classifier.clone(), http), max_connections };
-        let grpc = Port { name: "grpc", listener: grpc_listener, router: grpc, max_connections };
+        let port =
+            Port { name: "http", listener, router: http::router(classifier.clone(), http), max_connections, tls: None };
+        let grpc = Port { name: "grpc", listener: grpc_listener, router: grpc, max_connections, tls: None };
         let of_server = classifier.clone();
         let served = tokio::spawn(async move {
             let begin_drain = || of_server.begin_drain();
             net::serve(vec![port, grpc], net, of_server.metrics(), begin_drain, async { drop(signal.await) }).await
         });
-        Self { address, grpc: grpc_address, classifier, engine, shutdown: Some(shutdown), served: Some(served) }
+        Self { address, grpc: grpc_address, classifier, engine, access, shutdown: Some(shutdown), served: Some(served) }
     }
 
     /// Waits until the first batch since the start has begun.
@@ -157,6 +183,15 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.engine.release(); // its thread ends with the classifier
     }
+}
+
+/// Keys that are their own names, each with its scopes and its rate, as the file has them.
+pub fn keys(entries: &[(&str, &str, &str)]) -> Keys {
+    let table = |(name, scopes, rate): &(&str, &str, &str)| {
+        let sha256: String = auth::digest(name.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+        format!("[[key]]\nname = '{name}'\nsha256 = '{sha256}'\nscopes = [{scopes}]\n{rate}\n")
+    };
+    Keys::parse(entries.iter().map(table).collect::<String>().as_bytes()).unwrap()
 }
 
 /// The bytes of a request with its length; `head` is the request line and any further lines.

@@ -5,38 +5,58 @@ use std::time::Duration;
 use anyhow::{Context, anyhow, bail};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::{Request, Uri};
+use hyper::header::{HeaderName, HeaderValue};
+use hyper::{Request, StatusCode, Uri};
+use hyper_rustls::HttpsConnector;
+use hyper_util::client::legacy::ResponseFuture;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 
 use super::grpc;
 use super::record::Outcome;
 use super::target::Model;
+use crate::cli::tls_client::{Speaks, Trust, connector};
 use crate::grpc::proto::inference::ModelMetadataResponse;
 
 /// What is sent.
 pub(super) type Body = Full<Bytes>;
 
+const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 /// The longest answer that is kept: the list of models.
 const LONGEST: usize = 4 << 20;
 
 /// Of HTTP/1.1 a connection for each request in flight, of which one that idles is used again; of HTTP/2 one for all.
 #[derive(Clone)]
-pub(super) struct Client(hyper_util::client::legacy::Client<HttpConnector, Body>);
+pub(super) struct Client {
+    client: hyper_util::client::legacy::Client<HttpsConnector<HttpConnector>, Body>,
+    /// What every request shows.
+    key: Option<HeaderValue>,
+}
 
 impl Client {
     /// Of gRPC, or of HTTP/1.1.
-    pub(super) fn new(is_grpc: bool) -> Self {
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
+    ///
+    /// # Errors
+    /// Files of `trust` that cannot be used; a key that no header can have.
+    pub(super) fn new(is_grpc: bool, trust: &Trust, key: Option<&str>) -> anyhow::Result<Self> {
+        let connector = connector(trust, if is_grpc { Speaks::Http2 } else { Speaks::Http1 })?;
         let mut builder = hyper_util::client::legacy::Client::builder(TokioExecutor::new());
-        Self(builder.http2_only(is_grpc).build(connector))
+        let key =
+            key.map(|key| HeaderValue::from_str(key).context("--api-key cannot stand in a header")).transpose()?;
+        Ok(Self { client: builder.http2_only(is_grpc).build(connector), key })
+    }
+
+    fn request(&self, mut request: Request<Body>) -> ResponseFuture {
+        if let Some(key) = &self.key {
+            request.headers_mut().insert(API_KEY, key.clone());
+        }
+        self.client.request(request)
     }
 
     /// Asks, and reads the answer to its end.
     pub(super) async fn send(&self, request: Request<Body>) -> Outcome {
         let answer = async {
-            let response = self.0.request(request).await.map_err(|error| innermost(&error))?;
+            let response = self.request(request).await.map_err(|error| innermost(&error))?;
             let status = response.status().as_u16();
             let mut code = grpc::code(response.headers());
             let mut body = response.into_body();
@@ -61,7 +81,7 @@ impl Client {
     ) -> anyhow::Result<ModelMetadataResponse> {
         let ask = async {
             let request = grpc::metadata_request(server, model)?;
-            let response = self.0.request(request).await.map_err(|error| anyhow!(innermost(&error)))?;
+            let response = self.request(request).await.map_err(|error| anyhow!(innermost(&error)))?;
             let (head, body) = response.into_parts();
             let body = Limited::new(body, LONGEST).collect().await.map_err(|error| anyhow!(error))?;
             let trailers = body.trailers().cloned().unwrap_or(head.headers);
@@ -80,8 +100,13 @@ impl Client {
     pub(super) async fn models(&self, uri: Uri, timeout: Duration) -> anyhow::Result<Vec<Model>> {
         let shown = uri.to_string();
         let ask = async {
-            let response = self.0.get(uri).await.map_err(|error| anyhow!(innermost(&error)))?;
+            let mut request = Request::new(Body::default());
+            *request.uri_mut() = uri;
+            let response = self.request(request).await.map_err(|error| anyhow!(innermost(&error)))?;
             let status = response.status();
+            if status == StatusCode::UNAUTHORIZED {
+                bail!("{status}: give --api-key, or CONVNEXT_API_KEY, with a key of scope infer");
+            }
             let body = Limited::new(response.into_body(), LONGEST).collect().await.map_err(|error| anyhow!(error))?;
             if !status.is_success() {
                 bail!("{status}: is this a server of `convnext serve`?");

@@ -27,6 +27,7 @@ use self::drive::Window;
 use self::record::Record;
 use self::report::{Load, Report};
 use self::target::{Route, Target};
+use super::tls_client::Trust;
 use super::{Failure, print};
 use crate::config::units::Span;
 use crate::net;
@@ -91,6 +92,11 @@ pub(super) struct Args {
     /// An image, or a folder of images, which take turns; what takes tensors gets noise instead
     #[arg(long, value_name = "PATH")]
     images: Option<PathBuf>,
+    /// A key of scope infer, for a server that asks for one
+    #[arg(long, env = "CONVNEXT_API_KEY", value_name = "KEY", hide_env_values = true)]
+    api_key: Option<String>,
+    #[command(flatten)]
+    trust: Trust,
     /// JSON instead of lines
     #[arg(long)]
     json: bool,
@@ -123,7 +129,9 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
         opened.with_context(|| format!("--plot {}", path.display())).map_err(Failure::Usage)?;
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting tokio")?;
-    let report = runtime.block_on(load(&args, &server, images))?;
+    let client = Client::new(args.route == Route::Grpc, &args.trust, args.api_key.as_deref());
+    let client = client.map_err(Failure::Usage)?;
+    let report = runtime.block_on(load(&args, client, &server, images))?;
     if let Some(path) = &args.plot {
         std::fs::write(path, plot::svg(&report)).with_context(|| format!("writing {}", path.display()))?;
     }
@@ -138,8 +146,7 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
 }
 
 /// Finds the model, and puts the load on it.
-async fn load(args: &Args, server: &Uri, images: Vec<bytes::Bytes>) -> anyhow::Result<Report> {
-    let client = Client::new(args.route == Route::Grpc);
+async fn load(args: &Args, client: Client, server: &Uri, images: Vec<bytes::Bytes>) -> anyhow::Result<Report> {
     let (model, target) = if let (Route::Grpc, Some(model)) = (args.route, &args.model) {
         let metadata = client.metadata(server, model, args.timeout.0).await?;
         (model.clone(), Target::of_grpc(server, grpc::messages(&metadata, &images)?)?)

@@ -52,18 +52,15 @@ pub(super) struct Target {
     bodies: Vec<Bytes>,
 }
 
-/// The server of a URL, `http://HOST:PORT`.
+/// The server of a URL, `http://HOST:PORT` or `https://HOST:PORT`.
 ///
 /// # Errors
 /// Any other URL.
 pub(super) fn server(text: &str) -> anyhow::Result<Uri> {
     let uri: Uri = text.parse().with_context(|| format!("{text:?} is no URL"))?;
     match uri.scheme_str() {
-        Some("http") if uri.path() == "/" && uri.query().is_none() => Ok(uri),
-        Some("https") => {
-            bail!("{text:?}: only http is spoken here; ask the server itself, not the proxy that has its TLS")
-        }
-        _ => bail!("{text:?}: write http://HOST:PORT; --route and --model say the rest"),
+        Some("http" | "https") if uri.path() == "/" && uri.query().is_none() => Ok(uri),
+        _ => bail!("{text:?}: write http://HOST:PORT or https://HOST:PORT; --route and --model say the rest"),
     }
 }
 
@@ -176,12 +173,9 @@ mod tests {
     #[test]
     fn a_server_is_named_without_a_path() {
         assert_eq!(server("http://localhost:8080").unwrap(), server("http://localhost:8080/").unwrap());
-        for (wrong, words) in [
-            ("https://a.example", "only http"),
-            ("localhost:8080", "http://HOST:PORT"),
-            ("http://a/classify", "--route"),
-            ("", "no URL"),
-        ] {
+        assert!(server("https://a.example:8443").is_ok());
+        for (wrong, words) in [("localhost:8080", "http://HOST:PORT"), ("http://a/classify", "--route"), ("", "no URL")]
+        {
             assert!(server(wrong).unwrap_err().to_string().contains(words), "{wrong}");
         }
     }

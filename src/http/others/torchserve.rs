@@ -7,6 +7,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
+use crate::http::access::meter;
 use crate::http::coding::Coding;
 use crate::http::counted::Counted;
 use crate::http::error::shortened;
@@ -21,8 +22,16 @@ use crate::service::{self, Admission, Classified, Images, ServiceError, Wanted};
 const TOP_K: i64 = 5;
 
 /// Answers with scores by label or with an error of TorchServe's shape, and counts the request.
-pub(super) async fn predictions(State(state): State<AppState>, path: ModelPath, request: Request) -> Response {
-    let mut counted = Counted::begin(&state.classifier);
+pub(super) async fn predictions(
+    State(state): State<AppState>,
+    path: Result<ModelPath, Error>,
+    request: Request,
+) -> Response {
+    let path = match path {
+        Ok(path) => path,
+        Err(error) => return error_response(error),
+    };
+    let mut counted = Counted::begin(&state.classifier, request.headers());
     let outcome = catch_panic(scores(&state, &path, request, &mut counted)).await.flatten();
     let answer =
         outcome.map(|scores| ([(header::CONTENT_TYPE, "application/json")], scores.to_string()).into_response());
@@ -45,6 +54,7 @@ async fn scores(
         model: Some(&path.model),
         version: version(&path.version),
         body_bytes: declared,
+        meter: meter(&head.extensions),
         ..Admission::default()
     };
     let (mut ticket, timeouts) = admitted::admit(state, counted, admission)?;
@@ -75,11 +85,12 @@ fn by_label(image: &Classified) -> Value {
 }
 
 /// `{"code", "type", "message"}`, with the status and the headers that the error has on every route.
-fn error_response(error: Error) -> Response {
+pub(in crate::http) fn error_response(error: Error) -> Response {
     let status = error.status();
     let kind = match (&error, status) {
         (Error::Service(ServiceError::UnknownModel { .. }), _) => "ModelNotFoundException",
         (Error::Service(ServiceError::UnknownVersion { .. }), _) => "ModelVersionNotFoundException",
+        (Error::Access(_), _) => "InvalidKeyException",
         (_, StatusCode::INTERNAL_SERVER_ERROR) => "InternalServerException",
         (_, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT) => {
             "ServiceUnavailableException"

@@ -17,6 +17,33 @@ function element(name, className, ...children) {
 const rounded = (value, digits = 1) => (Number.isFinite(value) ? value.toLocaleString("en", { maximumFractionDigits: digits, minimumFractionDigits: value < 100 ? digits : 0 }) : "–");
 const familyClass = (family) => (family.toLowerCase().includes("swin") ? "swin" : "convnext");
 
+// ── Key ──
+
+/** What every question to the server shows; the key is kept in this tab, and only there. */
+const headers = () => {
+  const key = sessionStorage.getItem("api-key");
+  return key ? { "X-API-Key": key } : {};
+};
+
+/** Asks for a key where the server wants one, or another one. */
+function wantsKey(status) {
+  const wanted = status === 401 || status === 403;
+  if (wanted) byId("keys").hidden = false;
+  return wanted;
+}
+
+byId("keys").addEventListener("submit", (event) => {
+  event.preventDefault();
+  try {
+    sessionStorage.setItem("api-key", new Headers({ "X-API-Key": byId("key").value.trim() }).get("X-API-Key"));
+  } catch {
+    tell("A key has letters, digits and signs of English only.");
+    return;
+  }
+  byId("key").value = "";
+  tell("");
+});
+
 // ── Classify ──
 
 let models = [];
@@ -30,11 +57,12 @@ function tell(error) {
 async function ask(image, model) {
   let answer;
   try {
-    answer = await fetch(`/classify?model=${encodeURIComponent(model)}&top_k=5&detail=1`, { method: "POST", body: image });
+    answer = await fetch(`/classify?model=${encodeURIComponent(model)}&top_k=5&detail=1`, { method: "POST", body: image, headers: headers() });
   } catch {
     throw new Error("The server does not answer. Is it still running?");
   }
   const body = await answer.json().catch(() => ({}));
+  wantsKey(answer.status);
   if (!answer.ok) throw new Error(sentence(body.error ?? `it answers with status ${answer.status}`));
   return body;
 }
@@ -309,7 +337,13 @@ function served() {
 
 async function look() {
   try {
-    const answer = await fetch("/stats");
+    const answer = await fetch("/stats", { headers: headers() });
+    if (wantsKey(answer.status)) {
+      byId("serving").textContent = "This server asks for an API key.";
+      setTimeout(look, 1_000);
+      return;
+    }
+    byId("keys").hidden = true;
     if (!answer.ok) throw new Error(String(answer.status));
     const stats = await answer.json();
     models = stats.models;

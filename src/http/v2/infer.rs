@@ -11,6 +11,7 @@ use axum::response::Response;
 
 use super::request::{self, Parsed};
 use super::{HEADER_LENGTH, answer};
+use crate::http::access::meter;
 use crate::http::body::{self, ReadTimeouts};
 use crate::http::coding::Coding;
 use crate::http::compressed::Wanted;
@@ -23,7 +24,7 @@ use crate::oip::{Call, Head};
 
 /// Answers with outputs or with an error, and counts the request.
 pub(super) async fn infer(State(state): State<AppState>, path: ModelPath, request: Request) -> Response {
-    let mut counted = Counted::begin(&state.classifier);
+    let mut counted = Counted::begin(&state.classifier, request.headers());
     let outcome = catch_panic(outputs(&state, &path, request, &mut counted)).await.flatten();
     counted.end(outcome, plain)
 }
@@ -43,7 +44,13 @@ async fn outputs(
     let json = json_length(&head.headers)?;
     let mut call = Call::admit(
         &state.classifier,
-        Head { model: &path.model, version: &path.version, body_bytes: declared, deadline: None },
+        Head {
+            model: &path.model,
+            version: &path.version,
+            body_bytes: declared,
+            deadline: None,
+            meter: meter(&head.extensions),
+        },
     )?;
     counted.model = Some(call.model().to_owned());
     counted.timer.model(call.metrics());

@@ -48,7 +48,7 @@ impl Client {
         let (stream, theirs) = duplex(64 << 10);
         let stop = watch::Sender::new(false);
         let stopped = stop.subscribe();
-        let served = tokio::spawn(async move { serve(theirs, &protocol(), router, options, stopped).await });
+        let served = tokio::spawn(async move { serve(theirs, &protocol(), router, options, stopped, None).await });
         Self { stream, work, stop, served }
     }
 

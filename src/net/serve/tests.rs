@@ -39,7 +39,7 @@ impl Server {
             let router = Router::new().route("/", get(async move || name)).route("/slow", get(slow));
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             addresses.push(listener.local_addr().unwrap());
-            ports.push(Port { name, listener, router, max_connections });
+            ports.push(Port { name, listener, router, max_connections, tls: None });
         }
         let metrics = Arc::new(Metrics::new().unwrap());
         let (stop, stopped) = oneshot::channel::<()>();

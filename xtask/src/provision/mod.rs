@@ -87,6 +87,7 @@ pub(crate) fn for_conformance() -> Result<Provisions> {
     let of_python = "huggingface_hub, tritonclient, requests and httpx as clients, HTTP/2 frame by frame";
     provisions.add("CONVNEXT_TEST_PYTHON", of_python, python("venv", "requirements.txt"));
     provisions.add("CONVNEXT_TEST_KSERVE", "KServe's clients", python("kserve", "kserve.txt"));
+    provisions.add("CONVNEXT_TEST_SCHEMATHESIS", "schemathesis' judgement of /openapi.json", schemathesis());
     provisions.add("CONVNEXT_TEST_PERF_ANALYZER", "NVIDIA's perf_analyzer", perf_analyzer());
     provisions.add(
         "CONVNEXT_TEST_BUF",
@@ -194,6 +195,11 @@ fn haproxy() -> Result<PathBuf> {
             script("haproxy.sh", &program, &["liblua5.3-0", "libopentracing-c-wrapper0", "libopentracing1"], &[])
         }
     }
+}
+
+/// What asks for everything that an OpenAPI document says, in an environment of its own: it wants pytest and much else.
+fn schemathesis() -> Result<PathBuf> {
+    Ok(environment("schemathesis", &root().join("tests/conformance/openapi.txt"))?.join("bin/schemathesis"))
 }
 
 /// NVIDIA's load generator, from the last wheel of tritonclient that has it. It was linked to a library of base64 and to CUDA's runtime, which it does not use without shared memory.
