@@ -23,6 +23,7 @@ mod perf_analyzer;
 mod prometheus;
 #[path = "../provisioned/mod.rs"]
 mod provisioned;
+mod rolling;
 mod server;
 mod systemd;
 mod tls;

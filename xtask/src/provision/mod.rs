@@ -99,6 +99,7 @@ pub(crate) fn for_conformance() -> Result<Provisions> {
     let libraries = ["libnghttp2-14", "libev4", "libjansson4", "libjemalloc2", "libxml2"];
     let h2load = with_libraries("h2load", "nghttp2-client", &libraries);
     provisions.add("CONVNEXT_TEST_H2LOAD", "HTTP/2 with many streams", h2load);
+    provisions.add("CONVNEXT_TEST_HAPROXY", "rolling restarts behind a proxy", haproxy());
     provisions.add("CONVNEXT_TEST_PROMTOOL", "promtool's judgement of /metrics and of rules", prometheus("promtool"));
     provisions.add("CONVNEXT_TEST_PROMETHEUS", "a Prometheus that scrapes", prometheus("prometheus"));
     provisions.add("CONVNEXT_TEST_CHROMIUM", "a browser that opens the page", program("chromium", "chromium"));
@@ -182,6 +183,17 @@ fn prometheus(name: &str) -> Result<PathBuf> {
     match on_path(name) {
         Some(program) => Ok(program),
         None => Ok(unpacked("prometheus")?.join("usr/bin").join(name)),
+    }
+}
+
+/// HAProxy, which asks servers whether they are ready. The package is not installed because that would start a service.
+fn haproxy() -> Result<PathBuf> {
+    match on_path("haproxy") {
+        Some(program) => Ok(program),
+        None => {
+            let program = unpacked("haproxy")?.join("usr/sbin/haproxy");
+            script("haproxy.sh", &program, &["liblua5.3-0", "libopentracing-c-wrapper0", "libopentracing1"], &[])
+        }
     }
 }
 
