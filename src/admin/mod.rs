@@ -26,9 +26,10 @@ const MAX_FILTER: usize = 4096;
 /// What the document says of the port.
 const PORT: Port = Port {
     title: "convnext-server, admin port",
-    description: "Commands about models, the log level, and what the public port shows as well. Whoever reaches this port may use it; \
+    description: "Commands about models, the log level, and what the public port shows as well. Whoever reaches this port may use it, where neither keys nor certificates are asked for; \
         what a web page sends is refused with 403, but for what only reads. Errors are `{\"error\": …}`; an unknown path is 404, a \
         method that a path does not take 405 with `Allow`.",
+    audience: Audience::Operators,
     tags: &[
         ("models", "What is served, and commands about it."),
         ("health", "For platforms."),
@@ -67,7 +68,7 @@ pub fn router(
         )
         .layered(|routes| routes.layer(middleware::from_fn(refuse_pages)).layer(Extension(log_level)));
     let options = http::Options { metrics_compat, access, ..http::Options::default() };
-    http::with_shared(routes, PORT, AppState { classifier, options, audience: Audience::Operators })
+    http::with_shared(routes, PORT, AppState { classifier, options, audience: PORT.audience })
 }
 
 fn command(id: &str, summary: &str) -> Operation {

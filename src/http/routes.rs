@@ -24,6 +24,7 @@ const PORT: Port = Port {
         404, a method that a path does not take 405 with `Allow`. A slash at the end of a path changes nothing. Unknown \
         parameters of the query are ignored, and the header `Warning` says so. Every answer has the request's id, \
         `x-request-id`. What no route can answer, a head that is no HTTP, is refused before all of this with 400, 414 or 431.",
+    audience: Audience::Clients,
     tags: &[
         ("classify", "Images in, labels out."),
         ("models", "What is served, and how it stands."),
@@ -53,7 +54,7 @@ pub fn router(classifier: Classifier, options: Options) -> Router {
         .json::<Stats>("All of it.");
     let routes = routes.at("/stats", get(stats, of_stats));
     let routes = ui::with_routes(others::with_routes(v2::with_routes(routes)));
-    with_shared(routes, PORT, AppState { classifier, options, audience: Audience::Clients })
+    with_shared(routes, PORT, AppState { classifier, options, audience: PORT.audience })
 }
 
 /// What the document says of a route that gives labels.

@@ -105,7 +105,7 @@ pub(super) struct Args {
     #[arg(long, default_value = "1", value_name = "NUMBER")]
     seed: u64,
     /// Mean time in the queue above which an autoscaler adds servers
-    #[arg(long, default_value = "20ms", value_name = "DURATION")]
+    #[arg(long, default_value = "1ms", value_name = "DURATION")]
     queue_target: Span,
     /// From a load that is too high to servers that carry it: scrape, autoscaler, start, model
     #[arg(long, default_value = "90s", value_name = "DURATION")]

@@ -6,6 +6,7 @@ mod operation;
 mod refusals;
 mod routes;
 pub(crate) mod schemas;
+mod security;
 pub(super) mod ui;
 
 use axum::Extension;
@@ -14,6 +15,8 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use utoipa::openapi::schema::ComponentsBuilder;
 use utoipa::openapi::{Info, License, OpenApiBuilder, Tag};
+
+use super::access::{self, Audience};
 
 pub(crate) use images::{coded, forms};
 pub(crate) use operation::Operation;
@@ -25,6 +28,8 @@ pub(crate) use routes::{Methods, Routes, get, post, put};
 pub(crate) struct Port {
     pub(crate) title: &'static str,
     pub(crate) description: &'static str,
+    /// Who asks there, which decides what a route needs.
+    pub(crate) audience: Audience,
     /// Groups of routes, each with what it is.
     pub(crate) tags: &'static [(&'static str, &'static str)],
 }
@@ -46,12 +51,13 @@ impl Document {
             tag.description = Some((*description).to_owned());
             tag
         });
-        let mut components = refusals::components(ComponentsBuilder::new());
+        let mut components = security::components(refusals::components(ComponentsBuilder::new()));
         let mut paths = utoipa::openapi::Paths::new();
         for (path, method, operation) in routes {
             for (name, schema) in operation.schemas() {
                 components = components.schema(name.clone(), schema.clone());
             }
+            let operation = operation.clone().needs(access::need(Some(path), port.audience));
             paths.add_path_operation(path, vec![method.clone()], operation.told());
         }
         let document =

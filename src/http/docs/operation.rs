@@ -8,7 +8,8 @@ use utoipa::openapi::schema::{AnyOfBuilder, ArrayBuilder, SchemaType};
 use utoipa::openapi::{Content, Object, Ref, RefOr, Required, Response, ResponseBuilder, Schema, Type};
 
 use super::refusals::{self, Shape};
-use super::schemas;
+use super::{schemas, security};
+use crate::auth::Need;
 
 /// What is said of a method of a path, and the schemas that it speaks of.
 #[derive(Clone)]
@@ -146,6 +147,16 @@ impl Operation {
     pub(crate) fn refuses_as_torchserve(mut self, statuses: &[u16]) -> Self {
         self.shape = Shape::TorchServe;
         self.refuses(statuses).refuses(&[500])
+    }
+
+    /// What whoever asks must show, and how it is refused. A certificate may be asked of all but probes.
+    pub(super) fn needs(mut self, need: Need) -> Self {
+        self.told.security = security::requirements(need);
+        match need {
+            Need::Probe => self,
+            Need::Open | Need::Metrics => self.refuses(&[401]),
+            Need::Key(_) => self.refuses(&[401, 403]),
+        }
     }
 
     /// The reference to a type, whose schema the document has from now on.

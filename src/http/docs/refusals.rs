@@ -10,18 +10,19 @@ use utoipa::{PartialSchema as _, ToSchema};
 pub(crate) const OF_IMAGES: &[u16] = &[400, 404, 408, 413, 415, 422, 429, 503, 504];
 
 /// Every status of an error, and why it comes.
-const STATUSES: [(u16, &str); 11] = [
+const STATUSES: [(u16, &str); 12] = [
     (
         400,
         "Something of the request is not understood: its path, its query, a header, the form of its body or a value in it.",
     ),
-    (403, "Not for whoever asks."),
+    (401, "The server asks for an API key or a client certificate, and there is none or not one that it knows."),
+    (403, "Not for whoever asks: the key is for something else, or the call is not allowed."),
     (404, "No such model, or no such version of it."),
     (408, "The body came too slowly."),
     (413, "The body, an image or the number of images is over a limit."),
     (415, "An image is of a format that is not served, or the body is compressed in a way that is not known."),
     (422, "An image does not decode; of a command, the model could not be loaded."),
-    (429, "A queue or a budget is full, or the queue is longer than the deadline."),
+    (429, "A queue or a budget is full, the queue is longer than the deadline, or the key has had its rate of images."),
     (500, "A fault of the server, whose log says more under the request's x-request-id."),
     (503, "Not ready: models load, the server drains, or a device has failed."),
     (504, "The deadline passed before the answer was there."),
@@ -86,6 +87,7 @@ fn response(status: u16, why: &str, schema: &str) -> Response {
     response.headers.insert("x-request-id".to_owned(), request_id());
     let (name, description, kind) = match status {
         429 | 503 => ("retry-after", "Seconds until another try may succeed.", Type::Integer),
+        401 => ("www-authenticate", "How to ask better.", Type::String),
         415 => ("accept-encoding", "How a body may be compressed.", Type::String),
         _ => return response,
     };
