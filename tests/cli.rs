@@ -105,9 +105,11 @@ fn verify_compares_golden_cases_in_every_precision_of_the_engine() {
         serde_json::from_str(&stdout(&["verify", "--device", "cpu", "--images", "1", "--golden", case, "--json"]))
             .unwrap();
     let golden = report["golden"].as_array().unwrap();
-    assert_eq!(golden.len(), 1, "{report}");
-    assert_eq!((&golden[0]["case"], &golden[0]["precision"]), (&"timm-convnext".into(), &"f32".into()));
-    assert_eq!(golden[0]["passed"], true);
+    assert_eq!(golden.len(), 2, "{report}");
+    for (outcome, precision) in golden.iter().zip(["f32", "bf16"]) {
+        assert_eq!((&outcome["case"], &outcome["precision"]), (&"timm-convnext".into(), &precision.into()));
+        assert_eq!(outcome["passed"], true);
+    }
 }
 
 #[test]
@@ -119,6 +121,7 @@ fn bench_measures_every_model_in_every_batch_and_draws_it() {
     let report = stdout(&[&args[..], &["--json", "--profile", "--plot", plot.to_str().unwrap()]].concat());
     let report: Value = serde_json::from_str(&report).unwrap();
     assert_eq!((&report["device"], &report["threads"]), (&"cpu".into(), &1.into()));
+    assert_eq!(report["precision"], "f32");
     let results = report["results"].as_array().unwrap();
     assert_eq!(results.iter().map(|result| result["batch"].as_u64().unwrap()).collect::<Vec<_>>(), [1, 2]);
     for result in results {

@@ -56,8 +56,8 @@ pub trait Engine: Send + Sync {
         None
     }
 
-    /// The peak of this device with this number of threads, measured now; None where nobody measures against it.
-    fn peak(&self, _threads: usize) -> Option<Peak> {
+    /// The peak of this device with this number of threads in this precision, measured now; None where nobody measures against it.
+    fn peak(&self, _threads: usize, _precision: Precision) -> Option<Peak> {
         None
     }
 }

@@ -40,9 +40,10 @@ const PURE: &[&str] = &["program", "model", "engine", "pixels"];
 const RUNTIMES: &[&str] =
     &["tokio", "axum", "hyper", "hyper_util", "http_body_util", "tower", "tonic", "prost", "prometheus", "ureq"];
 
-/// The only files with `unsafe`, from `src`: cutting an output for several threads, a prefetch, and the CUDA driver.
+/// The only files with `unsafe`, from `src`: cutting an output for several threads, a prefetch, instructions of bf16, and the CUDA driver.
 const UNSAFE: &[&str] = &[
     "engine/cpu/parallel/tile.rs",
+    "engine/cpu/simd/bf16.rs",
     "engine/cpu/simd/vector.rs",
     "engine/cuda/driver/gpu.rs",
     "engine/cuda/driver/launch.rs",

@@ -56,16 +56,18 @@ fn neither_the_batch_nor_the_threads_move_a_bit_of_the_cpus_logits() {
     let swins = [swin_program(&small_swin(), 44, 40), swin_program(&small_swin(), 12, 24)];
     let programs: Vec<Program> = convnexts.into_iter().chain(swins).collect();
     let sets = Instructions::available();
-    for (program, set) in programs.iter().flat_map(|program| sets.iter().map(move |set| (program, *set))) {
+    let subjects = programs.iter().flat_map(|program| sets.iter().map(move |set| (program, *set)));
+    let precisions = [Precision::F32, Precision::Bf16];
+    for ((program, set), precision) in subjects.flat_map(|subject| precisions.map(|precision| (subject, precision))) {
         let (weights, images) = (RandomWeights::new(program, 1), images(program, 9));
         let mut seen: Option<Vec<Vec<u32>>> = None;
         for threads in [1, 2, 4] {
-            let options = Options { threads, ..options(9) };
+            let options = Options { threads, precision, ..options(9) };
             let loaded = Cpu::new(set).load(DeviceId(0), program, &weights, &options).unwrap();
             let mut executable = loaded.instantiate().unwrap();
             let mut logits = |images: &[Vec<u8>]| bits(&run(executable.as_mut(), images));
             let singles: Vec<Vec<u32>> = images.iter().map(|image| logits(std::slice::from_ref(image))).collect();
-            let what = format!("{set}, {threads} threads");
+            let what = format!("{set}, {precision}, {threads} threads");
             assert_eq!(seen.get_or_insert_with(|| singles.clone()), &singles, "{what}");
             for batch in [2, 3, 5, 9] {
                 assert_eq!(logits(&images[..batch]), singles[..batch].concat(), "{what}, {batch}");

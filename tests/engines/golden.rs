@@ -43,7 +43,8 @@ fn agrees_with_its_library(case: &str) {
     }
 }
 
-/// What an engine loses of each case in each 16-bit type that it has, as times what torch loses. Only engines in the processes with the emulated driver have any.
+/// What an engine loses of each case in each 16-bit type that it has, as times what torch loses. Beside the CPU, only engines in the processes with the emulated
+/// driver have any.
 fn of_torch(cases: &[Golden]) -> Vec<Vec<f64>> {
     let mut all = Vec::new();
     for engine in engines() {

@@ -49,6 +49,12 @@ impl Subject {
         Self { precisions: had.collect(), ..Self::new(engine, 1e-5) }
     }
 
+    /// The CPU with these instructions, in its two precisions.
+    fn cpu(instructions: Instructions) -> Self {
+        let precisions = vec![(Precision::F32, 1e-5), (Precision::Bf16, 2e-2)];
+        Self { precisions, ..Self::new(Cpu::new(instructions), 0.0) }
+    }
+
     /// The device, with the instructions of a CPU.
     fn name(&self) -> String {
         let device = &self.engine.devices()[0];
@@ -77,7 +83,7 @@ fn engines() -> Vec<Subject> {
     if emulated::inside() {
         return vec![Subject::cuda()];
     }
-    let cpus = Instructions::available().into_iter().map(|set| Subject::new(Cpu::new(set), 0.0));
+    let cpus = Instructions::available().into_iter().map(Subject::cpu);
     std::iter::once(Subject::new(Reference::default(), 0.0)).chain(cpus).collect()
 }
 

@@ -51,7 +51,7 @@ impl Bench<'_> {
             // warm: every case has run, and what the peak needs has not been added
             memory = memory.or_else(peak_memory);
             if round.is_multiple_of(count.div_ceil(PEAKS)) {
-                peaks.extend(self.engine.peak(self.options.threads));
+                peaks.extend(self.engine.peak(self.options.threads, self.options.precision));
             }
             rounds = count;
         };
@@ -63,6 +63,7 @@ impl Bench<'_> {
         Ok(Report {
             device: self.engine.devices()[0].to_string(),
             threads: self.options.threads,
+            precision: self.options.precision,
             machine,
             seconds: self.time.as_secs_f64(),
             rounds,

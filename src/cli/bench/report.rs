@@ -8,7 +8,7 @@ use super::measure::{Times, median};
 use super::pair::{self, Comparison, Pair};
 use super::profile::Profile;
 use crate::cli::model_ref::Network;
-use crate::engine::Peak;
+use crate::engine::{Peak, Precision};
 use crate::service::simulation::SHARES;
 
 /// What a benchmark found, with all that it depends on.
@@ -16,6 +16,7 @@ pub(super) struct Report {
     /// As [`Engine::device`](crate::engine::Engine::device).
     pub(super) device: String,
     pub(super) threads: usize,
+    pub(super) precision: Precision,
     pub(super) machine: Machine,
     /// Measured time of each case.
     pub(super) seconds: f64,
@@ -101,6 +102,7 @@ impl Report {
         let mut report = json!({
             "device": self.device,
             "threads": self.threads,
+            "precision": self.precision.name(),
             "machine": {"cpu": self.machine.cpu, "cores": self.machine.cores},
             "version": env!("CARGO_PKG_VERSION"),
             "peak_gflops": peak.map(|peak| peak.flops / 1e9),
@@ -129,7 +131,7 @@ impl Report {
             self.machine.name().to_owned(),
             format!("device {}", self.device),
             format!("{} of {}", count(self.threads, "thread"), count(self.machine.cores, "core")),
-            "float32".to_owned(),
+            self.precision.name().to_owned(),
             format!("convnext {}", env!("CARGO_PKG_VERSION")),
         ]
     }
@@ -216,6 +218,7 @@ pub(super) mod tests {
         Report {
             device: "cpu".to_owned(),
             threads: 2,
+            precision: Precision::F32,
             machine: Machine { cpu: Some("A <fast> processor".to_owned()), cores: 4 },
             seconds: 3.0,
             rounds: 3,

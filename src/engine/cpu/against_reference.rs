@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
+use crate::engine::Precision;
 use crate::engine::cpu::fused::block::Block;
 use crate::engine::cpu::fused::maps::Maps;
 use crate::engine::cpu::fused::projection::Projection;
@@ -20,8 +21,10 @@ use crate::engine::cpu::parallel::clock::Clock;
 use crate::engine::cpu::parallel::context::Context;
 use crate::engine::cpu::parallel::threads::Threads;
 use crate::engine::cpu::product::epilogue::Epilogue;
+use crate::engine::cpu::product::numbers::Numbers;
 use crate::engine::cpu::product::packed::PackedWeight;
 use crate::engine::cpu::simd::aligned::Aligned;
+use crate::engine::cpu::simd::bf16::rounded;
 use crate::engine::cpu::simd::instructions::Instructions;
 use crate::engine::reference::{self, Map};
 use crate::program::{Activation, Function, NormKind, Shape, Squares, Windows};
@@ -62,8 +65,22 @@ fn compare(
     }
 }
 
+/// Both precisions of products.
+const PRECISIONS: [Precision; 2] = [Precision::F32, Precision::Bf16];
+
+/// Numbers as products take them.
+fn taken(precision: Precision, numbers: &[f32]) -> Vec<f32> {
+    numbers.iter().map(|x| if precision == Precision::F32 { *x } else { rounded(*x) }).collect()
+}
+
+/// A map as products take it. Its elements must be f32.
+fn taken_map(precision: Precision, map: &Map) -> Map {
+    let values: Vec<f32> = map.values.iter().map(|x| *x as f32).collect();
+    Map { values: taken(precision, &values).into_iter().map(f64::from).collect(), ..map.clone() }
+}
+
 fn linear_of(
-    instructions: Instructions,
+    (instructions, precision): (Instructions, Precision),
     weight: &[f32],
     bias: &[f32],
     activation: Option<Activation>,
@@ -72,7 +89,8 @@ fn linear_of(
     let depth = weight.len() / bias.len();
     let scale = scale.map(<[f32]>::to_vec);
     let epilogue = Epilogue { bias: bias.to_vec(), activation, scale };
-    Linear { weight: PackedWeight::pack(instructions, weight, depth).unwrap(), epilogue }
+    let numbers = Numbers::of(instructions, precision);
+    Linear { weight: PackedWeight::pack(instructions, numbers, weight, depth).unwrap(), epilogue }
 }
 
 /// Compares a depthwise convolution, alone and with its norm, with its twin.
@@ -83,7 +101,7 @@ fn check_depthwise(images: usize, shape: Shape, kernel: usize, normed_bound: f64
     let twin = |input: &Map| reference::depthwise(input, kernel, &weight, &bias);
     let fast = |context: Context<'_>, norm, input: &[f32], out: &mut [f32]| {
         let depthwise = Depthwise::new(context.instructions, (shape, kernel), &weight, &bias, norm).unwrap();
-        Source::Depthwise(depthwise).run(context, Maps::new(input, shape.len()), out);
+        Source::Depthwise(depthwise).run(context, Numbers::F32, Maps::new(input, shape.len()), out);
     };
     compare(
         &what,
@@ -112,14 +130,14 @@ fn check_block(images: usize, shape: Shape, hidden: usize) {
     let (first, first_bias) = (numbers(hidden * channels, 4), numbers(hidden, 5));
     let (second, second_bias, scale) = (numbers(hidden * channels, 6), numbers(channels, 7), numbers(channels, 8));
     let gelu = Some(Activation::Gelu);
-    let fast = |context: Context<'_>, input: &[f32], out: &mut [f32]| {
+    let fast = |precision: Precision, context: Context<'_>, input: &[f32], out: &mut [f32]| {
         let norm = Some(Norm::new(NormKind::Layer, 1e-6, None));
         let block = Block {
             source: Source::Depthwise(
                 Depthwise::new(context.instructions, (shape, 7), &taps, &taps_bias, norm).unwrap(),
             ),
-            expand: linear_of(context.instructions, &first, &first_bias, gelu, None),
-            project: linear_of(context.instructions, &second, &second_bias, None, Some(&scale)),
+            expand: linear_of((context.instructions, precision), &first, &first_bias, gelu, None),
+            project: linear_of((context.instructions, precision), &second, &second_bias, None, Some(&scale)),
         };
         let mut shared = Aligned::zeros(block.shared_memory(context.threads.count())).unwrap();
         block.run(context, Maps::new(input, shape.len()), &mut shared, out);
@@ -131,7 +149,22 @@ fn check_block(images: usize, shape: Shape, hidden: usize) {
     };
     // sums of `hidden` products of about one, whose errors the norm may have magnified
     let bound = 2e-5 * (hidden as f64 * channels as f64).sqrt().max(10.0);
-    compare(&format!("block of {hidden} on {images} of {shape}"), (images, shape), bound, fast, twin);
+    let what = format!("block of {hidden} on {images} of {shape}");
+    compare(&what, (images, shape), bound, |context, input, out| fast(Precision::F32, context, input, out), twin);
+
+    // in bf16 the rows and the weight of each product are rounded, each number by at most half a unit: 2⁻⁸ of itself
+    let allowed = 4.0_f64.sqrt() * 2.0_f64.powi(-8);
+    let input = numbers(images * shape.len(), 1);
+    let image = |image: usize| Map::new(shape, &input[image * shape.len()..][..shape.len()]);
+    let expected: Vec<f64> = (0..images).flat_map(|i| twin(i, &image(i)).values).collect();
+    let norm = |values: &mut dyn Iterator<Item = f64>| values.map(|x| x * x).sum::<f64>().sqrt();
+    let made = norm(&mut expected.iter().zip(&input).map(|(y, x)| y - f64::from(*x)));
+    for (instructions, count) in Instructions::available().into_iter().flat_map(|set| [(set, 1), (set, 2)]) {
+        let (threads, mut output) = (Threads::new(count, THREAD_MEMORY).unwrap(), vec![f32::NAN; expected.len()]);
+        fast(Precision::Bf16, Context { instructions, threads: &threads, clock: Clock(None) }, &input, &mut output);
+        let error = norm(&mut output.iter().zip(&expected).map(|(found, y)| f64::from(*found) - y)) / made;
+        assert!(error <= allowed, "{what}, bf16, {instructions}, {count} threads: {error:.1e}");
+    }
 }
 
 #[test]
@@ -176,18 +209,23 @@ proptest! {
     #[test]
     fn linear_of_any_size(
         (rows, depth, out, gelu) in (1usize..=150, 1usize..=1000, 1usize..=80, any::<bool>()),
+        precision in prop::sample::select(&PRECISIONS[..]),
     ) {
         let input = Shape::map(1, rows, depth);
         let (weight, bias) = (numbers(out * depth, 2), numbers(out, 3));
         let activation = gelu.then_some(Activation::Gelu);
         let fast = |context: Context<'_>, input: &[f32], out: &mut [f32]| {
-            linear_of(context.instructions, &weight, &bias, activation, None).run(context, 0, input, None, out);
+            let linear = linear_of((context.instructions, precision), &weight, &bias, activation, None);
+            let mut shared = Aligned::zeros(linear.shared_memory(context.threads.count())).unwrap();
+            linear.run(context, 0, input, None, &mut shared, out);
         };
-        let twin = |_, input: &Map| reference::linear(input, &weight, &bias, activation, None, None);
+        let weight = taken(precision, &weight);
+        let twin =
+            |_, input: &Map| reference::linear(&taken_map(precision, input), &weight, &bias, activation, None, None);
         // a sum of k products of numbers from -1 to 1 is about sqrt(k) / 3, and here at most three times that. Each addition
         // rounds by 2⁻²⁴ of the sum
         let rounding = 2f64.powi(-24) * 2.0 / 3.0 * (depth as f64).powf(1.5);
-        compare(&format!("{rows} rows of {depth} to {out}"), (1, input), 2e-6 + rounding, fast, twin);
+        compare(&format!("{rows} rows of {depth} to {out}, {precision}"), (1, input), 2e-6 + rounding, fast, twin);
     }
 
     #[test]
@@ -210,7 +248,7 @@ fn norm() {
             let affine = affine.then_some((&scale[..], &shift[..]));
             let twin = |_, input: &Map| reference::norm(input, kind, affine, 1e-6);
             let fast = |context: Context<'_>, input: &[f32], out: &mut [f32]| {
-                kernel.run(context, Maps::new(input, shape.len()), out);
+                kernel.run(context, Numbers::F32, Maps::new(input, shape.len()), out);
             };
             compare(&format!("{kind:?} norm of {shape}"), (2, shape), 5e-6, fast, twin);
         }
@@ -224,7 +262,12 @@ fn a_norm_of_values_far_from_zero_keeps_their_differences() {
     for instructions in Instructions::available() {
         let (threads, mut out) = (Threads::new(1, 0).unwrap(), vec![0.0; 96]);
         let context = Context { instructions, threads: &threads, clock: Clock(None) };
-        Source::Norm(Norm::new(NormKind::Layer, 1e-6, None), 96).run(context, Maps::new(&channels, 96), &mut out);
+        Source::Norm(Norm::new(NormKind::Layer, 1e-6, None), 96).run(
+            context,
+            Numbers::F32,
+            Maps::new(&channels, 96),
+            &mut out,
+        );
         let worst = out.iter().map(|x| (x.abs() - 1.0).abs()).fold(0.0, f32::max);
         assert!(worst < 1e-5, "{instructions}: {worst}");
     }
@@ -232,8 +275,15 @@ fn a_norm_of_values_far_from_zero_keeps_their_differences() {
 
 #[test]
 fn linear() {
-    for (height, width, depth, out) in [(7, 7, 48, 200), (13, 11, 40, 33), (1, 1, 96, 1000), (2, 2, 3, 1), (1, 1, 1, 5)]
-    {
+    for (height, width, depth, out) in [
+        (7, 7, 48, 200),
+        (13, 11, 40, 33),
+        (1, 1, 96, 1000),
+        (2, 2, 3, 1),
+        (1, 1, 1, 5),
+        (6, 7, 801, 37),
+        (2, 3, 513, 70),
+    ] {
         let (input, output) = (Shape::map(height, width, depth), Shape::map(height, width, out));
         let (weight, bias, scale) = (numbers(out * depth, 2), numbers(out, 3), numbers(out, 4));
         let residuals = numbers(2 * output.len(), 5);
@@ -242,15 +292,22 @@ fn linear() {
         {
             let activation = gelu.then_some(Activation::Gelu);
             let scale = scaled.then_some(&scale[..]);
-            let fast = |context: Context<'_>, input: &[f32], out: &mut [f32]| {
-                let linear = linear_of(context.instructions, &weight, &bias, activation, scale);
-                linear.run(context, 0, input, added.then_some(&residuals[..]), out);
-            };
-            let twin = |image: usize, input: &Map| {
-                let residual = Map::new(output, &residuals[image * output.len()..][..output.len()]);
-                reference::linear(input, &weight, &bias, activation, scale, added.then_some(&residual))
-            };
-            compare(&format!("{input} to {out}, gelu {gelu}, scaled {scaled}"), (2, input), 1e-5, fast, twin);
+            for precision in PRECISIONS {
+                let fast = |context: Context<'_>, input: &[f32], out: &mut [f32]| {
+                    let linear = linear_of((context.instructions, precision), &weight, &bias, activation, scale);
+                    let mut shared = Aligned::zeros(linear.shared_memory(context.threads.count())).unwrap();
+                    linear.run(context, 0, input, added.then_some(&residuals[..]), &mut shared, out);
+                };
+                // products of bf16 are exact in f32: of rounded operands both precisions have the same sums
+                let weight = taken(precision, &weight);
+                let twin = |image: usize, input: &Map| {
+                    let residual = Map::new(output, &residuals[image * output.len()..][..output.len()]);
+                    let input = taken_map(precision, input);
+                    reference::linear(&input, &weight, &bias, activation, scale, added.then_some(&residual))
+                };
+                let what = format!("{input} to {out}, {precision}, gelu {gelu}, scaled {scaled}");
+                compare(&what, (2, input), if depth > 96 { 4e-5 } else { 1e-5 }, fast, twin);
+            }
         }
     }
 }
@@ -266,21 +323,31 @@ fn patchify() {
                 continue; // a norm of two channels magnifies errors without bound
             }
             let bound = if first || last { 5e-5 } else { 1e-5 };
-            let norm = |there: bool| there.then(|| Norm::new(NormKind::Layer, 1e-6, None));
-            let fast = |context: Context<'_>, input: &[f32], output: &mut [f32]| {
-                let linear = linear_of(context.instructions, &weight, &bias, None, None);
-                let source = Source::Patches(Patches { input: shape, size, norm: norm(first) });
-                let projection = Projection { source, linear, after: norm(last) };
-                let mut shared = Aligned::zeros(projection.shared_memory(context.threads.count())).unwrap();
-                projection.run(context, Maps::new(input, shape.len()), &mut shared, output);
-            };
-            let normed =
-                |there: bool, map: Map| if there { reference::norm(&map, NormKind::Layer, None, 1e-6) } else { map };
-            let twin = |_, input: &Map| {
-                let input = if first { reference::norm(input, NormKind::Layer, None, 1e-6) } else { input.clone() };
-                normed(last, reference::patchify(&input, size, &weight, &bias))
-            };
-            compare(&format!("patches of {size} on {shape}, norms {first} {last}"), (2, shape), bound, fast, twin);
+            // a number that a norm made may lie so near to a tie that its twin rounds to the other side
+            for precision in PRECISIONS.into_iter().filter(|precision| *precision == Precision::F32 || !first) {
+                let norm = |there: bool| there.then(|| Norm::new(NormKind::Layer, 1e-6, None));
+                let fast = |context: Context<'_>, input: &[f32], output: &mut [f32]| {
+                    let linear = linear_of((context.instructions, precision), &weight, &bias, None, None);
+                    let source = Source::Patches(Patches { input: shape, size, norm: norm(first) });
+                    let projection = Projection { source, linear, after: norm(last) };
+                    let mut shared = Aligned::zeros(projection.shared_memory(context.threads.count())).unwrap();
+                    projection.run(context, Maps::new(input, shape.len()), &mut shared, output);
+                };
+                let normed = |there: bool, map: Map| {
+                    if there { reference::norm(&map, NormKind::Layer, None, 1e-6) } else { map }
+                };
+                let weight = taken(precision, &weight);
+                let twin = |_, input: &Map| {
+                    let input = if first {
+                        reference::norm(input, NormKind::Layer, None, 1e-6)
+                    } else {
+                        taken_map(precision, input)
+                    };
+                    normed(last, reference::patchify(&input, size, &weight, &bias))
+                };
+                let what = format!("patches of {size} on {shape}, {precision}, norms {first} {last}");
+                compare(&what, (2, shape), bound, fast, twin);
+            }
         }
     }
 }
@@ -316,8 +383,11 @@ fn merge() {
         let (weight, bias) = (numbers(out * depth, 2), numbers(out, 3));
         let fast = |context: Context<'_>, input: &[f32], output: &mut [f32]| {
             let source = Source::Merge(Merge { input: shape, norm: Some(Norm::new(NormKind::Layer, 1e-5, None)) });
-            let projection =
-                Projection { source, linear: linear_of(context.instructions, &weight, &bias, None, None), after: None };
+            let projection = Projection {
+                source,
+                linear: linear_of((context.instructions, Precision::F32), &weight, &bias, None, None),
+                after: None,
+            };
             let mut shared = Aligned::zeros(projection.shared_memory(context.threads.count())).unwrap();
             projection.run(context, Maps::new(input, shape.len()), &mut shared, output);
         };
@@ -342,13 +412,18 @@ fn unfold() {
         let (out, depth) = (shape.channels + 3, squares.columns(shape.channels));
         let (weight, bias) = (numbers(out * depth, 2), numbers(out, 3));
         let alone = |context: Context<'_>, input: &[f32], output: &mut [f32]| {
-            Source::Unfold(Unfold { input: shape, squares }).run(context, Maps::new(input, shape.len()), output);
+            Source::Unfold(Unfold { input: shape, squares }).run(
+                context,
+                Numbers::F32,
+                Maps::new(input, shape.len()),
+                output,
+            );
         };
         let what = format!("{squares:?} of {shape}");
         compare(&what, (2, shape), 0.0, alone, |_, input| reference::unfold(input, squares));
         let convolved = |context: Context<'_>, input: &[f32], output: &mut [f32]| {
             let source = Source::Unfold(Unfold { input: shape, squares });
-            let linear = linear_of(context.instructions, &weight, &bias, None, None);
+            let linear = linear_of((context.instructions, Precision::F32), &weight, &bias, None, None);
             let projection = Projection { source, linear, after: None };
             let mut shared = Aligned::zeros(projection.shared_memory(context.threads.count())).unwrap();
             projection.run(context, Maps::new(input, shape.len()), &mut shared, output);

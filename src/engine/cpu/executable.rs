@@ -26,7 +26,7 @@ const LEASED_BATCHES: usize = 2;
 pub(crate) struct Model {
     pub(crate) plan: Plan,
     pub(crate) ingest: Ingest,
-    /// Bytes of all weights, unpacked.
+    /// Bytes of all weights, without the padding of packed ones.
     pub(crate) weights: u64,
     pub(crate) options: Options,
 }

@@ -1,4 +1,4 @@
-//! The CPU engine: f32, folded, threaded, for vectors of any length.
+//! The CPU engine: f32 or bf16, folded, threaded, for vectors of any length.
 //!
 //! `plan/fuse` says what is fused, `parallel/tile` how an output is cut for threads, and `product` is where the time goes. A folder imports
 //! only those after it: `plan`, `fused`, `operations`, `product`, `parallel`, `simd`. A batch of n equals n singles bit for bit, whatever
@@ -21,6 +21,7 @@ use std::sync::Arc;
 use error::DEVICE;
 use executable::{CpuLoaded, Model};
 use plan::{PackError, Plan};
+use product::numbers::Numbers;
 
 use super::host;
 use super::{DeviceId, DeviceInfo, DeviceKind, Engine, LoadError, Loaded, Options, Peak, Precision};
@@ -54,9 +55,12 @@ impl Engine for Cpu {
         &self.devices
     }
 
-    /// Nothing in f32: the engine has every operation.
+    /// Nothing in f32 and bf16: the engine has every operation. Without AVX512-BF16 the numbers of bf16 are multiplied as floats.
     fn unsupported(&self, _program: &Program, precision: Precision) -> Vec<String> {
-        if precision == Precision::F32 { Vec::new() } else { vec!["the CPU engine computes in f32 only".to_owned()] }
+        match precision {
+            Precision::F32 | Precision::Bf16 => Vec::new(),
+            Precision::F16 | Precision::Int8 => vec!["the CPU engine computes in f32 and bf16 only".to_owned()],
+        }
     }
 
     fn load(
@@ -67,17 +71,25 @@ impl Engine for Cpu {
         options: &Options,
     ) -> Result<Arc<dyn Loaded>, LoadError> {
         let ingest = host::accept(self, DEVICE, program, options)?;
-        let plan = Plan::new(self.instructions, &fold(program), weights).map_err(|error| match error {
+        let numbers = Numbers::of(self.instructions, options.precision);
+        if matches!(numbers, Numbers::Rounded) {
+            tracing::warn!(
+                instructions = %self.instructions,
+                "bf16 without AVX512-BF16 is emulated: it is no faster than f32, takes as much memory, and loses digits"
+            );
+        }
+        let plan = Plan::new((self.instructions, numbers), &fold(program), weights).map_err(|error| match error {
             PackError::Weights(error) => LoadError::Weights(error),
             PackError::Memory(error) => error.loading("packed weights"),
         })?;
-        let weights = program.weights.iter().map(|weight| 4 * weight.shape.iter().product::<usize>() as u64).sum();
+        let floats = program.weights.iter().map(|weight| weight.shape.iter().product::<usize>() as u64).sum::<u64>();
+        let weights = (4 * floats).saturating_sub(plan.saved());
         let model = Model { plan, ingest, weights, options: *options };
         Ok(Arc::new(CpuLoaded(Arc::new(model))))
     }
 
-    fn peak(&self, threads: usize) -> Option<Peak> {
-        peak::measure(self.instructions, threads)
+    fn peak(&self, threads: usize, precision: Precision) -> Option<Peak> {
+        peak::measure((self.instructions, Numbers::of(self.instructions, precision)), threads)
     }
 }
 

@@ -13,10 +13,11 @@ use crate::engine::cpu::operations::linear::Linear;
 use crate::engine::cpu::parallel::threads::Threads;
 use crate::engine::cpu::parallel::tile::Tile;
 use crate::engine::cpu::product::epilogue::Epilogue;
+use crate::engine::cpu::product::multiply::{Floats, Multiply};
+use crate::engine::cpu::product::numbers::Numbers;
 use crate::engine::cpu::product::packed::PackedWeight;
 use crate::engine::cpu::product::rows::Rows;
 use crate::engine::cpu::simd::instructions::Instructions;
-use crate::engine::cpu::simd::vector::multiply_add;
 
 /// Sums that registers hold: enough to hide the latency of a multiply-add on every processor, and few enough for 16 registers.
 const SUMS: usize = 12;
@@ -35,27 +36,34 @@ const ROUNDS: usize = 5;
 const ROUND: Duration = Duration::from_millis(15);
 
 /// Measures with this number of threads; None where the machine has no memory for it.
-pub(crate) fn measure(instructions: Instructions, threads: usize) -> Option<Peak> {
-    let products = SHAPES.iter().map(|shape| product(instructions, threads, *shape));
-    let flops = products
-        .chain([registers(instructions, threads)])
-        .collect::<Option<Vec<f64>>>()?
-        .into_iter()
-        .fold(0.0, f64::max);
+pub(crate) fn measure(compiled: (Instructions, Numbers), threads: usize) -> Option<Peak> {
+    let products = SHAPES.iter().map(|shape| product(compiled, threads, *shape));
+    let flops =
+        products.chain([registers(compiled, threads)]).collect::<Option<Vec<f64>>>()?.into_iter().fold(0.0, f64::max);
     Some(Peak { flops, bytes: copy(threads)? })
 }
 
 /// Floating-point operations per second of registers alone.
-fn registers(instructions: Instructions, threads: usize) -> Option<f64> {
+fn registers((instructions, numbers): (Instructions, Numbers), threads: usize) -> Option<f64> {
     let threads = Threads::new(threads, 1).ok()?;
-    let work = (2 * SUMS * DEPTH * instructions.lanes()) as f64;
-    Some(best(&threads, work, |memory| memory[0] = instructions.run(Registers { scale: memory[0] })))
+    let work = (2 * SUMS * DEPTH * instructions.lanes() * numbers.per_float()) as f64;
+    Some(best(&threads, work, |memory| {
+        let scale = memory[0];
+        memory[0] = match numbers {
+            Numbers::F32 | Numbers::Rounded => instructions.run(Registers { numbers: Floats, scale }),
+            Numbers::Pairs(pairs) => pairs.vectorize(Registers { numbers: pairs, scale }),
+        };
+    }))
 }
 
 /// Floating-point operations per second of a product.
-fn product(instructions: Instructions, threads: usize, [rows, depth, columns]: [usize; 3]) -> Option<f64> {
+fn product(
+    (instructions, numbers): (Instructions, Numbers),
+    threads: usize,
+    [rows, depth, columns]: [usize; 3],
+) -> Option<f64> {
     let threads = Threads::new(threads, rows * (depth + columns)).ok()?;
-    let weight = PackedWeight::pack(instructions, &vec![0.5; columns * depth], depth).ok()?;
+    let weight = PackedWeight::pack(instructions, numbers, &vec![0.5; columns * depth], depth).ok()?;
     let linear = Linear { weight, epilogue: Epilogue { bias: vec![0.0; columns], activation: None, scale: None } };
     let speed = best(&threads, (2 * rows * depth * columns) as f64, |memory| {
         let (input, output) = memory.split_at_mut(rows * depth);
@@ -100,12 +108,13 @@ fn best(threads: &Threads, amount: f64, work: impl Fn(&mut [f32]) + Sync) -> f64
 }
 
 /// Sums that are multiplied and added to, over and over.
-struct Registers {
+struct Registers<M> {
+    numbers: M,
     /// Unknown to the compiler, which could otherwise compute the sums itself.
     scale: f32,
 }
 
-impl WithSimd for Registers {
+impl<M: Multiply> WithSimd for Registers<M> {
     type Output = f32;
 
     #[inline(always)]
@@ -115,7 +124,7 @@ impl WithSimd for Registers {
         for _ in 0..DEPTH {
             for sum in &mut sums {
                 // the sum is a factor: without a fused instruction, the product of two constants would be computed once
-                *sum = multiply_add(simd, *sum, scale, shift);
+                *sum = self.numbers.multiply_add(simd, *sum, scale, shift);
             }
         }
         sums.into_iter().map(|sum| simd.reduce_sum_f32s(sum)).sum::<f32>().min(0.0)

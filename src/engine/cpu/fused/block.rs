@@ -71,9 +71,10 @@ impl Block {
     ) {
         let (normed, hidden) = shared.split_at_mut(rows * self.channels());
         let hidden = &mut hidden[..rows * self.expand.weight.layout.columns];
-        self.source.run(context, input, normed);
-        self.expand.run(context, EXPAND, normed, None, hidden);
-        self.project.run(context, PROJECT, hidden, Some(input.all()), output);
+        self.source.run(context, self.expand.weight.numbers, input, normed);
+        self.expand.multiply(context, EXPAND, normed, None, hidden);
+        self.project.weight.numbers.round_all(context, self.expand.weight.layout.columns, hidden);
+        self.project.multiply(context, PROJECT, hidden, Some(input.all()), output);
     }
 
     fn channels(&self) -> usize {
@@ -112,16 +113,18 @@ impl WithSimd for Kernel<'_> {
         let hidden_stride = stride(project.weight.layout.depths(0).len());
         let residual = Rows::new(input.all(), channels).from(rows.start);
         let mut stopwatch = clock.start();
-        source.fill(simd, input, &mut Tile::over(normed, rows.clone(), 0..channels, normed_stride));
+        source.fill(
+            simd,
+            expand.weight.numbers,
+            input,
+            &mut Tile::over(normed, rows.clone(), 0..channels, normed_stride),
+        );
         stopwatch.lap(SOURCE);
         for block in 0..project.weight.layout.blocks() {
             let columns = project.weight.layout.depths(block);
-            expand.tile(
-                simd,
-                Rows::new(normed, normed_stride),
-                None,
-                &mut Tile::over(hidden, rows.clone(), columns, hidden_stride),
-            );
+            let mut hidden_tile = Tile::over(hidden, rows.clone(), columns, hidden_stride);
+            expand.tile(simd, Rows::new(normed, normed_stride), None, &mut hidden_tile);
+            project.weight.numbers.round(simd, &mut hidden_tile);
             stopwatch.lap(EXPAND);
             let hidden = Rows::new(hidden, hidden_stride);
             multiply(

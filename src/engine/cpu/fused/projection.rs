@@ -45,8 +45,8 @@ impl Projection {
         if rows < threads * MIN_ROWS_PER_THREAD && self.after.is_none() {
             // one operation after the other, so that tasks of the product can be cut by columns
             let rows = &mut shared[..rows * self.source.columns()];
-            self.source.run(context, input, rows);
-            return self.linear.run(context, PRODUCT, rows, None, output);
+            self.source.run(context, self.linear.weight.numbers, input, rows);
+            return self.linear.multiply(context, PRODUCT, rows, None, output);
         }
         let tile_rows = strip_rows(rows, threads, self.row_floats());
         Grid { rows, columns, tile_rows, tile_columns: columns }.each(context.threads, output, |tile, memory| {
@@ -78,7 +78,7 @@ impl WithSimd for Kernel<'_> {
         let Self { projection: Projection { source, linear, after }, input, memory, clock, mut tile } = self;
         let (depth, rows) = (source.columns(), tile.row_range());
         let mut stopwatch = clock.start();
-        source.fill(simd, input, &mut Tile::over(memory, rows, 0..depth, stride(depth)));
+        source.fill(simd, linear.weight.numbers, input, &mut Tile::over(memory, rows, 0..depth, stride(depth)));
         stopwatch.lap(SOURCE);
         linear.tile(simd, Rows::new(memory, stride(depth)), None, &mut tile);
         stopwatch.lap(PRODUCT);

@@ -10,6 +10,7 @@ use crate::engine::cpu::operations::depthwise::Depthwise;
 use crate::engine::cpu::operations::norm::Norm;
 use crate::engine::cpu::parallel::context::Context;
 use crate::engine::cpu::parallel::tile::{Grid, Tile};
+use crate::engine::cpu::product::numbers::Numbers;
 use crate::engine::cpu::product::rows::Rows;
 use crate::program::{Shape, Squares};
 
@@ -67,29 +68,30 @@ impl Source {
         }
     }
 
-    /// Makes all rows, as a step of its own.
-    pub(crate) fn run(&self, context: Context<'_>, input: Maps<'_>, output: &mut [f32]) {
+    /// Makes all rows of these numbers, as a step of its own.
+    pub(crate) fn run(&self, context: Context<'_>, numbers: Numbers, input: Maps<'_>, output: &mut [f32]) {
         let columns = self.columns();
         let rows = output.len() / columns;
         let tile_rows = TASK_ROWS.min(rows.div_ceil(context.threads.count())).max(1);
         Grid { rows, columns, tile_rows, tile_columns: columns }.each(context.threads, output, |mut tile, _| {
             let stopwatch = context.clock.start();
-            context.instructions.run(Fill { source: self, input, tile: &mut tile });
+            context.instructions.run(Fill { source: self, numbers, input, tile: &mut tile });
             stopwatch.stop(0);
         });
     }
 
-    /// Makes the rows of a tile, within another kernel.
+    /// Makes the rows of a tile of these numbers, within another kernel.
     #[inline(always)]
-    pub(crate) fn fill<S: Simd>(&self, simd: S, input: Maps<'_>, tile: &mut Tile<'_>) {
+    pub(crate) fn fill<S: Simd>(&self, simd: S, numbers: Numbers, input: Maps<'_>, tile: &mut Tile<'_>) {
         // a function of its own, so that it does not share registers with the caller
-        simd.vectorize(Fill { source: self, input, tile });
+        simd.vectorize(Fill { source: self, numbers, input, tile });
     }
 }
 
 /// Makes the rows of a tile.
 struct Fill<'a, 'b> {
     source: &'a Source,
+    numbers: Numbers,
     input: Maps<'a>,
     tile: &'a mut Tile<'b>,
 }
@@ -99,7 +101,7 @@ impl WithSimd for Fill<'_, '_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { source, input, tile } = self;
+        let Self { source, numbers, input, tile } = self;
         let first = tile.row_range().start;
         match source {
             Source::Depthwise(depthwise) => depthwise.tile(simd, input.all(), tile),
@@ -127,6 +129,7 @@ impl WithSimd for Fill<'_, '_> {
                 }
             }
         }
+        numbers.round(simd, tile);
     }
 }
 

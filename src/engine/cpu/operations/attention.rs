@@ -1,5 +1,5 @@
 //! Attention in shifted windows. A task takes one window and some of its heads, and finds their pixels by index arithmetic: nothing is
-//! rolled. Scores stay in the thread's cache; both products use the kernel of `product`. Not here: the arithmetic (`Windows`).
+//! rolled. Scores stay in the thread's cache; both products use the kernel of `product`, in f32 whatever the precision. Not here: the arithmetic (`Windows`).
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use crate::engine::cpu::error::NoMemory;
 use crate::engine::cpu::parallel::context::Context;
 use crate::engine::cpu::parallel::tile::{Tile, WindowGrid, WindowTile};
 use crate::engine::cpu::product::multiply::multiply;
+use crate::engine::cpu::product::numbers::Numbers;
 use crate::engine::cpu::product::packed::{Layout, PackedMatrix};
 use crate::engine::cpu::product::rows::Rows;
 use crate::engine::cpu::simd::aligned::Aligned;
@@ -134,8 +135,8 @@ impl Attention {
                 *bias = if key < area { table[difference() * heads + head] } else { NO_KEY };
             }
         }
-        let keys = Layout { depth: dim, columns: geometry.keys, lanes, block: dim };
-        let values = Layout { depth: area, columns: dim.next_multiple_of(lanes), lanes, block: area };
+        let keys = Layout { depth: dim, columns: geometry.keys, lanes, block: dim, per_float: 1 };
+        let values = Layout { depth: area, columns: dim.next_multiple_of(lanes), lanes, block: area, per_float: 1 };
         Ok(Self { geometry, channels, heads, bias, padding, keys, values })
     }
 
@@ -286,8 +287,8 @@ impl WithSimd for Kernel<'_> {
         let mask = geometry.mask(window);
         for head in channels.clone().step_by(dim) {
             attention.gather(input, window, head..head + dim, [&mut *q, &mut *k, &mut *v]);
-            let keys_of = PackedMatrix { layout: keys, values: &k[..keys.len()] };
-            let values_of = PackedMatrix { layout: values, values: &v[..values.len()] };
+            let keys_of = PackedMatrix { layout: keys, numbers: Numbers::F32, values: &k[..keys.len()] };
+            let values_of = PackedMatrix { layout: values, numbers: Numbers::F32, values: &v[..values.len()] };
             let mut tile = Tile::over(scores, 0..area, 0..keys.columns, keys.columns);
             multiply(simd, Rows::new(q, dim), (keys_of, 0), &mut tile, None, None);
             let bias = &attention.bias[head / dim * area * keys.columns..][..area * keys.columns];

@@ -5,10 +5,11 @@
 use pulp::{Simd, WithSimd};
 
 use crate::engine::cpu::parallel::context::Context;
-use crate::engine::cpu::parallel::strips::strip_rows;
+use crate::engine::cpu::parallel::strips::{max_rows, stride, strip_rows};
 use crate::engine::cpu::parallel::tile::{Grid, Tile};
 use crate::engine::cpu::product::epilogue::Epilogue;
 use crate::engine::cpu::product::multiply::multiply;
+use crate::engine::cpu::product::numbers::Numbers;
 use crate::engine::cpu::product::packed::{Layout, PackedWeight};
 use crate::engine::cpu::product::rows::Rows;
 
@@ -24,8 +25,55 @@ pub(crate) struct Linear {
 }
 
 impl Linear {
-    /// Computes rows `[rows, out]` of rows `[rows, depth]`. `op` is its index in the clock.
+    /// Floats of memory that each thread needs of its own.
+    pub(crate) fn thread_memory(&self) -> usize {
+        let Layout { depth, columns, .. } = self.weight.layout;
+        if self.takes_floats() { 0 } else { max_rows(depth + columns) * stride(depth) }
+    }
+
+    /// Floats of memory that `threads` threads share where there are few rows.
+    pub(crate) fn shared_memory(&self, threads: usize) -> usize {
+        if self.takes_floats() { 0 } else { threads * MIN_ROWS_PER_THREAD * self.weight.layout.depth }
+    }
+
+    /// Whether rows of floats are what the product reads.
+    fn takes_floats(&self) -> bool {
+        matches!(self.weight.numbers, Numbers::F32)
+    }
+
+    /// Computes rows `[rows, out]` of rows of floats `[rows, depth]`. `op` is its index in the clock.
     pub(crate) fn run(
+        &self,
+        context: Context<'_>,
+        op: usize,
+        input: &[f32],
+        residual: Option<&[f32]>,
+        shared: &mut [f32],
+        output: &mut [f32],
+    ) {
+        let Layout { depth, columns, .. } = self.weight.layout;
+        let (rows, threads) = (output.len() / columns, context.threads.count());
+        if self.takes_floats() {
+            return self.multiply(context, op, input, residual, output);
+        }
+        if rows < threads * MIN_ROWS_PER_THREAD {
+            let shared = &mut shared[..rows * depth];
+            shared.copy_from_slice(&input[..rows * depth]);
+            self.weight.numbers.round_all(context, depth, shared);
+            return self.multiply(context, op, shared, residual, output);
+        }
+        let tile_rows = strip_rows(rows, threads, depth + columns);
+        Grid { rows, columns, tile_rows, tile_columns: columns }.each(context.threads, output, |tile, memory| {
+            let stopwatch = context.clock.start();
+            let input = Rows::new(input, depth).from(tile.row_range().start);
+            let residual = residual.map(|values| Rows::new(values, columns).from(tile.row_range().start));
+            memory.with(|memory| context.instructions.run(Rounding { linear: self, input, residual, memory, tile }));
+            stopwatch.stop(op);
+        });
+    }
+
+    /// Computes rows `[rows, out]` of rows `[rows, depth]` of the weight's numbers. `op` is its index in the clock.
+    pub(crate) fn multiply(
         &self,
         context: Context<'_>,
         op: usize,
@@ -50,11 +98,12 @@ impl Linear {
         });
     }
 
-    /// Computes a tile. `input` and `residual` start with the tile's first row.
+    /// Computes a tile of rows of the weight's numbers. `input` and `residual` start with the tile's first row.
     #[inline(always)]
     pub(crate) fn tile<S: Simd>(&self, simd: S, input: Rows<'_>, residual: Option<Rows<'_>>, tile: &mut Tile<'_>) {
-        for block in 0..self.weight.layout.blocks() {
-            let input = input.skip(self.weight.layout.depths(block).start);
+        let layout = self.weight.layout;
+        for block in 0..layout.blocks() {
+            let input = input.skip(layout.floats(layout.depths(block).start));
             multiply(simd, input, (self.weight.panels(), block), tile, Some(&self.epilogue), residual);
         }
     }
@@ -74,5 +123,30 @@ impl WithSimd for Kernel<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
         self.linear.tile(simd, self.input, self.residual, &mut self.tile);
+    }
+}
+
+/// Computes a tile of rows of floats, which it copies.
+struct Rounding<'a> {
+    linear: &'a Linear,
+    input: Rows<'a>,
+    residual: Option<Rows<'a>>,
+    memory: &'a mut [f32],
+    tile: Tile<'a>,
+}
+
+impl WithSimd for Rounding<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { linear, input, residual, memory, mut tile } = self;
+        let depth = linear.weight.layout.depth;
+        let mut rows = Tile::over(memory, 0..tile.height(), 0..depth, stride(depth));
+        for row in 0..tile.height() {
+            rows.row(row).copy_from_slice(&input.row(row)[..depth]);
+        }
+        linear.weight.numbers.round(simd, &mut rows);
+        linear.tile(simd, Rows::new(memory, stride(depth)), residual, &mut tile);
     }
 }

@@ -12,6 +12,7 @@ use crate::engine::cpu::fused::block::Block;
 use crate::engine::cpu::fused::projection::Projection;
 use crate::engine::cpu::fused::source::{Merge, Patches, Source, Unfold};
 use crate::engine::cpu::operations::pointwise::Pointwise;
+use crate::engine::cpu::product::numbers::Numbers;
 use crate::engine::cpu::simd::instructions::Instructions;
 use crate::program::{self, Activation, Cost, Op, Program, TensorId, WeightSource};
 
@@ -19,13 +20,13 @@ use crate::program::{self, Activation, Cost, Op, Program, TensorId, WeightSource
 ///
 /// A value is a tensor of the program, by its id. After those come values that only one step uses.
 pub(crate) fn fuse(
-    instructions: Instructions,
+    compiled: (Instructions, Numbers),
     program: &Program,
     weights: &dyn WeightSource,
 ) -> Result<(Vec<Step>, Vec<usize>), PackError> {
     let sizes = program.tensors.iter().map(|tensor| tensor.len()).collect();
     let readers = program.readers();
-    let packer = Packer::new(instructions, program, weights);
+    let packer = Packer::new(compiled, program, weights);
     let mut fusion = Fusion { program, packer, readers, sizes, steps: Vec::new() };
     let mut ops = &program.ops[..];
     while !ops.is_empty() {

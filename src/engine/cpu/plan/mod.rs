@@ -16,6 +16,8 @@ use super::fused::maps::Maps;
 use super::parallel::clock::{BusyTime, Clock};
 use super::parallel::context::Context;
 use super::parallel::threads::Threads;
+use super::product::numbers::Numbers;
+use super::product::packed::Layout;
 use super::simd::aligned::Aligned;
 use super::simd::instructions::Instructions;
 use crate::engine::OpTime;
@@ -75,11 +77,11 @@ pub(crate) struct Workspace {
 impl Plan {
     /// Plans a program that passed its check, and packs its weights one by one.
     pub(crate) fn new(
-        instructions: Instructions,
+        (instructions, numbers): (Instructions, Numbers),
         program: &Program,
         weights: &dyn WeightSource,
     ) -> Result<Self, PackError> {
-        let (steps, sizes) = fuse::fuse(instructions, program, weights)?;
+        let (steps, sizes) = fuse::fuse((instructions, numbers), program, weights)?;
         let accesses: Vec<Access> = steps.iter().map(|step| step.access.clone()).collect();
         let buffers = Buffers::assign(&accesses, &sizes, program.output.0);
         let span = |value: usize| Span { buffer: buffers.of_value[value].unwrap_or_default(), len: sizes[value] };
@@ -102,6 +104,16 @@ impl Plan {
     /// Number of logits per image.
     pub(crate) fn classes(&self) -> usize {
         self.classes
+    }
+
+    /// Bytes that packed weights save against floats.
+    pub(crate) fn saved(&self) -> u64 {
+        let packed = self.steps.iter().flat_map(|step| step.kernel.packed());
+        let saved = packed.map(|weight| {
+            let Layout { depth, columns, .. } = weight.layout;
+            4 * columns * (depth - weight.layout.floats(depth))
+        });
+        saved.sum::<usize>() as u64
     }
 
     /// Floats of memory that each thread needs of its own.
@@ -182,7 +194,7 @@ mod tests {
 
     fn planned(name: &str, side: usize) -> Plan {
         let program = Spec::published(name).unwrap().program(InputSpec::imagenet(side)).unwrap();
-        Plan::new(Instructions::best(), &fold(&program), &Zeros).unwrap()
+        Plan::new((Instructions::best(), Numbers::F32), &fold(&program), &Zeros).unwrap()
     }
 
     #[test]

@@ -13,6 +13,8 @@ use crate::engine::cpu::operations::linear::Linear;
 use crate::engine::cpu::operations::pointwise::Pointwise;
 use crate::engine::cpu::operations::pool;
 use crate::engine::cpu::parallel::context::Context;
+use crate::engine::cpu::product::numbers::Numbers;
+use crate::engine::cpu::product::packed::PackedWeight;
 use crate::program::{Cost, Shape};
 
 /// A step whose values have no buffers yet.
@@ -52,7 +54,8 @@ impl Kernel {
             Self::Projection(projection) => projection.thread_memory(),
             Self::Block(block) => block.thread_memory(),
             Self::Attention(attention) => attention.thread_memory(),
-            Self::Source(_) | Self::Linear(_) | Self::Grn(..) | Self::Pointwise(_) | Self::Pool(_) => 0,
+            Self::Linear(linear) => linear.thread_memory(),
+            Self::Source(_) | Self::Grn(..) | Self::Pointwise(_) | Self::Pool(_) => 0,
         }
     }
 
@@ -61,12 +64,18 @@ impl Kernel {
         match self {
             Self::Projection(projection) => projection.shared_memory(threads),
             Self::Block(block) => block.shared_memory(threads),
-            Self::Source(_)
-            | Self::Linear(_)
-            | Self::Attention(_)
-            | Self::Grn(..)
-            | Self::Pointwise(_)
-            | Self::Pool(_) => 0,
+            Self::Linear(linear) => linear.shared_memory(threads),
+            Self::Source(_) | Self::Attention(_) | Self::Grn(..) | Self::Pointwise(_) | Self::Pool(_) => 0,
+        }
+    }
+
+    /// Its packed weights.
+    pub(crate) fn packed(&self) -> Vec<&PackedWeight> {
+        match self {
+            Self::Projection(projection) => vec![&projection.linear.weight],
+            Self::Block(block) => vec![&block.expand.weight, &block.project.weight],
+            Self::Linear(linear) => vec![&linear.weight],
+            Self::Source(_) | Self::Attention(_) | Self::Grn(..) | Self::Pointwise(_) | Self::Pool(_) => Vec::new(),
         }
     }
 
@@ -79,11 +88,11 @@ impl Kernel {
         output: &mut [f32],
     ) {
         match self {
-            Self::Source(source) => source.run(context, input, output),
+            Self::Source(source) => source.run(context, Numbers::F32, input, output),
             Self::Projection(projection) => projection.run(context, input, scratch, output),
             Self::Block(block) => block.run(context, input, scratch, output),
             Self::Attention(attention) => attention.run(context, input.all(), output),
-            Self::Linear(linear) => linear.run(context, 0, input.all(), residual.map(Maps::all), output),
+            Self::Linear(linear) => linear.run(context, 0, input.all(), residual.map(Maps::all), scratch, output),
             Self::Grn(grn, rows) => grn.run(context, *rows, input.all(), scratch, output),
             Self::Pointwise(pointwise) => pointwise.run(context, input.all(), output),
             Self::Pool(shape) => pool::mean(context, (shape.rows(), shape.channels), input.all(), output),

@@ -10,6 +10,7 @@ use crate::engine::cpu::operations::grn::Grn;
 use crate::engine::cpu::operations::linear::Linear;
 use crate::engine::cpu::operations::norm::Norm;
 use crate::engine::cpu::product::epilogue::Epilogue;
+use crate::engine::cpu::product::numbers::Numbers;
 use crate::engine::cpu::product::packed::PackedWeight;
 use crate::engine::cpu::simd::instructions::Instructions;
 use crate::program::{self, Program, WeightError, WeightId, WeightSource};
@@ -23,9 +24,10 @@ pub(crate) enum PackError {
     Memory(#[from] NoMemory),
 }
 
-/// Reads weights and packs them for an instruction set.
+/// Reads weights and packs them for an instruction set, those of products in the numbers that are multiplied.
 pub(crate) struct Packer<'a> {
     instructions: Instructions,
+    numbers: Numbers,
     program: &'a Program,
     weights: &'a dyn WeightSource,
     /// Window geometries so far. Blocks with the same windows share one.
@@ -33,8 +35,12 @@ pub(crate) struct Packer<'a> {
 }
 
 impl<'a> Packer<'a> {
-    pub(crate) fn new(instructions: Instructions, program: &'a Program, weights: &'a dyn WeightSource) -> Self {
-        Self { instructions, program, weights, geometries: RefCell::default() }
+    pub(crate) fn new(
+        (instructions, numbers): (Instructions, Numbers),
+        program: &'a Program,
+        weights: &'a dyn WeightSource,
+    ) -> Self {
+        Self { instructions, numbers, program, weights, geometries: RefCell::default() }
     }
 
     /// A depthwise convolution with the norm that may follow it.
@@ -52,13 +58,13 @@ impl<'a> Packer<'a> {
     /// The linear layer of patches.
     pub(crate) fn patchify(&self, op: &program::Patchify) -> Result<Linear, PackError> {
         let depth = op.size * op.size * self.program.shape(op.input).channels;
-        let weight = PackedWeight::pack(self.instructions, &self.weight(op.weight)?, depth)?;
+        let weight = PackedWeight::pack(self.instructions, self.numbers, &self.weight(op.weight)?, depth)?;
         Ok(Linear { weight, epilogue: Epilogue { bias: self.weight(op.bias)?, activation: None, scale: None } })
     }
 
     pub(crate) fn linear(&self, op: &program::Linear) -> Result<Linear, PackError> {
         let depth = self.program.shape(op.input).channels;
-        let weight = PackedWeight::pack(self.instructions, &self.weight(op.weight)?, depth)?;
+        let weight = PackedWeight::pack(self.instructions, self.numbers, &self.weight(op.weight)?, depth)?;
         let scale = op.scale.map(|scale| self.weight(scale)).transpose()?;
         Ok(Linear { weight, epilogue: Epilogue { bias: self.weight(op.bias)?, activation: op.activation, scale } })
     }

@@ -4,5 +4,6 @@
 
 pub(crate) mod epilogue;
 pub(crate) mod multiply;
+pub(crate) mod numbers;
 pub(crate) mod packed;
 pub(crate) mod rows;

@@ -2,7 +2,7 @@
 //!
 //! A kernel multiplies a few rows by one panel and keeps the sums in registers: 6×2 vectors of 16 registers, 12×2 of 32. Each element
 //! is summed in the order of the depth, block by block, whatever rows share its kernel. That is why a batch of n equals n singles bit
-//! for bit. Not here: what becomes of the sums (`epilogue`).
+//! for bit. Where the numbers are pairs of bf16, one instruction takes two depths; the kernel is the same. Not here: what becomes of the sums (`epilogue`).
 
 use std::ops::Range;
 
@@ -10,14 +10,16 @@ use pulp::Simd;
 
 use crate::engine::cpu::parallel::tile::Tile;
 use crate::engine::cpu::product::epilogue::Epilogue;
+use crate::engine::cpu::product::numbers::Numbers;
 use crate::engine::cpu::product::packed::{PANEL_VECTORS, PackedMatrix};
 use crate::engine::cpu::product::rows::Rows;
+use crate::engine::cpu::simd::bf16::Pairs;
 use crate::engine::cpu::simd::vector::{multiply_add, prefetch};
 
 /// Multiplies the tile's rows by one block of a weight's depth. The first block writes the tile, the others add to it.
 ///
 /// After the last block the epilogue runs on each panel's columns, while they are in the cache. `rows` and `residual` start with the
-/// tile's first row. The columns of `rows` are the block's depths; those of `residual` are all columns of the weight.
+/// tile's first row. The columns of `rows` are the block's depths, as the weight's numbers; those of `residual` are all columns of the weight.
 #[inline(always)]
 pub(crate) fn multiply<S: Simd>(
     simd: S,
@@ -29,7 +31,7 @@ pub(crate) fn multiply<S: Simd>(
 ) {
     let layout = weight.layout;
     let epilogue = epilogue.filter(|_| block + 1 == layout.blocks());
-    let depth = layout.depths(block).len();
+    let depth = layout.floats(layout.depths(block).len());
     let panels = layout.panels_of(tile.column_range());
     let row_groups = RowGroups::of(tile.height(), kernel_rows::<S>());
     let steps = (row_groups[0].count + row_groups[1].count) * (depth / STEP).max(1);
@@ -40,7 +42,7 @@ pub(crate) fn multiply<S: Simd>(
         let mut ahead = Prefetch { next: next.as_ptr(), step: next.len().div_ceil(steps.max(1)) };
         let of_tile = columns.start - tile.column_range().start..columns.end - tile.column_range().start;
         for groups in row_groups.iter().filter(|groups| groups.count > 0) {
-            let operands = Operands { rows, depth, panel: values };
+            let operands = Operands { rows, depth, panel: values, numbers: weight.numbers };
             let target = Target { groups: *groups, columns: of_tile.clone(), first: block == 0 };
             if columns.len() > S::F32_LANES {
                 panel_kernel::<S, PANEL_VECTORS>(simd, operands, &mut ahead, tile, target);
@@ -94,8 +96,34 @@ const STEP: usize = 4;
 struct Operands<'a> {
     /// From the tile's first row on.
     rows: Rows<'a>,
+    /// In floats, each of which may be a pair.
     depth: usize,
     panel: &'a [f32],
+    numbers: Numbers,
+}
+
+/// Multiplies and adds the numbers of a vector.
+pub(crate) trait Multiply: Copy {
+    /// `a · b + sum`, of pairs both products.
+    fn multiply_add<S: Simd>(self, simd: S, a: S::f32s, b: S::f32s, sum: S::f32s) -> S::f32s;
+}
+
+/// Multiplies floats.
+#[derive(Clone, Copy)]
+pub(crate) struct Floats;
+
+impl Multiply for Floats {
+    #[inline(always)]
+    fn multiply_add<S: Simd>(self, simd: S, a: S::f32s, b: S::f32s, sum: S::f32s) -> S::f32s {
+        multiply_add(simd, a, b, sum)
+    }
+}
+
+impl Multiply for Pairs {
+    #[inline(always)]
+    fn multiply_add<S: Simd>(self, _simd: S, a: S::f32s, b: S::f32s, sum: S::f32s) -> S::f32s {
+        Pairs::multiply_add::<S>(self, a, b, sum)
+    }
 }
 
 /// What is prefetched into the L2 cache.
@@ -143,7 +171,14 @@ fn whole_kernel<S: Simd, const V: usize>(
         ($($count:literal)*) => {
             match target.groups.rows {
                 0 => (),
-                $($count => simd.vectorize(Kernel::<'_, '_, $count, V> { operands, ahead, tile, target }),)*
+                $($count => match operands.numbers {
+                    Numbers::F32 | Numbers::Rounded => {
+                        simd.vectorize(Kernel::<'_, '_, _, $count, V> { numbers: Floats, operands, ahead, tile, target });
+                    }
+                    Numbers::Pairs(pairs) => {
+                        pairs.vectorize(Kernel::<'_, '_, _, $count, V> { numbers: pairs, operands, ahead, tile, target });
+                    }
+                },)*
                 _ => unreachable!("groups of at most 12 rows"),
             }
         };
@@ -183,19 +218,20 @@ fn partial_kernel<S: Simd, const V: usize>(
 }
 
 /// RowGroups of `R` rows by a panel of `V` vectors.
-struct Kernel<'a, 'b, const R: usize, const V: usize> {
+struct Kernel<'a, 'b, M, const R: usize, const V: usize> {
+    numbers: M,
     operands: Operands<'a>,
     ahead: &'a mut Prefetch,
     tile: &'a mut Tile<'b>,
     target: Target,
 }
 
-impl<const R: usize, const V: usize> pulp::WithSimd for Kernel<'_, '_, R, V> {
+impl<M: Multiply, const R: usize, const V: usize> pulp::WithSimd for Kernel<'_, '_, M, R, V> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { operands: Operands { rows, depth, panel }, ahead, tile, target } = self;
+        let Self { numbers, operands: Operands { rows, depth, panel, .. }, ahead, tile, target } = self;
         let (panel, _) = S::as_simd_f32s(panel);
         let (panel, _) = panel.as_chunks::<V>();
         let (steps, last) = panel[..depth].as_chunks::<STEP>();
@@ -208,13 +244,13 @@ impl<const R: usize, const V: usize> pulp::WithSimd for Kernel<'_, '_, R, V> {
                 prefetch(ahead.next.wrapping_add(step * ahead.step));
                 let xs: [&[f32; STEP]; R] = std::array::from_fn(|row| &of_steps[row][step]);
                 for k in 0..STEP {
-                    sums = accumulate(simd, sums, weights[k], std::array::from_fn(|row| xs[row][k]));
+                    sums = accumulate(simd, numbers, sums, weights[k], std::array::from_fn(|row| xs[row][k]));
                 }
             }
             ahead.next = ahead.next.wrapping_add(steps.len() * ahead.step);
             for (k, weights) in last.iter().enumerate() {
                 let k = depth - last.len() + k;
-                sums = accumulate(simd, sums, *weights, std::array::from_fn(|row| rows[row][k]));
+                sums = accumulate(simd, numbers, sums, *weights, std::array::from_fn(|row| rows[row][k]));
             }
             // by index, not by iterator: sums whose address is taken would be kept in memory
             let out = tile.rows::<R>(top, target.columns.clone());
@@ -236,8 +272,9 @@ impl<const R: usize, const V: usize> pulp::WithSimd for Kernel<'_, '_, R, V> {
 
 /// Adds the products of one depth.
 #[inline(always)]
-fn accumulate<S: Simd, const R: usize, const V: usize>(
+fn accumulate<S: Simd, M: Multiply, const R: usize, const V: usize>(
     simd: S,
+    numbers: M,
     mut sums: [[S::f32s; V]; R],
     weights: [S::f32s; V],
     xs: [f32; R],
@@ -245,7 +282,7 @@ fn accumulate<S: Simd, const R: usize, const V: usize>(
     for row in 0..R {
         let x = simd.splat_f32s(xs[row]);
         for vector in 0..V {
-            sums[row][vector] = multiply_add(simd, x, weights[vector], sums[row][vector]);
+            sums[row][vector] = numbers.multiply_add(simd, x, weights[vector], sums[row][vector]);
         }
     }
     sums

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use crate::engine::cpu::error::NoMemory;
+use crate::engine::cpu::product::numbers::Numbers;
 use crate::engine::cpu::simd::aligned::Aligned;
 use crate::engine::cpu::simd::instructions::Instructions;
 
@@ -11,7 +12,8 @@ pub(crate) const PANEL_VECTORS: usize = 2;
 
 /// How a matrix `[depth, columns]` is packed: in blocks of its depth, and each block in panels of its columns.
 ///
-/// In memory it is `[blocks][panels][depth of the block][columns of the panel]`. The last panel's columns are padded to whole vectors.
+/// In memory it is `[blocks][panels][depth of the block][columns of the panel]`. The last panel's columns are padded to whole vectors. Pairs of bf16
+/// are of two depths and one column; an odd depth is padded with a zero.
 /// A panel takes at most 24 KiB with vectors of eight. It stays in the L1 cache while many rows are multiplied by it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Layout {
@@ -21,36 +23,47 @@ pub(crate) struct Layout {
     pub(crate) columns: usize,
     /// Floats of a vector.
     pub(crate) lanes: usize,
-    /// Depth of a block; the last may have less.
+    /// Depth of a block; the last may have less. Even where there are several.
     pub(crate) block: usize,
+    /// Depths in the place of a float.
+    pub(crate) per_float: usize,
 }
 
 /// A packed matrix in borrowed memory.
 #[derive(Clone, Copy)]
 pub(crate) struct PackedMatrix<'a> {
     pub(crate) layout: Layout,
+    pub(crate) numbers: Numbers,
     pub(crate) values: &'a [f32],
 }
 
 /// A packed weight, in memory of its own.
 pub(crate) struct PackedWeight {
     pub(crate) layout: Layout,
+    pub(crate) numbers: Numbers,
     values: Aligned,
 }
 
 /// Depth of a block. Blocks are nearly equal, and of a depth at which the L1 cache holds a panel. They are whole panels of the layer
 /// before, whose columns this depth is.
-pub(crate) fn block_depth(depth: usize, lanes: usize) -> usize {
-    let most = if lanes > 8 { 256 } else { 384 };
+pub(crate) fn block_depth(depth: usize, lanes: usize, per_float: usize) -> usize {
+    // floats in vectors of 16 would fill the cache with less, pairs of bf16 leave a quarter of it to the rows
+    let most = if lanes > 8 && per_float == 1 { 256 } else { 384 };
     let blocks = depth.div_ceil(most);
     depth.div_ceil(blocks).next_multiple_of(PANEL_VECTORS * lanes).min(depth)
 }
 
 impl PackedWeight {
     /// Packs a weight `[columns, depth]`, as programs declare it.
-    pub(crate) fn pack(instructions: Instructions, weight: &[f32], depth: usize) -> Result<Self, NoMemory> {
+    pub(crate) fn pack(
+        instructions: Instructions,
+        numbers: Numbers,
+        weight: &[f32],
+        depth: usize,
+    ) -> Result<Self, NoMemory> {
         let (columns, lanes) = (weight.len() / depth, instructions.lanes());
-        let layout = Layout { depth, columns, lanes, block: block_depth(depth, lanes) };
+        let per_float = numbers.per_float();
+        let layout = Layout { depth, columns, lanes, block: block_depth(depth, lanes, per_float), per_float };
         let mut values = Aligned::zeros(layout.len())?;
         for block in 0..layout.blocks() {
             let depths = layout.depths(block);
@@ -59,21 +72,21 @@ impl PackedWeight {
                 let packed = &mut values[layout.panel_range(block, panel)];
                 for (column, row) in columns.enumerate() {
                     let row = &weight[row * depth..][depths.clone()];
-                    packed[column..].iter_mut().step_by(width).zip(row).for_each(|(to, from)| *to = *from);
+                    numbers.put(row, packed[column..].iter_mut().step_by(width));
                 }
             }
         }
-        Ok(Self { layout, values })
+        Ok(Self { layout, numbers, values })
     }
 
     /// The matrix, borrowed.
     pub(crate) fn panels(&self) -> PackedMatrix<'_> {
-        PackedMatrix { layout: self.layout, values: &self.values }
+        PackedMatrix { layout: self.layout, numbers: self.numbers, values: &self.values }
     }
 }
 
 impl<'a> PackedMatrix<'a> {
-    /// A panel `[depth of the block][columns]`, its columns padded to whole vectors.
+    /// A panel `[floats of the block's depth][columns]`, its columns padded to whole vectors.
     pub(crate) fn panel(self, block: usize, panel: usize) -> &'a [f32] {
         &self.values[self.layout.panel_range(block, panel)]
     }
@@ -82,7 +95,7 @@ impl<'a> PackedMatrix<'a> {
 impl Layout {
     /// Floats of the packed matrix.
     pub(crate) fn len(self) -> usize {
-        self.depth * self.columns.next_multiple_of(self.lanes)
+        self.floats(self.depth) * self.columns.next_multiple_of(self.lanes)
     }
 
     /// Blocks of its depth.
@@ -93,6 +106,12 @@ impl Layout {
     /// The depths of a block.
     pub(crate) fn depths(self, block: usize) -> Range<usize> {
         block * self.block..self.depth.min((block + 1) * self.block)
+    }
+
+    /// Floats in whose place so many depths stand.
+    #[inline(always)]
+    pub(crate) fn floats(self, depths: usize) -> usize {
+        depths.div_ceil(self.per_float)
     }
 
     /// Columns of a whole panel.
@@ -118,8 +137,9 @@ impl Layout {
     /// The elements of a panel.
     pub(crate) fn panel_range(self, block: usize, panel: usize) -> Range<usize> {
         let depths = self.depths(block);
-        let start = depths.start * self.columns.next_multiple_of(self.lanes) + depths.len() * panel * self.panel();
-        start..start + depths.len() * self.panel_width(panel)
+        let (before, floats) = (self.floats(depths.start), self.floats(depths.len()));
+        let start = before * self.columns.next_multiple_of(self.lanes) + floats * panel * self.panel();
+        start..start + floats * self.panel_width(panel)
     }
 
     fn panels(self) -> usize {
@@ -131,13 +151,14 @@ impl Layout {
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
+    use crate::engine::cpu::simd::bf16::{Pairs, pair};
 
     #[test]
     fn every_element_is_where_its_panel_says() {
         let plain = Instructions::available().pop().unwrap(); // vectors of 4, panels of 8
         for (depth, columns) in [(1, 1), (5, 19), (800, 13), (769, 8)] {
             let weight: Vec<f32> = (0..depth * columns).map(|i| i as f32 + 1.0).collect();
-            let matrix = PackedWeight::pack(plain, &weight, depth).unwrap();
+            let matrix = PackedWeight::pack(plain, Numbers::F32, &weight, depth).unwrap();
             let (mut seen, layout) = (0, matrix.layout);
             for block in 0..layout.blocks() {
                 for panel in layout.panels_of(0..columns) {
@@ -157,11 +178,39 @@ mod tests {
     }
 
     #[test]
+    fn every_pair_is_where_its_panel_says() {
+        let Some(pairs) = Pairs::available() else { return };
+        for (depth, columns) in [(1, 1), (5, 19), (801, 45), (769, 64)] {
+            let weight: Vec<f32> = (0..depth * columns).map(|i| (i % 251) as f32).collect(); // which bf16 holds
+            let numbers = Numbers::Pairs(pairs);
+            let matrix = PackedWeight::pack(Instructions::best(), numbers, &weight, depth).unwrap();
+            let (mut seen, layout) = (0, matrix.layout);
+            assert_eq!(layout.len(), depth.div_ceil(2) * columns.next_multiple_of(16));
+            for block in 0..layout.blocks() {
+                for panel in layout.panels_of(0..columns) {
+                    let (values, columns) = (matrix.panels().panel(block, panel), layout.panel_columns(panel));
+                    let width = layout.panel_width(panel);
+                    for (row, first) in values.chunks_exact(width).zip(layout.depths(block).step_by(2)) {
+                        for (value, column) in row.iter().zip(columns.clone()) {
+                            let second = if first + 1 < depth { weight[column * depth + first + 1] } else { 0.0 };
+                            assert_eq!(value.to_bits(), pair(weight[column * depth + first], second).to_bits());
+                            seen += 1;
+                        }
+                        assert!(row[columns.len()..].iter().all(|value| value.to_bits() == 0));
+                    }
+                }
+            }
+            assert_eq!(seen, depth.div_ceil(2) * columns);
+        }
+    }
+
+    #[test]
     fn blocks_are_nearly_equal_and_whole_panels() {
         assert_eq!(
-            [48, 96, 384, 640, 768, 3072, 400].map(|depth| block_depth(depth, 8)),
+            [48, 96, 384, 640, 768, 3072, 400].map(|depth| block_depth(depth, 8, 1)),
             [48, 96, 384, 320, 384, 384, 208]
         );
-        assert_eq!([40, 1280].map(|depth| block_depth(depth, 16)), [40, 256]);
+        assert_eq!([40, 1280].map(|depth| block_depth(depth, 16, 1)), [40, 256]);
+        assert_eq!([40, 768, 1536].map(|depth| block_depth(depth, 16, 2)), [40, 384, 384]);
     }
 }
