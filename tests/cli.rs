@@ -3,6 +3,8 @@
 
 #[path = "cli/load.rs"]
 mod load;
+#[path = "cli/plan.rs"]
+mod plan;
 #[path = "support/process.rs"]
 #[allow(dead_code, unreachable_pub, reason = "each suite uses a part")]
 mod process;

@@ -5,9 +5,11 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::{Query, State};
 use axum::http::Uri;
-use serde_json::Value;
+use utoipa::openapi::Type;
+use utoipa::openapi::schema::ObjectBuilder;
 
-use crate::http::{AppState, Error, comparison};
+use crate::http::docs::{Operation, schemas};
+use crate::http::{AppState, Compared, Error};
 use crate::service::BenchRequest;
 
 /// Of each pair and batch size.
@@ -17,9 +19,21 @@ const MOST_SECONDS: f64 = 600.0;
 const BATCHES: [usize; 2] = [1, 8];
 
 /// Measures, and answers what was found: of each pair, device and batch size an object.
-pub(super) async fn bench(State(state): State<AppState>, uri: Uri) -> Result<Json<Vec<Value>>, Error> {
+pub(super) async fn bench(State(state): State<AppState>, uri: Uri) -> Result<Json<Vec<Compared>>, Error> {
     let request = request(&uri).map_err(Error::Malformed)?;
-    Ok(Json(state.classifier.bench(request).await?.iter().map(comparison).collect()))
+    Ok(Json(state.classifier.bench(request).await?.into_iter().map(Compared::from).collect()))
+}
+
+/// What the document says of it.
+pub(super) fn said() -> Operation {
+    let seconds = ObjectBuilder::new().schema_type(Type::Number).minimum(Some(0.1)).maximum(Some(MOST_SECONDS));
+    let batches = schemas::text().pattern(Some("^[1-9][0-9]*(,[1-9][0-9]*)*$")).default(Some("1,8".into()));
+    Operation::new("bench", "models", "Models beside their baselines, measured while nobody asks for anything else")
+        .query("model", "One of a pair; all pairs if it is left out.", schemas::text())
+        .query("batch", "Images of a batch, several with commas.", batches)
+        .query("seconds", "Of each pair and batch size.", seconds.default(Some(SECONDS.into())))
+        .list::<Compared>("What was found: of each pair, device and batch size an object.")
+        .refuses(&[400, 403, 404, 429, 503])
 }
 
 /// What the query asks for. What it does not know is refused: a measurement of something else than was meant misleads.

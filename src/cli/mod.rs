@@ -3,6 +3,7 @@
 //! Exit codes: 0 done, 1 it went wrong, 64 the command or its configuration makes no sense (`EX_USAGE` of sysexits).
 
 mod bench;
+mod budgets;
 mod classify;
 mod device;
 mod health;
@@ -12,6 +13,7 @@ mod load;
 mod model_ref;
 mod noise;
 mod notify;
+mod plan;
 mod progress;
 mod pull;
 mod serve;
@@ -44,7 +46,8 @@ Try:
   convnext classify photo.jpg --top-k 3               labels on the terminal
   convnext inspect convnext_tiny                      operations, shapes, costs
   convnext bench --models convnext_tiny --batch 1,8   images per second on this machine
-  convnext load --images ./photos --rate 100          latency of a server at 100 requests/s";
+  convnext load --images ./photos --rate 100          latency of a server at 100 requests/s
+  convnext plan --card l4 --rate 5000 --p99 50ms      how many GPUs that takes, simulated";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -63,6 +66,9 @@ enum Command {
     /// Put a load on a server and tell its latency and throughput
     #[command(after_help = load::METHOD)]
     Load(load::Args),
+    /// Simulate servers under load: how many devices, at what latency
+    #[command(after_help = plan::METHOD)]
+    Plan(Box<plan::Args>),
     /// Compare an engine with the reference engine
     Verify(verify::Args),
     /// Make an API key for `serve --api-keys`
@@ -114,6 +120,7 @@ pub fn run() -> ExitCode {
         Command::Inspect(args) => inspect::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Load(args) => load::run(args),
+        Command::Plan(args) => plan::run(*args),
         Command::Verify(args) => verify::run(args),
         Command::Key(args) => key::run(args),
         Command::Health(args) => health::run(args),

@@ -84,7 +84,8 @@ pub(super) async fn layer(State(state): State<AppState>, mut request: Request, n
     next.run(request).await
 }
 
-fn need(route: Option<&str>, audience: Audience) -> Need {
+/// What a route needs; None: what no route takes.
+pub(super) fn need(route: Option<&str>, audience: Audience) -> Need {
     let route = route.map(|route| route.strip_suffix('/').unwrap_or(route));
     match (route, audience) {
         (Some(route), _) if PROBES.contains(&route) => Need::Probe,

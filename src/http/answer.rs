@@ -3,32 +3,42 @@
 use std::time::Duration;
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::error::Error;
 use super::form::Shape;
 use crate::service::{Answer, Classified, Prediction, ScoreFunction, Timings};
 
-#[derive(Serialize)]
-struct Label<'a> {
+/// A class and how likely it is.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Label)]
+pub(super) struct Label<'a> {
     label: &'a str,
+    /// By `function_to_apply`: a probability, or a logit.
     score: f32,
 }
 
-#[derive(Serialize)]
-struct Detailed<'a> {
+/// What `detail=1` tells of an image.
+#[derive(Serialize, ToSchema)]
+#[schema(as = DetailedImage)]
+pub(super) struct Detailed<'a> {
     model: &'a str,
     version: &'a str,
+    /// What computed it.
     device: &'a str,
     /// The image's index in the request.
     index: usize,
     /// How logits became scores.
     function_to_apply: &'static str,
+    /// Images that were computed together.
     batch_size: usize,
     timings_ms: Milliseconds,
+    /// By falling score.
     predictions: Vec<Label<'a>>,
 }
 
-#[derive(Serialize)]
+/// Milliseconds of each stage.
+#[derive(Serialize, ToSchema)]
 struct Milliseconds {
     decode: f64,
     transform: f64,

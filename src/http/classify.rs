@@ -22,7 +22,7 @@ use crate::service::{self, Admission, Images, Wanted};
 
 /// Answers with labels or with an error, and counts the request.
 pub(super) async fn classify(State(state): State<AppState>, request: Request) -> Response {
-    let mut counted = Counted::begin(&state.classifier);
+    let mut counted = Counted::begin(&state.classifier, request.headers());
     let outcome = catch_panic(labels(&state, request, &mut counted)).await.flatten();
     let answer = outcome.map(|json| ([(header::CONTENT_TYPE, "application/json")], json).into_response());
     counted.end(answer, plain)

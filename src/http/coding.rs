@@ -16,7 +16,9 @@ const INLINE: usize = 256 << 10;
 /// Decoded at a time on a blocking thread, and so never counted too late by more than this.
 const PIECE: usize = 1 << 20;
 
-/// The names of all codings, for `Accept-Encoding`.
+/// The names of all codings.
+pub(super) const NAMES: &[&str] = &["gzip", "x-gzip", "deflate"];
+/// Those that `Accept-Encoding` tells.
 pub(super) const POSSIBLE: &str = "gzip, deflate";
 
 /// How a body is compressed.

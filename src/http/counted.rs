@@ -1,11 +1,12 @@
 //! What is known of a request for classes however it ends, and its end: the answer, its count, the access log's model, the warning.
 
+use axum::http::HeaderMap;
 use axum::response::{IntoResponse as _, Response};
 
 use super::access_log::ModelName;
 use super::error::Error;
 use super::warning;
-use crate::metrics::RequestTimer;
+use crate::metrics::{RequestTimer, TraceId};
 use crate::service::Classifier;
 
 /// A request from its head to its answer. One that is dropped before its end counts as cancelled.
@@ -17,8 +18,11 @@ pub(super) struct Counted<'a> {
 }
 
 impl<'a> Counted<'a> {
-    pub(super) fn begin(classifier: &'a Classifier) -> Self {
-        Self { timer: classifier.metrics().request("http"), model: None, ignored: Vec::new() }
+    pub(super) fn begin(classifier: &'a Classifier, headers: &HeaderMap) -> Self {
+        let mut timer = classifier.metrics().request("http");
+        let header = headers.get("traceparent").and_then(|value| value.to_str().ok());
+        timer.traced(header.and_then(TraceId::of_traceparent));
+        Self { timer, model: None, ignored: Vec::new() }
     }
 
     /// The answer, or that of an error as `to_answer` writes it.

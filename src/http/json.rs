@@ -9,17 +9,40 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_PAD_INDIFFERENT as STANDARD, URL_SAFE_PAD_INDIFFERENT as URL_SAFE};
 use bytes::Bytes;
-use serde::de::{Deserialize, Deserializer, IgnoredAny, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, SeqAccess, Visitor};
+use serde_json::Value;
+
+use utoipa::ToSchema;
+use utoipa::openapi::schema::ObjectBuilder;
+use utoipa::openapi::{RefOr, Schema, Type};
 
 use super::answer_options::{AnswerOptions, check_top_k, parse_function};
+use super::docs::{Operation, images, schemas};
 use super::error::Error;
 use super::form::{Form, MAX_IMAGES, Shape, too_many};
+use super::json_object::Object;
 
-#[derive(serde::Deserialize)]
-struct Body<'a> {
+/// Images in base64, as Hugging Face's inference API takes them. Fields that are not known are ignored.
+#[derive(serde::Deserialize, ToSchema)]
+#[schema(as = Images)]
+pub(super) struct Body<'a> {
+    /// One image, answered by its labels, or a list of them, answered by a list.
     #[serde(borrow)]
+    #[schema(schema_with = images_in_base64)]
     inputs: Inputs<'a>,
-    parameters: Option<Parameters>,
+    #[serde(default, deserialize_with = "parameters")]
+    #[schema(value_type = Option<Parameters>)]
+    parameters: Option<Object<Parameters>>,
+}
+
+/// An error names the field.
+fn parameters<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Object<Parameters>>, D::Error> {
+    Option::deserialize(deserializer).map_err(|error| D::Error::custom(format_args!("`parameters`: {error}")))
+}
+
+fn images_in_base64() -> RefOr<Schema> {
+    let list = Schema::from(schemas::several(schemas::base64()));
+    Operation::any_of([Schema::from(schemas::base64()).into(), list.into()])
 }
 
 enum Inputs<'a> {
@@ -30,11 +53,26 @@ enum Inputs<'a> {
 
 struct Text<'a>(Cow<'a, str>);
 
-#[derive(Default, serde::Deserialize)]
-#[serde(expecting = "`parameters` to be an object")]
+/// Options of the answer.
+#[derive(Default, serde::Deserialize, ToSchema)]
+#[schema(as = ImagesParameters)]
 struct Parameters {
+    /// Classes in the answer.
+    #[schema(schema_with = top_k)]
     top_k: Option<TopK>,
+    /// How logits become scores.
+    #[schema(schema_with = functions)]
     function_to_apply: Option<Function>,
+}
+
+fn top_k() -> ObjectBuilder {
+    // what is too large is clamped
+    schemas::or_null(schemas::whole(1).maximum(None::<usize>), Type::Integer)
+}
+
+fn functions() -> ObjectBuilder {
+    let all = images::FUNCTIONS.map(Value::from).into_iter().chain([Value::Null]);
+    schemas::or_null(schemas::text(), Type::String).enum_values(Some(all))
 }
 
 struct TopK(i64);
@@ -48,7 +86,7 @@ struct Function(String);
 pub(super) fn parse(body: &[u8]) -> Result<Form, Error> {
     let Body { inputs, parameters } = serde_json::from_slice(body)
         .map_err(|error| Error::Malformed(format!("the JSON is not understood: {error}")))?;
-    let parameters = parameters.unwrap_or_default();
+    let Object(parameters) = parameters.unwrap_or_default();
     let options = AnswerOptions {
         top_k: parameters.top_k.map(|TopK(number)| check_top_k(number)).transpose()?,
         function: parameters.function_to_apply.map(|Function(name)| parse_function(&name)).transpose()?,
@@ -175,6 +213,15 @@ impl<'de> Deserialize<'de> for TopK {
             fn visit_u64<E>(self, number: u64) -> Result<Self::Value, E> {
                 Ok(TopK(i64::try_from(number).unwrap_or(i64::MAX)))
             }
+
+            /// JSON has one kind of numbers: 3.0 is a whole one too. What is too large is clamped.
+            fn visit_f64<E: serde::de::Error>(self, number: f64) -> Result<Self::Value, E> {
+                if number.fract() == 0.0 {
+                    Ok(TopK(number as i64))
+                } else {
+                    Err(E::invalid_value(serde::de::Unexpected::Float(number), &self))
+                }
+            }
         }
         deserializer.deserialize_i64(TopKVisitor)
     }
@@ -228,6 +275,8 @@ mod tests {
         let nulls = r#"{"parameters": {"top_k": null, "function_to_apply": null}, "inputs": "aGk"}"#;
         assert_eq!(options(nulls), AnswerOptions::default());
         assert_eq!(options(r#"{"inputs": "aGk", "parameters": null}"#), AnswerOptions::default());
+        let with_point = r#"{"inputs": "aGk", "parameters": {"top_k": 3.0}}"#;
+        assert_eq!(options(with_point).top_k, Some(3));
         let huge = r#"{"inputs": "aGk", "parameters": {"top_k": 18446744073709551615}}"#;
         assert_eq!(options(huge).top_k, Some(i64::MAX), "clamped to the classes later");
     }

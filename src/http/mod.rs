@@ -16,9 +16,11 @@ mod compressed;
 mod contents;
 mod cors;
 mod counted;
+pub(crate) mod docs;
 mod error;
 mod form;
 mod json;
+mod json_object;
 mod model_path;
 mod multipart;
 mod others;
@@ -39,6 +41,6 @@ pub use routes::router;
 pub use state::{MetricsCompat, Options};
 // what the admin port answers in the same way
 pub(crate) use {
-    access::Audience, cors::is_of_a_page, error::Error, shared::model, shared::with_shared, state::AppState,
-    stats::comparison,
+    access::Audience, cors::is_of_a_page, error::Error, model_path::Named, routes::Index, shared::Model,
+    shared::with_shared, state::AppState, stats::Compared,
 };

@@ -16,9 +16,9 @@ use super::error::Error;
 use super::form::{Form, MAX_IMAGES, Shape, too_many};
 
 /// Names of a part that is the one image, as clients have them.
-const ONE: [&str; 3] = ["image", "file", "data"];
+pub(super) const ONE: [&str; 3] = ["image", "file", "data"];
 /// Names of parts that are a list; PHP and jQuery add the brackets.
-const LIST: [&str; 5] = ["images", "files", "image[]", "images[]", "files[]"];
+pub(super) const LIST: [&str; 5] = ["images", "files", "image[]", "images[]", "files[]"];
 
 /// What [`ONE`] and [`LIST`] say.
 const KNOWN: &str =

@@ -24,7 +24,7 @@ pub(super) struct Query {
 }
 
 /// The parameters that are known.
-const KNOWN: [&str; 6] = ["model", "version", "top_k", "function_to_apply", "detail", "deadline_ms"];
+pub(super) const KNOWN: [&str; 6] = ["model", "version", "top_k", "function_to_apply", "detail", "deadline_ms"];
 
 impl Query {
     /// Reads the query.

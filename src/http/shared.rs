@@ -1,15 +1,19 @@
 //! What the HTTP port and the admin port share: the models, the metrics, liveness and readiness, and the layer around all routes.
 
+use std::collections::BTreeMap;
+
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, get};
 use axum::{Json, Router, middleware};
-use serde_json::{Value, json};
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa::openapi::Type;
 
 use super::access;
 use super::compressed::{self, Wanted};
 use super::cors;
+use super::docs::{Operation, Port, Routes, get, schemas};
 use super::error::Error;
 use super::outer_layer::outer_layer;
 use super::state::{AppState, MetricsCompat};
@@ -17,28 +21,31 @@ use crate::metrics::Exposition;
 use crate::oip;
 use crate::service::{ModelState, ModelStatus, ServiceError};
 
-/// Paths of liveness.
-const LIVE: [&str; 2] = ["/livez", "/v2/health/live"];
+/// Paths of liveness, and what clients call them.
+const LIVE: [(&str, &str); 2] = [("/livez", "isLive"), ("/v2/health/live", "isServerLive")];
 /// Paths of readiness, beside `/ping`. Who asks by that or by the last two is a load balancer or a platform that wants to know where to send requests,
 /// which a server that loads or drains should not get.
-const READY: [&str; 4] = ["/readyz", "/v2/health/ready", "/health", "/healthz"];
-
-/// A route that may be asked for with a slash at its end too.
-pub(crate) fn route(routes: Router<AppState>, path: &str, methods: MethodRouter<AppState>) -> Router<AppState> {
-    routes.route(path, methods.clone()).route(&format!("{path}/"), methods)
-}
+const READY: [(&str, &str); 4] = [
+    ("/readyz", "isReady"),
+    ("/v2/health/ready", "isServerReady"),
+    ("/health", "isHealthy"),
+    ("/healthz", "isHealthyToo"),
+];
 
 /// A port's own routes with the shared ones, under the layer that every request goes through.
-pub(crate) fn with_shared(routes: Router<AppState>, state: AppState) -> Router {
-    let mut routes = route(route(routes, "/models", get(models)), "/metrics", get(metrics));
-    for path in LIVE {
-        routes = route(routes, path, get(live));
+pub(crate) fn with_shared(routes: Routes, port: Port, state: AppState) -> Router {
+    let mut routes = routes.at("/models", get(models, of_models())).at("/metrics", get(metrics, of_metrics()));
+    for (path, id) in LIVE {
+        let said = Operation::new(id, "health", "Whether the process answers").json::<Live>("It does.");
+        routes = routes.at(path, get(live, said));
     }
-    for path in READY {
-        routes = route(routes, path, get(ready));
+    for (path, id) in READY {
+        let said = Operation::new(id, "health", "Whether every required model is ready and no drain has begun");
+        routes = routes.at(path, get(ready, said.json::<Ready>("It is so.").refuses(&[503])));
     }
-    routes = route(routes, "/ping", get(ping));
-    routes = routes.fallback(no_route).method_not_allowed_fallback(no_method);
+    let said = Operation::new("ping", "health", "The same in TorchServe's words, for it and SageMaker");
+    routes = routes.at("/ping", get(ping, said.json::<Ping>("It is so.").refuses(&[503])));
+    let mut routes = routes.documented(port).fallback(no_route).method_not_allowed_fallback(no_method);
     if state.options.access.is_some() {
         routes = routes.layer(middleware::from_fn_with_state(state.clone(), access::layer));
     }
@@ -49,35 +56,113 @@ pub(crate) fn with_shared(routes: Router<AppState>, state: AppState) -> Router {
     routes.layer(middleware::from_fn_with_state(state.clone(), outer_layer)).with_state(state)
 }
 
-async fn models(State(state): State<AppState>) -> Json<Vec<Value>> {
-    Json(state.classifier.models().iter().map(model).collect())
+/// That the process answers.
+#[derive(Serialize, ToSchema)]
+struct Live {
+    live: bool,
 }
 
-/// A version of a model.
-pub(crate) fn model(status: &ModelStatus) -> Value {
-    let (height, width) = status.input;
-    json!({
-        "name": status.name,
-        "version": status.version,
-        "labels": status.labels,
-        "state": status.state.name(),
-        "ready": status.state == ModelState::Ready,
-        "error": status.error,
-        "required": status.required,
-        "default": status.default,
-        "architecture": status.architecture,
-        "family": status.family,
-        "baseline": status.baseline,
-        "devices": status.devices,
-        "precision": status.precision,
-        "input": { "height": height, "width": width },
-        "classes": status.classes,
-        "parameters": status.parameters,
-        "macs": status.macs,
-        "max_batch": status.max_batch,
-        "memory_bytes": status.memory,
-        "origin": status.origin,
-    })
+/// That requests may come.
+#[derive(Serialize, ToSchema)]
+struct Ready {
+    ready: bool,
+    /// Devices that have failed, each with why; absent where none has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failed_devices: Option<BTreeMap<String, String>>,
+}
+
+/// TorchServe's word for it.
+#[derive(Serialize, ToSchema)]
+struct Ping {
+    status: &'static str,
+}
+
+/// A version of a model, and how it stands.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Model {
+    name: String,
+    /// Null where no version is known.
+    version: Option<String>,
+    /// The version's labels, as `stable`.
+    labels: Vec<String>,
+    /// `loading`, `ready`, `failed` or `unloaded`.
+    state: &'static str,
+    ready: bool,
+    /// Why the last load failed, of this version or of one that was to replace it.
+    error: Option<String>,
+    /// Whether the server is ready only when it is.
+    required: bool,
+    /// Whether requests without a model get this one.
+    default: bool,
+    architecture: String,
+    family: String,
+    /// The served model that it is measured against.
+    baseline: Option<String>,
+    devices: Vec<String>,
+    precision: &'static str,
+    input: InputSize,
+    classes: usize,
+    parameters: u64,
+    /// Multiply-accumulates of one image.
+    macs: u64,
+    /// Images of the largest batch.
+    max_batch: usize,
+    /// What it takes on all of its devices.
+    memory_bytes: u64,
+    /// Where it came from.
+    origin: String,
+}
+
+/// Rows and columns of a model's input.
+#[derive(Serialize, ToSchema)]
+struct InputSize {
+    height: usize,
+    width: usize,
+}
+
+impl From<ModelStatus> for Model {
+    fn from(status: ModelStatus) -> Self {
+        let (height, width) = status.input;
+        Self {
+            name: status.name,
+            version: status.version,
+            labels: status.labels,
+            state: status.state.name(),
+            ready: status.state == ModelState::Ready,
+            error: status.error,
+            required: status.required,
+            default: status.default,
+            architecture: status.architecture,
+            family: status.family,
+            baseline: status.baseline,
+            devices: status.devices,
+            precision: status.precision,
+            input: InputSize { height, width },
+            classes: status.classes,
+            parameters: status.parameters,
+            macs: status.macs,
+            max_batch: status.max_batch,
+            memory_bytes: status.memory,
+            origin: status.origin,
+        }
+    }
+}
+
+async fn models(State(state): State<AppState>) -> Json<Vec<Model>> {
+    Json(state.classifier.models().into_iter().map(Model::from).collect())
+}
+
+fn of_models() -> Operation {
+    Operation::new("listModels", "models", "The models, their versions and how they stand")
+        .list::<Model>("All versions of all models, the default model first.")
+}
+
+fn of_metrics() -> Operation {
+    let kinds = [Exposition::Text, Exposition::OpenMetrics].map(Exposition::content_type);
+    Operation::new("getMetrics", "about", "The metrics, for Prometheus")
+        .text("OpenMetrics for those whose `Accept` names it; gzip or deflate for those who accept that.")
+        .answers("A line for each series.", kinds.map(|kind| (kind, schemas::text())))
+        .with("content-encoding", "How the text is compressed, where the request accepts that.", Type::String)
 }
 
 /// The metrics in the form and the coding that whoever scrapes prefers.
@@ -91,7 +176,7 @@ async fn metrics(State(state): State<AppState>, headers: HeaderMap) -> Result<Re
     };
     let text = text.and_then(|more| {
         families.extend(more);
-        exposition.encode(&families)
+        exposition.encode(&families, &state.classifier.metrics().exemplars())
     });
     let text = text.map_err(|fault| {
         tracing::error!(%fault, "the metrics cannot be encoded");
@@ -102,18 +187,16 @@ async fn metrics(State(state): State<AppState>, headers: HeaderMap) -> Result<Re
     Ok(response)
 }
 
-async fn live() -> Json<Value> {
-    Json(json!({ "live": true }))
+async fn live() -> Json<Live> {
+    Json(Live { live: true })
 }
 
 async fn ready(State(state): State<AppState>) -> Response {
     let failed = state.classifier.failed_devices();
     match state.classifier.ready() {
-        Ok(()) if failed.is_empty() => Json(json!({ "ready": true })).into_response(),
         Ok(()) => {
-            let failed: serde_json::Map<String, Value> =
-                failed.into_iter().map(|(device, why)| (device.to_string(), why.into())).collect();
-            Json(json!({ "ready": true, "failed_devices": failed })).into_response()
+            let failed: BTreeMap<_, _> = failed.into_iter().map(|(device, why)| (device.to_string(), why)).collect();
+            Json(Ready { ready: true, failed_devices: (!failed.is_empty()).then_some(failed) }).into_response()
         }
         Err(why) => Error::Service(ServiceError::NotReady(why)).into_response(),
     }
@@ -122,7 +205,7 @@ async fn ready(State(state): State<AppState>) -> Response {
 /// Readiness, in TorchServe's word for it; SageMaker reads the status only.
 async fn ping(state: State<AppState>) -> Response {
     let response = ready(state).await;
-    if response.status().is_success() { Json(json!({ "status": "Healthy" })).into_response() } else { response }
+    if response.status().is_success() { Json(Ping { status: "Healthy" }).into_response() } else { response }
 }
 
 async fn no_route(request: Request) -> Error {

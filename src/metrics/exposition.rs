@@ -1,9 +1,12 @@
 //! Metrics as text: Prometheus' own format, and OpenMetrics 1.0 for those who ask for it. Not here: what is counted.
 
 use std::fmt::Write as _;
+use std::time::SystemTime;
 
 use prometheus::proto::{LabelPair, MetricFamily, MetricType};
 use prometheus::{Encoder as _, TextEncoder};
+
+use super::{Exemplar, REQUESTS, Shown};
 
 /// How metrics are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -53,21 +56,21 @@ impl Exposition {
         }
     }
 
-    /// The families as text.
+    /// The families as text; OpenMetrics has the exemplars too.
     ///
     /// # Errors
     /// When a family cannot be written: a fault of whoever counts.
-    pub fn encode(self, families: &[MetricFamily]) -> Result<Vec<u8>, prometheus::Error> {
+    pub fn encode(self, families: &[MetricFamily], exemplars: &Shown) -> Result<Vec<u8>, prometheus::Error> {
         let mut text = Vec::new();
         match self {
             Self::Text => TextEncoder::new().encode(families, &mut text)?,
-            Self::OpenMetrics => text = open_metrics(families).into_bytes(),
+            Self::OpenMetrics => text = open_metrics(families, exemplars).into_bytes(),
         }
         Ok(text)
     }
 }
 
-fn open_metrics(families: &[MetricFamily]) -> String {
+fn open_metrics(families: &[MetricFamily], exemplars: &Shown) -> String {
     let mut text = String::new();
     for family in families {
         let kind = family.get_field_type();
@@ -89,15 +92,19 @@ fn open_metrics(families: &[MetricFamily]) -> String {
                 MetricType::HISTOGRAM => {
                     let histogram = metric.get_histogram();
                     let bucket = format!("{name}_bucket");
-                    let mut last = false;
-                    for one in histogram.get_bucket() {
-                        last = one.upper_bound().is_infinite();
-                        let bound = ("le", number(one.upper_bound()));
-                        sample(&mut text, &bucket, labels, Some(bound), one.cumulative_count() as f64);
+                    let named = labels.iter().map(|label| (label.name(), label.value())).collect();
+                    let mut buckets: Vec<_> =
+                        histogram.get_bucket().iter().map(|one| (one.upper_bound(), one.cumulative_count())).collect();
+                    if !buckets.last().is_some_and(|(bound, _)| bound.is_infinite()) {
+                        buckets.push((f64::INFINITY, histogram.get_sample_count()));
                     }
-                    if !last {
-                        let all = histogram.get_sample_count() as f64;
-                        sample(&mut text, &bucket, labels, Some(("le", "+Inf".to_owned())), all);
+                    for (index, (bound, count)) in buckets.into_iter().enumerate() {
+                        let of_requests = name == REQUESTS && count > 0;
+                        let example = of_requests.then(|| exemplars.of(&named, index)).flatten();
+                        sample(&mut text, &bucket, labels, Some(("le", number(bound))), count as f64);
+                        if let Some(example) = example {
+                            exemplar(&mut text, example);
+                        }
                     }
                     sample(&mut text, &format!("{name}_sum"), labels, None, histogram.get_sample_sum());
                     sample(&mut text, &format!("{name}_count"), labels, None, histogram.get_sample_count() as f64);
@@ -130,6 +137,13 @@ fn sample(text: &mut String, name: &str, labels: &[LabelPair], more: Option<(&st
         text.push('}');
     }
     let _ = writeln!(text, " {}", number(value));
+}
+
+/// Puts an exemplar behind the last sample.
+fn exemplar(text: &mut String, Exemplar { trace, value, at }: &Exemplar) {
+    let since = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis() as f64 / 1000.0;
+    text.pop(); // the end of the line
+    let _ = writeln!(text, " # {{trace_id=\"{trace}\"}} {} {}", number(*value), number(since));
 }
 
 /// A number in its canonical form: whole ones have a point too.
@@ -186,7 +200,8 @@ mod tests {
         odd.with_label_values(&["x"]).inc();
         gauge.set(-2);
         histogram.with_label_values(&["x"]).observe(0.25);
-        let text = String::from_utf8(Exposition::OpenMetrics.encode(&registry.gather()).unwrap()).unwrap();
+        let text =
+            String::from_utf8(Exposition::OpenMetrics.encode(&registry.gather(), &Shown::default()).unwrap()).unwrap();
         let expected = r#"# HELP a Things.
 # TYPE a counter
 a_total{kind="a\\b\"c\nd"} 3.0

@@ -2,6 +2,7 @@
 //!
 //! Only names of loaded models become labels: a client's words never do. Not here: the route that serves them (`http`).
 
+mod exemplars;
 mod exposition;
 mod model;
 mod secured;
@@ -9,8 +10,10 @@ mod statistics;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
+use exemplars::Exemplars;
+pub use exemplars::{Exemplar, Shown, TraceId};
 pub use exposition::Exposition;
 pub use model::ModelMetrics;
 use prometheus::proto::MetricFamily;
@@ -26,6 +29,8 @@ use crate::telemetry;
 /// Seconds; OpenTelemetry's buckets for HTTP servers with finer ones below 5 ms, where GPUs and small models answer.
 const SECONDS: &[f64] =
     &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 30.0];
+/// The time of requests, whose buckets have exemplars.
+const REQUESTS: &str = "convnext_request_duration_seconds";
 /// Seconds of one stage of the way of an image.
 const STAGE_SECONDS: &[f64] =
     &[0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
@@ -61,6 +66,7 @@ struct Families {
     model_ready: IntGaugeVec,
     benchmark: GaugeVec,
     speedup: GaugeVec,
+    exemplars: Exemplars,
     /// The models that are counted now.
     models: Mutex<HashMap<String, Weak<ModelMetrics>>>,
 }
@@ -180,12 +186,8 @@ impl Metrics {
             "Classification requests by their answer: an HTTP status or gRPC code, or cancelled.",
             &["model", "protocol", "code"],
         )?;
-        let request_duration = histograms(
-            "convnext_request_duration_seconds",
-            "From the head of a request to its answer.",
-            &["model", "protocol"],
-            SECONDS,
-        )?;
+        let request_duration =
+            histograms(REQUESTS, "From the head of a request to its answer.", &["model", "protocol"], SECONDS)?;
         let stage_duration = histograms(
             "convnext_stage_duration_seconds",
             "Time of an image in each stage of its way; compute is that of its batch.",
@@ -242,6 +244,7 @@ impl Metrics {
             model_ready,
             benchmark,
             speedup,
+            exemplars: Exemplars::default(),
             models: Mutex::default(),
         });
         let build_info =
@@ -314,13 +317,19 @@ impl Metrics {
         self.registry.gather()
     }
 
+    /// The requests that buckets have for examples, as they are now.
+    #[must_use]
+    pub fn exemplars(&self) -> Shown {
+        self.families.exemplars.now()
+    }
+
     /// The text that Prometheus scrapes, and its content type.
     ///
     /// # Errors
     /// When a metric cannot be encoded.
     pub fn encode(&self) -> Result<(Vec<u8>, String), prometheus::Error> {
         let text = Exposition::Text;
-        Ok((text.encode(&self.gather())?, text.content_type().to_owned()))
+        Ok((text.encode(&self.gather(), &Shown::default())?, text.content_type().to_owned()))
     }
 
     /// The series of a model of this name, which live as long as anybody holds this.
@@ -338,7 +347,8 @@ impl Metrics {
     /// Begins to time a request. Until [`RequestTimer::model`] says otherwise it belongs to no model.
     #[must_use]
     pub fn request(&self, protocol: &'static str) -> RequestTimer<'_> {
-        RequestTimer { families: &self.families, began: Instant::now(), protocol, model: None, finished: false }
+        let (families, began) = (&*self.families, Instant::now());
+        RequestTimer { families, began, protocol, model: None, trace: None, finished: false }
     }
 
     /// A request asks for admission.
@@ -386,6 +396,7 @@ pub struct RequestTimer<'a> {
     began: Instant,
     protocol: &'static str,
     model: Option<Arc<ModelMetrics>>,
+    trace: Option<TraceId>,
     finished: bool,
 }
 
@@ -393,6 +404,11 @@ impl RequestTimer<'_> {
     /// The loaded model that the request is for.
     pub fn model(&mut self, model: Arc<ModelMetrics>) {
         self.model = Some(model);
+    }
+
+    /// The trace that the request is of.
+    pub fn traced(&mut self, trace: Option<TraceId>) {
+        self.trace = trace;
     }
 
     /// The answer took this long to write.
@@ -413,6 +429,10 @@ impl RequestTimer<'_> {
         self.families.requests.with_label_values(&[model, self.protocol, code]).inc();
         let seconds = self.began.elapsed().as_secs_f64();
         self.families.request_duration.with_label_values(&[model, self.protocol]).observe(seconds);
+        if let Some(trace) = self.trace {
+            let exemplar = Exemplar { trace, value: seconds, at: SystemTime::now() };
+            self.families.exemplars.put(model, self.protocol, SECONDS, exemplar);
+        }
     }
 }
 

@@ -100,6 +100,7 @@ impl Drop for ModelMetrics {
         remove(&self.families.model_ready, &self.model);
         remove(&self.families.benchmark, &self.model);
         remove(&self.families.speedup, &self.model);
+        self.families.exemplars.forget(&self.model);
     }
 }
 

@@ -146,7 +146,7 @@ mod tests {
             memory: Vec::new(),
         };
         let families = families(&[of], &[GpuMemory { uuid: "GPU-1".into(), total: 80, used: 9 }]).unwrap();
-        let text = String::from_utf8(Exposition::Text.encode(&families).unwrap()).unwrap();
+        let text = String::from_utf8(Exposition::Text.encode(&families, &Default::default()).unwrap()).unwrap();
         let series: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
         assert_eq!(
             series,

@@ -59,21 +59,22 @@ pub(super) fn admit(core: &Arc<Core>, admission: Admission<'_>) -> Result<Ticket
     }
 }
 
+/// By how much a wait is longer than what a request has; None where it is not.
+pub(super) fn too_long(wait: Duration, allowed: Duration) -> Option<Duration> {
+    wait.checked_sub(allowed).filter(|excess| !excess.is_zero())
+}
+
 fn check(core: &Core, model: &Model, admission: Admission<'_>) -> Result<(Share, Duration), ServiceError> {
     let allowed = admission.deadline.unwrap_or(model.deadline).min(model.deadline);
     let wait = model.estimated_wait();
-    if wait > allowed {
+    if let Some(excess) = too_long(wait, allowed) {
         let what = format!(
             "the queue of {} takes {:.1} s and the deadline is {:.1} s",
             model.name(),
             wait.as_secs_f64(),
             allowed.as_secs_f64()
         );
-        return Err(ServiceError::Overloaded {
-            what,
-            reason: Rejection::Wait,
-            retry_after: (wait - allowed).max(SOON),
-        });
+        return Err(ServiceError::Overloaded { what, reason: Rejection::Wait, retry_after: excess.max(SOON) });
     }
     let body = admission.body_bytes.unwrap_or(0);
     body_within_limit(core, body)?;

@@ -4,6 +4,7 @@
 //! It waits for the oldest batch by blocking: what comes meanwhile can still join the next one. A batch that fails costs its
 //! images their answer; a panic or a lost device ends the thread, and what waits goes to the other devices.
 
+mod clock;
 mod measured;
 
 use std::collections::{HashMap, VecDeque};
@@ -13,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+pub(super) use self::clock::{Clock, SystemClock};
 use super::ServiceError;
 use super::command::{Added, Addition, ModelCommand};
 use super::dispatcher::{Dispatcher, Rest, Work, answer_all};
@@ -30,25 +32,13 @@ const PROBE_AFTER: Duration = Duration::from_millis(500);
 /// The pixels of images that nobody sent.
 const GREY: u8 = 128;
 
-/// Where the time comes from: the system's clock, or a simulation's.
-pub(super) trait Clock {
-    fn now(&self) -> Instant;
-}
-
-/// The system's clock.
-pub(super) struct SystemClock;
-
-impl Clock for SystemClock {
-    fn now(&self) -> Instant {
-        Instant::now()
-    }
-}
-
 /// How a turn of a device ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Turn {
     /// There may be more to do.
     More,
+    /// A batch runs, which is to be waited for.
+    Running,
     /// There is nothing to do for now.
     Rest(Rest),
     /// The service ends.
@@ -134,7 +124,7 @@ impl<J: Job, C: Clock> Device<J, C> {
                 other => other,
             };
             match turn {
-                Turn::More | Turn::Rest(_) => {}
+                Turn::More | Turn::Running | Turn::Rest(_) => {}
                 Turn::End => return,
                 Turn::Lost(why) => {
                     tracing::error!(device = &*self.name, why, "the device has failed and serves no more");
@@ -155,16 +145,26 @@ impl<J: Job, C: Clock> Device<J, C> {
 
     /// Launches what there is room for, answers what was finished in the last turn, then waits for the oldest batch.
     pub(super) fn turn(&mut self) -> Turn {
-        let rest = match self.launch_all() {
-            Ok(rest) => rest,
-            Err(turn) => return turn,
-        };
-        self.answer_finished();
-        match (self.running.pop_front(), rest) {
-            (Some(oldest), _) => self.finish(oldest),
-            (None, Some(rest)) => Turn::Rest(rest),
-            (None, None) => Turn::More,
+        match self.begin() {
+            Turn::Running => self.wait(),
+            other => other,
         }
+    }
+
+    /// A turn up to its waiting: a simulation has others go on meanwhile.
+    pub(super) fn begin(&mut self) -> Turn {
+        let launched = self.launch_all();
+        self.answer_finished();
+        match launched {
+            Err(turn) => turn,
+            Ok(_) if !self.running.is_empty() => Turn::Running,
+            Ok(rest) => rest.map_or(Turn::More, Turn::Rest),
+        }
+    }
+
+    /// Waits for the oldest batch.
+    pub(super) fn wait(&mut self) -> Turn {
+        self.running.pop_front().map_or(Turn::More, |oldest| self.finish(oldest))
     }
 
     /// Launches while there is room and work; gives how long the device may rest if nothing runs then.

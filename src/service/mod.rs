@@ -36,6 +36,7 @@ mod repository;
 mod request;
 pub mod scheduler;
 mod score;
+pub mod simulation;
 mod status;
 mod threads;
 mod ticket;

@@ -6,6 +6,7 @@ mod access;
 mod bench;
 mod commands;
 mod log_level;
+mod openapi;
 #[path = "../support/mod.rs"]
 mod support;
 

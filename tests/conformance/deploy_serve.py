@@ -28,7 +28,6 @@ KNOWN = set(re.findall(r"\[env: (CONVNEXT_\w+)=", subprocess.run([BINARY, "serve
 
 SECRETS = Path(tempfile.mkdtemp())
 # a server whose sources know no keys is given none, and no TLS
-SECURED = (ROOT / "src/auth").is_dir()
 
 variants = {file.stem: json.loads(file.read_text()) for file in sorted(OUT.glob("*.json"))}
 assert len(variants) > 10, f"deploy.py has rendered {len(variants)} variants"
@@ -43,8 +42,6 @@ def here(text):
 def configuration(docs):
     container = checks.server(checks.of(docs, "Deployment")[0])
     variables = {name: value for name, value in checks.environment(container).items() if name.startswith(("CONVNEXT_", "HF_")) and value}
-    if not SECURED:
-        variables = {name: value for name, value in variables.items() if not re.match("CONVNEXT_(TLS|API|METRICS)_", name)}
     for name in variables:
         assert not name.startswith("CONVNEXT_") or name in KNOWN, f"serve knows no variable {name}"
     ours = {name: here(value).replace("/etc/convnext", str(SECRETS)) for name, value in variables.items() if not name.endswith("_ADDR")}
@@ -99,8 +96,7 @@ def main():
         container = checks.server(checks.of(docs, "Deployment")[0])
         return {probe: container[f"{probe}Probe"]["httpGet"] for probe in ("startup", "readiness", "liveness")}
 
-    if SECURED:
-        secrets()
+    secrets()
     drained = start(variants["helm-default"])
     drained.ready()
     asked = probes(variants["helm-default"])
@@ -115,9 +111,9 @@ def main():
             if server := start(docs):
                 with server:
                     server.ready()
-                    for probe, of_probe in probes(docs).items() if SECURED or "secure" not in name else ():
+                    for probe, of_probe in probes(docs).items():
                         assert status(server, of_probe) == 200, f"{probe} is answered {status(server, of_probe)}"
-                    if SECURED and "secure" in name:
+                    if "secure" in name:
                         assert status(server, of_probe, "/models") in (401, 403), "no key and no certificate was asked for"
         except Exception as error:
             sys.exit(f"{name}: {error}")
@@ -138,7 +134,7 @@ def main():
     for variables in (services["convnext"]["environment"], gpu["convnext"]["environment"]):
         assert all(name in KNOWN for name in variables if name.startswith("CONVNEXT_")), variables
     for unit in (ROOT / "deploy/systemd").rglob("*.*"):
-        unknown = set(re.findall(r"Environment=(CONVNEXT_\w+)", unit.read_text())) - KNOWN if unit.is_file() and (SECURED or unit.name != "secrets.conf") else set()
+        unknown = set(re.findall(r"Environment=(CONVNEXT_\w+)", unit.read_text())) - KNOWN if unit.is_file() else set()
         assert not unknown, f"serve knows no variable {unknown}"
     with Server(BINARY, ["serve", "--config", str(ROOT / "deploy/systemd/convnext.toml")], {}) as server:
         server.ready()

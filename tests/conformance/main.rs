@@ -17,11 +17,13 @@ mod http_clients;
 mod hub_library;
 mod image;
 mod metrics;
+mod openapi;
 mod page;
 mod perf_analyzer;
 mod prometheus;
 #[path = "../provisioned/mod.rs"]
 mod provisioned;
+mod rolling;
 mod server;
 mod systemd;
 mod tls;

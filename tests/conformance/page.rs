@@ -1,6 +1,6 @@
 //! A real Chromium opens the page. Not here: what it asks (`tests/http`).
 
-use crate::server::{Server, output, script};
+use crate::server::{PHOTO, Server, output, script};
 use crate::{provisioned, python};
 
 #[test]
@@ -17,4 +17,15 @@ fn a_browser_classifies_sees_numbers_move_and_axe_finds_nothing() {
     let page = server.url("/");
     output(&mut script(&python, "page.py", [&page].into_iter().chain(&files)));
     assert_eq!(std::fs::read_dir(shots.path()).unwrap().count(), 4, "two themes, two widths");
+}
+
+#[test]
+fn a_browser_reads_the_docs_and_tries_an_operation_out() {
+    let Some(python) = python() else { return };
+    let Some(chromium) = provisioned("CONVNEXT_TEST_CHROMIUM", "/usr/bin/chromium") else { return };
+    let Some(driver) = provisioned("CONVNEXT_TEST_CHROMEDRIVER", "/usr/bin/chromedriver") else { return };
+    let server = Server::start();
+    let files = [chromium.display().to_string(), driver.display().to_string(), PHOTO.to_owned()];
+    let page = server.url("/docs");
+    output(&mut script(&python, "docs_page.py", [&page].into_iter().chain(&files)));
 }

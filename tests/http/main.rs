@@ -14,6 +14,7 @@ mod edges;
 mod errors;
 mod forms;
 mod metrics;
+mod openapi;
 mod others;
 mod process;
 mod routes;

@@ -60,3 +60,33 @@ async fn the_metrics_come_as_whoever_scrapes_prefers() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_request_whose_trace_is_recorded_is_the_exemplar_of_its_bucket() {
+    bounded(async {
+        let server = Server::start().await;
+        let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+        let head = |traceparent: &str| format!("POST /classify HTTP/1.1\r\ntraceparent: {traceparent}");
+        server.ask(&head(&format!("00-{trace}-00f067aa0ba902b7-01")), image(1)).await.ok();
+        server.ask(&head("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00"), image(1)).await.ok();
+        server.ask(&head("no trace"), image(1)).await.ok();
+        let open = server.ask("GET /metrics HTTP/1.1\r\naccept: application/openmetrics-text", "").await;
+        let text = String::from_utf8(open.body).unwrap();
+        let lines: Vec<&str> = text.lines().filter(|line| line.contains(" # {")).collect();
+        let [line] = lines[..] else { panic!("{lines:?}") };
+        let (sample, exemplar) = line.split_once(" # ").unwrap();
+        assert!(
+            sample.starts_with("convnext_request_duration_seconds_bucket{model=\"first\",protocol=\"http\",le="),
+            "{line}"
+        );
+        let rest = exemplar.strip_prefix(&format!("{{trace_id=\"{trace}\"}} ")).unwrap();
+        let (value, at) = rest.split_once(' ').unwrap();
+        let bound: f64 = sample.split("le=\"").nth(1).unwrap().split('"').next().unwrap().parse().unwrap();
+        assert!(value.parse::<f64>().unwrap() <= bound, "{line}");
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs_f64();
+        assert!((0.0..60.0).contains(&(now - at.parse::<f64>().unwrap())), "{line}");
+        // nobody reads them in the text format
+        assert!(!String::from_utf8(server.get("/metrics").await.body).unwrap().contains("trace_id"));
+    })
+    .await;
+}

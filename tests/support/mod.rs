@@ -4,4 +4,5 @@
 
 pub mod http;
 pub mod mock;
+pub mod openapi;
 pub mod process;

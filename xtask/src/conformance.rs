@@ -8,9 +8,9 @@ use crate::run::{answers, cargo, step};
 /// The server against programs that others wrote: clients, load generators, linters, a browser; and golden cases on other emulated GPUs, which are slow.
 /// CI runs it behind `test`.
 ///
-/// First fetches them: ApacheBench, h2load and Prometheus (Debian packages, unpacked under target/, not installed), curl, Node and Chromium (installed, which
+/// First fetches them: ApacheBench, h2load, HAProxy and Prometheus (Debian packages, unpacked under target/, not installed), curl, Node and Chromium (installed, which
 /// only root can), buf, axe and types of Kubernetes (npm's registry), systemd, and Python environments with Hugging Face's, Triton's and KServe's clients,
-/// requests, httpx, Selenium, NVIDIA's perf_analyzer, Helm, kubectl and Docker Compose; about 650 MB. Builds the container image too (`cargo xtask image`). What
+/// requests, httpx, Selenium, schemathesis, NVIDIA's perf_analyzer, Helm, kubectl and Docker Compose; about 650 MB. Builds the container image too (`cargo xtask image`). What
 /// cannot be had is named, and its tests are skipped; with CI=true it is a failure.
 #[derive(clap::Args)]
 pub(crate) struct Options {

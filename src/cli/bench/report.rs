@@ -9,6 +9,7 @@ use super::pair::{self, Comparison, Pair};
 use super::profile::Profile;
 use crate::cli::model_ref::Network;
 use crate::engine::{Peak, Precision};
+use crate::service::simulation::SHARES;
 
 /// What a benchmark found, with all that it depends on.
 pub(super) struct Report {
@@ -85,6 +86,8 @@ impl Case {
             "image_size": if height == width { json!(height) } else { json!([height, width]) },
             "images_per_second": self.images_per_second(),
             "latency_ms": {"median": self.times.latency(0.5) * 1e3, "p99": self.times.latency(0.99) * 1e3},
+            // what `convnext plan` simulates with
+            "quantiles_ms": SHARES.map(|share| self.times.latency(share) * 1e3),
             "gflops": self.gflops(),
             "share_of_peak": peak.map(|peak| self.share_of_peak(peak)),
             "runs": self.times.runs(),

@@ -2,7 +2,7 @@
 //!
 //! Not here: the engine alone (`bench`).
 
-mod arrivals;
+pub(super) mod arrivals;
 mod client;
 mod drive;
 mod grpc;
@@ -71,6 +71,9 @@ pub(super) struct Args {
     /// How the requests of a rate lie in time
     #[arg(long, value_enum, default_value = "even", requires = "rate")]
     arrivals: Spacing,
+    /// The same number has requests come at the same times, here and in `convnext plan` [default: by chance]
+    #[arg(long, value_name = "NUMBER", requires = "rate")]
+    seed: Option<u64>,
     /// Measured time, 0.1 to 3600
     #[arg(long, default_value = "10", value_parser = super::bench::seconds)]
     seconds: Duration,
@@ -157,13 +160,7 @@ async fn load(args: &Args, client: Client, server: &Uri, images: Vec<bytes::Byte
     let clients = args.clients.map(|clients| clients as usize);
     let load = match args.rate {
         None => Load::Closed { clients: clients.unwrap_or(CLIENTS) },
-        Some(rate) => {
-            let spacing = match args.arrivals {
-                Spacing::Even => "even",
-                Spacing::Poisson => "poisson",
-            };
-            Load::Open { rate, spacing, most: clients.unwrap_or(IN_FLIGHT) }
-        }
+        Some(rate) => Load::Open { rate, spacing: args.arrivals.name(), most: clients.unwrap_or(IN_FLIGHT) },
     };
     let url = target.uri().to_string();
     let send = move |number| {
@@ -180,7 +177,10 @@ async fn load(args: &Args, client: Client, server: &Uri, images: Vec<bytes::Byte
         }
         Load::Open { rate, most, .. } => {
             net::make_room(most);
-            let due = drive::clock(Arrivals::new(rate, args.arrivals, fastrand::u64(..)), window);
+            let due = drive::clock(
+                Arrivals::new(rate, args.arrivals, args.seed.unwrap_or_else(|| fastrand::u64(..))),
+                window,
+            );
             drive::open(due.context("starting the clock's thread")?, most, window, record, send).await
         }
     };

@@ -6,17 +6,11 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use serde_json::{Value, json};
 
+use crate::cli::budgets::{BATCHES, TABLES, computed};
 use crate::cli::progress::Stages;
 use crate::cli::{Failure, model_ref, noise};
 use crate::engine::{Batch, DeviceId, DeviceInfo, DeviceKind, Engine, Image, Options, PixelFormat, Precision};
 
-/// The tables, by the network. They are in f16, of images of 224 × 224.
-const TABLES: [(&str, &str); 3] = [
-    ("convnext_tiny", include_str!("../../../kernels/budgets/convnext_tiny.tsv")),
-    ("convnext_base", include_str!("../../../kernels/budgets/convnext_base.tsv")),
-    ("swin_tiny", include_str!("../../../kernels/budgets/swin_tiny.tsv")),
-];
-const BATCHES: [usize; 4] = [1, 8, 64, 256];
 /// Runs whose median is told, or as many as end within the time; some before them are not counted.
 const RUNS: usize = 50;
 const LONGEST: Duration = Duration::from_secs(2);
@@ -73,7 +67,7 @@ pub(super) fn time(engine: &dyn Engine, device: &DeviceInfo, stages: &Stages) ->
             let timed = Timed {
                 network,
                 batch,
-                predicted: predicted(table, &device.model, batch),
+                predicted: computed(table, &device.model, batch),
                 measured: median(&taken[WARM_UP..]),
             };
             let beside = timed.predicted.map_or_else(
@@ -87,23 +81,6 @@ pub(super) fn time(engine: &dyn Engine, device: &DeviceInfo, stages: &Stages) ->
     Ok(times)
 }
 
-/// The interval of a card that is named as in the tables, for the whole of a network.
-fn predicted(table: &str, model: &str, batch: usize) -> Option<(f64, f64)> {
-    let mut lines = table.lines().map(|line| line.split('\t').collect::<Vec<_>>());
-    let head = lines.next()?;
-    let column = |name: &str| head.iter().position(|column| *column == name);
-    let [card, size, operation] = [column("card")?, column("batch")?, column("operation")?];
-    let [low, high] = [column("low_us")?, column("high_us")?];
-    let words = |name: &str| name.split([' ', '-']).map(str::to_owned).collect::<Vec<_>>();
-    let model = words(model);
-    // of an A100 the table has the one of 80 GB
-    let has = |word: &String| model.iter().any(|own| own == word || own.strip_suffix("GB") == Some(word));
-    let wanted =
-        |row: &Vec<&str>| row[size].parse() == Ok(batch) && row[operation] == "all" && words(row[card]).iter().all(has);
-    let row = lines.filter(|row| row.len() == head.len()).find(wanted)?;
-    Some((row[low].parse().ok()?, row[high].parse().ok()?))
-}
-
 fn median(times: &[f64]) -> f64 {
     let mut times = times.to_vec();
     times.sort_by(f64::total_cmp);
@@ -114,28 +91,6 @@ fn median(times: &[f64]) -> f64 {
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
-
-    #[test]
-    fn cards_are_found_by_the_names_that_drivers_give_them() {
-        for (network, table) in TABLES {
-            for (model, is_known) in [
-                ("NVIDIA H100 80GB HBM3", true),
-                ("NVIDIA A100-SXM4-80GB", true),
-                ("NVIDIA A100-SXM4-40GB", false),
-                ("Tesla T4", true),
-                ("NVIDIA L4", true),
-                ("NVIDIA L40S", false),
-                ("NVIDIA GeForce RTX 4090", true),
-                ("NVIDIA GeForce RTX 3070", false),
-            ] {
-                for batch in BATCHES {
-                    let found = predicted(table, model, batch);
-                    assert_eq!(found.is_some(), is_known, "{network} on {model} at {batch}");
-                    assert!(found.is_none_or(|(low, high)| 0.0 < low && low < high));
-                }
-            }
-        }
-    }
 
     #[test]
     fn the_middle_one_is_the_median() {

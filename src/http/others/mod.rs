@@ -3,26 +3,31 @@
 //!
 //! Not here: the Open Inference Protocol (`v2`); `GET /ping`, which TorchServe and SageMaker share (`shared`).
 
+mod said;
 mod tensorflow;
 mod torchserve;
 
-use axum::Router;
-use axum::routing::{get, post};
-
 use super::classify::classify;
-use super::shared::route;
-use super::state::AppState;
+use super::docs::{self, Routes, get, post, put};
+use super::routes::labels;
 pub(super) use torchserve::error_response as torchserve_error;
 
 /// Adds the routes.
-pub(super) fn with_routes(mut routes: Router<AppState>) -> Router<AppState> {
-    for path in ["/predictions/{model}", "/predictions/{model}/{version}"] {
-        routes = route(routes, path, post(torchserve::predictions).put(torchserve::predictions));
-    }
-    for path in ["/v1/models/{model}", "/v1/models/{model}/versions/{version}", "/v1/models/{model}/labels/{version}"] {
-        routes = route(routes, path, get(tensorflow::status).post(tensorflow::predict));
-        routes = route(routes, &format!("{path}/metadata"), get(tensorflow::metadata));
+pub(super) fn with_routes(mut routes: Routes) -> Routes {
+    let predictions = |said: fn(&str) -> docs::Operation| {
+        post(torchserve::predictions, said("predictions")).and(put(torchserve::predictions, said("predictionsPut")))
+    };
+    routes = routes.at("/predictions/{model}", predictions(said::predictions));
+    routes = routes.at("/predictions/{model}/{version}", predictions(said::predictions_of_version));
+    for (path, of) in [
+        ("/v1/models/{model}", said::Of::Model),
+        ("/v1/models/{model}/versions/{version}", said::Of::Version),
+        ("/v1/models/{model}/labels/{version}", said::Of::Label),
+    ] {
+        let methods = get(tensorflow::status, said::status(of)).and(post(tensorflow::predict, said::predict(of)));
+        routes = routes.at(path, methods);
+        routes = routes.at(&format!("{path}/metadata"), get(tensorflow::metadata, said::metadata(of)));
     }
     // SageMaker leaves the shape to its container; Hugging Face's is this one
-    route(routes, "/invocations", post(classify))
+    routes.at("/invocations", post(classify, labels("invocations").tagged(said::TAG)))
 }

@@ -9,14 +9,18 @@ use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
-use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use utoipa::ToSchema;
+use utoipa::openapi::schema::ArrayBuilder;
 
 use crate::http::access::meter;
 use crate::http::coding::Coding;
 use crate::http::contents::{Append, Data};
 use crate::http::counted::{Counted, plain};
+use crate::http::docs::schemas;
+use crate::http::json_object::Object;
 use crate::http::model_path::ModelPath;
 use crate::http::panics::catch_panic;
 use crate::http::parse::{charge_decoded, parse_json};
@@ -30,10 +34,46 @@ use crate::service::{
 /// The name of the one signature of every model.
 const SIGNATURE: &str = "serving_default";
 
-#[derive(Deserialize)]
-struct Body {
+/// Images, each `{"b64": base64}` or numbers `[3, h, w]`, by the name of the one input or without it.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = PredictRequest)]
+pub(super) struct Body {
+    /// Rows: a list of images.
+    #[schema(schema_with = images_of_json)]
     instances: Option<Rows>,
+    /// Columns: the one input, of one image or a list of them.
+    #[schema(schema_with = schemas::anything)]
     inputs: Option<Rows>,
+}
+
+fn images_of_json() -> ArrayBuilder {
+    ArrayBuilder::new().items(schemas::anything())
+}
+
+/// How the versions of a model stand.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ModelVersionStatuses)]
+pub(super) struct Status {
+    model_version_status: Vec<OfVersion>,
+}
+
+/// How a version stands.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ModelVersionStatus)]
+struct OfVersion {
+    /// Empty where none is known.
+    version: String,
+    /// `AVAILABLE`, `LOADING` or `END`.
+    state: &'static str,
+    status: ErrorStatus,
+}
+
+/// Why it does not serve.
+#[derive(Serialize, ToSchema)]
+struct ErrorStatus {
+    /// `OK` or `UNKNOWN`.
+    error_code: &'static str,
+    error_message: String,
 }
 
 /// The images of a request.
@@ -50,7 +90,7 @@ struct Asked {
 }
 
 /// Answers how the versions of a model stand.
-pub(super) async fn status(State(state): State<AppState>, path: ModelPath) -> Result<Json<Value>, Error> {
+pub(super) async fn status(State(state): State<AppState>, path: ModelPath) -> Result<Json<Status>, Error> {
     let mut all = state.classifier.models();
     all.retain(|status| status.name == path.model);
     if all.is_empty() {
@@ -63,24 +103,20 @@ pub(super) async fn status(State(state): State<AppState>, path: ModelPath) -> Re
             state.classifier.serving(&path.model, Some(&path.version))?;
         }
     }
-    Ok(Json(json!({ "model_version_status": all.iter().map(of_version).collect::<Vec<_>>() })))
+    Ok(Json(Status { model_version_status: all.into_iter().map(of_version).collect() }))
 }
 
-fn of_version(status: &ModelStatus) -> Value {
+fn of_version(status: ModelStatus) -> OfVersion {
     let state = match status.state {
         ModelState::Ready => "AVAILABLE",
         ModelState::Loading => "LOADING",
         ModelState::Failed | ModelState::Unloaded => "END",
     };
-    let (code, message) = match (&status.error, status.state) {
-        (Some(why), ModelState::Failed) => ("UNKNOWN", why.as_str()),
-        _ => ("OK", ""),
+    let status_of = match (status.error, status.state) {
+        (Some(why), ModelState::Failed) => ErrorStatus { error_code: "UNKNOWN", error_message: why },
+        _ => ErrorStatus { error_code: "OK", error_message: String::new() },
     };
-    json!({
-        "version": status.version.as_deref().unwrap_or_default(),
-        "state": state,
-        "status": { "error_code": code, "error_message": message },
-    })
+    OfVersion { version: status.version.unwrap_or_default(), state, status: status_of }
 }
 
 /// Answers what the one signature takes and gives. Images as numbers are taken too, but a signature's inputs are all needed, and it has room for no choice.
@@ -105,7 +141,7 @@ pub(super) async fn metadata(State(state): State<AppState>, path: ModelPath) -> 
 
 /// Answers with logits or with an error, and counts the request.
 pub(super) async fn predict(State(state): State<AppState>, path: ModelPath, request: Request) -> Response {
-    let mut counted = Counted::begin(&state.classifier);
+    let mut counted = Counted::begin(&state.classifier, request.headers());
     let outcome = catch_panic(predictions(&state, path, request, &mut counted)).await.flatten();
     let answer = outcome.map(|json| ([(header::CONTENT_TYPE, "application/json")], json).into_response());
     counted.end(answer, plain)
@@ -175,7 +211,7 @@ fn method(ModelPath { model, version }: ModelPath) -> Result<ModelPath, Error> {
 }
 
 fn parse(body: &[u8]) -> Result<Asked, Error> {
-    let body: Body = serde_json::from_slice(body)
+    let Object(body): Object<Body> = serde_json::from_slice(body)
         .map_err(|error| Error::Malformed(format!("the JSON is not understood: {error}")))?;
     match (body.instances, body.inputs) {
         (Some(rows), None) => Ok(Asked { columns: false, rows }),

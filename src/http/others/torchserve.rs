@@ -22,8 +22,16 @@ use crate::service::{self, Admission, Classified, Images, ServiceError, Wanted};
 const TOP_K: i64 = 5;
 
 /// Answers with scores by label or with an error of TorchServe's shape, and counts the request.
-pub(super) async fn predictions(State(state): State<AppState>, path: ModelPath, request: Request) -> Response {
-    let mut counted = Counted::begin(&state.classifier);
+pub(super) async fn predictions(
+    State(state): State<AppState>,
+    path: Result<ModelPath, Error>,
+    request: Request,
+) -> Response {
+    let path = match path {
+        Ok(path) => path,
+        Err(error) => return error_response(error),
+    };
+    let mut counted = Counted::begin(&state.classifier, request.headers());
     let outcome = catch_panic(scores(&state, &path, request, &mut counted)).await.flatten();
     let answer =
         outcome.map(|scores| ([(header::CONTENT_TYPE, "application/json")], scores.to_string()).into_response());

@@ -3,35 +3,57 @@
 use axum::http::{HeaderValue, header};
 use axum::response::Response;
 use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder};
+use utoipa::openapi::{RefOr, Schema, Type};
 
 use super::HEADER_LENGTH;
 use crate::http::Error;
 use crate::http::compressed::{self, Wanted};
+use crate::http::docs::Operation;
 use crate::oip::{InferAnswer, Output, OutputContents};
 
-#[derive(Serialize)]
-struct Json<'a> {
+/// The answer to a request for inference.
+#[derive(Serialize, ToSchema)]
+#[schema(as = InferAnswer)]
+pub(super) struct Json<'a> {
     model_name: &'a str,
     model_version: &'a str,
+    /// The request's; absent where it had none.
     #[serde(skip_serializing_if = "str::is_empty")]
+    #[schema(required = false)]
     id: &'a str,
+    /// One.
     outputs: Vec<JsonOutput<'a>>,
 }
 
-#[derive(Serialize)]
+/// A tensor, its elements in `data` or behind the JSON.
+#[derive(Serialize, ToSchema)]
+#[schema(as = InferOutput)]
 struct JsonOutput<'a> {
     name: &'a str,
+    /// `[images, classes]`, or of the best classes `[images, k]`.
     shape: [usize; 2],
+    /// `FP32`, or `BYTES` of the best classes.
     datatype: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     parameters: Option<Size>,
+    /// Logits, or `score:class:label` by falling score.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(schema_with = elements)]
     data: Option<Data<'a>>,
 }
 
-#[derive(Serialize)]
+/// Where an output is bytes behind the JSON: how many.
+#[derive(Serialize, ToSchema)]
+#[schema(as = BinaryDataSize)]
 struct Size {
     binary_data_size: usize,
+}
+
+fn elements() -> RefOr<Schema> {
+    let list = |kind| Schema::from(ArrayBuilder::new().items(ObjectBuilder::new().schema_type(kind))).into();
+    Operation::any_of([list(Type::Number), list(Type::String)])
 }
 
 #[derive(Serialize)]

@@ -7,33 +7,41 @@ use axum::extract::{Request, State};
 use axum::http::HeaderMap;
 use bytes::Bytes;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use utoipa::ToSchema;
 
-use super::request::Named;
+use super::request::{Named, parameters};
+use super::told::Entry;
 use crate::http::cors::is_of_a_page;
+use crate::http::json_object::Object;
 use crate::http::model_path::ModelPath;
 use crate::http::{AppState, Error};
-use crate::oip::{self, IndexEntry, Parameters};
+use crate::oip::{self, Parameters};
 
 /// Bytes of a body here, which has at most a few words.
 const MAX_BODY: usize = 64 << 10;
 
-#[derive(Default, Deserialize)]
-struct IndexRequest {
+/// Which models are told.
+#[derive(Default, Deserialize, ToSchema)]
+#[schema(as = RepositoryIndexRequest)]
+pub(super) struct IndexRequest {
+    /// Only those that serve.
     #[serde(default)]
     ready: bool,
 }
 
-#[derive(Default, Deserialize)]
-struct LoadRequest {
+/// How a model is to be loaded.
+#[derive(Default, Deserialize, ToSchema)]
+#[schema(as = RepositoryLoadRequest)]
+pub(super) struct LoadRequest {
+    /// `config` and `file:…` are refused: models come from the server's own folders only.
     #[serde(default)]
+    #[schema(schema_with = parameters)]
     parameters: Named,
 }
 
-pub(super) async fn index(State(state): State<AppState>, request: Request) -> Result<Json<Value>, Error> {
+pub(super) async fn index(State(state): State<AppState>, request: Request) -> Result<Json<Vec<Entry>>, Error> {
     let IndexRequest { ready } = read(&state, request.into_body()).await?;
-    let entry = |IndexEntry { name, version, state, reason }| json!({ "name": name, "version": version, "state": state, "reason": reason });
-    Ok(Json(oip::index(&state.classifier, ready).into_iter().map(entry).collect()))
+    Ok(Json(oip::index(&state.classifier, ready).into_iter().map(Entry::from).collect()))
 }
 
 pub(super) async fn load(State(state): State<AppState>, path: ModelPath, request: Request) -> Result<(), Error> {
@@ -68,5 +76,6 @@ async fn read<T: Default + for<'de> Deserialize<'de>>(state: &AppState, body: Bo
     if body.trim_ascii().is_empty() {
         return Ok(T::default());
     }
-    serde_json::from_slice(&body).map_err(|error| Error::Malformed(format!("the JSON is not understood: {error}")))
+    let read: Result<Object<T>, _> = serde_json::from_slice(&body);
+    read.map(|Object(said)| said).map_err(|error| Error::Malformed(format!("the JSON is not understood: {error}")))
 }

@@ -24,7 +24,7 @@ use crate::oip::{Call, Head};
 
 /// Answers with outputs or with an error, and counts the request.
 pub(super) async fn infer(State(state): State<AppState>, path: ModelPath, request: Request) -> Response {
-    let mut counted = Counted::begin(&state.classifier);
+    let mut counted = Counted::begin(&state.classifier, request.headers());
     let outcome = catch_panic(outputs(&state, &path, request, &mut counted)).await.flatten();
     counted.end(outcome, plain)
 }

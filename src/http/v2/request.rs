@@ -7,9 +7,14 @@ use std::fmt;
 use bytes::Bytes;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
+use utoipa::ToSchema;
+use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder};
+use utoipa::openapi::{RefOr, Schema, Type};
 
 use crate::http::Error;
 use crate::http::contents::Data;
+use crate::http::docs::{Operation, schemas};
+use crate::http::json_object::Object;
 use crate::oip::{Contents, InferRequest, Input, Parameter, Parameters, RequestedOutput};
 
 /// Parameters of one object: few mean anything, and what is kept of one is larger than what is sent.
@@ -23,32 +28,64 @@ pub(super) struct Parsed {
     pub(super) binary: bool,
 }
 
-#[derive(Deserialize)]
-struct Json {
+/// A request for inference.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = InferRequest)]
+pub(super) struct Json {
+    /// The answer has it too.
     #[serde(default)]
     id: Option<String>,
+    /// `timeout` (µs, from admission to answer), `binary_data_output`; others are ignored.
     #[serde(default)]
+    #[schema(schema_with = parameters)]
     parameters: Named,
-    inputs: Vec<JsonInput>,
+    /// The model's one input.
+    #[schema(value_type = Vec<JsonInput>)]
+    inputs: Vec<Object<JsonInput>>,
+    /// Which outputs are wanted, and how; without it the model's one output in JSON.
     #[serde(default)]
-    outputs: Option<Vec<JsonOutput>>,
+    #[schema(value_type = Option<Vec<JsonOutput>>)]
+    outputs: Option<Vec<Object<JsonOutput>>>,
 }
 
-#[derive(Deserialize)]
+/// A tensor, its elements in `data` or, with the parameter `binary_data_size`, behind the JSON.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = InferInput)]
 struct JsonInput {
+    /// `pixels` of `NAME`, `image` of `NAME_image`.
     name: String,
+    /// `FP32` or `FP16` of `pixels`, `BYTES` of `image`.
     datatype: String,
+    /// `[n, 3, H, W]` of `pixels`, `[n, 1]` or `[n]` of `image`.
     shape: Vec<i64>,
+    /// `binary_data_size`.
     #[serde(default)]
+    #[schema(schema_with = parameters)]
     parameters: Named,
+    /// Numbers or base64, in one list or in lists of lists.
+    #[schema(schema_with = elements)]
     data: Option<Data>,
 }
 
-#[derive(Deserialize)]
+/// How an output is wanted.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = InferRequestedOutput)]
 struct JsonOutput {
+    /// `logits`.
     name: String,
+    /// `classification` (the best k classes as text instead of logits), `binary_data`.
     #[serde(default)]
+    #[schema(schema_with = parameters)]
     parameters: Named,
+}
+
+/// What the document says of parameters.
+pub(super) fn parameters() -> RefOr<Schema> {
+    Operation::any_of([schemas::any_object(), Schema::from(ObjectBuilder::new().schema_type(Type::Null)).into()])
+}
+
+fn elements() -> ArrayBuilder {
+    ArrayBuilder::new().items(schemas::anything())
 }
 
 /// Parameters as JSON has them. Values that are lists, objects or null mean nothing to anybody here and are left out.
@@ -64,15 +101,17 @@ pub(super) fn parse(body: &Bytes, json: usize) -> Result<Parsed, Error> {
         let has = body.len();
         return malformed(format!("inference-header-content-length is {json}, and the body has {has} bytes"));
     };
-    let parsed: Json = serde_json::from_slice(text)
+    let Object(parsed): Object<Json> = serde_json::from_slice(text)
         .map_err(|error| Error::Malformed(format!("the JSON is not understood: {error}")))?;
     let mut tail = body.slice(json..);
-    let inputs = parsed.inputs.into_iter().map(|input| read_input(input, &mut tail)).collect::<Result<_, _>>()?;
+    let inputs =
+        parsed.inputs.into_iter().map(|Object(input)| read_input(input, &mut tail)).collect::<Result<_, _>>()?;
     if !tail.is_empty() {
         return malformed(format!("{} bytes are left behind the binary data of all inputs", tail.len()));
     }
     let Named(parameters) = parsed.parameters;
-    let outputs = parsed.outputs.unwrap_or_default();
+    let outputs: Vec<JsonOutput> =
+        parsed.outputs.unwrap_or_default().into_iter().map(|Object(output)| output).collect();
     let mut binary = parameters.flag("binary_data_output")?.unwrap_or(false);
     for output in &outputs {
         binary = output.parameters.0.flag("binary_data")?.unwrap_or(binary);

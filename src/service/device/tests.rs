@@ -2,15 +2,14 @@
 //! simulated time, and whose host pays for every launch and every answer.
 
 use std::cell::RefCell;
-use std::rc::Rc;
 use std::sync::Mutex;
 
 use super::*;
-use crate::engine::{Buckets, LeasePool, Loaded};
 use crate::metrics::Metrics;
-use crate::model::Spec;
-use crate::program::InputSpec;
 use crate::service::queue::EntryId;
+use crate::service::simulation::clock::SimulatedClock;
+use crate::service::simulation::executable::SimulatedModel;
+use crate::service::simulation::{BatchTime, Speed, program};
 
 const MICROSECOND: Duration = Duration::from_micros(1);
 /// What the host pays: for a launch and for waiting, and for each answer (a channel, metrics, an allocation).
@@ -18,87 +17,6 @@ const LAUNCH: Duration = Duration::from_micros(10);
 const ANSWER: Duration = Duration::from_micros(4);
 /// Images that always wait.
 const BACKLOG: usize = 256;
-
-/// The host's clock of one device, and when the device is done with all that was launched.
-#[derive(Clone)]
-struct SimulatedClock(Rc<RefCell<Simulated>>);
-
-struct Simulated {
-    now: Instant,
-    device_free: Instant,
-    /// Time in which the device computed.
-    busy: Duration,
-}
-
-impl SimulatedClock {
-    fn new(start: Instant) -> Self {
-        Self(Rc::new(RefCell::new(Simulated { now: start, device_free: start, busy: Duration::ZERO })))
-    }
-
-    fn pass(&self, time: Duration) {
-        self.0.borrow_mut().now += time;
-    }
-}
-
-impl Clock for SimulatedClock {
-    fn now(&self) -> Instant {
-        self.0.borrow().now
-    }
-}
-
-/// An executable whose batches take a fixed time and some per image, one after the other.
-struct Simulation {
-    clock: SimulatedClock,
-    buckets: Buckets,
-    in_flight: usize,
-    leases: Arc<LeasePool>,
-    image: Duration,
-    ends: VecDeque<(BatchId, Instant)>,
-    batches: u64,
-}
-
-impl Executable for Simulation {
-    fn buckets(&self) -> &Buckets {
-        &self.buckets
-    }
-
-    fn in_flight(&self) -> usize {
-        self.in_flight
-    }
-
-    fn classes(&self) -> usize {
-        1
-    }
-
-    fn leases(&self) -> &Arc<LeasePool> {
-        &self.leases
-    }
-
-    fn launch(&mut self, batch: Batch) -> Result<BatchId, RunError> {
-        self.clock.pass(LAUNCH);
-        let mut clock = self.clock.0.borrow_mut();
-        let time = 20 * MICROSECOND + self.image * self.buckets.of(batch.len()) as u32;
-        clock.busy += time;
-        clock.device_free = clock.device_free.max(clock.now) + time;
-        self.batches += 1;
-        self.ends.push_back((BatchId(self.batches), clock.device_free));
-        Ok(BatchId(self.batches))
-    }
-
-    fn finish(&mut self, id: BatchId, _: &mut [f32]) -> Result<(), RunError> {
-        let (oldest, end) = self.ends.pop_front().unwrap();
-        assert_eq!(oldest, id);
-        let mut clock = self.clock.0.borrow_mut();
-        clock.now = clock.now.max(end) + LAUNCH;
-        Ok(())
-    }
-}
-
-/// Makes simulations on the device of the thread's current clock.
-struct SimulatedModel {
-    image: Duration,
-    in_flight: usize,
-}
 
 thread_local! {
     /// The clock of the device whose turn it is, on the one thread of a simulation.
@@ -109,22 +27,11 @@ fn current() -> SimulatedClock {
     CURRENT.with_borrow(|clock| clock.clone().unwrap())
 }
 
-impl Loaded for SimulatedModel {
-    fn memory(&self) -> crate::engine::MemoryUse {
-        crate::engine::MemoryUse::default()
-    }
-
-    fn instantiate(&self) -> Result<Box<dyn Executable>, LoadError> {
-        Ok(Box::new(Simulation {
-            clock: current(),
-            buckets: Buckets::Fixed(vec![1, 2, 4, 8, 16, 32, 64]),
-            in_flight: self.in_flight,
-            leases: LeasePool::plain(1, 1),
-            image: self.image,
-            ends: VecDeque::new(),
-            batches: 0,
-        }))
-    }
+/// A model on the device of a clock, whose batches take a fixed time and some per image.
+fn simulated(clock: &SimulatedClock, image: Duration, in_flight: usize) -> Arc<SimulatedModel> {
+    let time = |images: usize| BatchTime::constant(images, (20 * MICROSECOND + image * images as u32).as_secs_f64());
+    let speed = Speed::of_gpu(vec![time(1), time(64)], 64, [LAUNCH, ANSWER, Duration::ZERO]).unwrap();
+    Arc::new(SimulatedModel { clock: clock.clone(), speed: Arc::new(Speed { in_flight, ..speed }), seed: 0 })
 }
 
 /// An image whose answer costs the host time and is counted by its model.
@@ -165,8 +72,7 @@ fn saturate(devices: usize, in_flight: usize, images: &[Duration]) -> Outcome {
     let dispatcher = Dispatcher::new(devices);
     let clocks: Vec<SimulatedClock> = (0..devices).map(|_| SimulatedClock::new(start)).collect();
     let metrics = Metrics::new().unwrap();
-    let program = Spec::published("convnext_atto").unwrap().program(InputSpec::imagenet(32)).unwrap();
-    let program = Arc::new(program);
+    let program = program().unwrap();
     let mut loops: Vec<Device<SimulatedJob, SimulatedClock>> = clocks
         .iter()
         .enumerate()
@@ -178,11 +84,11 @@ fn saturate(devices: usize, in_flight: usize, images: &[Duration]) -> Outcome {
     for (index, image) in images.iter().enumerate() {
         let model = dispatcher.add(Duration::ZERO);
         models.push(model);
-        for device in 0..devices {
+        for (device, clock) in clocks.iter().enumerate() {
             let (added, _) = oneshot::channel();
             let addition = Addition {
                 model,
-                loaded: Arc::new(SimulatedModel { image: *image, in_flight }),
+                loaded: simulated(clock, *image, in_flight),
                 program: Arc::clone(&program),
                 weights: None,
                 metrics: metrics.model(&format!("m{index}")),
@@ -198,13 +104,13 @@ fn saturate(devices: usize, in_flight: usize, images: &[Duration]) -> Outcome {
         while device.turn() == Turn::More {}
     }
     let begin = clocks.iter().map(Clock::now).max().unwrap();
+    let end = begin + Duration::from_secs(1);
     for clock in &clocks {
-        let mut clock = clock.0.borrow_mut();
-        (clock.now, clock.device_free, clock.busy) = (begin, begin, Duration::ZERO);
+        clock.reach(begin);
+        clock.count(begin..end);
     }
 
     let answered = Arc::new(Mutex::new(vec![0; images.len()]));
-    let end = begin + Duration::from_secs(1);
     let mut ids = 0;
     loop {
         // the device whose host is furthest behind has its turn
@@ -224,8 +130,7 @@ fn saturate(devices: usize, in_flight: usize, images: &[Duration]) -> Outcome {
         assert_eq!(loops[turn].turn(), Turn::More);
     }
     let answered = answered.lock().unwrap().clone();
-    let elapsed = |clock: &SimulatedClock| (clock.now().max(clock.0.borrow().device_free) - begin).as_secs_f64();
-    let busy = clocks.iter().map(|clock| clock.0.borrow().busy.as_secs_f64() / elapsed(clock)).collect();
+    let busy = clocks.iter().map(|clock| clock.worked().busy.as_secs_f64()).collect();
     Outcome { busy, rate: answered.iter().sum::<u64>() as f64, answered }
 }
 
@@ -274,14 +179,13 @@ fn a_model_that_comes_warms_up_while_the_others_are_served() {
     CURRENT.set(Some(clock.clone()));
     let mut device = Device::new(DeviceIndex(0), "simulated", Arc::clone(&dispatcher), clock.clone());
     let metrics = Metrics::new().unwrap();
-    let program = Spec::published("convnext_atto").unwrap().program(InputSpec::imagenet(32)).unwrap();
-    let program = Arc::new(program);
+    let program = program().unwrap();
     let add = |name: &str, image: Duration| {
         let model = dispatcher.add(Duration::ZERO);
         let (added, told) = oneshot::channel();
         let addition = Addition {
             model,
-            loaded: Arc::new(SimulatedModel { image, in_flight: 2 }),
+            loaded: simulated(&clock, image, 2),
             program: Arc::clone(&program),
             weights: None,
             metrics: metrics.model(name),

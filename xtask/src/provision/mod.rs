@@ -87,6 +87,7 @@ pub(crate) fn for_conformance() -> Result<Provisions> {
     let of_python = "huggingface_hub, tritonclient, requests and httpx as clients, HTTP/2 frame by frame";
     provisions.add("CONVNEXT_TEST_PYTHON", of_python, python("venv", "requirements.txt"));
     provisions.add("CONVNEXT_TEST_KSERVE", "KServe's clients", python("kserve", "kserve.txt"));
+    provisions.add("CONVNEXT_TEST_SCHEMATHESIS", "schemathesis' judgement of /openapi.json", schemathesis());
     provisions.add("CONVNEXT_TEST_PERF_ANALYZER", "NVIDIA's perf_analyzer", perf_analyzer());
     provisions.add(
         "CONVNEXT_TEST_BUF",
@@ -98,6 +99,7 @@ pub(crate) fn for_conformance() -> Result<Provisions> {
     let libraries = ["libnghttp2-14", "libev4", "libjansson4", "libjemalloc2", "libxml2"];
     let h2load = with_libraries("h2load", "nghttp2-client", &libraries);
     provisions.add("CONVNEXT_TEST_H2LOAD", "HTTP/2 with many streams", h2load);
+    provisions.add("CONVNEXT_TEST_HAPROXY", "rolling restarts behind a proxy", haproxy());
     provisions.add("CONVNEXT_TEST_PROMTOOL", "promtool's judgement of /metrics and of rules", prometheus("promtool"));
     provisions.add("CONVNEXT_TEST_PROMETHEUS", "a Prometheus that scrapes", prometheus("prometheus"));
     provisions.add("CONVNEXT_TEST_CHROMIUM", "a browser that opens the page", program("chromium", "chromium"));
@@ -182,6 +184,22 @@ fn prometheus(name: &str) -> Result<PathBuf> {
         Some(program) => Ok(program),
         None => Ok(unpacked("prometheus")?.join("usr/bin").join(name)),
     }
+}
+
+/// HAProxy, which asks servers whether they are ready. The package is not installed because that would start a service.
+fn haproxy() -> Result<PathBuf> {
+    match on_path("haproxy") {
+        Some(program) => Ok(program),
+        None => {
+            let program = unpacked("haproxy")?.join("usr/sbin/haproxy");
+            script("haproxy.sh", &program, &["liblua5.3-0", "libopentracing-c-wrapper0", "libopentracing1"], &[])
+        }
+    }
+}
+
+/// What asks for everything that an OpenAPI document says, in an environment of its own: it wants pytest and much else.
+fn schemathesis() -> Result<PathBuf> {
+    Ok(environment("schemathesis", &root().join("tests/conformance/openapi.txt"))?.join("bin/schemathesis"))
 }
 
 /// NVIDIA's load generator, from the last wheel of tritonclient that has it. It was linked to a library of base64 and to CUDA's runtime, which it does not use without shared memory.

@@ -1,0 +1,146 @@
+//! The simulation against queueing theory, and what holds for any of its outcomes.
+
+use super::*;
+
+/// A Poisson process.
+fn poisson(rate: f64, seed: u64) -> impl Iterator<Item = Duration> {
+    let (mut random, mut last) = (fastrand::Rng::with_seed(seed), 0.0);
+    std::iter::repeat_with(move || {
+        last -= (1.0 - random.f64()).ln() / rate;
+        Duration::from_secs_f64(last)
+    })
+}
+
+fn same(images: usize, seconds: f64) -> BatchTime {
+    BatchTime::constant(images, seconds)
+}
+
+/// Times of 0.4 to 4 times so many seconds, whose mean is near it.
+fn spread(images: usize, seconds: f64) -> BatchTime {
+    let quantiles = [0.4, 0.5, 0.7, 0.9, 1.2, 1.6, 2.0, 2.5, 3.0, 3.5, 3.8, 4.0].map(|factor| factor * seconds);
+    BatchTime { images, quantiles }
+}
+
+/// One server whose device takes 10 ms for each image and a batch of one, for so many seconds.
+fn scenario(seconds: u64) -> Scenario {
+    Scenario {
+        replicas: 1,
+        devices: 1,
+        balancing: Balancing::RoundRobin,
+        speed: Speed::of_cpu(vec![same(1, 0.01)], 1).unwrap(),
+        model: ModelOptions::default(),
+        decode: None,
+        host: Duration::ZERO,
+        warm_up: Duration::from_secs(5),
+        measured: Duration::from_secs(seconds),
+        seed: 1,
+    }
+}
+
+fn close(found: f64, expected: f64, within: f64) {
+    assert!((found / expected - 1.0).abs() < within, "{found} instead of {expected}");
+}
+
+#[test]
+fn one_device_without_batches_waits_as_long_as_theory_says() {
+    // Pollaczek and Khinchine for constant times (M/D/1): ρ·s / 2(1 − ρ)
+    for load in [0.3, 0.6, 0.8] {
+        let outcome = simulate(&scenario(1000), poisson(100.0 * load, 7)).unwrap();
+        close(outcome.mean_queue().as_secs_f64(), load * 0.01 / (2.0 * (1.0 - load)), 0.05);
+        close(outcome.busy, load, 0.02);
+        assert_eq!((outcome.mean_batch, outcome.failed()), (1.0, 0.0));
+    }
+    // even arrivals never wait
+    let even = (0..).map(|index| Duration::from_millis(20) * index);
+    let outcome = simulate(&scenario(10), even).unwrap();
+    assert_eq!((outcome.mean_queue(), outcome.latency(1.0)), (Duration::ZERO, Duration::from_millis(10)));
+}
+
+#[test]
+fn batches_grow_with_the_load_and_carry_more_than_singles_could() {
+    // 10 ms alone, 26 ms for 16: 615 images/s instead of 100
+    let speed = Speed::of_cpu(vec![same(1, 0.01), same(16, 0.026)], 16).unwrap();
+    close(speed.capacity(), 615.0, 0.01);
+    // warm-up guesses batches that take as long; the scheduler tries them under load, which takes seconds
+    let scenario = Scenario { speed, warm_up: Duration::from_secs(60), ..scenario(30) };
+    let outcomes = [0.1, 0.5, 0.9].map(|load| simulate(&scenario, poisson(615.0 * load, 3)).unwrap());
+    assert!(outcomes.iter().all(|outcome| outcome.failed() == 0.0));
+    assert!(outcomes.is_sorted_by_key(|outcome| outcome.latency(0.99)));
+    assert!(outcomes.is_sorted_by(|a, b| a.mean_batch < b.mean_batch) && outcomes[2].mean_batch > 8.0);
+    // an image waits at most for the batch before it, and then runs, while all that wait fit into one batch
+    assert!(outcomes[1].latency(0.99) < Duration::from_millis(52), "{:?}", outcomes[1].latency(0.99));
+}
+
+#[test]
+fn what_is_more_than_the_devices_can_do_is_refused_and_the_rest_waits_no_longer_than_the_queue() {
+    let model = ModelOptions { queue_images: 50, ..ModelOptions::default() };
+    let outcome = simulate(&Scenario { model, ..scenario(100) }, poisson(200.0, 5)).unwrap();
+    close(outcome.failed(), 0.5, 0.03);
+    assert!(outcome.late == 0 && outcome.busy > 0.99);
+    assert!(outcome.latency(1.0) <= Duration::from_millis(510), "{:?}", outcome.latency(1.0));
+    // a deadline that the queue would miss refuses too, and nothing is answered behind it
+    let model = ModelOptions { deadline: Duration::from_millis(100), ..ModelOptions::default() };
+    let outcome = simulate(&Scenario { model, ..scenario(100) }, poisson(200.0, 5)).unwrap();
+    assert!(outcome.rejected > 5_000 && outcome.answers() > 0, "{}, {}", outcome.rejected, outcome.answers());
+    assert!(outcome.latency(1.0) <= Duration::from_millis(100), "{:?}", outcome.latency(1.0));
+}
+
+#[test]
+fn who_knows_how_many_are_in_flight_balances_better_than_who_takes_turns_and_that_better_than_chance() {
+    let p99 = |balancing| {
+        // of constant times turns would be as good as a queue that all share
+        let speed = Speed::of_cpu(vec![spread(1, 0.01)], 1).unwrap();
+        let scenario = Scenario { replicas: 4, balancing, speed, ..scenario(300) };
+        simulate(&scenario, poisson(320.0, 9)).unwrap().latency(0.99)
+    };
+    let [fewest, in_turn, random] = [Balancing::LeastRequests, Balancing::RoundRobin, Balancing::Random].map(p99);
+    assert!(fewest < in_turn && in_turn < random, "{fewest:?}, {in_turn:?}, {random:?}");
+}
+
+#[test]
+fn a_decode_pool_that_is_too_small_is_what_limits() {
+    let decode = |threads| {
+        let decode = Some(Decode { threads, time: Duration::from_millis(15) });
+        simulate(&Scenario { decode, ..scenario(60) }, poisson(60.0, 2)).unwrap()
+    };
+    let (one, two) = (decode(1), decode(2));
+    // 0.9 of one thread
+    assert!(one.decode_busy > 0.85 && two.decode_busy < 0.5, "{}, {}", one.decode_busy, two.decode_busy);
+    assert!(one.latency(0.5) > two.latency(0.5) && two.latency(0.0) >= Duration::from_millis(25));
+}
+
+#[test]
+fn the_same_scenario_has_the_same_outcome_to_the_nanosecond() {
+    let speed = Speed::of_gpu(
+        vec![spread(1, 0.001), spread(64, 0.01)],
+        64,
+        [Duration::from_micros(10), Duration::from_micros(4), Duration::from_micros(12)],
+    );
+    let scenario = Scenario {
+        replicas: 3,
+        devices: 2,
+        balancing: Balancing::Random,
+        speed: speed.unwrap(),
+        decode: Some(Decode { threads: 8, time: Duration::from_micros(800) }),
+        warm_up: Duration::ZERO,
+        ..scenario(1)
+    };
+    let run = || simulate(&scenario, poisson(20_000.0, 4)).unwrap();
+    assert_eq!(run(), run());
+    // one of three servers stands for all
+    assert!((6_000..7_400).contains(&run().answers()), "{}", run().answers());
+}
+
+#[test]
+fn a_gpu_copies_the_next_batch_while_it_computes() {
+    let micro = Duration::from_micros;
+    let busy = |copy: u64| {
+        let times = vec![same(1, 0.001), same(16, 0.001)];
+        let speed = Speed::of_gpu(times, 16, [Duration::ZERO, Duration::ZERO, micro(copy)]).unwrap();
+        let scenario = Scenario { speed, warm_up: Duration::from_secs(1), ..scenario(2) };
+        simulate(&scenario, poisson(40_000.0, 4)).unwrap().busy
+    };
+    // 16 images are copied in 0.8 and in 2 ms
+    assert!(busy(50) > 0.99, "{}", busy(50));
+    close(busy(125), 0.5, 0.02);
+}
