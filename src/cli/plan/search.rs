@@ -115,37 +115,33 @@ impl Question {
         target: Duration,
         growth: f64,
     ) -> Result<Option<Autoscaling>, SimulationError> {
-        let Some(highest) = self.last(case, servers, |loaded| self.holds(loaded))? else { return Ok(None) };
+        let (Some(highest), _) = self.edge(case, servers, |loaded| self.holds(loaded))? else { return Ok(None) };
         let below = |loaded: &Loaded| loaded.outcome.mean_queue() < target && loaded.outcome.failed() == 0.0;
-        let last_below = self.last(case, servers, below)?;
-        let fires = match last_below {
-            Some(last) => Some(self.at(case, servers, self.capacity(case, servers) * (last.share + NEAR))?),
-            None => None,
-        };
+        let (_, fires) = self.edge(case, servers, below)?;
         let fires = fires.filter(|fires| fires.outcome.mean_queue() >= target);
         let advised = self.at(case, servers, highest.rate / growth)?;
         Ok(Some(Autoscaling { highest, fires, advised }))
     }
 
-    /// The highest load of which something is true that is true of all lower ones.
-    fn last(
+    /// The highest load of which something is true that is true of all lower ones, and the load above it of which it is not.
+    fn edge(
         &self,
         case: &Case,
         servers: usize,
         is_true: impl Fn(&Loaded) -> bool,
-    ) -> Result<Option<Loaded>, SimulationError> {
+    ) -> Result<(Option<Loaded>, Option<Loaded>), SimulationError> {
         let capacity = self.capacity(case, servers);
-        let (mut low, mut high, mut found) = (0.0, 1.1, None);
+        let (mut low, mut high, mut last, mut above) = (0.0, 1.1, None, None);
         while high - low > NEAR {
             let middle = (low + high) / 2.0;
             let loaded = self.at(case, servers, capacity * middle)?;
             if is_true(&loaded) {
-                (low, found) = (middle, Some(loaded));
+                (low, last) = (middle, Some(loaded));
             } else {
-                high = middle;
+                (high, above) = (middle, Some(loaded));
             }
         }
-        Ok(found)
+        Ok((last, above))
     }
 }
 

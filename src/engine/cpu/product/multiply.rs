@@ -1,6 +1,6 @@
 //! The matrix product: rows by a packed weight into a tile. Most of the engine's time is spent here.
 //!
-//! A kernel multiplies a few rows by one panel and keeps the sums in registers: 6×2 vectors of 16 registers, 12×2 of 32. Each element
+//! A kernel multiplies a few rows by one panel and keeps the sums in registers: 6×2 vectors of 16 registers, 10×2 of 32. Each element
 //! is summed in the order of the depth, block by block, whatever rows share its kernel. That is why a batch of n equals n singles bit
 //! for bit. Where the numbers are pairs of bf16, one instruction takes two depths; the kernel is the same. Not here: what becomes of the sums (`epilogue`).
 
@@ -56,8 +56,9 @@ pub(crate) fn multiply<S: Simd>(
     }
 }
 
-/// Rows of the largest kernel.
-const MAX_ROWS: usize = 12;
+/// Rows of the largest kernel. With 11 and more, of 32 registers too few are left for the factors: the compiler then loads those of several depths ahead and
+/// keeps them on the stack, which halves the speed.
+const MAX_ROWS: usize = 10;
 /// Floats of the longest vector.
 const MAX_LANES: usize = 16;
 
@@ -179,12 +180,12 @@ fn whole_kernel<S: Simd, const V: usize>(
                         pairs.vectorize(Kernel::<'_, '_, _, $count, V> { numbers: pairs, operands, ahead, tile, target });
                     }
                 },)*
-                _ => unreachable!("groups of at most 12 rows"),
+                _ => unreachable!("groups of at most 10 rows"),
             }
         };
     }
     if kernel_rows::<S>() == MAX_ROWS {
-        kernels!(1 2 3 4 5 6 7 8 9 10 11 12);
+        kernels!(1 2 3 4 5 6 7 8 9 10);
     } else {
         kernels!(1 2 3 4 5 6);
     }
@@ -294,7 +295,7 @@ mod tests {
 
     #[test]
     fn groups_are_nearly_equal_and_cover_all_rows() {
-        for most in [6, 12] {
+        for most in [6, MAX_ROWS] {
             for rows in 1..200 {
                 let [larger, smaller] = RowGroups::of(rows, most);
                 assert_eq!((larger.first, smaller.first), (0, larger.count * larger.rows));
