@@ -44,7 +44,7 @@ fn it_is_the_same_to_clients_that_a_gpu_answers() {
     if emulated::inside() {
         return;
     }
-    let few = ["a_sigterm", "plain_curl", "hugging_faces_client", "promtool_finds", "every_form", "buf_finds"];
+    let few = ["a_sigterm_ends", "plain_curl", "hugging_faces_client", "promtool_finds", "every_form", "buf_finds"];
     let output = emulated::rerun(&[&["--test-threads=1"], &few[..]].concat(), 80, &[]);
     let told = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{told}{}", String::from_utf8_lossy(&output.stderr));
