@@ -7,21 +7,13 @@ import json
 import sys
 import urllib.request
 
-from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
-URL, CHROMIUM, DRIVER, PHOTO = sys.argv[1:]
-PATIENCE = 30
+from browser import PATIENCE, start
 
-options = webdriver.ChromeOptions()
-options.binary_location = CHROMIUM
-for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--window-size=1200,1400"):
-    options.add_argument(argument)
-options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-browser = webdriver.Chrome(options=options, service=Service(DRIVER))
-browser.set_page_load_timeout(PATIENCE)
+URL, CHROMIUM, DRIVER, PHOTO = sys.argv[1:]
+browser = start(CHROMIUM, DRIVER)
 
 
 def one(selector, of=browser):

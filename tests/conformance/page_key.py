@@ -5,20 +5,15 @@ for. Run by tests/conformance."""
 
 import sys
 
-from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
+from browser import PATIENCE, start
+
 URL, CHROMIUM, DRIVER, AXE, KEY, LABEL = sys.argv[1:]
 
-options = webdriver.ChromeOptions()
-options.binary_location = CHROMIUM
-for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--ignore-certificate-errors"):
-    options.add_argument(argument)
-browser = webdriver.Chrome(options=options, service=Service(DRIVER))
-browser.set_page_load_timeout(30)
+browser = start(CHROMIUM, DRIVER, "--ignore-certificate-errors")
 
 
 def one(selector):
@@ -26,7 +21,7 @@ def one(selector):
 
 
 def until(what, condition):
-    return WebDriverWait(browser, 30, ignored_exceptions=[Exception]).until(lambda _: condition(), f"never: {what}")
+    return WebDriverWait(browser, PATIENCE, ignored_exceptions=[Exception]).until(lambda _: condition(), f"never: {what}")
 
 
 def sample():
