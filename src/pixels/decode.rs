@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use image::ImageFormat::{self, Bmp, Gif, Jpeg, Png, Tiff, WebP};
 
 use super::header::{Header, named};
-use super::{Rgb, gif, jpeg, raster, tiff};
+use super::{Part, Rgb, Transform, gif, jpeg, raster, tiff};
 
 /// An image cannot be had of the bytes.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -90,6 +90,18 @@ pub fn decode(bytes: &[u8], header: &Header) -> Result<Rgb, ImageError> {
         _ => Err("its format is not served".to_owned()),
     };
     guarded(decode).map_err(|why| undecodable(header.format, why))
+}
+
+/// Decodes what a transform makes its pixels of, which may be less than the whole and of fewer pixels; as the whole to within
+/// [`Transform::apply_part_into`]'s bounds.
+///
+/// # Errors
+/// As [`decode`]: nothing is forgiven because it is not asked for.
+pub fn decode_for(bytes: &[u8], header: &Header, transform: &Transform) -> Result<Part, ImageError> {
+    match header.format {
+        Jpeg => guarded(|| jpeg::decode_for(bytes, header, transform)).map_err(|why| undecodable(header.format, why)),
+        _ => decode(bytes, header).map(Part::from),
+    }
 }
 
 /// What a decoder says, whose panic is a fault of the file's like any other. What it asserted is logged where it panicked, and is nothing

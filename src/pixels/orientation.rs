@@ -7,6 +7,7 @@ use image::{DynamicImage, RgbImage};
 
 use super::Rgb;
 use super::directory::Directory;
+use super::part::Place;
 use super::rgb::rgb;
 
 /// The tag of TIFF 6.0 and of EXIF.
@@ -43,6 +44,32 @@ fn of_xmp(xmp: &[u8]) -> Option<u8> {
         let value = rest.strip_prefix(b"=\"").or_else(|| rest.strip_prefix(b">"))?;
         value.first().filter(|digit| digit.is_ascii_digit()).map(|digit| digit - b'0')
     })
+}
+
+/// Columns and rows of an image that was turned upright.
+pub(super) fn turned(turn: Orientation, (width, height): (u32, u32)) -> (u32, u32) {
+    use Orientation::{Rotate90, Rotate90FlipH, Rotate270, Rotate270FlipH};
+    if matches!(turn, Rotate90 | Rotate90FlipH | Rotate270 | Rotate270FlipH) { (height, width) } else { (width, height) }
+}
+
+/// Where an image lies in pixels that were turned upright, of which there were so many columns and rows.
+pub(super) fn upright_place(place: Place, (columns, rows): (u32, u32), turn: Orientation) -> Place {
+    use Orientation::{FlipHorizontal, FlipVertical, NoTransforms, Rotate90, Rotate90FlipH, Rotate180, Rotate270, Rotate270FlipH};
+    let Place { left, top, width, height, size } = place;
+    let right = f64::from(columns) - left - width;
+    let bottom = f64::from(rows) - top - height;
+    let (left, top, swapped) = match turn {
+        NoTransforms => (left, top, false),
+        FlipHorizontal => (right, top, false),
+        Rotate180 => (right, bottom, false),
+        FlipVertical => (left, bottom, false),
+        Rotate90FlipH => (top, left, true),
+        Rotate90 => (bottom, left, true),
+        Rotate270FlipH => (bottom, right, true),
+        Rotate270 => (top, right, true),
+    };
+    let (width, height) = if swapped { (height, width) } else { (width, height) };
+    Place { left, top, width, height, size }
 }
 
 /// Turns the image upright.

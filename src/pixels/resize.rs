@@ -7,6 +7,7 @@ use fast_image_resize::pixels::U8x3;
 use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 
 use super::Rgb;
+use super::part::Place;
 
 /// The interpolation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,14 +38,18 @@ pub(super) struct Window {
 }
 
 impl Window {
-    /// The part of `stored` pixels that becomes the window: start and length, neither whole in general.
-    fn source(self, stored: u32) -> (f64, f64) {
-        let stored = f64::from(stored);
-        let scale = stored / self.resized as f64;
-        let start = self.start as f64 * scale;
-        let length = self.length as f64 * scale;
-        // rounding must not carry the end past the edge
-        if start + length > stored { (start, stored - start) } else { (start, length) }
+    /// What becomes the window of an axis of so many pixels that begins at `first` of them: start and length, neither whole in general.
+    pub(super) fn source(self, first: f64, pixels: f64) -> (f64, f64) {
+        let scale = pixels / self.resized as f64;
+        (first + self.start as f64 * scale, self.length as f64 * scale)
+    }
+
+    /// As [`source`](Self::source), within so many pixels as were decoded.
+    fn source_within(self, first: f64, pixels: f64, decoded: u32) -> (f64, f64) {
+        let (start, length) = self.source(first, pixels);
+        // rounding must not carry it past an edge
+        let start = start.max(0.0);
+        (start, length.min(f64::from(decoded) - start))
     }
 }
 
@@ -70,6 +75,7 @@ pub(super) struct Target<'a> {
 /// chooses it).
 pub(super) fn resize(
     image: &Rgb,
+    place: &Place,
     rows: Window,
     columns: Window,
     filter: Filter,
@@ -79,7 +85,8 @@ pub(super) fn resize(
         nearest(image, rows, columns, target);
         return Ok(());
     }
-    let ((left, width), (top, height)) = (columns.source(image.width()), rows.source(image.height()));
+    let (left, width) = columns.source_within(place.left, place.width, image.width());
+    let (top, height) = rows.source_within(place.top, place.height, image.height());
     let (first, last) = filter.reach(top, height, rows.length, image.height());
 
     // by type: chosen at run time, every pixel type's code would be compiled into this crate, half of its whole
@@ -128,15 +135,20 @@ impl Filter {
         })
     }
 
-    /// The stored rows, first and past the last, that `resized` rows of the part from `top` are made of, or a little more.
-    fn reach(self, top: f64, height: f64, resized: usize, stored: u32) -> (u32, u32) {
+    /// Pixels beside it that a pixel is made of when as many become one, or a little more.
+    pub(super) fn margin(self, scale: f64) -> f64 {
         let radius = match self {
             Self::Nearest | Self::Box => 0.5,
             Self::Bilinear | Self::Hamming => 1.0,
             Self::Bicubic => 2.0,
             Self::Lanczos => 3.0,
         };
-        let margin = radius * (height / resized as f64).max(1.0) + 1.0;
+        radius * scale.max(1.0) + 1.0
+    }
+
+    /// The stored rows, first and past the last, that `resized` rows of the part from `top` are made of, or a little more.
+    fn reach(self, top: f64, height: f64, resized: usize, stored: u32) -> (u32, u32) {
+        let margin = self.margin(height / resized as f64);
         // `as` saturates at 0
         let first = (top - margin).floor() as u32;
         let last = (top + height + margin).ceil() as u32;

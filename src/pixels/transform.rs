@@ -2,6 +2,9 @@
 //!
 //! Not here: what a checkpoint's configuration means (`checkpoint`), and normalisation (the engine's).
 
+use std::ops::Range;
+
+use super::part::{Part, Place};
 use super::resize::{Target, Window, resize};
 use super::{Filter, Pixels, Rgb};
 
@@ -71,7 +74,7 @@ impl Transform {
     #[must_use]
     pub fn apply(&self, image: &Rgb) -> Pixels {
         let mut bytes = vec![0; self.bytes()];
-        self.write(image, &mut bytes);
+        self.write(image, &Place::of(image), &mut bytes);
         Pixels(bytes)
     }
 
@@ -80,23 +83,67 @@ impl Transform {
     /// # Errors
     /// [`WrongLength`] unless there are [`bytes`](Self::bytes) of it; nothing is written then.
     pub fn apply_into(&self, image: &Rgb, into: &mut [u8]) -> Result<(), WrongLength> {
+        self.checked_write(image, &Place::of(image), into)
+    }
+
+    /// As [`apply_into`](Self::apply_into), of what [`decode_for`](super::decode_for) decoded for this transform: where that is less than the
+    /// whole, or reduced, values differ by at most 0.5 on average and 99 % of them by at most 2.
+    ///
+    /// # Errors
+    /// As [`apply_into`](Self::apply_into).
+    pub fn apply_part_into(&self, part: &Part, into: &mut [u8]) -> Result<(), WrongLength> {
+        self.checked_write(&part.image, &part.place, into)
+    }
+
+    fn checked_write(&self, image: &Rgb, place: &Place, into: &mut [u8]) -> Result<(), WrongLength> {
         if into.len() != self.bytes() {
             return Err(WrongLength { given: into.len(), height: self.height, width: self.width });
         }
-        self.write(image, into);
+        self.write(image, place, into);
         Ok(())
     }
 
-    /// Writes the pixels into memory of their length.
-    fn write(&self, image: &Rgb, into: &mut [u8]) {
-        match self.grey.then(|| grey(image)).flatten() {
-            Some(grey) => self.write_resized(&grey, into),
-            None => self.write_resized(image, into),
+    /// What of an image of so many columns and rows its pixels are made of.
+    pub(super) fn wanted(&self, (width, height): (u32, u32)) -> Wanted {
+        /// Pixels that are left for one of the result, at least, when the image is reduced.
+        const LEFT: f64 = 3.0;
+        /// Eighths to which it is.
+        const EIGHTHS: [usize; 4] = [1, 2, 3, 4];
+        let whole = Wanted { eighths: 8, columns: 0..width as usize, rows: 0..height as usize };
+        if self.filter == Filter::Nearest {
+            return whole; // which takes single pixels
+        }
+        let (resized_height, resized_width) = self.fit.resized(width, height);
+        let scale = f64::min(
+            f64::from(width) / resized_width as f64,
+            f64::from(height) / resized_height as f64,
+        );
+        let eighths = EIGHTHS.into_iter().find(|&eighths| scale * eighths as f64 / 8.0 >= LEFT).unwrap_or(8);
+        let part = |edge: u32, resized: u64, target: usize| {
+            let window = Placement::centred(resized, target, self.rounding).window;
+            let (start, length) = window.source(0.0, edge.into());
+            // a pixel of a reduced image is several of the whole
+            let margin = (self.filter.margin(f64::from(edge) / resized as f64) + 1.0) * 8.0 / eighths as f64;
+            // `as` saturates at 0
+            (start - margin) as usize..((start + length + margin).ceil() as usize).min(edge as usize)
+        };
+        Wanted {
+            eighths,
+            columns: part(width, resized_width, self.width),
+            rows: part(height, resized_height, self.height),
         }
     }
 
-    fn write_resized(&self, image: &Rgb, into: &mut [u8]) {
-        let (resized_height, resized_width) = self.fit.resized(image);
+    /// Writes the pixels into memory of their length.
+    fn write(&self, image: &Rgb, place: &Place, into: &mut [u8]) {
+        match self.grey.then(|| grey(image)).flatten() {
+            Some(grey) => self.write_resized(&grey, place, into),
+            None => self.write_resized(image, place, into),
+        }
+    }
+
+    fn write_resized(&self, image: &Rgb, place: &Place, into: &mut [u8]) {
+        let (resized_height, resized_width) = self.fit.resized(place.size.0, place.size.1);
         let rows = Placement::centred(resized_height, self.height, self.rounding);
         let columns = Placement::centred(resized_width, self.width, self.rounding);
         if rows.window.length < self.height || columns.window.length < self.width {
@@ -108,7 +155,7 @@ impl Transform {
             clippy::expect_used,
             reason = "sizes of an Rgb are checked, windows lie inside it: only a bug here can fail"
         )]
-        resize(image, rows.window, columns.window, self.filter, target).expect("a window inside the image");
+        resize(image, place, rows.window, columns.window, self.filter, target).expect("a window inside the image");
     }
 }
 
@@ -124,8 +171,8 @@ fn grey(image: &Rgb) -> Option<Rgb> {
 
 impl Fit {
     /// Rows and columns after the resize, before the crop.
-    fn resized(self, image: &Rgb) -> (u64, u64) {
-        let (height, width) = (u64::from(image.height()), u64::from(image.width()));
+    fn resized(self, width: u32, height: u32) -> (u64, u64) {
+        let (height, width) = (u64::from(height), u64::from(width));
         let (height, width) = match self {
             Self::Exact(height, width) => (height as u64, width as u64),
             Self::ShortestEdge(edge) if width <= height => (edge as u64 * height / width, edge as u64),
@@ -146,6 +193,17 @@ impl Fit {
 fn by_ratio(height: u64, width: u64, ratio: f64) -> (u64, u64) {
     let divided = |edge: u64| (edge as f64 / ratio).round_ties_even() as u64;
     (divided(height), divided(width))
+}
+
+/// What of an image is decoded for a transform.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Wanted {
+    /// Eighths of its columns and rows to which it may be reduced.
+    pub(super) eighths: usize,
+    /// Columns of the whole image.
+    pub(super) columns: Range<usize>,
+    /// Rows of the whole image.
+    pub(super) rows: Range<usize>,
 }
 
 /// Where along one axis the resized image and the result overlap.

@@ -42,16 +42,16 @@ pub(super) fn decode(index: usize, bytes: &[u8], header: &Header, model: &Model)
     let of_ours = |error: WrongLength| ServiceError::Internal(format!("image {index}: {error}"));
     let work = || -> Result<Decoded, ServiceError> {
         let began = Instant::now();
-        let rgb = pixels::decode(bytes, header).map_err(of_image)?;
+        let part = pixels::decode_for(bytes, header, &model.transform).map_err(of_image)?;
         let decoded = Instant::now();
         let image = match model.lease() {
             Some(mut lease) => {
-                model.transform.apply_into(&rgb, lease.as_mut()).map_err(of_ours)?;
+                model.transform.apply_part_into(&part, lease.as_mut()).map_err(of_ours)?;
                 Image::new(PixelFormat::Rgb8, lease)
             }
             None => {
                 let mut memory = vec![0; model.transform.bytes()];
-                model.transform.apply_into(&rgb, &mut memory).map_err(of_ours)?;
+                model.transform.apply_part_into(&part, &mut memory).map_err(of_ours)?;
                 Image::new(PixelFormat::Rgb8, memory)
             }
         };

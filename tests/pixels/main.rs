@@ -6,6 +6,7 @@
 mod field;
 mod formats;
 mod hostile;
+mod part;
 mod refused;
 mod transform;
 

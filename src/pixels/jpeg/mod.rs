@@ -21,10 +21,14 @@ mod colour;
 mod cosine;
 mod frame;
 mod planes;
+mod reduced;
 mod scan;
 mod segments;
 mod tables;
 
+use std::ops::Range;
+
+use image::metadata::Orientation;
 use zune_jpeg::JpegDecoder;
 use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
@@ -32,13 +36,15 @@ use zune_jpeg::zune_core::options::DecoderOptions;
 
 use self::colour::Colours;
 use self::frame::{Component, Frame, Scan};
-use self::planes::Plane;
-use self::scan::Coefficients;
+use self::planes::{Area, Plane};
+use self::scan::{Coefficients, mcus};
 use self::segments::{Segments, Tables};
 use self::tables::Quantisation;
 use super::header::{Header, expect_size};
 use super::orientation;
+use super::part::{Part, Place};
 use super::rgb::{Rgb, rgb};
+use super::transform::Transform;
 
 /// Columns and rows, from the head.
 pub(super) fn size(bytes: &[u8]) -> Result<(u32, u32), String> {
@@ -63,11 +69,57 @@ pub(super) fn decode(bytes: &[u8], header: &Header) -> Result<Rgb, String> {
     let pixels = match by_zune {
         Some(pixels) => pixels,
         None => {
-            let planes = decode_scans(segments, first, &frame)?;
-            join(&planes, &frame, 3, |rows, onto| colours.to_rgb(rows, onto))
+            let planes = decode_scans(segments, first, &frame, &Area::whole(&frame))?;
+            to_rgb(&planes, 0..frame.width as usize, 0..frame.height as usize, colours)
         }
     };
     orientation::upright(rgb(frame.width, frame.height, pixels)?, turn)
+}
+
+/// Decodes what a transform reads, reduced as far as it may be.
+pub(super) fn decode_for(bytes: &[u8], header: &Header, transform: &Transform) -> Result<Part, String> {
+    let mut segments = Segments::new(bytes)?;
+    let first = segments.next_scan()?.ok_or_else(no_scan)?;
+    let frame = segments.frame.clone().ok_or_else(no_scan)?;
+    expect_size(header, frame.width, frame.height)?;
+    expect_all_scans(segments.clone(), &first, &frame)?;
+    let ids: Vec<u8> = frame.components.iter().map(|component| component.id).collect();
+    let colours = Colours::of(&ids, segments.jfif, segments.adobe);
+    let turn = orientation::found(segments.exif.as_deref(), segments.xmp);
+
+    let turned = orientation::turned(turn, (frame.width, frame.height));
+    let wanted = transform.wanted(turned);
+    let whole = (0..frame.width as usize, 0..frame.height as usize);
+    // of what is turned all is decoded
+    let (columns, rows) = if turn == Orientation::NoTransforms { (wanted.columns, wanted.rows) } else { whole };
+    let eighths = wanted.eighths;
+    let of_mcu = frame.sampling();
+    let (most_columns, most_rows) = mcus(&frame);
+    let area = Area {
+        eighths,
+        columns: with_neighbours(&columns, 8 * of_mcu.0, most_columns),
+        rows: with_neighbours(&rows, 8 * of_mcu.1, most_rows),
+    };
+    let scaled = |edge: &Range<usize>| (edge.start * eighths / 8) & !1..(edge.end * eighths).div_ceil(8);
+    let (columns, rows) = (scaled(&columns), scaled(&rows));
+    let planes = decode_scans(segments, first, &frame, &area)?;
+    let pixels = to_rgb(&planes, columns.clone(), rows.clone(), colours);
+    let image = rgb(columns.len() as u32, rows.len() as u32, pixels)?;
+    let left = |edge: u32| f64::from(edge) * eighths as f64 / 8.0;
+    let place = Place {
+        left: -(columns.start as f64),
+        top: -(rows.start as f64),
+        width: left(frame.width),
+        height: left(frame.height),
+        size: turned,
+    };
+    let place = orientation::upright_place(place, (image.width(), image.height()), turn);
+    Ok(Part { image: orientation::upright(image, turn)?, place })
+}
+
+/// MCUs of so many samples that hold a part of an edge, and those beside it, whose chroma is seen in it.
+fn with_neighbours(part: &Range<usize>, samples: usize, most: usize) -> Range<usize> {
+    (part.start / samples).saturating_sub(1)..(part.end.div_ceil(samples) + 1).min(most)
 }
 
 /// Samples of a JPEG within another file, as TIFF has them: `[height, width, components]`.
@@ -103,15 +155,16 @@ pub(super) fn decode_embedded(
         return Err("a JPEG in it is larger than its strip or tile, or of other colours".to_owned());
     }
     expect_all_scans(segments.clone(), &first, &frame)?;
-    let planes = decode_scans(segments, first, &frame)?;
+    let planes = decode_scans(segments, first, &frame, &Area::whole(&frame))?;
     let colours = if to_rgb && components == 3 { Some(Colours::YCbCr) } else { None };
-    let bytes = join(&planes, &frame, components, |rows, onto| match colours {
+    let (width, height) = (frame.width as usize, frame.height as usize);
+    let bytes = join(&planes, 0..width, 0..height, components, |rows, onto| match colours {
         Some(colours) => colours.to_rgb(rows, onto),
         None => onto.chunks_exact_mut(components).enumerate().for_each(|(x, pixel)| {
             pixel.iter_mut().zip(rows).for_each(|(sample, row)| *sample = row[x]);
         }),
     });
-    Ok(Embedded { width: frame.width as usize, height: frame.height as usize, bytes })
+    Ok(Embedded { width, height, bytes })
 }
 
 fn no_scan() -> String {
@@ -188,21 +241,21 @@ fn by_zune(bytes: &[u8], frame: &Frame) -> Option<Vec<u8>> {
     (decoder.dimensions() == Some((frame.width as usize, frame.height as usize))).then_some(pixels)
 }
 
-/// Decodes the scans from the `first` on as libjpeg does, to the planes of the components.
-fn decode_scans(segments: Segments, first: Scan, frame: &Frame) -> Result<Vec<Plane>, String> {
+/// Decodes the scans from the `first` on as libjpeg does, to the planes of the components; of their samples only those of an area.
+fn decode_scans(segments: Segments, first: Scan, frame: &Frame, area: &Area) -> Result<Vec<Plane>, String> {
     let all = first.components.len() == frame.components.len();
     // of a component alone blocks that only fill an MCU are not sent
     let usual = first.components.len() > 1 || frame.sampling() == (1, 1);
     if frame.progressive || !all || !usual {
-        decode_each(segments, first, frame)
+        decode_each(segments, first, frame, area)
     } else {
-        decode_one(&segments, &first, frame)
+        decode_one(&segments, &first, frame, area)
     }
 }
 
 /// Planes of a frame, without samples yet.
-fn planes_of(frame: &Frame) -> Vec<Plane> {
-    (0..frame.components.len()).map(|index| Plane::new(frame, index)).collect()
+fn planes_of(frame: &Frame, area: &Area) -> Vec<Plane> {
+    (0..frame.components.len()).map(|index| Plane::new(frame, index, area)).collect()
 }
 
 /// Notes the quantisation of the components of a scan: their first one decides.
@@ -215,15 +268,14 @@ fn note_steps(scan: &Scan, frame: &Frame, tables: &Tables, steps: &mut [Option<Q
 }
 
 /// Of a sequential image in one scan, one row of MCUs after the other.
-fn decode_one(segments: &Segments, scan: &Scan, frame: &Frame) -> Result<Vec<Plane>, String> {
-    let mut planes = planes_of(frame);
+fn decode_one(segments: &Segments, scan: &Scan, frame: &Frame, area: &Area) -> Result<Vec<Plane>, String> {
+    let mut planes = planes_of(frame, area);
     let mut steps = vec![None; planes.len()];
     note_steps(scan, frame, &segments.tables, &mut steps)?;
     let mut finish = |row: usize, coefficients: &mut [Coefficients]| {
-        let components = planes.iter_mut().zip(&frame.components).zip(coefficients).zip(&steps);
-        for (((plane, component), coefficients), steps) in components {
+        for ((plane, coefficients), steps) in planes.iter_mut().zip(coefficients).zip(&steps) {
             if let Some(steps) = steps {
-                plane.fill(row * component.rows, &coefficients.blocks, steps);
+                plane.fill(row, &coefficients.blocks, steps, area);
             }
             coefficients.blocks.fill([0; 64]);
         }
@@ -234,8 +286,8 @@ fn decode_one(segments: &Segments, scan: &Scan, frame: &Frame) -> Result<Vec<Pla
 }
 
 /// Of any image, all coefficients first: they come in several scans.
-fn decode_each(mut segments: Segments, first: Scan, frame: &Frame) -> Result<Vec<Plane>, String> {
-    let mut planes = planes_of(frame);
+fn decode_each(mut segments: Segments, first: Scan, frame: &Frame, area: &Area) -> Result<Vec<Plane>, String> {
+    let mut planes = planes_of(frame, area);
     let mut steps = vec![None; planes.len()];
     let mut coefficients = Coefficients::of_frame(frame);
     let mut next = Some(first);
@@ -248,19 +300,48 @@ fn decode_each(mut segments: Segments, first: Scan, frame: &Frame) -> Result<Vec
         next = if whole { None } else { segments.next_scan()? };
     }
     for ((plane, coefficients), steps) in planes.iter_mut().zip(coefficients).zip(steps) {
-        plane.fill(0, &coefficients.blocks, &steps.ok_or("a component of it has no scan")?);
+        let steps = steps.ok_or("a component of it has no scan")?;
+        let mcu_row = coefficients.blocks.len() / mcus(frame).1;
+        coefficients.blocks.chunks_exact(mcu_row).enumerate().for_each(|(row, blocks)| plane.fill(row, blocks, &steps, area));
     }
     Ok(planes)
 }
 
+/// Pixels of a part of an image.
+fn to_rgb(planes: &[Plane], columns: Range<usize>, rows: Range<usize>, colours: Colours) -> Vec<u8> {
+    join(
+        planes,
+        columns,
+        rows,
+        3,
+        #[inline(always)]
+        |rows, onto| colours.to_rgb(rows, onto),
+    )
+}
+
 /// Rows of `channels` samples of a pixel, each made of a row of every plane.
-fn join(planes: &[Plane], frame: &Frame, channels: usize, convert: impl Fn(&[Vec<u8>], &mut [u8])) -> Vec<u8> {
-    let width = frame.width as usize;
-    let mut pixels = vec![0; channels * width * frame.height as usize];
-    let mut rows = vec![vec![0; width]; planes.len()];
-    for (y, onto) in pixels.chunks_exact_mut(channels * width).enumerate() {
-        planes.iter().zip(&mut rows).for_each(|(plane, row)| plane.row(y, row));
-        convert(&rows, onto);
-    }
+fn join(
+    planes: &[Plane],
+    columns: Range<usize>,
+    rows: Range<usize>,
+    channels: usize,
+    convert: impl Fn(&[Vec<u8>], &mut [u8]),
+) -> Vec<u8> {
+    let mut pixels = vec![0; channels * columns.len() * rows.len()];
+    let mut of_planes = vec![vec![0; columns.len()]; planes.len()];
+    let mut scratch = Vec::new();
+    // with the processor's own vectors, which the compiler then makes of these loops
+    pulp::Arch::new().dispatch(
+        #[inline(always)]
+        || {
+            for (y, onto) in rows.zip(pixels.chunks_exact_mut(channels * columns.len())) {
+                planes.iter().zip(&mut of_planes).for_each(
+                    #[inline(always)]
+                    |(plane, row)| plane.row(y, columns.start, row, &mut scratch),
+                );
+                convert(&of_planes, onto);
+            }
+        },
+    );
     pixels
 }

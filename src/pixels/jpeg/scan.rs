@@ -155,13 +155,15 @@ impl Coder<'_> {
             block[0] |= 1 << scan.after;
         }
         match &codes.ac {
+            // the first coefficient and all others: a sequential scan
+            Some(ac) if codes.dc.is_some() => self.bits.alternating(ac, block),
             Some(ac) if scan.before > 0 => self.refine(block, scan, ac),
             Some(ac) => self.first(block, scan, ac),
             None => Ok(()),
         }
     }
 
-    /// Coefficients of a band that come for the first time (T.81, F.2.2.2 and G.1.2.2).
+    /// Coefficients of a band that come for the first time (T.81, G.1.2.2).
     fn first(&mut self, block: &mut Block, scan: &Scan, ac: &Huffman) -> Result<(), String> {
         if self.run > 0 {
             self.run -= 1;
@@ -173,14 +175,10 @@ impl Coder<'_> {
             let (zeros, length) = (usize::from(symbol >> 4), u32::from(symbol & 15));
             k += zeros;
             if length > 0 {
-                // one too far is the last one, as to libjpeg: there are encoders that write so
                 let at = ZIGZAG.get(k).copied().unwrap_or(63);
                 block[usize::from(at)] = (self.bits.number(length) << scan.after) as i16;
             } else if zeros < 15 {
-                // in a sequential image all of these end the block, as to libjpeg
-                if scan.band.0 > 0 {
-                    self.run = (1 << zeros) + self.bits.take(zeros as u32) as u32 - 1;
-                }
+                self.run = (1 << zeros) + self.bits.take(zeros as u32) as u32 - 1;
                 break;
             }
             k += 1;

@@ -149,7 +149,7 @@ impl<'a> Segments<'a> {
     fn next_marker(&mut self) -> Result<u8, String> {
         let behind_scan = self.scans > 0;
         loop {
-            let skipped = self.rest().iter().position(|&byte| byte == 0xFF).ok_or_else(truncated)?;
+            let skipped = first_mark(self.rest()).ok_or_else(truncated)?;
             self.irregular |= skipped > 0 && !behind_scan;
             self.at += skipped;
             let fill = self.rest().iter().position(|&byte| byte != 0xFF).ok_or_else(truncated)?;
@@ -240,6 +240,14 @@ impl<'a> Segments<'a> {
         }
         Ok(())
     }
+}
+
+/// Where the first 0xFF is.
+fn first_mark(bytes: &[u8]) -> Option<usize> {
+    // looked for in so many bytes at a time: all coded data is gone through
+    let is_plain = |chunk: &&[u8; 32]| !chunk.iter().fold(false, |found, &byte| found | (byte == 0xFF));
+    let plain = 32 * bytes.as_chunks().0.iter().take_while(is_plain).count();
+    bytes[plain..].iter().position(|&byte| byte == 0xFF).map(|at| plain + at)
 }
 
 pub(super) fn truncated() -> String {

@@ -9,6 +9,17 @@ pub(super) const ZIGZAG: [u8; 64] = [
     47, 55, 62, 63,
 ];
 
+/// As [`ZIGZAG`], and for those that a broken or careless encoder sends behind the last one the last, as to libjpeg.
+pub(super) const ZIGZAG_AND_BEYOND: [u8; 80] = {
+    let mut all = [63; 80];
+    let mut k = 0;
+    while k < 64 {
+        all[k] = ZIGZAG[k];
+        k += 1;
+    }
+    all
+};
+
 /// Steps of quantisation, row by row.
 pub(super) type Quantisation = [u16; 64];
 
@@ -20,6 +31,9 @@ pub(super) const LOOK: u32 = 9;
 pub(super) struct Huffman {
     /// By the next [`LOOK`] bits: length of the code and its symbol; length 0 where it is longer.
     pub(super) short: Box<[(u8, u8); 1 << LOOK]>,
+    /// By the same bits, where they hold a code of AC and its whole number: the number, zeros before it, bits of both. Where they hold the end
+    /// of a block only its bits, and else 0.
+    pub(super) whole: Box<[u32; 1 << LOOK]>,
     /// Past the last code of each length, and what to add to a code for the index of its symbol.
     pub(super) long: [(i32, i32); 17],
     /// By index.
@@ -52,7 +66,8 @@ impl Huffman {
             long[length as usize] = (code, first);
             code <<= 1;
         }
-        Ok(Self { short, long, symbols: symbols[..total].to_vec() })
+        let whole = Box::new(std::array::from_fn(|look| whole(look as u32, short[look])));
+        Ok(Self { short, whole, long, symbols: symbols[..total].to_vec() })
     }
 
     /// The codes of a stream that brings none, as a webcam's (T.81, annex K): for the first table luma's, for the second chroma's.
@@ -65,6 +80,26 @@ impl Huffman {
         };
         Self::new(counts, symbols)
     }
+}
+
+/// The entry of [`Huffman::whole`] for so many bits, of which a code is the beginning.
+fn whole(look: u32, (length, symbol): (u8, u8)) -> u32 {
+    let (length, size, zeros) = (u32::from(length), u32::from(symbol & 15), u32::from(symbol >> 4));
+    if length == 0 || length + size > LOOK || size == 0 && zeros == 15 {
+        return 0;
+    }
+    if size == 0 {
+        return length; // whatever the zeros are: a sequential scan has no more ends than one
+    }
+    let bits = (look >> (LOOK - length - size)) & ((1 << size) - 1);
+    (signed(bits as i32, size) as u32) << 16 | zeros << 8 | (length + size)
+}
+
+/// A number of `length` bits, 1 to 15, whose first bit is its sign (T.81, F.2.2.1).
+pub(super) fn signed(bits: i32, length: u32) -> i32 {
+    // all ones where the first bit is 0
+    let negative = (bits - (1 << (length - 1))) >> 31;
+    bits + (negative & (1 - (1 << length)))
 }
 
 const DC_LUMA: [u8; 16] = [0, 1, 5, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0];
