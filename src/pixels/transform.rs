@@ -105,8 +105,8 @@ impl Transform {
 
     /// What of an image of so many columns and rows its pixels are made of.
     pub(super) fn wanted(&self, (width, height): (u32, u32)) -> Wanted {
-        /// Pixels that are left for one of the result, at least, when the image is reduced.
-        const LEFT: f64 = 3.0;
+        /// Pixels that are left for one of the result, at least, when the image is reduced (the table in `jpeg`).
+        const LEFT: f64 = 4.0;
         /// Eighths to which it is.
         const EIGHTHS: [usize; 4] = [1, 2, 3, 4];
         let whole = Wanted { eighths: 8, columns: 0..width as usize, rows: 0..height as usize };

@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use convnext_server::pixels::{ImageError, Rgb, decode, probe};
+use convnext_server::pixels::{CropRounding, Filter, Fit, ImageError, Rgb, Transform, decode, decode_for, probe};
 use proptest::prelude::*;
 
 const MAX_PIXELS: u64 = 1 << 20;
@@ -19,9 +19,23 @@ static FILES: LazyLock<Vec<(String, Vec<u8>)>> = LazyLock::new(|| {
     files
 });
 
+/// To a part of the image, and reduced.
+const SMALL: Transform = Transform {
+    height: 3,
+    width: 3,
+    fit: Fit::ShortestEdge(4),
+    rounding: CropRounding::Down,
+    filter: Filter::Bilinear,
+    fill: [0; 3],
+    grey: false,
+};
+
 fn image(bytes: &[u8]) -> Result<Rgb, ImageError> {
     let image = probe(bytes, MAX_PIXELS).and_then(|header| {
-        let image = decode(bytes, &header)?;
+        let image = decode(bytes, &header);
+        // what is decoded of it for a transform, a part or less, has the same errors
+        assert_eq!(decode_for(bytes, &header, &SMALL).err(), image.as_ref().err().cloned());
+        let image = image?;
         assert_eq!(image.bytes().len() as u64, header.pixels() * 3);
         Ok(image)
     });

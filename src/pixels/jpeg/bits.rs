@@ -106,23 +106,48 @@ impl<'a> Bits<'a> {
         (self.at, self.held, self.count) = (held.at, held.bits, held.count);
     }
 
-    /// The coefficients of a block of a sequential scan behind its first one. Most of decoding's time is spent here, with the bits in
-    /// registers.
-    pub(super) fn alternating(&mut self, codes: &Huffman, block: &mut Block) -> Result<(), String> {
+    /// The coefficients of a block of a sequential scan, by the codes of DC and AC and the DC of the block before. Most of decoding's time is
+    /// spent here, with the bits in registers.
+    pub(super) fn block(
+        &mut self,
+        codes: (&Huffman, &Huffman),
+        predicted: &mut i32,
+        block: &mut Block,
+    ) -> Result<(), String> {
         #[cfg(target_arch = "x86_64")]
         if let Some(instructions) = pulp::x86::V3::try_new() {
             // not for its vectors: there are better shifts
             return instructions.vectorize(
                 #[inline(always)]
-                || self.alternating_plain(codes, block),
+                || self.block_plain(codes, predicted, block),
             );
         }
-        self.alternating_plain(codes, block)
+        self.block_plain(codes, predicted, block)
     }
 
     #[inline(always)]
-    fn alternating_plain(&mut self, codes: &Huffman, block: &mut Block) -> Result<(), String> {
+    fn block_plain(
+        &mut self,
+        (dc, codes): (&Huffman, &Huffman),
+        predicted: &mut i32,
+        block: &mut Block,
+    ) -> Result<(), String> {
+        if self.count < 32 {
+            self.fill();
+        }
         let (mut held, mut missing) = (self.held(), 0);
+        let (mut length, mut size) = dc.short[(held.bits >> (64 - LOOK)) as usize];
+        if length == 0 {
+            (length, size) = self.long(dc)?;
+        }
+        let size = u32::from(size);
+        if size > 0 {
+            // lengths over 15 were refused with their table
+            let bits = (held.bits << length >> (64 - size)) as i32;
+            *predicted = predicted.wrapping_add(signed(bits, size));
+        }
+        missing += held.take(u32::from(length) + size);
+        block[0] = *predicted as i16;
         let mut k = 1;
         while k < 64 {
             if held.count < 32 {

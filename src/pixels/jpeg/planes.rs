@@ -91,13 +91,14 @@ impl Plane {
         Self { samples, stride, own, first, enlarged, of_block, reduced, of_mcu }
     }
 
-    /// Makes samples of a row of MCUs, by its number, from all its blocks: of those that are wanted.
-    pub(super) fn fill(&mut self, mcu_row: usize, blocks: &[Block], steps: &Quantisation, wanted: &Area) {
+    /// Makes samples of those blocks of a row of MCUs, by its number, that lie in the area. `column` is the first MCU of the blocks.
+    pub(super) fn fill(&mut self, mcu_row: usize, column: usize, blocks: &[Block], steps: &Quantisation, wanted: &Area) {
         if !wanted.rows.contains(&mcu_row) {
             return;
         }
         let (rows, stride) = (self.of_block.1, self.stride);
-        let columns = wanted.columns.start * self.of_mcu.0..wanted.columns.end * self.of_mcu.0;
+        let block = |mcu: usize| (mcu - column) * self.of_mcu.0;
+        let columns = block(wanted.columns.start)..block(wanted.columns.end);
         let lines = self.samples.chunks_exact_mut(rows * stride).skip((mcu_row - wanted.rows.start) * self.of_mcu.1);
         for (samples, blocks) in lines.zip(blocks.chunks_exact(blocks.len() / self.of_mcu.1)) {
             let blocks = &blocks[columns.clone()];

@@ -32,17 +32,17 @@ impl Reduced {
                 #[inline(always)]
                 || match (self.columns, self.rows) {
                     // the sizes of 4:4:4 and 4:2:0, by loops whose ends are known
-                    (1, 1) => self.each(avx2::Eight(vectors), blocks, &steps, samples, stride, 1, 1),
-                    (2, 2) => self.each(avx2::Eight(vectors), blocks, &steps, samples, stride, 2, 2),
-                    (3, 3) => self.each(avx2::Eight(vectors), blocks, &steps, samples, stride, 3, 3),
-                    (4, 4) => self.each(avx2::Eight(vectors), blocks, &steps, samples, stride, 4, 4),
-                    (6, 6) => self.each(avx2::Eight(vectors), blocks, &steps, samples, stride, 6, 6),
-                    (columns, rows) => self.each(avx2::Eight(vectors), blocks, &steps, samples, stride, columns, rows),
+                    (1, 1) => self.each(avx2::Eight(vectors), blocks, &steps, (samples, stride), (1, 1)),
+                    (2, 2) => self.each(avx2::Eight(vectors), blocks, &steps, (samples, stride), (2, 2)),
+                    (3, 3) => self.each(avx2::Eight(vectors), blocks, &steps, (samples, stride), (3, 3)),
+                    (4, 4) => self.each(avx2::Eight(vectors), blocks, &steps, (samples, stride), (4, 4)),
+                    (6, 6) => self.each(avx2::Eight(vectors), blocks, &steps, (samples, stride), (6, 6)),
+                    size => self.each(avx2::Eight(vectors), blocks, &steps, (samples, stride), size),
                 },
             );
             return;
         }
-        self.each(Plain, blocks, &steps, samples, stride, self.columns, self.rows);
+        self.each(Plain, blocks, &steps, (samples, stride), (self.columns, self.rows));
     }
 
     #[inline(always)]
@@ -51,12 +51,9 @@ impl Reduced {
         vectors: V,
         blocks: &[Block],
         steps: &[f32; 64],
-        samples: &mut [u8],
-        stride: usize,
-        columns: usize,
-        rows: usize,
+        (samples, stride): (&mut [u8], usize),
+        (columns, rows): (usize, usize),
     ) {
-        let (columns, rows) = (columns.min(8), rows.min(8));
         let steps = steps.as_chunks::<8>().0;
         let along = self.along.map(
             #[inline(always)]
@@ -65,18 +62,17 @@ impl Reduced {
         for (number, block) in blocks.iter().enumerate() {
             let block = block.as_chunks::<8>().0;
             let mut coefficients = [vectors.load(&[0.0; 8]); 8];
-            for frequency in 0..rows {
-                coefficients[frequency] = vectors.stored(&block[frequency], &steps[frequency]);
+            for (row, (block, steps)) in coefficients.iter_mut().zip(block.iter().zip(steps)).take(rows) {
+                *row = vectors.stored(block, steps);
             }
-            for place in 0..rows {
+            for (place, cosines) in self.down.iter().enumerate().take(rows) {
                 let mut column = vectors.load(&[0.0; 8]);
-                for frequency in 0..rows {
-                    column = vectors.add_times(column, coefficients[frequency], self.down[place][frequency]);
+                for (coefficients, cosine) in coefficients.iter().zip(cosines).take(rows) {
+                    column = vectors.add_times(column, *coefficients, *cosine);
                 }
-                let between = vectors.numbers(column);
                 let mut row = vectors.load(&[128.5; 8]);
-                for frequency in 0..columns {
-                    row = vectors.add_times(row, along[frequency], between[frequency]);
+                for (cosines, number) in along.iter().zip(vectors.numbers(column)).take(columns) {
+                    row = vectors.add_times(row, *cosines, number);
                 }
                 let row = vectors.bytes(row);
                 samples[place * stride + number * columns..][..columns].copy_from_slice(&row[..columns]);

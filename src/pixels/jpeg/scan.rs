@@ -4,6 +4,7 @@
 
 use super::bits::Bits;
 use super::frame::{Component, Frame, Scan};
+use super::planes::Area;
 use super::segments::Tables;
 use super::tables::{Huffman, ZIGZAG};
 
@@ -26,16 +27,16 @@ pub(super) struct Coefficients {
 impl Coefficients {
     /// Of each component of a frame, all 0. At most 31 pixels are added to an edge, 2 bytes per sample.
     pub(super) fn of_frame(frame: &Frame) -> Vec<Self> {
-        Self::of_rows(frame, mcus(frame).1)
+        let (columns, rows) = mcus(frame);
+        Self::of_mcus(frame, columns, rows)
     }
 
-    /// Of one row of MCUs of a frame.
-    pub(super) fn of_one_row(frame: &Frame) -> Vec<Self> {
-        Self::of_rows(frame, 1)
+    /// Of so many MCUs of a row of a frame.
+    pub(super) fn of_one_row(frame: &Frame, columns: usize) -> Vec<Self> {
+        Self::of_mcus(frame, columns, 1)
     }
 
-    fn of_rows(frame: &Frame, rows: usize) -> Vec<Self> {
-        let (columns, _) = mcus(frame);
+    fn of_mcus(frame: &Frame, columns: usize, rows: usize) -> Vec<Self> {
         let (most_columns, most_rows) = frame.sampling();
         let of_component = |component: &Component| {
             let stride = columns * component.columns;
@@ -60,17 +61,21 @@ pub(super) fn mcus(frame: &Frame) -> (usize, usize) {
 /// Blocks of an MCU, at most (T.81, B.2.3).
 const MAX_BLOCKS: usize = 10;
 
-/// Takes a row of MCUs out of the coefficients, by its number, and leaves zeros.
-pub(super) type TakeRow<'a> = &'a mut dyn FnMut(usize, &mut [Coefficients]);
+/// Takes the MCUs of an area one row after the other.
+pub(super) struct TakeRows<'a> {
+    pub(super) area: &'a Area,
+    /// Takes a row out of the coefficients, by its number, and leaves zeros.
+    pub(super) take: &'a mut dyn FnMut(usize, &mut [Coefficients]),
+}
 
-/// Reads a scan into the coefficients; how many bytes of coded data it took. With `take_row` they hold one row of MCUs only.
+/// Reads a scan into the coefficients; how many bytes of coded data it took. With `take_rows` they hold one row of MCUs of its area.
 pub(super) fn read(
     bytes: &[u8],
     scan: &Scan,
     tables: &Tables,
     frame: &Frame,
     coefficients: &mut [Coefficients],
-    mut take_row: Option<TakeRow<'_>>,
+    mut take_rows: Option<TakeRows<'_>>,
 ) -> Result<usize, String> {
     let mut coder = Coder { bits: Bits::new(bytes), predicted: [0; 4], run: 0 };
     let codes = codes(scan, tables, frame)?;
@@ -84,6 +89,7 @@ pub(super) fn read(
     if interleaved && blocks.sum::<usize>() > MAX_BLOCKS {
         return Err(format!("it interleaves more than {MAX_BLOCKS} blocks"));
     }
+    let mut unwanted: Block = [0; 64];
     for mcu in 0..columns * rows {
         if tables.restart > 0 && mcu > 0 && mcu % tables.restart == 0 {
             let number = ((mcu / tables.restart - 1) % 8) as u8;
@@ -91,11 +97,24 @@ pub(super) fn read(
             (coder.predicted, coder.run) = ([0; 4], 0);
         }
         let (column, row) = (mcu % columns, mcu / columns);
+        // where in the coefficients the MCU lies
+        let place = match &take_rows {
+            None => Some((column, row)),
+            Some(TakeRows { area, .. }) => {
+                let wanted = area.columns.contains(&column) && area.rows.contains(&row);
+                wanted.then(|| (column - area.columns.start, 0))
+            }
+        };
         for (number, &(index, ..)) in scan.components.iter().enumerate() {
             let (wide, high) = of_mcu(index, coefficients);
             let component = &mut coefficients[index];
-            let top = if take_row.is_some() { 0 } else { row * high };
-            for y in top..top + high {
+            let Some((column, row)) = place else {
+                for _ in 0..wide * high {
+                    coder.block(&mut unwanted, scan, &codes[number], number)?;
+                }
+                continue;
+            };
+            for y in row * high..(row + 1) * high {
                 for x in column * wide..(column + 1) * wide {
                     coder.block(&mut component.blocks[y * component.stride + x], scan, &codes[number], number)?;
                 }
@@ -103,8 +122,10 @@ pub(super) fn read(
         }
         if column + 1 == columns {
             coder.bits.check()?;
-            if let Some(take_row) = &mut take_row {
-                take_row(row, coefficients);
+            if let Some(TakeRows { area, take }) = &mut take_rows
+                && area.rows.contains(&row)
+            {
+                take(row, coefficients);
             }
         }
     }
@@ -147,6 +168,9 @@ struct Coder<'a> {
 
 impl Coder<'_> {
     fn block(&mut self, block: &mut Block, scan: &Scan, codes: &Codes, number: usize) -> Result<(), String> {
+        if let Codes { dc: Some(dc), ac: Some(ac) } = codes {
+            return self.bits.block((dc, ac), &mut self.predicted[number], block); // all of it: a sequential scan
+        }
         if let Some(dc) = &codes.dc {
             let length = self.bits.symbol(dc)?;
             self.predicted[number] = self.predicted[number].wrapping_add(self.bits.number(length.into()));
@@ -155,8 +179,6 @@ impl Coder<'_> {
             block[0] |= 1 << scan.after;
         }
         match &codes.ac {
-            // the first coefficient and all others: a sequential scan
-            Some(ac) if codes.dc.is_some() => self.bits.alternating(ac, block),
             Some(ac) if scan.before > 0 => self.refine(block, scan, ac),
             Some(ac) => self.first(block, scan, ac),
             None => Ok(()),
