@@ -4,7 +4,7 @@
     python benches/front.py [--program target/release/deps/front-…] [--rounds 5] [--seconds 0.5]
 
 OpenCV's `linear` reads four pixels of many and is no antialiased resize; `area` is. Reduced decoding (Pillow's `draft`, OpenCV's
-`IMREAD_REDUCED_COLOR_4`) is listed at 1/4, of which ours takes what its bounds allow. Prints medians, and of each how far its pixels are from
+`IMREAD_REDUCED_COLOR_4`) is listed at 1/4, of which ours takes what its bounds allow (2, 3 or 4 eighths). Prints medians, and of each how far its pixels are from
 what Pillow makes of the whole image.
 """
 import argparse, io, json, pathlib, statistics, subprocess, tempfile, time

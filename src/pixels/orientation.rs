@@ -49,12 +49,18 @@ fn of_xmp(xmp: &[u8]) -> Option<u8> {
 /// Columns and rows of an image that was turned upright.
 pub(super) fn turned(turn: Orientation, (width, height): (u32, u32)) -> (u32, u32) {
     use Orientation::{Rotate90, Rotate90FlipH, Rotate270, Rotate270FlipH};
-    if matches!(turn, Rotate90 | Rotate90FlipH | Rotate270 | Rotate270FlipH) { (height, width) } else { (width, height) }
+    if matches!(turn, Rotate90 | Rotate90FlipH | Rotate270 | Rotate270FlipH) {
+        (height, width)
+    } else {
+        (width, height)
+    }
 }
 
 /// Where an image lies in pixels that were turned upright, of which there were so many columns and rows.
 pub(super) fn upright_place(place: Place, (columns, rows): (u32, u32), turn: Orientation) -> Place {
-    use Orientation::{FlipHorizontal, FlipVertical, NoTransforms, Rotate90, Rotate90FlipH, Rotate180, Rotate270, Rotate270FlipH};
+    use Orientation::{
+        FlipHorizontal, FlipVertical, NoTransforms, Rotate90, Rotate90FlipH, Rotate180, Rotate270, Rotate270FlipH,
+    };
     let Place { left, top, width, height, size } = place;
     let right = f64::from(columns) - left - width;
     let bottom = f64::from(rows) - top - height;

@@ -107,17 +107,14 @@ impl Transform {
     pub(super) fn wanted(&self, (width, height): (u32, u32)) -> Wanted {
         /// Pixels that are left for one of the result, at least, when the image is reduced (the table in `jpeg`).
         const LEFT: f64 = 4.0;
-        /// Eighths to which it is.
-        const EIGHTHS: [usize; 4] = [1, 2, 3, 4];
+        /// Eighths to which it is. One alone, the means of blocks, was off by up to 0.55 on average where four pixels were left.
+        const EIGHTHS: [usize; 3] = [2, 3, 4];
         let whole = Wanted { eighths: 8, columns: 0..width as usize, rows: 0..height as usize };
         if self.filter == Filter::Nearest {
             return whole; // which takes single pixels
         }
         let (resized_height, resized_width) = self.fit.resized(width, height);
-        let scale = f64::min(
-            f64::from(width) / resized_width as f64,
-            f64::from(height) / resized_height as f64,
-        );
+        let scale = f64::min(f64::from(width) / resized_width as f64, f64::from(height) / resized_height as f64);
         let eighths = EIGHTHS.into_iter().find(|&eighths| scale * eighths as f64 / 8.0 >= LEFT).unwrap_or(8);
         let part = |edge: u32, resized: u64, target: usize| {
             let window = Placement::centred(resized, target, self.rounding).window;

@@ -84,8 +84,8 @@ fn what_is_decoded_is_as_much_as_the_pixels_are_made_of() {
     assert_eq!(size(163, 163).1, 163, "all rows");
     assert!(size(163, 163).0 < 205, "and not all columns");
     assert!(size(163, 40).1 < 80, "the middle");
-    assert_eq!(size(5, 5).1, 21, "an eighth of the rows, rounded up");
-    let nearest = Transform { filter: Filter::Nearest, ..to_square(Case { edge: 5, side: 5 }) };
+    assert_eq!(size(10, 10).1, 41, "a quarter of the rows, rounded up");
+    let nearest = Transform { filter: Filter::Nearest, ..to_square(Case { edge: 7, side: 7 }) };
     assert_eq!(decode_for(&bytes, &header, &nearest).unwrap().size(), (205, 163));
 }
 

@@ -56,7 +56,10 @@ fn inverse(block: &Block, steps: &Quantisation, samples: &mut [u8], stride: usiz
     }
     for (row, input) in samples.chunks_mut(stride).zip(between) {
         let output = eight::<_, SECOND>(input);
-        row[..8].iter_mut().zip(output).for_each(|(sample, value)| *sample = (value.0.wrapping_add(128)).clamp(0, 255) as u8);
+        row[..8]
+            .iter_mut()
+            .zip(output)
+            .for_each(|(sample, value)| *sample = (value.0.wrapping_add(128)).clamp(0, 255) as u8);
     }
 }
 
@@ -225,10 +228,12 @@ mod avx2 {
         fn halves(v: V3, a: __m256i, b: __m256i) -> (__m256i, __m256i) {
             (v.avx2._mm256_permute2x128_si256::<0x20>(a, b), v.avx2._mm256_permute2x128_si256::<0x31>(a, b))
         }
-        let ((ab0, ab2), (cd0, cd2), (ef0, ef2), (gh0, gh2)) = (pairs(v, a, b), pairs(v, c, d), pairs(v, e, f), pairs(v, g, h));
+        let ((ab0, ab2), (cd0, cd2), (ef0, ef2), (gh0, gh2)) =
+            (pairs(v, a, b), pairs(v, c, d), pairs(v, e, f), pairs(v, g, h));
         let ((p0, p1), (p2, p3)) = (fours(v, ab0, cd0), fours(v, ab2, cd2));
         let ((q0, q1), (q2, q3)) = (fours(v, ef0, gh0), fours(v, ef2, gh2));
-        let ((r0, r4), (r1, r5), (r2, r6), (r3, r7)) = (halves(v, p0, q0), halves(v, p1, q1), halves(v, p2, q2), halves(v, p3, q3));
+        let ((r0, r4), (r1, r5), (r2, r6), (r3, r7)) =
+            (halves(v, p0, q0), halves(v, p1, q1), halves(v, p2, q2), halves(v, p3, q3));
         [r0, r1, r2, r3, r4, r5, r6, r7].map(
             #[inline(always)]
             |row| Row(v, row),

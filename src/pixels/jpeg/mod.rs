@@ -259,7 +259,11 @@ fn decode_each(mut segments: Segments, first: Scan, frame: &Frame, area: &Area) 
     for ((plane, coefficients), steps) in planes.iter_mut().zip(coefficients).zip(steps) {
         let steps = steps.ok_or("a component of it has no scan")?;
         let mcu_row = coefficients.blocks.len() / mcus(frame).1;
-        coefficients.blocks.chunks_exact(mcu_row).enumerate().for_each(|(row, blocks)| plane.fill(row, 0, blocks, &steps, area));
+        coefficients
+            .blocks
+            .chunks_exact(mcu_row)
+            .enumerate()
+            .for_each(|(row, blocks)| plane.fill(row, 0, blocks, &steps, area));
     }
     Ok(planes)
 }

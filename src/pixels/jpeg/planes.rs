@@ -92,7 +92,14 @@ impl Plane {
     }
 
     /// Makes samples of those blocks of a row of MCUs, by its number, that lie in the area. `column` is the first MCU of the blocks.
-    pub(super) fn fill(&mut self, mcu_row: usize, column: usize, blocks: &[Block], steps: &Quantisation, wanted: &Area) {
+    pub(super) fn fill(
+        &mut self,
+        mcu_row: usize,
+        column: usize,
+        blocks: &[Block],
+        steps: &Quantisation,
+        wanted: &Area,
+    ) {
         if !wanted.rows.contains(&mcu_row) {
             return;
         }

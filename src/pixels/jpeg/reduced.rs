@@ -32,7 +32,6 @@ impl Reduced {
                 #[inline(always)]
                 || match (self.columns, self.rows) {
                     // the sizes of 4:4:4 and 4:2:0, by loops whose ends are known
-                    (1, 1) => self.each(avx2::Eight(vectors), blocks, &steps, (samples, stride), (1, 1)),
                     (2, 2) => self.each(avx2::Eight(vectors), blocks, &steps, (samples, stride), (2, 2)),
                     (3, 3) => self.each(avx2::Eight(vectors), blocks, &steps, (samples, stride), (3, 3)),
                     (4, 4) => self.each(avx2::Eight(vectors), blocks, &steps, (samples, stride), (4, 4)),
