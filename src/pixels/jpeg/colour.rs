@@ -62,7 +62,6 @@ fn ycbcr_row(y: &[u8], cb: &[u8], cr: &[u8], onto: &mut [u8]) {
     let done = TOGETHER * groups.len();
     for (((group, y), cb), cr) in groups.iter_mut().zip(ys).zip(cbs).zip(crs) {
         let mut colours = [[0; TOGETHER]; 3];
-        #[expect(clippy::needless_range_loop, reason = "the compiler makes vectors of it")]
         for at in 0..TOGETHER {
             let [red, green, blue] = ycbcr(y[at], cb[at], cr[at]);
             (colours[0][at], colours[1][at], colours[2][at]) = (red, green, blue);
