@@ -425,10 +425,15 @@ impl RequestTimer<'_> {
     }
 
     fn record(&self, code: &str) {
-        let model = self.model.as_ref().map_or("", |model| model.model());
-        self.families.requests.with_label_values(&[model, self.protocol, code]).inc();
         let seconds = self.began.elapsed().as_secs_f64();
-        self.families.request_duration.with_label_values(&[model, self.protocol]).observe(seconds);
+        let model = self.model.as_ref().map_or("", |model| model.model());
+        match &self.model {
+            Some(model) => model.answered(self.protocol, code, seconds),
+            None => {
+                self.families.requests.with_label_values(&[model, self.protocol, code]).inc();
+                self.families.request_duration.with_label_values(&[model, self.protocol]).observe(seconds);
+            }
+        }
         if let Some(trace) = self.trace {
             let exemplar = Exemplar { trace, value: seconds, at: SystemTime::now() };
             self.families.exemplars.put(model, self.protocol, SECONDS, exemplar);
