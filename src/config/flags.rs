@@ -89,7 +89,7 @@ flags! {
     /// Address of the admin port: commands about models, log level, metrics. Beyond loopback it needs keys or client certificates
     #[arg(long, env = "CONVNEXT_ADMIN_ADDR", value_name = "ADDR:PORT")]
     admin_addr: Address => admin_addr,
-    /// The certificate of all ports in PEM, with its chain; they then speak TLS. Read again when it changes, as the next three
+    /// The certificate of all ports in PEM, with its chain; they then speak TLS. Read again when it changes, as the next four
     #[arg(long, env = "CONVNEXT_TLS_CERT", value_name = "FILE")]
     tls_cert: PathBuf => tls_cert,
     /// Its key, without a password
@@ -98,6 +98,9 @@ flags! {
     /// Authorities of clients: who asks then needs a certificate that one of them has signed
     #[arg(long, env = "CONVNEXT_TLS_CLIENT_CA", value_name = "FILE")]
     tls_client_ca: PathBuf => tls_client_ca,
+    /// Client certificates that these authorities have revoked: their lists (CRLs) in PEM, one of each
+    #[arg(long, env = "CONVNEXT_TLS_CLIENT_CRL", value_name = "FILE")]
+    tls_client_crl: PathBuf => tls_client_crl,
     /// API keys as `convnext key` makes them: who asks then needs one
     #[arg(long, env = "CONVNEXT_API_KEYS", value_name = "FILE")]
     api_keys: PathBuf => api_keys,
@@ -389,6 +392,7 @@ mod tests {
             &["--tls-cert", "a"],
             &["--tls-key", "a"],
             &["--tls-client-ca", "a"],
+            &["--tls-client-crl", "a", "--tls-cert", "a", "--tls-key", "b"],
             &["--metrics-auth"],
             &["--tls-client-auth", "except-probes"],
             &["--admin-addr", ":9090"],
