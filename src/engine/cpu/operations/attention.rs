@@ -290,7 +290,7 @@ impl WithSimd for Kernel<'_> {
             let keys_of = PackedMatrix { layout: keys, numbers: Numbers::F32, values: &k[..keys.len()] };
             let values_of = PackedMatrix { layout: values, numbers: Numbers::F32, values: &v[..values.len()] };
             let mut tile = Tile::over(scores, 0..area, 0..keys.columns, keys.columns);
-            multiply(simd, Rows::new(q, dim), (keys_of, 0), &mut tile, None, None);
+            multiply(simd, Rows::new(q, dim), (keys_of, 0), &mut tile, None, None, &[]);
             let bias = &attention.bias[head / dim * area * keys.columns..][..area * keys.columns];
             for (query, factor) in factors[..area].iter_mut().enumerate() {
                 let row = query * keys.columns..(query + 1) * keys.columns;
@@ -298,7 +298,7 @@ impl WithSimd for Kernel<'_> {
                 *factor = 1.0 / attention.exponentials(simd, &mut scores[row.clone()], &bias[row], mask);
             }
             let mut tile = Tile::over(results, 0..area, 0..values.columns, values.columns);
-            multiply(simd, Rows::new(scores, keys.columns), (values_of, 0), &mut tile, None, None);
+            multiply(simd, Rows::new(scores, keys.columns), (values_of, 0), &mut tile, None, None, &[]);
             let [height, width] = geometry.windows.size;
             for (y, x) in (0..height).flat_map(|y| (0..width).map(move |x| (y, x))) {
                 if let Some((row, column)) = geometry.pixel(window, y, x) {
