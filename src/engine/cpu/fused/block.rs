@@ -132,15 +132,7 @@ impl WithSimd for Kernel<'_> {
             // after the last block, the next strip starts with the first
             let next = (block + 1) % project.weight.layout.blocks();
             let then = expand_panels.first_panel(0, project.weight.layout.depths(next));
-            multiply(
-                simd,
-                hidden,
-                (project_panels, block),
-                &mut tile,
-                Some(&project.epilogue),
-                Some(residual),
-                then,
-            );
+            multiply(simd, hidden, (project_panels, block), &mut tile, Some(&project.epilogue), Some(residual), then);
             stopwatch.lap(PROJECT);
         }
     }
