@@ -29,6 +29,9 @@ pub(crate) fn multiply<S: Simd>(
     epilogue: Option<&Epilogue>,
     residual: Option<Rows<'_>>,
 ) {
+    if let Numbers::Bytes(bytes) = weight.numbers {
+        return bytes.multiply(simd, rows, (weight, block), tile, epilogue, residual);
+    }
     let layout = weight.layout;
     let epilogue = epilogue.filter(|_| block + 1 == layout.blocks());
     let depth = layout.floats(layout.depths(block).len());
@@ -69,17 +72,17 @@ const fn kernel_rows<S: Simd>() -> usize {
 
 /// RowGroups of rows of the same size. A kernel computes one group.
 #[derive(Clone, Copy)]
-struct RowGroups {
+pub(super) struct RowGroups {
     /// The first group's first row.
-    first: usize,
-    count: usize,
+    pub(super) first: usize,
+    pub(super) count: usize,
     /// Rows of a group.
-    rows: usize,
+    pub(super) rows: usize,
 }
 
 impl RowGroups {
     /// Cuts rows into groups that are nearly equal: a last one of a single row would cost as much as one of four.
-    fn of(rows: usize, most: usize) -> [Self; 2] {
+    pub(super) fn of(rows: usize, most: usize) -> [Self; 2] {
         let count = rows.div_ceil(most).max(1);
         let (small, larger) = (rows / count, rows % count);
         [
@@ -90,7 +93,7 @@ impl RowGroups {
 }
 
 /// Depths that a kernel takes at a time, so that the addresses of its rows are computed once for all of them.
-const STEP: usize = 4;
+pub(super) const STEP: usize = 4;
 
 /// What a kernel reads.
 #[derive(Clone, Copy)]
@@ -128,10 +131,10 @@ impl Multiply for Pairs {
 }
 
 /// What is prefetched into the L2 cache.
-struct Prefetch {
-    next: *const f32,
+pub(super) struct Prefetch {
+    pub(super) next: *const f32,
     /// Elements per step.
-    step: usize,
+    pub(super) step: usize,
 }
 
 /// Where kernels write in a tile.
@@ -179,6 +182,7 @@ fn whole_kernel<S: Simd, const V: usize>(
                     Numbers::Pairs(pairs) => {
                         pairs.vectorize(Kernel::<'_, '_, _, $count, V> { numbers: pairs, operands, ahead, tile, target });
                     }
+                    Numbers::Bytes(_) => unreachable!("`multiply` has a kernel of its own for bytes"),
                 },)*
                 _ => unreachable!("groups of at most 10 rows"),
             }

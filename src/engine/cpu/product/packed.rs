@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use crate::engine::cpu::error::NoMemory;
+use crate::engine::cpu::product::int8;
 use crate::engine::cpu::product::numbers::Numbers;
 use crate::engine::cpu::simd::aligned::Aligned;
 use crate::engine::cpu::simd::instructions::Instructions;
@@ -27,6 +28,8 @@ pub(crate) struct Layout {
     pub(crate) block: usize,
     /// Depths in the place of a float.
     pub(crate) per_float: usize,
+    /// Floats before those of each block of depth.
+    pub(crate) head: usize,
 }
 
 /// A packed matrix in borrowed memory.
@@ -48,7 +51,11 @@ pub(crate) struct PackedWeight {
 /// before, whose columns this depth is.
 pub(crate) fn block_depth(depth: usize, lanes: usize, per_float: usize) -> usize {
     // floats in vectors of 16 would fill the cache with less, pairs of bf16 leave a quarter of it to the rows
-    let most = if lanes > 8 && per_float == 1 { 256 } else { 384 };
+    let most = match per_float {
+        1 if lanes > 8 => 256,
+        1 | 2 => 384,
+        _ => 768,
+    };
     let blocks = depth.div_ceil(most);
     depth.div_ceil(blocks).next_multiple_of(PANEL_VECTORS * lanes).min(depth)
 }
@@ -62,14 +69,20 @@ impl PackedWeight {
         depth: usize,
     ) -> Result<Self, NoMemory> {
         let (columns, lanes) = (weight.len() / depth, instructions.lanes());
-        let per_float = numbers.per_float();
-        let layout = Layout { depth, columns, lanes, block: block_depth(depth, lanes, per_float), per_float };
+        let numbers = numbers.of_layer(depth);
+        let (per_float, head) = (numbers.per_float(), numbers.head());
+        let layout = Layout { depth, columns, lanes, block: block_depth(depth, lanes, per_float), per_float, head };
         let mut values = Aligned::zeros(layout.len())?;
+        let steps = if head > 0 { int8::packed::steps(weight, depth) } else { Vec::new() };
         for block in 0..layout.blocks() {
             let depths = layout.depths(block);
             for panel in 0..layout.panels() {
                 let (columns, width) = (layout.panel_columns(panel), layout.panel_width(panel));
                 let packed = &mut values[layout.panel_range(block, panel)];
+                if head > 0 {
+                    int8::packed::pack(layout, (block, panel), (weight, &steps), packed);
+                    continue;
+                }
                 for (column, row) in columns.enumerate() {
                     let row = &weight[row * depth..][depths.clone()];
                     numbers.put(row, packed[column..].iter_mut().step_by(width));
@@ -108,10 +121,10 @@ impl Layout {
         block * self.block..self.depth.min((block + 1) * self.block)
     }
 
-    /// Floats in whose place so many depths stand.
+    /// Floats in whose place so many depths stand, with the heads of their blocks. They start with a block.
     #[inline(always)]
     pub(crate) fn floats(self, depths: usize) -> usize {
-        depths.div_ceil(self.per_float)
+        depths.div_ceil(self.per_float) + self.head * depths.div_ceil(self.block)
     }
 
     /// Columns of a whole panel.
