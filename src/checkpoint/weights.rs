@@ -4,12 +4,13 @@
 use std::collections::HashMap;
 use std::io;
 
-use super::CheckpointError;
 use super::error::Misfit;
 use super::files::{File, Files};
 use super::float::Float;
 use super::names::{Naming, written};
 use super::shards::{self, Located, Shards};
+use super::steps::{self, Steps};
+use super::CheckpointError;
 use crate::program::{Program, WeightError, WeightSource};
 
 /// Bytes that are read at once: enough to hide the call, little beside a model.
@@ -20,6 +21,8 @@ pub(super) struct StoredWeights {
     files: Vec<File>,
     /// By canonical name: the one tensor, or the several that follow each other along the weight's first dimension.
     parts: HashMap<String, Vec<Part>>,
+    /// The naming of the files.
+    pub(super) naming: Naming,
 }
 
 /// Where a stored tensor lies.
@@ -31,6 +34,8 @@ struct Part {
     float: Float,
     offset: u64,
     elements: usize,
+    /// What whole bytes are multiplied with.
+    steps: Option<Steps>,
 }
 
 impl StoredWeights {
@@ -65,7 +70,17 @@ impl StoredWeights {
             let architecture = program.architecture.clone();
             return Err(CheckpointError::Tensors { path: shards.path, architecture, misfit: Box::new(misfit) });
         }
-        Ok(Self { files: shards.files, parts: parts_of })
+        Ok(Self { files: shards.files, parts: parts_of, naming })
+    }
+
+    /// Whether any of them is stored in bytes.
+    pub(super) fn are_bytes(&self) -> bool {
+        self.parts.values().flatten().any(|part| part.steps.is_some())
+    }
+
+    /// The files that they are in.
+    pub(super) fn files(&self) -> &[File] {
+        &self.files
     }
 }
 
@@ -80,7 +95,7 @@ fn find(
         misfit.missing.push(stored);
         return Ok(None);
     };
-    let stored = tensor.name;
+    let (name, stored) = (stored, tensor.name);
     if !agree(&tensor.shape, shape) {
         misfit.misshapen.push(format!("{stored} {:?} instead of {shape:?}", tensor.shape));
         return Ok(None);
@@ -89,7 +104,24 @@ fn find(
         let path = shards.files[file].path.clone();
         return Err(CheckpointError::Dtype { path, tensor: stored, dtype: tensor.dtype.to_string() });
     };
-    Ok(Some(Part { stored, file, float, offset: tensor.offset, elements: shape.iter().product() }))
+    let part = Part { stored, file, float, offset: tensor.offset, elements: shape.iter().product(), steps: None };
+    if float != Float::I8 {
+        return Ok(Some(part));
+    }
+    // the steps of bytes are tensors of their own beside them
+    let [rows, columns] = [steps::ROWS, steps::COLUMNS].map(|behind| format!("{name}{behind}"));
+    let Some(rows) = find(shards, rows, &shape[..1], misfit)? else { return Ok(None) };
+    let columns = match shards.tensors.contains_key(&columns) {
+        true => find(shards, columns, shape.get(1..2).unwrap_or_default(), misfit)?,
+        false => None,
+    };
+    let read = |part: Part| -> Result<Vec<f32>, CheckpointError> {
+        let (file, mut into) = (&shards.files[part.file], vec![0.0; part.elements]);
+        part.read(file, &mut into).map_err(|cause| CheckpointError::Io { path: file.path.clone(), cause })?;
+        Ok(into)
+    };
+    let steps = Steps { rows: read(rows)?, columns: columns.map(read).transpose()? };
+    Ok(Some(Part { steps: Some(steps), ..part }))
 }
 
 /// Whether shapes are the same but for dimensions of one, which move no element: a linear layer may be stored as a 1×1
@@ -135,6 +167,9 @@ impl Part {
             self.float.widen(bytes, chunk);
             offset += bytes.len() as u64;
         }
+        if let Some(steps) = &self.steps {
+            steps.multiply(into);
+        }
         Ok(())
     }
 }
@@ -151,7 +186,7 @@ mod tests {
         let bytes: Vec<u8> = [0xff; 6].into_iter().chain(numbers.iter().flat_map(|n| n.to_le_bytes())).collect();
         let len = bytes.len() as u64;
         let file = File::of(&*bytes.leak(), len);
-        let part = Part { stored: "t".into(), file: 0, float: Float::F32, offset: 6, elements: numbers.len() };
+        let part = Part { stored: "t".into(), file: 0, float: Float::F32, offset: 6, elements: numbers.len(), steps: None };
         let mut read = vec![f32::NAN; numbers.len()];
         part.read(&file, &mut read).unwrap();
         assert!(read == numbers);

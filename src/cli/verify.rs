@@ -77,7 +77,7 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
         program.input.width,
         program.cost().macs as f64 / 1e9
     ));
-    let precision = args.device.precision(&*engine);
+    let precision = args.device.precision(&*engine, program, network.quantized);
     let options = Options { precision, max_batch: count.min(8), threads: threads(), profile: false };
     let executable = |engine: &dyn Engine, precision| {
         let loaded = engine.load(DeviceId(0), program, &*network.weights, &Options { precision, ..options });

@@ -54,7 +54,7 @@ pub(crate) fn multiply<S: Simd>(
             }
         }
         if let Some(epilogue) = epilogue {
-            epilogue.apply(simd, tile, columns, residual);
+            epilogue.apply(simd, tile, columns, residual, None);
         }
     }
 }

@@ -10,6 +10,7 @@ use crate::engine::cpu::product::int8::{self, Bytes};
 use crate::engine::cpu::simd::bf16::{Pairs, pair, rounded};
 use crate::engine::cpu::simd::instructions::Instructions;
 use crate::engine::cpu::simd::vector::{load, store};
+use crate::program;
 
 /// The numbers of both operands of a product.
 #[derive(Clone, Copy, Debug)]
@@ -36,9 +37,9 @@ impl Numbers {
         pairs.map_or(Self::Rounded, Self::Pairs)
     }
 
-    /// Those of a layer of this depth: bytes have no place for the head of a short row.
+    /// Those of a layer of this depth. Of a short row the head of bytes would not fit in its own place.
     pub(crate) fn of_layer(self, depth: usize) -> Self {
-        if matches!(self, Self::Bytes(_)) && depth < int8::MIN_DEPTH { Self::F32 } else { self }
+        if matches!(self, Self::Bytes(_)) && depth < program::int8::MIN_DEPTH { Self::F32 } else { self }
     }
 
     /// Floats before the numbers of each block of a row.

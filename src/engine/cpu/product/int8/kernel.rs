@@ -1,4 +1,4 @@
-//! The product of rows and a weight of bytes. The sums of a block of depth stay in registers, and are floats once they are written.
+//! The product of rows and a weight of bytes. The sums of a block of depth stay in registers. Written are floats, in steps of their column: the epilogue multiplies them.
 //!
 //! The same loop as that of floats (`product/multiply`), with four depths in the place of one. Not here: what becomes of the products (`epilogue`).
 
@@ -53,7 +53,8 @@ pub(super) fn multiply<S: Simd, Q: Quads>(
             }
         }
         if let Some(epilogue) = epilogue {
-            epilogue.apply(simd, tile, columns, residual);
+            let steps = &values[layout.panel_width(panel)..][..columns.len()];
+            epilogue.apply(simd, tile, columns, residual, Some(steps));
         }
     }
 }
@@ -165,7 +166,7 @@ impl<Q: Quads, const R: usize, const V: usize> pulp::WithSimd for Kernel<'_, '_,
         let Self { quads, operands: Operands { rows, floats, panel }, ahead, tile, target } = self;
         let (panel, _) = S::as_simd_f32s(panel);
         let (panel, _) = panel.as_chunks::<V>();
-        let (column_sums, column_steps) = (panel[0], panel[1]);
+        let column_sums = panel[0];
         let depth = floats - HEAD;
         let (steps, last) = panel[HEAD..floats].as_chunks::<STEP>();
         for group in 0..target.groups.count {
@@ -195,8 +196,7 @@ impl<Q: Quads, const R: usize, const V: usize> pulp::WithSimd for Kernel<'_, '_,
                 let vectors = &mut vectors[0];
                 for vector in 0..V {
                     let sum = quads.floats::<S>(sums[row][vector]);
-                    let shift = simd.mul_f32s(offset, column_sums[vector]);
-                    let product = multiply_add(simd, sum, simd.mul_f32s(step, column_steps[vector]), shift);
+                    let product = multiply_add(simd, sum, step, simd.mul_f32s(offset, column_sums[vector]));
                     vectors[vector] =
                         if target.first { product } else { simd.add_f32s(vectors[vector], product) };
                 }

@@ -26,8 +26,6 @@ use crate::engine::cpu::simd::int8::{Avx2, Avx512, Vnni};
 pub(crate) const PER_FLOAT: usize = 4;
 /// Floats before the bytes of a row, and rows of floats before those of a panel: of a row its step and its offset, of a panel the sums of its columns and their steps.
 pub(crate) const HEAD: usize = 2;
-/// Layers of less depth stay f32: a row's head would not fit in its own place.
-pub(crate) const MIN_DEPTH: usize = 16;
 
 /// The instructions that multiply bytes.
 #[derive(Clone, Copy, Debug)]

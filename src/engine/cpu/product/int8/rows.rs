@@ -10,8 +10,10 @@ use super::{HEAD, PER_FLOAT};
 use crate::engine::cpu::parallel::tile::Tile;
 use crate::engine::cpu::product::packed::block_depth;
 use crate::engine::cpu::simd::int8::Quads;
-use crate::engine::cpu::simd::vector::multiply_add;
+use crate::engine::cpu::simd::vector::{load, multiply_add, store};
 
+/// Floats of the longest vector.
+const MAX_LANES: usize = 16;
 /// Vectors of partial results, so that an operation does not wait for the one before.
 const PARTS: usize = 4;
 /// The least range of numbers: a row of zeros has none.
@@ -66,12 +68,14 @@ fn quantize<S: Simd, Q: Quads>(simd: S, quads: Q, row: &mut [f32], of: Range<usi
         let (place, _) = S::as_mut_simd_f32s(&mut row[into + HEAD + index * S::F32_LANES..][..S::F32_LANES]);
         place[0] = bytes;
     }
-    for first in (groups * group..of.len()).step_by(PER_FLOAT) {
-        let mut bytes = [0; PER_FLOAT];
-        for (byte, x) in bytes.iter_mut().zip(&row[of.start + first..of.end]) {
-            *byte = (x * inverse + zero).clamp(0.0, Q::MOST).round_ties_even() as u8;
-        }
-        row[into + HEAD + first / PER_FLOAT] = f32::from_bits(u32::from_le_bytes(bytes));
+    let rest = &row[of.start + groups * group..of.end];
+    if !rest.is_empty() {
+        let mut numbers = [0.0; PER_FLOAT * MAX_LANES];
+        numbers[..rest.len()].copy_from_slice(rest);
+        let vector = |index: usize| byte(load(simd, &numbers[index * S::F32_LANES..]));
+        let bytes = quads.bytes::<S>([vector(0), vector(1), vector(2), vector(3)]);
+        let floats = rest.len().div_ceil(PER_FLOAT);
+        store(simd, &mut row[into + HEAD + groups * S::F32_LANES..][..floats], bytes);
     }
     row[into] = step + fault;
     row[into + 1] = -step * zero;
@@ -98,25 +102,20 @@ fn extremes<S: Simd>(simd: S, values: &[f32]) -> Extremes {
             fault[part] = multiply_add(simd, four[part], zero, fault[part]);
         }
     }
-    for one in ones {
-        low[0] = simd.min_f32s(low[0], *one);
-        high[0] = simd.max_f32s(high[0], *one);
-        fault[0] = multiply_add(simd, *one, zero, fault[0]);
+    let last = [simd.partial_load_f32s(rest)]; // behind it are zeros
+    for (part, one) in ones.iter().chain(&last).enumerate() {
+        low[part] = simd.min_f32s(low[part], *one);
+        high[part] = simd.max_f32s(high[part], *one);
+        fault[part] = multiply_add(simd, *one, zero, fault[part]);
     }
     for part in 1..PARTS {
         low[0] = simd.min_f32s(low[0], low[part]);
         high[0] = simd.max_f32s(high[0], high[part]);
         fault[0] = simd.add_f32s(fault[0], fault[part]);
     }
-    let mut all = Extremes {
+    Extremes {
         low: simd.reduce_min_f32s(low[0]),
         high: simd.reduce_max_f32s(high[0]),
         fault: simd.reduce_sum_f32s(fault[0]),
-    };
-    for x in rest {
-        all.low = all.low.min(*x);
-        all.high = all.high.max(*x);
-        all.fault += x * 0.0;
     }
-    all
 }
