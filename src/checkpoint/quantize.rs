@@ -110,10 +110,7 @@ impl Quantized {
             let path = folder.join(PREPROCESSOR);
             std::fs::write(&path, format!("{preprocessor:#}\n")).map_err(io(path.clone()))?;
         }
-        let metadata = HashMap::from([
-            ("format".to_owned(), "pt".to_owned()),
-            (FIELD.to_owned(), made.to_string()),
-        ]);
+        let metadata = HashMap::from([("format".to_owned(), "pt".to_owned()), (FIELD.to_owned(), made.to_string())]);
         let path = folder.join(WEIGHTS);
         let stored = self.stored();
         let views = stored.iter().map(|(name, dtype, shape, bytes)| {
@@ -138,7 +135,7 @@ impl Quantized {
             "weights": format!(
                 "I8, symmetric, a step per output channel (NAME{ROWS}); where a norm comes before, also one per input channel (NAME{COLUMNS}), \
                  the inverse of the norm's scale: weight = byte * {} * {}", &ROWS[1..], &COLUMNS[1..]),
-            "activations": "quantised as they come, a step and a zero per row and at most 768 channels; nothing is calibrated",
+            "activations": "quantised as they come, a step and a zero per row and at most 512 channels; nothing is calibrated",
             "kept in floats": "depthwise convolutions, norms, biases, scales, layers of fewer than 16 inputs",
             "parameters": {"int8": bytes, "all": all},
             "tool": concat!("convnext ", env!("CARGO_PKG_VERSION")),
@@ -245,8 +242,11 @@ fn tensors(program: &Program, stored: &StoredWeights) -> Result<HashMap<String, 
             let row = values.len() / rows;
             let taps = (row / shift.len()).max(1);
             for (bias, lost) in values_of_bias.iter_mut().zip(lost.chunks(row)) {
-                let sum: f64 =
-                    lost.chunks(taps).zip(&shift).flat_map(|(taps, t)| taps.iter().map(move |w| f64::from(*w) * f64::from(*t))).sum();
+                let sum: f64 = lost
+                    .chunks(taps)
+                    .zip(&shift)
+                    .flat_map(|(taps, t)| taps.iter().map(move |w| f64::from(*w) * f64::from(*t)))
+                    .sum();
                 *bias = (f64::from(*bias) + sum) as f32;
             }
             tensors.entry(bias.clone()).and_modify(|tensor| tensor.numbers = Numbers::Floats(values_of_bias));
@@ -259,11 +259,13 @@ fn tensors(program: &Program, stored: &StoredWeights) -> Result<HashMap<String, 
 /// A weight `[rows, columns, …]` whose columns are scaled when it is multiplied, in bytes.
 fn quantized(values: &[f32], (rows, columns): (usize, usize), scale: Option<Vec<f32>>) -> (Vec<i8>, Steps) {
     let mut scaled = values.to_vec();
-    let columns = scale.map(|scale| {
-        Steps { rows: vec![1.0; rows], columns: Some(scale.clone()) }.multiply(&mut scaled);
-        // a column that is multiplied by zero has bytes of zero, whatever its step
-        scale.iter().map(|scale| if *scale == 0.0 { 1.0 } else { 1.0 / scale }).collect::<Vec<f32>>()
-    }).filter(|found| found.len() == columns);
+    let columns = scale
+        .map(|scale| {
+            Steps { rows: vec![1.0; rows], columns: Some(scale.clone()) }.multiply(&mut scaled);
+            // a column that is multiplied by zero has bytes of zero, whatever its step
+            scale.iter().map(|scale| if *scale == 0.0 { 1.0 } else { 1.0 / scale }).collect::<Vec<f32>>()
+        })
+        .filter(|found| found.len() == columns);
     let row = values.len() / rows;
     let of_rows: Vec<f32> = scaled.chunks(row).map(step).collect();
     let bytes = scaled.chunks(row).zip(&of_rows).flat_map(|(row, step)| row.iter().map(|x| byte(*x, *step)));

@@ -4,13 +4,13 @@
 use std::collections::HashMap;
 use std::io;
 
+use super::CheckpointError;
 use super::error::Misfit;
 use super::files::{File, Files};
 use super::float::Float;
 use super::names::{Naming, written};
 use super::shards::{self, Located, Shards};
 use super::steps::{self, Steps};
-use super::CheckpointError;
 use crate::program::{Program, WeightError, WeightSource};
 
 /// Bytes that are read at once: enough to hide the call, little beside a model.
@@ -186,7 +186,8 @@ mod tests {
         let bytes: Vec<u8> = [0xff; 6].into_iter().chain(numbers.iter().flat_map(|n| n.to_le_bytes())).collect();
         let len = bytes.len() as u64;
         let file = File::of(&*bytes.leak(), len);
-        let part = Part { stored: "t".into(), file: 0, float: Float::F32, offset: 6, elements: numbers.len(), steps: None };
+        let part =
+            Part { stored: "t".into(), file: 0, float: Float::F32, offset: 6, elements: numbers.len(), steps: None };
         let mut read = vec![f32::NAN; numbers.len()];
         part.read(&file, &mut read).unwrap();
         assert!(read == numbers);

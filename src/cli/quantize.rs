@@ -72,7 +72,7 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
         });
         let pixels = pixels.collect::<Result<Vec<Vec<u8>>, pixels::ImageError>>();
         let pixels = pixels.with_context(|| format!("--images {}", args.images.display()))?;
-        let mut logits = |executable: &mut Box<dyn Executable>| {
+        let logits = |executable: &mut Box<dyn Executable>| {
             let images = pixels.iter().map(|bytes| Image::new(PixelFormat::Rgb8, bytes.clone()));
             executable.run(images.collect()).map_err(anyhow::Error::from)
         };
@@ -85,7 +85,9 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     if agreement < args.min_agreement {
         let why = anyhow!(
             "only {} of {} images keep their best label, fewer than --min-agreement {}: nothing is written",
-            found.agree, found.images, args.min_agreement
+            found.agree,
+            found.images,
+            args.min_agreement
         );
         return Err(why.into());
     }
@@ -101,7 +103,14 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
         format!(
             "{}: {:.2} of {:.2} M parameters in int8; {} of {} images keep their best label ({:.2} %), relative error of logits {:.1e} \
              (root mean square), {:.1e} at worst\n",
-            out.display(), bytes as f64 / 1e6, all as f64 / 1e6, found.agree, found.images, 100.0 * agreement, found.error(), found.worst
+            out.display(),
+            bytes as f64 / 1e6,
+            all as f64 / 1e6,
+            found.agree,
+            found.images,
+            100.0 * agreement,
+            found.error(),
+            found.worst
         )
     })
 }

@@ -88,7 +88,8 @@ impl Loader {
         let (mut leases, mut on, mut lost) = (Vec::new(), Vec::new(), None);
         for (index, info) in devices {
             let put = Instant::now();
-            let (bytes, waiting) = self.put(id, index, (&program, &weights), (options, precision), (&metrics, &statistics))?;
+            let (bytes, waiting) =
+                self.put(id, index, (&program, &weights), (options, precision), (&metrics, &statistics))?;
             let loaded = put.elapsed();
             let added = waiting.blocking_recv().unwrap_or_else(|_| {
                 let why = self.dispatcher.failure(index).unwrap_or_else(|| "its thread has ended".to_owned());

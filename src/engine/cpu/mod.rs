@@ -78,6 +78,14 @@ impl Engine for Cpu {
                 "bf16 without AVX512-BF16 is emulated: it is no faster than f32, takes as much memory, and loses digits"
             );
         }
+        if let Numbers::Bytes(bytes) = numbers
+            && !bytes.is_fast()
+        {
+            tracing::warn!(
+                instructions = %self.instructions,
+                "int8 without AVX2 is computed a number at a time: it takes a quarter of the memory, and longer than f32"
+            );
+        }
         let plan = Plan::new((self.instructions, numbers), &fold(program), weights).map_err(|error| match error {
             PackError::Weights(error) => LoadError::Weights(error),
             PackError::Memory(error) => error.loading("packed weights"),

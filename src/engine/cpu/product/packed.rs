@@ -14,7 +14,7 @@ pub(crate) const PANEL_VECTORS: usize = 2;
 /// How a matrix `[depth, columns]` is packed: in blocks of its depth, and each block in panels of its columns.
 ///
 /// In memory it is `[blocks][panels][depth of the block][columns of the panel]`. The last panel's columns are padded to whole vectors. Pairs of bf16
-/// are of two depths and one column; an odd depth is padded with a zero.
+/// are of two depths and one column; an odd depth is padded with a zero. Four bytes are of four, behind a head (`int8`).
 /// A panel takes at most 24 KiB with vectors of eight. It stays in the L1 cache while many rows are multiplied by it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Layout {
@@ -50,11 +50,11 @@ pub(crate) struct PackedWeight {
 /// Depth of a block. Blocks are nearly equal, and of a depth at which the L1 cache holds a panel. They are whole panels of the layer
 /// before, whose columns this depth is.
 pub(crate) fn block_depth(depth: usize, lanes: usize, per_float: usize) -> usize {
-    // floats in vectors of 16 would fill the cache with less, pairs of bf16 leave a quarter of it to the rows
+    // floats in vectors of 16 would fill the cache with less, pairs of bf16 leave a quarter of it to the rows, bytes a half
     let most = match per_float {
         1 if lanes > 8 => 256,
         1 | 2 => 384,
-        _ => 768,
+        _ => 512,
     };
     let blocks = depth.div_ceil(most);
     depth.div_ceil(blocks).next_multiple_of(PANEL_VECTORS * lanes).min(depth)
@@ -225,5 +225,6 @@ mod tests {
         );
         assert_eq!([40, 1280].map(|depth| block_depth(depth, 16, 1)), [40, 256]);
         assert_eq!([40, 768, 1536].map(|depth| block_depth(depth, 16, 2)), [40, 384, 384]);
+        assert_eq!([40, 512, 768, 3072].map(|depth| block_depth(depth, 16, 4)), [40, 512, 384, 512]);
     }
 }

@@ -162,8 +162,7 @@ mod x86 {
     fn long_bytes<T: bytemuck::Pod>(numbers: [T; 4]) -> T {
         // SAFETY: callers have a proof of AVX-512; the rest as in `long`.
         unsafe {
-            let [a, b, c, d] =
-                numbers.map(|x| _mm512_cvtps_epi32(transmute::<pulp::f32x16, __m512>(pulp::cast(x))));
+            let [a, b, c, d] = numbers.map(|x| _mm512_cvtps_epi32(transmute::<pulp::f32x16, __m512>(pulp::cast(x))));
             // packs take turns in each quarter of a vector
             let packed = _mm512_packus_epi16(_mm512_packs_epi32(a, b), _mm512_packs_epi32(c, d));
             let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
@@ -173,7 +172,7 @@ mod x86 {
 
     impl Quads for Vnni {
         const MOST: f32 = 255.0;
-        const ROWS: usize = 10;
+        const ROWS: usize = 9;
 
         #[inline(always)]
         fn vectorize<S: Simd, K: WithSimd>(self, _simd: S, kernel: K) -> K::Output {
@@ -206,7 +205,7 @@ mod x86 {
 
     impl Quads for Avx512 {
         const MOST: f32 = 127.0;
-        const ROWS: usize = 10;
+        const ROWS: usize = 9;
 
         #[inline(always)]
         fn vectorize<S: Simd, K: WithSimd>(self, _simd: S, kernel: K) -> K::Output {
@@ -261,8 +260,7 @@ mod x86 {
         fn bytes<S: Simd>(self, numbers: [S::f32s; 4]) -> S::f32s {
             // SAFETY: as in `floats`.
             unsafe {
-                let [a, b, c, d] =
-                    numbers.map(|x| _mm256_cvtps_epi32(transmute::<pulp::f32x8, __m256>(pulp::cast(x))));
+                let [a, b, c, d] = numbers.map(|x| _mm256_cvtps_epi32(transmute::<pulp::f32x8, __m256>(pulp::cast(x))));
                 // packs take turns in each half of a vector
                 let packed = _mm256_packus_epi16(_mm256_packs_epi32(a, b), _mm256_packs_epi32(c, d));
                 of_short(_mm256_permutevar8x32_epi32(packed, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7)))

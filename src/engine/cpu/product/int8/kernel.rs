@@ -15,8 +15,10 @@ use crate::engine::cpu::product::rows::Rows;
 use crate::engine::cpu::simd::int8::Quads;
 use crate::engine::cpu::simd::vector::{multiply_add, prefetch};
 
-/// The most rows of a kernel.
-const MAX_ROWS: usize = 10;
+/// The most rows of a kernel. With ten the compiler keeps factors on the stack.
+const MAX_ROWS: usize = 9;
+/// Floats of a cache line.
+const LINE: usize = 16;
 /// Floats of the longest vector.
 const MAX_LANES: usize = 16;
 
@@ -110,12 +112,12 @@ fn whole_kernel<S: Simd, Q: Quads, const V: usize>(
             match target.groups.rows {
                 0 => (),
                 $($count => quads.vectorize(simd, Kernel::<'_, '_, Q, $count, V> { quads, operands, ahead, tile, target }),)*
-                _ => unreachable!("groups of at most 10 rows"),
+                _ => unreachable!("groups of at most 9 rows"),
             }
         };
     }
     match Q::ROWS {
-        MAX_ROWS => kernels!(1 2 3 4 5 6 7 8 9 10),
+        MAX_ROWS => kernels!(1 2 3 4 5 6 7 8 9),
         5 => kernels!(1 2 3 4 5),
         _ => kernels!(1 2 3 4),
     }
@@ -176,7 +178,9 @@ impl<Q: Quads, const R: usize, const V: usize> pulp::WithSimd for Kernel<'_, '_,
             let of_steps: [&[[f32; STEP]]; R] =
                 std::array::from_fn(|row| &rows[row][HEAD..].as_chunks().0[..steps.len()]);
             for (step, weights) in steps.iter().enumerate() {
-                prefetch(ahead.next.wrapping_add(step * ahead.step));
+                let next = ahead.next.wrapping_add(step * ahead.step);
+                prefetch(next);
+                prefetch(next.wrapping_add(LINE)); // few rows have few steps
                 let xs: [&[f32; STEP]; R] = std::array::from_fn(|row| &of_steps[row][step]);
                 for k in 0..STEP {
                     sums = accumulate(simd, quads, sums, weights[k], std::array::from_fn(|row| xs[row][k]));
@@ -197,8 +201,7 @@ impl<Q: Quads, const R: usize, const V: usize> pulp::WithSimd for Kernel<'_, '_,
                 for vector in 0..V {
                     let sum = quads.floats::<S>(sums[row][vector]);
                     let product = multiply_add(simd, sum, step, simd.mul_f32s(offset, column_sums[vector]));
-                    vectors[vector] =
-                        if target.first { product } else { simd.add_f32s(vectors[vector], product) };
+                    vectors[vector] = if target.first { product } else { simd.add_f32s(vectors[vector], product) };
                 }
             }
         }

@@ -18,9 +18,9 @@ use crate::engine::cpu::product::multiply::Multiply;
 use crate::engine::cpu::product::packed::PackedMatrix;
 use crate::engine::cpu::product::rows::Rows;
 use crate::engine::cpu::simd::instructions::Instructions;
-use crate::engine::cpu::simd::int8::{Portable, Quads};
 #[cfg(target_arch = "x86_64")]
 use crate::engine::cpu::simd::int8::{Avx2, Avx512, Vnni};
+use crate::engine::cpu::simd::int8::{Portable, Quads};
 
 /// Bytes in the place of a float.
 pub(crate) const PER_FLOAT: usize = 4;
@@ -75,14 +75,6 @@ impl Bytes {
     /// Whether these instructions are faster than floats.
     pub(crate) fn is_fast(self) -> bool {
         !matches!(self, Self::Portable(_))
-    }
-
-    /// The largest byte of a row.
-    pub(crate) fn most(self) -> f32 {
-        fn of<Q: Quads>(_quads: Q) -> f32 {
-            Q::MOST
-        }
-        with!(self, quads => of(quads))
     }
 
     /// Quantises each row of a tile, in its own place.

@@ -20,8 +20,7 @@ pub(crate) fn pack(
     let depths = layout.depths(block);
     for (place, column) in columns.enumerate() {
         let step = steps[column];
-        let bytes: Vec<i8> =
-            weight[column * layout.depth..][depths.clone()].iter().map(|x| byte(*x, step)).collect();
+        let bytes: Vec<i8> = weight[column * layout.depth..][depths.clone()].iter().map(|x| byte(*x, step)).collect();
         packed[place] = bytes.iter().map(|byte| i32::from(*byte)).sum::<i32>() as f32;
         packed[width + place] = step;
         for (index, quad) in bytes.chunks(PER_FLOAT).enumerate() {
