@@ -103,6 +103,7 @@ fn a_quantised_model_is_a_folder_that_says_how_it_was_made_and_answers_as_before
         let size = std::fs::metadata(format!("{out}/model.safetensors")).unwrap().len() as f64;
         assert!(size < 0.6 * stored.len() as f64, "{size} bytes of {}", stored.len()); // the source is in f16 or f32
 
+        assert!(stdout(&["inspect", out]).contains("weights of products in int8"));
         // int8 by itself; and by name what is read as floats
         let image = format!("{IMAGES}/bag.png");
         for precision in ["auto", "int8", "f32", "bf16"] {

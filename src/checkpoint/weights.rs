@@ -84,18 +84,51 @@ impl StoredWeights {
     }
 }
 
-/// Takes a tensor of this name and shape out of those that are there; without one, tells the misfit.
+/// Takes a weight of this name and shape out of the tensors that are there, and with one in bytes its steps, which are tensors of their own.
 fn find(
     shards: &mut Shards,
-    stored: String,
+    name: String,
     shape: &[usize],
     misfit: &mut Misfit,
 ) -> Result<Option<Part>, CheckpointError> {
-    let Some(Located { file, tensor }) = shards.tensors.remove(&stored) else {
-        misfit.missing.push(stored);
+    let [rows, columns] = [steps::ROWS, steps::COLUMNS].map(|behind| format!("{name}{behind}"));
+    let part = match take(shards, name, shape, misfit)? {
+        Some(part) if part.float == Float::I8 => part,
+        other => return Ok(other),
+    };
+    let Some(rows) = take(shards, rows, &shape[..1], misfit)? else { return Ok(None) };
+    let columns = match shards.tensors.contains_key(&columns) {
+        true => take(shards, columns, shape.get(1..2).unwrap_or_default(), misfit)?,
+        false => None,
+    };
+    let read = |part: Part| {
+        let (file, mut into) = (&shards.files[part.file], vec![0.0; part.elements]);
+        if part.float == Float::I8 {
+            return Err(CheckpointError::Dtype {
+                path: file.path.clone(),
+                tensor: part.stored,
+                dtype: "I8".to_owned(),
+            });
+        }
+        part.read(file, &mut into).map_err(|cause| CheckpointError::Io { path: file.path.clone(), cause })?;
+        Ok(into)
+    };
+    let steps = Steps { rows: read(rows)?, columns: columns.map(read).transpose()? };
+    Ok(Some(Part { steps: Some(steps), ..part }))
+}
+
+/// Takes a tensor of this name and shape out of those that are there; without one, tells the misfit.
+fn take(
+    shards: &mut Shards,
+    name: String,
+    shape: &[usize],
+    misfit: &mut Misfit,
+) -> Result<Option<Part>, CheckpointError> {
+    let Some(Located { file, tensor }) = shards.tensors.remove(&name) else {
+        misfit.missing.push(name);
         return Ok(None);
     };
-    let (name, stored) = (stored, tensor.name);
+    let stored = tensor.name;
     if !agree(&tensor.shape, shape) {
         misfit.misshapen.push(format!("{stored} {:?} instead of {shape:?}", tensor.shape));
         return Ok(None);
@@ -104,24 +137,7 @@ fn find(
         let path = shards.files[file].path.clone();
         return Err(CheckpointError::Dtype { path, tensor: stored, dtype: tensor.dtype.to_string() });
     };
-    let part = Part { stored, file, float, offset: tensor.offset, elements: shape.iter().product(), steps: None };
-    if float != Float::I8 {
-        return Ok(Some(part));
-    }
-    // the steps of bytes are tensors of their own beside them
-    let [rows, columns] = [steps::ROWS, steps::COLUMNS].map(|behind| format!("{name}{behind}"));
-    let Some(rows) = find(shards, rows, &shape[..1], misfit)? else { return Ok(None) };
-    let columns = match shards.tensors.contains_key(&columns) {
-        true => find(shards, columns, shape.get(1..2).unwrap_or_default(), misfit)?,
-        false => None,
-    };
-    let read = |part: Part| -> Result<Vec<f32>, CheckpointError> {
-        let (file, mut into) = (&shards.files[part.file], vec![0.0; part.elements]);
-        part.read(file, &mut into).map_err(|cause| CheckpointError::Io { path: file.path.clone(), cause })?;
-        Ok(into)
-    };
-    let steps = Steps { rows: read(rows)?, columns: columns.map(read).transpose()? };
-    Ok(Some(Part { steps: Some(steps), ..part }))
+    Ok(Some(Part { stored, file, float, offset: tensor.offset, elements: shape.iter().product(), steps: None }))
 }
 
 /// Whether shapes are the same but for dimensions of one, which move no element: a linear layer may be stored as a 1×1
