@@ -4,10 +4,10 @@
     cargo build --release && python3 benches/plan.py            # 3 minutes, on a machine that does nothing else
 
 Two cores are needed. The engine's thread computes on one; the rest of the server and the load generator share the other, as a GPU's host does. Images come as
-tensors, so that nothing is decoded. What the simulation is told is measured first, in the same run: what batches take (`convnext bench`), and what a single request
-takes beyond its batch (`convnext load --clients 1`). Then the same seed gives `convnext load` and `convnext plan` the same arrivals at 30, 60 and 90 % of the capacity
-that a closed loop finds. Each load is simulated twice: with the times of the benchmark, and with those that the server's own statistics had for batches of each size
-under the closed loop, when all parts of a machine work at once; the spread is the benchmark's in both. Not here: how it is simulated (src/service/simulation).
+tensors, so that nothing is decoded. What a single request takes beyond its batch is measured first, at a light pace. Then the same seed gives `convnext load` and
+`convnext plan` the same arrivals at 30, 60 and 90 % of the capacity that a closed loop finds. What batches take is an input of the simulation, and is told to it
+twice: as the server's own statistics had it for batches of each size at that very load, which judges the simulation alone, its arrivals, queue and scheduler; and as
+`convnext bench` measured it without a pause, which judges a forecast from a benchmark. The spread is the benchmark's in both. Not here: how it is simulated (src/service/simulation).
 """
 
 import argparse
@@ -55,38 +55,37 @@ def main():
         bench = convnext(engine, "bench", "--models", MODEL, "--size", str(SIDE), "--threads", "1", "--seconds", "2", "--json",
                          "--device", "cpu", "--batch", ",".join(map(str, BATCHES)))
         bench_file.write_text(json.dumps(bench))
-        single = next(case["latency_ms"]["median"] for case in bench["results"] if case["batch"] == 1)
         with Server(binary, engine, rest) as server:
             def load(*words):
-                return convnext(rest, "load", server.url, "--route", "oip", "--model", MODEL, "--json", *words)
+                """A report of the load generator, and the batches that the server ran meanwhile."""
+                before = server.batches()
+                report = convnext(rest, "load", server.url, "--route", "oip", "--model", MODEL, "--json", *words)
+                return report, since(before, server.batches())
 
             load("--clients", "4", "--seconds", "1")  # as a server that has served a while
-            alone = load("--clients", "1", "--seconds", "4")["latency_ms"]["p50"]
-            host = max(alone - single, 0.0)
-            before = server.batches()
-            capacity = load("--clients", "64", "--seconds", "6")["images_per_second"]
-            for clients in [1, 2, 3, 5, 8, 12, 16, 24]:  # smaller batches too
-                load("--clients", str(clients), "--seconds", "0.7", "--warm-up", "0s")
-            served_file.write_text(json.dumps(served(bench, before, server.batches())))
-            print(f"{bench['machine']['cpu']}; {MODEL} at {SIDE} × {SIDE} on one core: {single:.2f} ms alone, {host:.2f} ms of host, "
-                  f"capacity {capacity:.0f} images/s\n")
-            print("| load | seed | images/s | | real | simulated, times of bench | ratio | simulated, times under load | ratio |")
+            alone, batches = load("--rate", "50", "--arrivals", "poisson", "--seed", "9", "--seconds", "6")
+            host = alone["latency_ms"]["p50"] - 1e3 * batches[1][1] / batches[1][0]
+            capacity = load("--clients", "64", "--seconds", "6")[0]["images_per_second"]
+            print(f"{bench['machine']['cpu']}; {MODEL} at {SIDE} × {SIDE} on one core: {1e3 * batches[1][1] / batches[1][0]:.2f} ms alone, "
+                  f"{host:.2f} ms of host, capacity {capacity:.0f} images/s\n")
+            print("| load | seed | images/s | | real | simulated, times of this load | ratio | simulated, times of bench | ratio |")
             print("|--:|--:|--:|---|--:|--:|--:|--:|--:|")
             worst = [0.0, 0.0]
             for seed in range(1, args.rounds + 1):
                 for share in LOADS:
                     arrivals = ["--rate", f"{capacity * share:.1f}", "--arrivals", "poisson", "--seed", str(seed),
                                 "--seconds", f"{args.seconds:g}", "--warm-up", "2s"]
-                    real = load(*arrivals)
+                    real, batches = load(*arrivals)
                     if real["failed"]:
                         sys.exit(f"{real['failed']} requests failed")
+                    served_file.write_text(json.dumps(served(bench, batches)))
 
                     def plan(file):
                         found = convnext(rest, "plan", "--bench", str(file), "--model", MODEL, "--replicas", "1", "--only", "--json",
                                          "--host-ms", f"{host:.3f}", *arrivals)
                         return found["cases"][0]["at_rate"]
 
-                    simulated = [plan(bench_file), plan(served_file)]
+                    simulated = [plan(served_file), plan(bench_file)]
                     for name in ["p50", "p99"]:
                         here = real["latency_ms"][name]
                         cells = [f"{share:.0%}".replace("%", " %"), str(seed), f"{capacity * share:.0f}", name, f"{here:.2f} ms"]
@@ -95,11 +94,17 @@ def main():
                             cells += [f"{there:.2f} ms", f"{there / here:.2f}"]
                             worst[index] = max(worst[index], abs(there / here - 1))
                         print("| " + " | ".join(cells) + " |", flush=True)
-            print(f"\nThe worst is {worst[0]:.0%} off with the times of bench, {worst[1]:.0%} with those under load.".replace("%", " %"))
+            print(f"\nThe worst is {worst[0]:.0%} off with the times of the load, {worst[1]:.0%} with those of bench.".replace("%", " %"))
 
 
-def served(bench, before, after):
-    """The report of the benchmark with the times that the server's batches had; sizes that it never ran get the benchmark's, as much longer as the others were."""
+def since(before, after):
+    """Batches of each size, and their seconds, from one look at the statistics to the next."""
+    counts = {size: (count - before.get(size, (0, 0))[0], seconds - before.get(size, (0, 0))[1]) for size, (count, seconds) in after.items()}
+    return {size: (count, seconds) for size, (count, seconds) in counts.items() if count}
+
+
+def served(bench, batches):
+    """The report of the benchmark with the times that the server's batches had; sizes that it hardly ran get the benchmark's, as much longer as the others were."""
     # by size, each row of quantiles with the mean before it
     known = {case["batch"]: [1e3 * case["batch"] / case["images_per_second"], *case["quantiles_ms"]] for case in bench["results"]}
 
@@ -109,8 +114,7 @@ def served(bench, before, after):
         return [low + (high - low) * share for low, high in zip(known[below], known[above])]
 
     means = {}
-    for size, (count, seconds) in after.items():
-        runs, took = count - before.get(size, (0, 0))[0], seconds - before.get(size, (0, 0))[1]
+    for size, (runs, took) in batches.items():
         if runs >= 20 and size <= max(known):
             means[size] = (took / runs * 1e3, runs)
     longer = sum(runs * mean / between(size)[0] for size, (mean, runs) in means.items()) / sum(runs for _, runs in means.values())

@@ -135,7 +135,7 @@ impl Quantized {
             "weights": format!(
                 "I8, symmetric, a step per output channel (NAME{ROWS}); where a norm comes before, also one per input channel (NAME{COLUMNS}), \
                  the inverse of the norm's scale: weight = byte * {} * {}", &ROWS[1..], &COLUMNS[1..]),
-            "activations": "quantised as they come, a step and a zero per row and at most 512 channels; nothing is calibrated",
+            "activations": "quantised as they come, a step and a zero per row and at most 384 channels; nothing is calibrated",
             "kept in floats": "depthwise convolutions, norms, biases, scales, layers of fewer than 16 inputs",
             "parameters": {"int8": bytes, "all": all},
             "tool": concat!("convnext ", env!("CARGO_PKG_VERSION")),

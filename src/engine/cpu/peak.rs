@@ -159,6 +159,6 @@ impl WithSimd for Kernel<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
-        self.linear.tile(simd, self.rows, None, &mut self.tile);
+        self.linear.tile(simd, self.rows, None, &mut self.tile, &[]);
     }
 }

@@ -120,21 +120,19 @@ impl WithSimd for Kernel<'_> {
             &mut Tile::over(normed, rows.clone(), 0..channels, normed_stride),
         );
         stopwatch.lap(SOURCE);
+        let (expand_panels, project_panels) = (expand.weight.panels(), project.weight.panels());
         for block in 0..project.weight.layout.blocks() {
             let columns = project.weight.layout.depths(block);
             let mut hidden_tile = Tile::over(hidden, rows.clone(), columns, hidden_stride);
-            expand.tile(simd, Rows::new(normed, normed_stride), None, &mut hidden_tile);
+            let then = project_panels.first_panel(block, 0..channels);
+            expand.tile(simd, Rows::new(normed, normed_stride), None, &mut hidden_tile, then);
             project.weight.numbers.round(simd, &mut hidden_tile);
             stopwatch.lap(EXPAND);
             let hidden = Rows::new(hidden, hidden_stride);
-            multiply(
-                simd,
-                hidden,
-                (project.weight.panels(), block),
-                &mut tile,
-                Some(&project.epilogue),
-                Some(residual),
-            );
+            // after the last block, the next strip starts with the first
+            let next = (block + 1) % project.weight.layout.blocks();
+            let then = expand_panels.first_panel(0, project.weight.layout.depths(next));
+            multiply(simd, hidden, (project_panels, block), &mut tile, Some(&project.epilogue), Some(residual), then);
             stopwatch.lap(PROJECT);
         }
     }

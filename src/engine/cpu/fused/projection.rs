@@ -80,7 +80,7 @@ impl WithSimd for Kernel<'_> {
         let mut stopwatch = clock.start();
         source.fill(simd, linear.weight.numbers, input, &mut Tile::over(memory, rows, 0..depth, stride(depth)));
         stopwatch.lap(SOURCE);
-        linear.tile(simd, Rows::new(memory, stride(depth)), None, &mut tile);
+        linear.tile(simd, Rows::new(memory, stride(depth)), None, &mut tile, &[]);
         stopwatch.lap(PRODUCT);
         if let Some(norm) = after {
             for row in 0..tile.height() {

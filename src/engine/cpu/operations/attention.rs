@@ -16,6 +16,7 @@ use crate::engine::cpu::product::rows::Rows;
 use crate::engine::cpu::simd::aligned::Aligned;
 use crate::engine::cpu::simd::exp::exp;
 use crate::engine::cpu::simd::instructions::Instructions;
+use crate::engine::cpu::simd::vector::prefetch;
 use crate::program::{Shape, Windows};
 
 /// Added to scores between pixels that only the roll made neighbours, as in timm and transformers.
@@ -24,6 +25,8 @@ const MASKED: f32 = -100.0;
 const NO_KEY: f32 = -1e30;
 /// Tasks per thread, where windows are few.
 const TASKS_PER_THREAD: usize = 2;
+/// Floats of a cache line.
+const LINE_FLOATS: usize = 16;
 /// Vectors whose exponentials are computed side by side.
 const EXP_VECTORS: usize = 4;
 
@@ -176,9 +179,33 @@ impl Attention {
         });
     }
 
+    /// Prefetches what [`Self::gather`] will copy. Pixels of a window lie far apart, and each would be waited for.
+    #[inline(always)]
+    fn prefetch(&self, input: &[f32], window: [usize; 2], head: &Range<usize>) {
+        let geometry = &*self.geometry;
+        let [height, width] = geometry.windows.size;
+        let pixels = (0..height).flat_map(|y| (0..width).map(move |x| (y, x)));
+        for (y, x) in pixels.filter_map(|(y, x)| geometry.pixel(window, y, x)) {
+            let pixel = (y * geometry.sides[1] + x) * 3 * self.channels;
+            for part in 0..3 {
+                let first = pixel + part * self.channels + head.start;
+                (first..first + head.len())
+                    .step_by(LINE_FLOATS)
+                    .for_each(|float| prefetch(input.as_ptr().wrapping_add(float)));
+            }
+        }
+    }
+
     /// Copies a head's queries, keys and values out of the map: queries as rows, keys and values packed.
     #[inline(always)]
-    fn gather(&self, input: &[f32], window: [usize; 2], head: Range<usize>, [q, k, v]: [&mut [f32]; 3]) {
+    fn gather<S: Simd>(
+        &self,
+        simd: S,
+        input: &[f32],
+        window: [usize; 2],
+        head: Range<usize>,
+        [q, k, v]: [&mut [f32]; 3],
+    ) {
         let (dim, channels, geometry) = (self.keys.depth, self.channels, &*self.geometry);
         let [height, width] = geometry.windows.size;
         let scale = 1.0 / (dim as f32).sqrt();
@@ -189,22 +216,19 @@ impl Attention {
                     Some((y, x)) => &input[(y * geometry.sides[1] + x) * 3 * channels..][..3 * channels],
                     None => &self.padding,
                 };
-                for (to, from) in q[index * dim..][..dim].iter_mut().zip(&pixel[head.clone()]) {
-                    *to = from * scale;
-                }
+                scaled_copy(simd, &pixel[head.clone()], scale, &mut q[index * dim..][..dim]);
                 let panel = index / self.keys.panel();
                 let (range, panel_width) = (self.keys.panel_range(0, panel), self.keys.panel_width(panel));
-                let key = &pixel[channels + head.start..][..dim];
-                let column = k[range][index % self.keys.panel()..].iter_mut().step_by(panel_width);
-                for (to, from) in column.zip(key) {
-                    *to = *from;
+                let (key, column) = (&pixel[channels + head.start..][..dim], index % self.keys.panel());
+                for (row, from) in k[range].chunks_exact_mut(panel_width).zip(key) {
+                    row[column] = *from;
                 }
                 let value = &pixel[2 * channels + head.start..][..dim];
                 for panel in self.values.panels_of(0..dim) {
                     let (range, columns) = (self.values.panel_range(0, panel), self.values.panel_columns(panel));
                     let row = &mut v[range][index * self.values.panel_width(panel)..];
                     let value = &value[columns.start..dim.min(columns.end)];
-                    row[..value.len()].copy_from_slice(value);
+                    scaled_copy(simd, value, 1.0, &mut row[..value.len()]);
                 }
             }
         }
@@ -258,6 +282,18 @@ impl Attention {
     }
 }
 
+/// Copies numbers times a factor. They are too few for a call of `memcpy`.
+#[inline(always)]
+fn scaled_copy<S: Simd>(simd: S, from: &[f32], factor: f32, to: &mut [f32]) {
+    let ((to, to_rest), (from, from_rest)) = (S::as_mut_simd_f32s(to), S::as_simd_f32s(from));
+    for (to, from) in to.iter_mut().zip(from) {
+        *to = simd.mul_f32s(*from, simd.splat_f32s(factor));
+    }
+    for (to, from) in to_rest.iter_mut().zip(from_rest) {
+        *to = from * factor;
+    }
+}
+
 /// Computes some heads of a window.
 struct Kernel<'a> {
     attention: &'a Attention,
@@ -286,12 +322,16 @@ impl WithSimd for Kernel<'_> {
         v.fill(0.0);
         let (window, channels) = (output.window(), output.channels());
         let mask = geometry.mask(window);
+        attention.prefetch(input, window, &(channels.start..channels.start + dim));
         for head in channels.clone().step_by(dim) {
-            attention.gather(input, window, head..head + dim, [&mut *q, &mut *k, &mut *v]);
+            attention.gather(simd, input, window, head..head + dim, [&mut *q, &mut *k, &mut *v]);
+            if head + dim < channels.end {
+                attention.prefetch(input, window, &(head + dim..head + 2 * dim));
+            }
             let keys_of = PackedMatrix { layout: keys, numbers: Numbers::F32, values: &k[..keys.len()] };
             let values_of = PackedMatrix { layout: values, numbers: Numbers::F32, values: &v[..values.len()] };
             let mut tile = Tile::over(scores, 0..area, 0..keys.columns, keys.columns);
-            multiply(simd, Rows::new(q, dim), (keys_of, 0), &mut tile, None, None);
+            multiply(simd, Rows::new(q, dim), (keys_of, 0), &mut tile, None, None, &[]);
             let bias = &attention.bias[head / dim * area * keys.columns..][..area * keys.columns];
             for (query, factor) in factors[..area].iter_mut().enumerate() {
                 let row = query * keys.columns..(query + 1) * keys.columns;
@@ -299,7 +339,7 @@ impl WithSimd for Kernel<'_> {
                 *factor = 1.0 / attention.exponentials(simd, &mut scores[row.clone()], &bias[row], mask);
             }
             let mut tile = Tile::over(results, 0..area, 0..values.columns, values.columns);
-            multiply(simd, Rows::new(scores, keys.columns), (values_of, 0), &mut tile, None, None);
+            multiply(simd, Rows::new(scores, keys.columns), (values_of, 0), &mut tile, None, None, &[]);
             let [height, width] = geometry.windows.size;
             for (y, x) in (0..height).flat_map(|y| (0..width).map(move |x| (y, x))) {
                 if let Some((row, column)) = geometry.pixel(window, y, x) {

@@ -5,7 +5,7 @@
 use pulp::{Simd, WithSimd};
 
 use crate::engine::cpu::parallel::context::Context;
-use crate::engine::cpu::parallel::strips::{max_rows, stride, strip_rows};
+use crate::engine::cpu::parallel::strips::{MIN_ROWS, max_rows, stride, strip_rows};
 use crate::engine::cpu::parallel::tile::{Grid, Tile};
 use crate::engine::cpu::product::epilogue::Epilogue;
 use crate::engine::cpu::product::multiply::multiply;
@@ -13,8 +13,8 @@ use crate::engine::cpu::product::numbers::Numbers;
 use crate::engine::cpu::product::packed::{Layout, PackedWeight};
 use crate::engine::cpu::product::rows::Rows;
 
-/// With fewer rows per thread, each thread computes some columns of all rows instead: each weight is then read by one thread only.
-pub(crate) const MIN_ROWS_PER_THREAD: usize = 16;
+/// With fewer rows per thread, tasks are cut by columns too, so that each weight is still multiplied by many rows when it is read, and by fewer threads.
+pub(crate) const MIN_ROWS_PER_THREAD: usize = MIN_ROWS;
 /// Tasks per thread when tasks are cut by columns.
 const TASKS_PER_THREAD: usize = 2;
 
@@ -86,7 +86,7 @@ impl Linear {
         let (tile_rows, tile_columns) = if rows >= threads * MIN_ROWS_PER_THREAD {
             (strip_rows(rows, threads, depth + columns), columns)
         } else {
-            (rows, columns.div_ceil(threads * TASKS_PER_THREAD).next_multiple_of(self.weight.layout.panel()))
+            cut_by_columns(rows, columns, threads, self.weight.layout.panel())
         };
         let grid = Grid { rows, columns, tile_rows, tile_columns };
         grid.each(context.threads, output, |tile, _| {
@@ -100,13 +100,30 @@ impl Linear {
 
     /// Computes a tile of rows of the weight's numbers. `input` and `residual` start with the tile's first row.
     #[inline(always)]
-    pub(crate) fn tile<S: Simd>(&self, simd: S, input: Rows<'_>, residual: Option<Rows<'_>>, tile: &mut Tile<'_>) {
-        let layout = self.weight.layout;
+    /// `then` is the panel that is multiplied next, where that is known.
+    pub(crate) fn tile<S: Simd>(
+        &self,
+        simd: S,
+        input: Rows<'_>,
+        residual: Option<Rows<'_>>,
+        tile: &mut Tile<'_>,
+        then: &[f32],
+    ) {
+        let (layout, weight) = (self.weight.layout, self.weight.panels());
         for block in 0..layout.blocks() {
             let input = input.skip(layout.floats(layout.depths(block).start));
-            multiply(simd, input, (self.weight.panels(), block), tile, Some(&self.epilogue), residual);
+            let more = block + 1 < layout.blocks();
+            let then = if more { weight.first_panel(block + 1, tile.column_range()) } else { then };
+            multiply(simd, input, (weight, block), tile, Some(&self.epilogue), residual, then);
         }
     }
+}
+
+/// Rows and columns of a task where there are few rows: some for each thread, of `MIN_ROWS` rows if there are so many, and of whole panels.
+fn cut_by_columns(rows: usize, columns: usize, threads: usize, panel: usize) -> (usize, usize) {
+    let down = (rows / MIN_ROWS).max(1);
+    let across = (threads * TASKS_PER_THREAD).div_ceil(down);
+    (rows.div_ceil(down), columns.div_ceil(across).next_multiple_of(panel))
 }
 
 /// Computes a tile.
@@ -122,7 +139,7 @@ impl WithSimd for Kernel<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
-        self.linear.tile(simd, self.input, self.residual, &mut self.tile);
+        self.linear.tile(simd, self.input, self.residual, &mut self.tile, &[]);
     }
 }
 
@@ -147,6 +164,22 @@ impl WithSimd for Rounding<'_> {
             rows.row(row).copy_from_slice(&input.row(row)[..depth]);
         }
         linear.weight.numbers.round(simd, &mut rows);
-        linear.tile(simd, Rows::new(memory, stride(depth)), residual, &mut tile);
+        linear.tile(simd, Rows::new(memory, stride(depth)), residual, &mut tile, &[]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_rows_make_tasks_for_all_threads_of_many_rows_each() {
+        // rows, columns, threads
+        for (rows, columns, threads) in [(49, 3072, 2), (49, 768, 16), (196, 1536, 16), (3136, 96, 128), (1, 1000, 8)] {
+            let (tile_rows, tile_columns) = cut_by_columns(rows, columns, threads, 32);
+            let tasks = rows.div_ceil(tile_rows) * columns.div_ceil(tile_columns);
+            assert!(tile_rows >= MIN_ROWS.min(rows) && tile_columns.is_multiple_of(32));
+            assert!(tasks >= threads, "{tasks} tasks of {tile_rows} × {tile_columns} for {threads} threads");
+        }
     }
 }

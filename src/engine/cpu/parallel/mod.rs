@@ -2,6 +2,7 @@
 //!
 //! Not here: what is written into a tile.
 
+pub(crate) mod caches;
 pub(crate) mod clock;
 pub(crate) mod context;
 pub(crate) mod strips;

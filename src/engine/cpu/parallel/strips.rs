@@ -2,16 +2,16 @@
 //!
 //! Not here: the cut itself (`tile`).
 
-/// Floats that a strip may work on. They fill half of an L2 cache of 512 KiB; weights pass through the other half.
-const STRIP_FLOATS: usize = 256 * 1024 / size_of::<f32>();
+use crate::engine::cpu::parallel::caches::l2_bytes;
+
 /// Rows of a strip even where they do not fit. With fewer, too few rows are multiplied by each weight, which is read from further away.
-const MIN_ROWS: usize = 48;
+pub(crate) const MIN_ROWS: usize = 48;
 /// More rows than this gain nothing.
 const MAX_ROWS: usize = 112;
 
-/// The most rows of a strip, where each row works on `floats` floats.
+/// The most rows of a strip, where each row works on `floats` floats. They fill half of the L2 cache; weights pass through the other half.
 pub(crate) fn max_rows(floats: usize) -> usize {
-    (STRIP_FLOATS / floats.max(1)).clamp(MIN_ROWS, MAX_ROWS)
+    (l2_bytes() / 2 / size_of::<f32>() / floats.max(1)).clamp(MIN_ROWS, MAX_ROWS)
 }
 
 /// Rows of a strip, such that strips are nearly equal and every thread gets the same number of them.

@@ -143,8 +143,10 @@ impl WindowTile<'_> {
     #[inline(always)]
     pub(crate) fn pixel(&mut self, y: usize, x: usize) -> &mut [f32] {
         let [rows, columns] = self.windows;
-        let window = [rows[y], columns[x]];
-        assert!(window == self.window, "pixel ({y}, {x}) lies in window {window:?}, not in {:?}", self.window);
+        let (down, across) = (rows[y], columns[x]);
+        // one by one: two arrays would be written to the stack, to be compared as a vector that is not there yet
+        let inside = down == self.window[0] && across == self.window[1];
+        assert!(inside, "pixel ({y}, {x}) lies in window {:?}, not in {:?}", [down, across], self.window);
         // SAFETY: the pixel lies in its map, for its row and its column have a window. No other task has this window and these channels
         // of this map: `WindowGrid::each` runs one task for each. `&mut self` keeps a second slice of it away.
         unsafe {

@@ -20,6 +20,7 @@ use crate::engine::cpu::simd::vector::{multiply_add, prefetch};
 ///
 /// After the last block the epilogue runs on each panel's columns, while they are in the cache. `rows` and `residual` start with the
 /// tile's first row. The columns of `rows` are the block's depths, as the weight's numbers; those of `residual` are all columns of the weight.
+/// `then` is the panel that will be multiplied next, if that is known; it is prefetched.
 #[inline(always)]
 pub(crate) fn multiply<S: Simd>(
     simd: S,
@@ -28,9 +29,10 @@ pub(crate) fn multiply<S: Simd>(
     tile: &mut Tile<'_>,
     epilogue: Option<&Epilogue>,
     residual: Option<Rows<'_>>,
+    then: &[f32],
 ) {
     if let Numbers::Bytes(bytes) = weight.numbers {
-        return bytes.multiply(simd, rows, (weight, block), tile, epilogue, residual);
+        return bytes.multiply(simd, rows, (weight, block), tile, (epilogue, residual), then);
     }
     let layout = weight.layout;
     let epilogue = epilogue.filter(|_| block + 1 == layout.blocks());
@@ -41,7 +43,7 @@ pub(crate) fn multiply<S: Simd>(
     for panel in panels.clone() {
         let (values, columns) = (weight.panel(block, panel), layout.panel_columns(panel));
         // each step prefetches a little of the next panel
-        let next = if panel + 1 < panels.end { weight.panel(block, panel + 1) } else { values };
+        let next = if panel + 1 < panels.end { weight.panel(block, panel + 1) } else { then };
         let mut ahead = Prefetch { next: next.as_ptr(), step: next.len().div_ceil(steps.max(1)) };
         let of_tile = columns.start - tile.column_range().start..columns.end - tile.column_range().start;
         for groups in row_groups.iter().filter(|groups| groups.count > 0) {

@@ -39,11 +39,11 @@ pub(crate) fn store<S: Simd>(simd: S, values: &mut [f32], vector: S::f32s) {
 pub(crate) fn prefetch(address: *const f32) {
     #[cfg(target_arch = "x86_64")]
     {
-        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
         #[allow(unsafe_code, reason = "the intrinsic takes a pointer")]
         // SAFETY: a prefetch is a hint; it neither faults nor reads, whatever the address. SSE is part of x86-64.
         unsafe {
-            _mm_prefetch::<_MM_HINT_T1>(address.cast());
+            _mm_prefetch::<_MM_HINT_T0>(address.cast());
         }
     }
     #[cfg(not(target_arch = "x86_64"))]

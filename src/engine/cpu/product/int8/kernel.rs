@@ -33,6 +33,7 @@ pub(super) fn multiply<S: Simd, Q: Quads>(
     (weight, block): (PackedMatrix<'_>, usize),
     tile: &mut Tile<'_>,
     (epilogue, residual): (Option<&Epilogue>, Option<Rows<'_>>),
+    then: &[f32],
 ) {
     let layout = weight.layout;
     let epilogue = epilogue.filter(|_| block + 1 == layout.blocks());
@@ -42,7 +43,7 @@ pub(super) fn multiply<S: Simd, Q: Quads>(
     let steps = (row_groups[0].count + row_groups[1].count) * (floats / STEP).max(1);
     for panel in panels.clone() {
         let (values, columns) = (weight.panel(block, panel), layout.panel_columns(panel));
-        let next = if panel + 1 < panels.end { weight.panel(block, panel + 1) } else { values };
+        let next = if panel + 1 < panels.end { weight.panel(block, panel + 1) } else { then };
         let mut ahead = Prefetch { next: next.as_ptr(), step: next.len().div_ceil(steps.max(1)) };
         let of_tile = columns.start - tile.column_range().start..columns.end - tile.column_range().start;
         for groups in row_groups.iter().filter(|groups| groups.count > 0) {

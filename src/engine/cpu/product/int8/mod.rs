@@ -91,10 +91,10 @@ impl Bytes {
         rows: Rows<'_>,
         weight: (PackedMatrix<'_>, usize),
         tile: &mut Tile<'_>,
-        epilogue: Option<&Epilogue>,
-        residual: Option<Rows<'_>>,
+        after: (Option<&Epilogue>, Option<Rows<'_>>),
+        then: &[f32],
     ) {
-        with!(self, quads => kernel::multiply(simd, quads, rows, weight, tile, (epilogue, residual)));
+        with!(self, quads => kernel::multiply(simd, quads, rows, weight, tile, after, then));
     }
 
     /// Runs a kernel of vectors, with what multiplies their bytes.

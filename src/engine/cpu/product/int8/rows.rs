@@ -32,7 +32,7 @@ impl<Q: Quads> WithSimd for QuantizeRows<'_, '_, Q> {
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { quads, tile } = self;
         let depth = tile.column_range().len();
-        let block = block_depth(depth, S::F32_LANES, PER_FLOAT);
+        let block = block_depth(depth, S::F32_LANES);
         for row in 0..tile.height() {
             let (row, mut into) = (tile.row(row), 0);
             for start in (0..depth).step_by(block) {
