@@ -75,9 +75,13 @@ fn in_16_bits_every_case_loses_what_torch_does_and_all_together_no_more() {
     }
 }
 
-/// How many times what torch loses in bf16 a case may lose in int8, and all together by their geometric mean. A number of bf16 is off by 2⁻⁹ of itself at most, evenly distributed
-/// over its digits by 0.2 % of it; one of 255 steps over a range of seven deviations by 7 / 255 / √12 = 0.8 % of a deviation: four times as much. Of 127 steps it is eight times.
-const THAN_BF16: [(f32, f64, f64); 2] = [(255.0, 6.0, 4.0), (127.0, 12.0, 8.0)];
+/// How many times what torch loses in bf16 all cases together may lose in int8, by their geometric mean, by the largest byte of a row. A number of bf16 is off by 2⁻⁹ of itself at
+/// most, evenly distributed over its digits by 0.2 % of it; one of 255 steps over a range of seven deviations by 7 / 255 / √12 = 0.8 % of a deviation: four times as much. Of 127
+/// steps it is eight times.
+const OF_EIGHT_BITS: f64 = 4.0;
+const OF_SEVEN_BITS: f64 = 8.0;
+/// How many times that a single case may lose: one rounding more or less changes which numbers are rounded up in all layers behind it.
+const OF_ONE: f64 = 2.0;
 
 #[test]
 fn in_int8_every_case_loses_what_its_digits_say() {
@@ -94,9 +98,8 @@ fn in_int8_every_case_loses_what_its_digits_say() {
         let mean = golden::mean(&shares);
         // shown with --nocapture
         eprintln!("{} in int8, times what torch loses in bf16: {mean:.2}, {}", engine.name(), told.join(", "));
-        let [eight, seven] = THAN_BF16;
-        let (_, of_each, of_all) = if engine.name().ends_with("avx2") { seven } else { eight };
-        assert!(shares.iter().all(|share| *share <= of_each), "{told:?}; {of_each} is allowed");
+        let of_all = if engine.name().ends_with("avx2") { OF_SEVEN_BITS } else { OF_EIGHT_BITS };
+        assert!(shares.iter().all(|share| *share <= OF_ONE * of_all), "{told:?}; {OF_ONE} times {of_all} is allowed");
         assert!(mean <= of_all, "{mean:.2}; {of_all} is allowed");
     }
 }
