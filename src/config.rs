@@ -79,6 +79,8 @@ pub struct Config {
     pub tls_key: Option<PathBuf>,
     /// The authorities of clients' certificates; None: clients need none.
     pub tls_client_ca: Option<PathBuf>,
+    /// The revoked ones of them; None: nobody asks.
+    pub tls_client_crl: Option<PathBuf>,
     /// What clients without one get.
     pub tls_client_auth: net::ClientAuth,
     /// The file of keys; None: requests need none.
@@ -124,6 +126,7 @@ impl Default for Config {
             tls_cert: None,
             tls_key: None,
             tls_client_ca: None,
+            tls_client_crl: None,
             tls_client_auth: net::ClientAuth::default(),
             api_keys: None,
             metrics_auth: false,
@@ -161,6 +164,9 @@ impl Config {
             _ if self.tls_client_auth == net::ClientAuth::ExceptProbes && self.tls_client_ca.is_none() => {
                 let (name, value) = ("tls-client-auth", "except-probes".to_owned());
                 return Err(ConfigError::Range { name, value, range: "it needs tls-client-ca beside it" });
+            }
+            _ if self.tls_client_crl.is_some() && self.tls_client_ca.is_none() => {
+                return needs("tls-client-crl", &self.tls_client_crl, "it needs tls-client-ca beside it");
             }
             (None, None) if self.tls_client_ca.is_some() => {
                 return needs("tls-client-ca", &self.tls_client_ca, "it needs tls-cert and tls-key beside it");

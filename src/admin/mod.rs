@@ -68,7 +68,7 @@ pub fn router(
         )
         .layered(|routes| routes.layer(middleware::from_fn(refuse_pages)).layer(Extension(log_level)));
     let options = http::Options { metrics_compat, access, ..http::Options::default() };
-    http::with_shared(routes, PORT, AppState { classifier, options, audience: PORT.audience })
+    http::with_shared(routes, PORT, AppState { classifier, options: options.into(), audience: PORT.audience })
 }
 
 fn command(id: &str, summary: &str) -> Operation {

@@ -54,7 +54,7 @@ pub fn router(classifier: Classifier, options: Options) -> Router {
         .json::<Stats>("All of it.");
     let routes = routes.at("/stats", get(stats, of_stats));
     let routes = ui::with_routes(others::with_routes(v2::with_routes(routes)));
-    with_shared(routes, PORT, AppState { classifier, options, audience: PORT.audience })
+    with_shared(routes, PORT, AppState { classifier, options: options.into(), audience: PORT.audience })
 }
 
 /// What the document says of a route that gives labels.

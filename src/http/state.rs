@@ -2,6 +2,7 @@
 //!
 //! Not here: connections and their timeouts (`net`), and the budgets of admission ([`Limits`](crate::service::Limits)).
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::ValueEnum;
@@ -50,10 +51,10 @@ impl Default for Options {
     }
 }
 
-/// What the handlers share; cheap to clone.
+/// What the handlers share. It is cloned a few times for each request.
 #[derive(Clone)]
 pub(crate) struct AppState {
     pub(crate) classifier: Classifier,
-    pub(crate) options: Options,
+    pub(crate) options: Arc<Options>,
     pub(crate) audience: Audience,
 }

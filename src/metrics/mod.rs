@@ -4,17 +4,20 @@
 
 mod exemplars;
 mod exposition;
+mod labels;
 mod model;
 mod secured;
 mod statistics;
+mod timer;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use exemplars::Exemplars;
 pub use exemplars::{Exemplar, Shown, TraceId};
 pub use exposition::Exposition;
+pub use labels::{Rejection, Stage};
 pub use model::ModelMetrics;
 use prometheus::proto::MetricFamily;
 use prometheus::{
@@ -23,6 +26,7 @@ use prometheus::{
 
 pub use secured::{AccessCounts, Reloads, TlsCounts};
 pub use statistics::{Failure, Form, Requests, StageTimes, Statistics, Tally};
+pub use timer::RequestTimer;
 
 use crate::telemetry;
 
@@ -86,76 +90,6 @@ struct Outcomes {
     succeeded: IntCounter,
     failed: IntCounter,
     cancelled: IntCounter,
-}
-
-/// A stage of the way of an image.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stage {
-    /// Bytes to RGB.
-    Decode,
-    /// Resize and crop.
-    Transform,
-    /// Waiting for the device.
-    Queue,
-    /// On the device.
-    Compute,
-    /// Scores to bytes.
-    Respond,
-}
-
-impl Stage {
-    /// All of them, in the order of the way.
-    const ALL: [Self; 5] = [Self::Decode, Self::Transform, Self::Queue, Self::Compute, Self::Respond];
-
-    /// The value of the label `stage`.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Decode => "decode",
-            Self::Transform => "transform",
-            Self::Queue => "queue",
-            Self::Compute => "compute",
-            Self::Respond => "respond",
-        }
-    }
-}
-
-/// Why a request was rejected at admission.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rejection {
-    /// As many images of the model are admitted as its queue holds.
-    Queue,
-    /// The bytes of all bodies are spent.
-    Bodies,
-    /// The decoded pixels of all images are spent.
-    Pixels,
-    /// The queue is longer than the deadline.
-    Wait,
-    /// The model is not ready, or a drain has begun.
-    NotReady,
-    /// More connections than are allowed.
-    Connections,
-    /// A key has spent its rate.
-    Rate,
-}
-
-impl Rejection {
-    const ALL: [Self; 7] =
-        [Self::Queue, Self::Bodies, Self::Pixels, Self::Wait, Self::NotReady, Self::Connections, Self::Rate];
-
-    /// The value of the label `reason`.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Queue => "queue_full",
-            Self::Bodies => "body_bytes",
-            Self::Pixels => "pixels",
-            Self::Wait => "estimated_wait",
-            Self::NotReady => "not_ready",
-            Self::Connections => "connections",
-            Self::Rate => "rate",
-        }
-    }
 }
 
 impl Metrics {
@@ -347,8 +281,7 @@ impl Metrics {
     /// Begins to time a request. Until [`RequestTimer::model`] says otherwise it belongs to no model.
     #[must_use]
     pub fn request(&self, protocol: &'static str) -> RequestTimer<'_> {
-        let (families, began) = (&*self.families, Instant::now());
-        RequestTimer { families, began, protocol, model: None, trace: None, finished: false }
+        RequestTimer::begin(&self.families, protocol)
     }
 
     /// A request asks for admission.
@@ -386,61 +319,6 @@ impl Metrics {
     /// A client left before its answer.
     pub fn cancelled(&self) {
         self.outcomes.cancelled.inc();
-    }
-}
-
-/// Times a request; one that is dropped before [`finish`](Self::finish) counts as cancelled.
-#[derive(Debug)]
-pub struct RequestTimer<'a> {
-    families: &'a Families,
-    began: Instant,
-    protocol: &'static str,
-    model: Option<Arc<ModelMetrics>>,
-    trace: Option<TraceId>,
-    finished: bool,
-}
-
-impl RequestTimer<'_> {
-    /// The loaded model that the request is for.
-    pub fn model(&mut self, model: Arc<ModelMetrics>) {
-        self.model = Some(model);
-    }
-
-    /// The trace that the request is of.
-    pub fn traced(&mut self, trace: Option<TraceId>) {
-        self.trace = trace;
-    }
-
-    /// The answer took this long to write.
-    pub fn responded(&self, time: Duration) {
-        if let Some(model) = &self.model {
-            model.stage(Stage::Respond, time);
-        }
-    }
-
-    /// The answer is known: an HTTP status or a gRPC code.
-    pub fn finish(mut self, code: &str) {
-        self.finished = true;
-        self.record(code);
-    }
-
-    fn record(&self, code: &str) {
-        let model = self.model.as_ref().map_or("", |model| model.model());
-        self.families.requests.with_label_values(&[model, self.protocol, code]).inc();
-        let seconds = self.began.elapsed().as_secs_f64();
-        self.families.request_duration.with_label_values(&[model, self.protocol]).observe(seconds);
-        if let Some(trace) = self.trace {
-            let exemplar = Exemplar { trace, value: seconds, at: SystemTime::now() };
-            self.families.exemplars.put(model, self.protocol, SECONDS, exemplar);
-        }
-    }
-}
-
-impl Drop for RequestTimer<'_> {
-    fn drop(&mut self) {
-        if !self.finished {
-            self.record("cancelled");
-        }
     }
 }
 

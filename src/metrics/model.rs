@@ -1,11 +1,11 @@
 //! The series of one model. They end with it: when the last of those who hold this are gone, its name leaves the metrics.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use prometheus::core::{Collector, MetricVec, MetricVecBuilder};
-use prometheus::{Histogram, IntGauge};
+use prometheus::{Histogram, IntCounter, IntGauge};
 
 use super::{Families, Stage};
 
@@ -18,6 +18,19 @@ pub struct ModelMetrics {
     batch_size: Histogram,
     queue_images: IntGauge,
     ready: IntGauge,
+    /// By protocol, from its first request on: to look a series up by its labels costs each request.
+    requests: [OnceLock<OfProtocol>; PROTOCOLS.len()],
+}
+
+/// The protocols that requests come by.
+const PROTOCOLS: [&str; 2] = ["http", "grpc"];
+
+/// The series of a model's requests by one protocol.
+#[derive(Debug)]
+struct OfProtocol {
+    duration: Histogram,
+    /// The code of the first answer and its count. Most have the same.
+    usual: OnceLock<(String, IntCounter)>,
 }
 
 impl ModelMetrics {
@@ -30,7 +43,28 @@ impl ModelMetrics {
             batch_size: families.batch_size.with_label_values(&[model]),
             queue_images: families.queue_images.with_label_values(&[model]),
             ready: families.model_ready.with_label_values(&[model]),
+            requests: Default::default(),
         }
+    }
+
+    /// A request has ended with this code, after so many seconds.
+    pub(super) fn answered(&self, protocol: &'static str, code: &str, seconds: f64) {
+        let Families { requests, request_duration, .. } = &*self.families;
+        let look_up = || requests.with_label_values(&[&*self.model, protocol, code]);
+        let Some(index) = PROTOCOLS.iter().position(|known| *known == protocol) else {
+            look_up().inc();
+            request_duration.with_label_values(&[&*self.model, protocol]).observe(seconds);
+            return;
+        };
+        let series = self.requests[index].get_or_init(|| OfProtocol {
+            duration: request_duration.with_label_values(&[&*self.model, protocol]),
+            usual: OnceLock::new(),
+        });
+        match series.usual.get_or_init(|| (code.to_owned(), look_up())) {
+            (usual, count) if usual == code => count.inc(),
+            _ => look_up().inc(),
+        }
+        series.duration.observe(seconds);
     }
 
     /// The model's name.

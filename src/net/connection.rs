@@ -33,6 +33,9 @@ const FIRST_REQUEST_WITHIN: Duration = Duration::from_secs(1);
 /// The largest head in HTTP/1, and what hyper reads of a body at a time. hyper's default of 400 KB is much for each of 4,096
 /// connections.
 const MAX_BUFFER: usize = 64 << 10;
+/// The largest head in HTTP/2: its names, its values, and 32 bytes for each pair of them; the list must stay below it. It is hyper's default,
+/// written down so that it stays.
+const MAX_HEADER_LIST: u32 = 16 << 10;
 /// Requests of one HTTP/2 connection at a time.
 const MAX_STREAMS: u32 = 256;
 /// HTTP/2 pings, which find clients that vanished without a close.
@@ -52,6 +55,7 @@ pub(super) fn protocol() -> auto::Builder<TokioExecutor> {
         .keep_alive_timeout(PONG_WITHIN)
         // a small tensor in one piece, where 16 KiB would be four, each with its own way through hyper
         .max_frame_size(MAX_BUFFER as u32)
+        .max_header_list_size(MAX_HEADER_LIST)
         .max_concurrent_streams(MAX_STREAMS);
     builder
 }

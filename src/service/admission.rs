@@ -69,7 +69,7 @@ fn check(core: &Core, model: &Model, admission: Admission<'_>) -> Result<(Share,
     let wait = model.estimated_wait();
     if let Some(excess) = too_long(wait, allowed) {
         let what = format!(
-            "the queue of {} takes {:.1} s and the deadline is {:.1} s",
+            "an answer of {} takes {:.3} s now and the deadline is {:.3} s",
             model.name(),
             wait.as_secs_f64(),
             allowed.as_secs_f64()

@@ -238,8 +238,8 @@ impl<J: Job> Dispatcher<J> {
     }
 
     /// As [`Scheduler::estimated_wait`].
-    pub(super) fn estimated_wait(&self, model: ModelId, images: usize) -> Duration {
-        self.lock().scheduler.estimated_wait(model, images)
+    pub(super) fn estimated_wait(&self, model: ModelId, ahead: usize, now: Instant) -> Duration {
+        self.lock().scheduler.estimated_wait(model, ahead, now)
     }
 
     /// Images of a model that wait for a device.

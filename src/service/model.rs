@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::budget::Budget;
 use super::dispatcher::Dispatcher;
@@ -89,9 +89,9 @@ impl Model {
         self.dispatcher.waiting_of(self.id, |job| job.form() == Some(form))
     }
 
-    /// How long an image that comes now will wait: all that were admitted before it are ahead.
+    /// How long until the batch of an image that comes now is through: all that were admitted before it are ahead.
     pub(super) fn estimated_wait(&self) -> Duration {
-        self.dispatcher.estimated_wait(self.id, self.queue.used() as usize)
+        self.dispatcher.estimated_wait(self.id, self.queue.used() as usize, Instant::now())
     }
 }
 

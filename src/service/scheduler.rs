@@ -5,7 +5,7 @@
 //! through (Shreedhar and Varghese, 1996, with time for bytes). So models share the *time* of the devices evenly, whatever their
 //! sizes, and none starves another.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::queue::{Entry, EntryId, Queue, Readiness};
@@ -72,10 +72,25 @@ impl<T> Lane<T> {
 /// A device as the scheduler sees it.
 #[derive(Clone, Debug, Default)]
 struct Device {
-    /// Batches that are out.
-    out: usize,
+    /// Batches that are out, the oldest first, one after the other.
+    out: VecDeque<Charge>,
+    /// When the oldest began.
+    since: Option<Instant>,
     /// It runs no more.
     failed: bool,
+}
+
+impl Device {
+    fn idles(&self) -> bool {
+        self.out.is_empty()
+    }
+
+    /// Seconds until all that is out is through. A batch that takes longer than was estimated is taken to end now.
+    fn left(&self, now: Instant) -> f64 {
+        let elapsed = self.since.map_or(0.0, |since| now.saturating_duration_since(since).as_secs_f64());
+        let oldest = self.out.front().map_or(0.0, |oldest| (oldest.estimate - elapsed).max(0.0));
+        oldest + self.out.iter().skip(1).map(|charge| charge.estimate).sum::<f64>()
+    }
 }
 
 /// All queues and devices.
@@ -118,7 +133,7 @@ impl<T> Scheduler<T> {
 
     /// A device runs no more. What can run elsewhere stays in its queue; the rest is given back, for nobody will run it.
     pub fn fail(&mut self, device: DeviceIndex) -> Vec<Entry<T>> {
-        self.devices[device.0] = Device { out: 0, failed: true };
+        self.devices[device.0] = Device { failed: true, ..Device::default() };
         let mut stranded = Vec::new();
         for lane in self.lanes.values_mut() {
             if lane.devices.remove(&device).is_some() && lane.devices.is_empty() {
@@ -143,7 +158,7 @@ impl<T> Scheduler<T> {
         let Some(lane) = self.lanes.get_mut(&model).filter(|lane| !lane.devices.is_empty()) else {
             return Err(payload);
         };
-        let idles = lane.devices.keys().any(|device| devices[device.0].out == 0);
+        let idles = lane.devices.keys().any(|device| devices[device.0].idles());
         lane.queue.push(id, now, deadline, idles, payload);
         Ok(())
     }
@@ -175,19 +190,38 @@ impl<T> Scheduler<T> {
         self.lanes.values().all(|lane| lane.queue.is_empty())
     }
 
-    /// How long until `images` of a model are through, where they share its devices evenly with the other models that wait.
+    /// How long until the batch of an image is through that comes now, behind `ahead` images of its model that were admitted and not answered.
+    /// Models that wait for the same devices share them evenly, and a batch becomes at least as large as the one before, for more come while that runs.
+    /// Nothing where a device is free for it: what it takes then is best learned by running it.
     #[must_use]
-    pub fn estimated_wait(&self, model: ModelId, images: usize) -> Duration {
+    pub fn estimated_wait(&self, model: ModelId, ahead: usize, now: Instant) -> Duration {
         let Some(lane) = self.lanes.get(&model) else { return Duration::ZERO };
-        let images_per_second = |(device, times): (&DeviceIndex, &BatchTimes)| {
+        let runs = |charge: &&Charge| charge.model == model;
+        let running: usize =
+            self.devices.iter().flat_map(|device| &device.out).filter(runs).map(|out| out.images).sum();
+        let waiting = ahead.saturating_sub(running);
+        if waiting == 0 && lane.devices.keys().any(|device| self.devices[device.0].idles()) {
+            return Duration::ZERO;
+        }
+        // whole batches run before its own, which it shares with the rest
+        let rest = waiting % lane.largest();
+        let shared = |(device, times): (&DeviceIndex, &BatchTimes)| {
             let waits = |(id, other): &(&ModelId, &Lane<T>)| {
                 **id != model && other.devices.contains_key(device) && !other.queue.is_empty()
             };
             let sharers = 1 + self.lanes.iter().filter(waits).count();
-            1.0 / (times.image_seconds() * sharers as f64)
+            let busy = &self.devices[device.0];
+            let before = busy.out.iter().rfind(runs).map_or(0, |charge| charge.images);
+            Shared {
+                busy: busy.left(now),
+                image: (times.image_seconds() * sharers as f64).max(NO_TIME),
+                own: times.seconds(before.max(rest + 1)) * sharers as f64,
+            }
         };
-        let rate: f64 = lane.devices.iter().map(images_per_second).sum();
-        Duration::try_from_secs_f64(images as f64 / rate).unwrap_or(Duration::ZERO)
+        let devices: Vec<Shared> = lane.devices.iter().map(shared).collect();
+        let begins = begin(&devices, waiting - rest);
+        let ends = devices.iter().map(|device| begins.max(device.busy) + device.own);
+        Duration::try_from_secs_f64(ends.fold(f64::INFINITY, f64::min)).unwrap_or(Duration::ZERO)
     }
 
     /// What a device that has room is to do.
@@ -211,7 +245,7 @@ impl<T> Scheduler<T> {
             };
             earners.push(id);
             // devices that idle share what waits: one with all of it would leave the others without work
-            let idle = lane.devices.keys().filter(|other| **other != device && devices[other.0].out == 0).count();
+            let idle = lane.devices.keys().filter(|other| **other != device && devices[other.0].idles()).count();
             let Some(times) = lane.devices.get(&device) else { continue };
             let share = waiting.div_ceil(1 + idle);
             let (images, estimate) = times.choose(share);
@@ -230,18 +264,23 @@ impl<T> Scheduler<T> {
             }
         }
         self.last = model;
-        self.devices[device.0].out += 1;
+        let charge = Charge { model, device, images, estimate };
+        let out = &mut self.devices[device.0];
+        if out.idles() {
+            out.since = Some(now);
+        }
+        out.out.push_back(charge);
         let Some(lane) = self.lanes.get_mut(&model) else { return Next::Idle };
         lane.credit -= estimate;
         if let Some(times) = lane.devices.get_mut(&device) {
             times.passed_over(share, images);
         }
-        Next::Run(Charge { model, device, images, estimate }, lane.queue.take(images))
+        Next::Run(charge, lane.queue.take(images))
     }
 
     /// A batch is through and took its device this long.
     pub fn done(&mut self, charge: Charge, took: Duration) {
-        self.over(charge.device);
+        self.over(charge, took);
         let Some(lane) = self.lanes.get_mut(&charge.model) else { return };
         lane.credit += charge.estimate - took.as_secs_f64();
         if lane.queue.is_empty() {
@@ -256,16 +295,49 @@ impl<T> Scheduler<T> {
 
     /// A batch is over that says nothing of its time, as one that failed.
     pub fn failed(&mut self, charge: Charge) {
-        self.over(charge.device);
+        self.over(charge, Duration::ZERO);
         if let Some(lane) = self.lanes.get_mut(&charge.model) {
             lane.credit = (lane.credit + charge.estimate).min(0.0);
         }
     }
 
-    fn over(&mut self, device: DeviceIndex) {
-        let device = &mut self.devices[device.0];
-        device.out = device.out.saturating_sub(1);
+    /// The next oldest begins where this one ends.
+    fn over(&mut self, charge: Charge, took: Duration) {
+        let device = &mut self.devices[charge.device.0];
+        let Some(index) = device.out.iter().position(|out| *out == charge) else { return };
+        device.out.remove(index);
+        device.since = device.since.map(|since| since + took);
     }
+}
+
+/// A device as an image sees it that waits for it.
+struct Shared {
+    /// Seconds until all that is out is through.
+    busy: f64,
+    /// Seconds of an image in batches of the best size, among those of others.
+    image: f64,
+    /// Seconds of the batch that the image would be in.
+    own: f64,
+}
+
+/// In place of no time at all, by which nothing can be divided.
+const NO_TIME: f64 = 1e-15;
+
+/// Seconds until the devices have run so many images and one of them has room: each begins with what it is done with, the soonest first.
+fn begin(devices: &[Shared], images: usize) -> f64 {
+    let mut soonest: Vec<&Shared> = devices.iter().collect();
+    soonest.sort_by(|a, b| a.busy.total_cmp(&b.busy));
+    // by the first device, by the first two …: more than these are not free before
+    let (mut rate, mut done, mut begins) = (0.0, 0.0, f64::INFINITY);
+    for device in soonest {
+        if device.busy >= begins {
+            break;
+        }
+        rate += 1.0 / device.image;
+        done += device.busy / device.image;
+        begins = (images as f64 + done) / rate;
+    }
+    begins
 }
 
 #[cfg(test)]

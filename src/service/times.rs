@@ -22,7 +22,10 @@ const FORGET: f64 = 0.002;
 /// Of the time of the chosen way, where what is known fades to: a little less, or it would never be preferred.
 const TRIED_BELOW: f64 = 0.9;
 /// No longer batch is guessed, and so tried for the sake of knowledge alone, for somebody waits for it.
-const LONGEST_GUESS: f64 = 0.25;
+pub(super) const LONGEST_GUESS: f64 = 0.25;
+/// What one image more adds to a batch is guessed as what it added from the largest two sizes that are known, but as no less than this share of what an
+/// image takes in the largest: one time that was disturbed must not promise too much.
+const ADDED_AT_LEAST: f64 = 0.5;
 
 /// Times of batches by their size.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,6 +45,8 @@ struct Entry {
     seconds: f64,
     /// The time is a guess or has faded: the next batch of this size replaces it.
     stale: bool,
+    /// No batch of this size has run.
+    guessed: bool,
 }
 
 impl Entry {
@@ -52,24 +57,43 @@ impl Entry {
 
 impl BatchTimes {
     /// A table of sizes of these buckets, each with its seconds. Larger sizes that may run and were not measured are guessed from
-    /// the largest that was. Without any, batches have one image and take no time.
+    /// the largest that were. Without any, batches have one image and take no time.
     #[must_use]
     pub fn new(buckets: &Buckets, measured: Vec<(usize, f64)>) -> Self {
-        let entry = |(size, seconds)| Entry { size, seconds, stale: false };
+        let entry = |(size, seconds)| Entry { size, seconds, stale: false, guessed: false };
         let mut table: Vec<Entry> = measured.into_iter().map(entry).collect();
         table.sort_by_key(|entry| entry.size);
         if table.is_empty() {
-            table.push(Entry { size: 1, seconds: 0.0, stale: true });
+            table.push(Entry { size: 1, seconds: 0.0, stale: true, guessed: false });
         }
         if let (Buckets::Any(max), Some(last)) = (buckets, table.last().copied()) {
             let sizes =
                 std::iter::successors(Some(last.size * 2), |size| Some(size * 2)).take_while(|size| size <= max);
-            let guess = |size| Entry { size, seconds: last.per_image() * size as f64, stale: true };
-            table.extend(sizes.map(guess).take_while(|guess| guess.seconds <= LONGEST_GUESS));
+            table.extend(sizes.map(|size| Entry { size, seconds: 0.0, stale: true, guessed: true }));
         }
         let mut times = Self { any_size: matches!(buckets, Buckets::Any(_)), table, preferred: 0 };
+        times.guess();
         times.preferred = times.prefer();
         times
+    }
+
+    /// Guesses the times of sizes that have not run: on the line through the two largest that have.
+    fn guess(&mut self) {
+        let known = self.known();
+        let Some(last) = known.checked_sub(1).map(|index| self.table[index]) else { return };
+        let before = known.checked_sub(2).map(|index| self.table[index]);
+        let line = |before: Entry| (last.seconds - before.seconds) / (last.size - before.size).max(1) as f64;
+        let most = last.per_image();
+        let added = before.map_or(most, line).clamp(ADDED_AT_LEAST * most, most);
+        for entry in &mut self.table[known..] {
+            entry.seconds = last.seconds + added * (entry.size - last.size) as f64;
+        }
+        self.table.retain(|entry| !entry.guessed || entry.seconds <= LONGEST_GUESS);
+    }
+
+    /// How many sizes have run: the first of the table.
+    fn known(&self) -> usize {
+        self.table.iter().position(|entry| entry.guessed).unwrap_or(self.table.len())
     }
 
     /// The size that runs when enough images wait: the smallest whose images take at most 5 % more than the best's, or a
@@ -155,7 +179,7 @@ impl BatchTimes {
         let above = self.index(images).min(self.table.len() - 1);
         let entry = &mut self.table[above];
         if expected <= 0.0 {
-            (entry.seconds, entry.stale) = (took, false);
+            (entry.seconds, entry.stale, entry.guessed) = (took, false, false);
         } else {
             // a size between two of the table says something of both
             let (size, stale) = (entry.size, entry.stale);
@@ -168,6 +192,10 @@ impl BatchTimes {
             let weight = |stale: bool| if stale { 1.0 } else { NEWEST };
             self.table[above].seconds *= 1.0 + change * share * weight(stale);
             self.table[above].stale &= images < size;
+            if self.table[above].guessed && images == size {
+                self.table[above].guessed = false;
+                self.guess();
+            }
             if let Some(below) = below {
                 self.table[below].seconds *= 1.0 + change * (1.0 - share) * NEWEST;
             }
@@ -176,11 +204,13 @@ impl BatchTimes {
     }
 
     fn prefer(&self) -> usize {
-        let best = self.table.iter().map(|entry| entry.per_image()).fold(f64::INFINITY, f64::min);
+        // of guesses the first only: it tells more of those behind it than the guess that they were made of
+        let table = &self.table[..self.table.len().min(self.known() + 1)];
+        let best = table.iter().map(|entry| entry.per_image()).fold(f64::INFINITY, f64::min);
         let cheap = |entry: &Entry| entry.per_image() <= best * SLACK + NOTHING;
         // a guess is no reason to take a larger batch than is known to be good
-        let short = self.table.iter().rposition(|entry| cheap(entry) && !entry.stale && entry.seconds <= SHORT);
-        let smallest = self.table.iter().position(cheap).unwrap_or(0);
+        let short = table.iter().rposition(|entry| cheap(entry) && !entry.stale && entry.seconds <= SHORT);
+        let smallest = table.iter().position(cheap).unwrap_or(0);
         short.map_or(smallest, |short| short.max(smallest))
     }
 }
@@ -254,6 +284,34 @@ mod tests {
         }
         assert_eq!(times.preferred(), 4, "{times:?}");
         assert!(times.table.iter().all(|entry| entry.seconds <= LONGEST_GUESS), "no long batch is tried: {times:?}");
+    }
+
+    #[test]
+    fn sizes_that_warm_up_did_not_reach_are_guessed_on_a_line_and_tried_one_after_the_other() {
+        // 9 ms a batch and 1 ms an image
+        let truth = |images: usize| 0.009 + 0.001 * images as f64;
+        let mut times = any(&[(1, truth(1)), (2, truth(2))]);
+        assert!(
+            (times.seconds(64) - (truth(2) + 62.0 * truth(2) / 4.0)).abs() < 1e-9,
+            "half of 5.5 ms an image at least"
+        );
+        let mut sizes = Vec::new();
+        for _ in 0..20 {
+            let (images, _) = times.choose(64);
+            sizes.push(images);
+            times.passed_over(64, images);
+            times.ran(images, Duration::from_secs_f64(truth(images)));
+        }
+        assert_eq!(
+            sizes[..6],
+            [4, 8, 16, 32, 64, 64],
+            "each guess is tried once, and what is right is known after five batches"
+        );
+        // where a batch saves nothing none is tried for it
+        let linear = any(&[(1, 0.01), (2, 0.02)]);
+        assert_eq!((linear.preferred(), linear.seconds(16)), (2, 0.16));
+        // a time that was disturbed promises no batch for nothing
+        assert!(any(&[(1, 0.02), (2, 0.02)]).seconds(8) >= 0.02 + 6.0 * 0.005);
     }
 
     #[test]

@@ -3,11 +3,12 @@
 
 use std::time::Duration;
 
-use super::times::BatchTimes;
+use super::times::{BatchTimes, LONGEST_GUESS};
 use crate::engine::Buckets;
 
 /// Of sizes that are not fixed, larger ones are tried until the runs so far took this long, the discarded ones not counted: a demo
-/// model must be ready in 300 ms. Batch 1 always is tried, and every fixed size, which a graph is made for.
+/// model must be ready in 300 ms. Batch 1 always is tried, and every fixed size, which a graph is made for. The second is tried too where it is not
+/// expected to be too long to be guessed: of two sizes the times of all others can be.
 const TIME: f64 = 0.05;
 /// Counted runs per size: at most these, and enough once they took so many seconds.
 const MOST_RUNS: usize = 5;
@@ -58,7 +59,8 @@ impl WarmUp {
         self.runs.clear();
         // by the medians, which one slow run does not move
         let usual: f64 = self.table.iter().map(|(_, seconds)| 2.0 * seconds).sum();
-        if matches!(self.buckets, Buckets::Any(_)) && usual > TIME {
+        let second_helps = matches!(self.table[..], [(_, seconds)] if 2.0 * seconds <= LONGEST_GUESS);
+        if matches!(self.buckets, Buckets::Any(_)) && usual > TIME && !second_helps {
             self.sizes.clear();
         }
     }
@@ -134,6 +136,8 @@ mod tests {
     fn any_size_stops_when_time_is_over_and_fixed_sizes_all_run() {
         let slow = |size: usize, _: usize| size as f64;
         assert_eq!(warm(&Buckets::Any(32), slow).1, [1, 1]);
+        let medium = |size: usize, _: usize| size as f64 * 0.1;
+        assert_eq!(warm(&Buckets::Any(32), medium).1, [1, 1, 2, 2], "two sizes tell of the others");
         let (_, ran) = warm(&Buckets::Fixed(vec![1, 2, 4]), slow);
         assert_eq!(ran, [1, 1, 1, 1, 2, 2, 2, 2, 4, 4, 4, 4]);
     }

@@ -8,3 +8,4 @@ mod errors;
 mod fixture;
 mod golden;
 mod swin;
+mod transformers;

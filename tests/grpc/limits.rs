@@ -13,7 +13,7 @@ use tonic::codec::CompressionEncoding;
 use tonic::{Code, Request};
 
 use super::client::*;
-use super::support::http::{Options, Server, bounded};
+use super::support::http::{Options, Server, bounded, head_of};
 use super::support::mock::{account, becomes};
 
 #[tokio::test]
@@ -174,6 +174,25 @@ async fn whoever_speaks_no_grpc_is_told_so() {
         let answer = client.answer().await;
         assert_eq!(answer.status, 415);
         assert!(String::from_utf8(answer.body).unwrap().contains("gRPC"));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn metadata_below_16_kib_are_read_and_one_byte_more_is_refused_without_harm_to_the_connection() {
+    bounded(async {
+        const MOST: usize = 16 << 10;
+        let server = Server::start().await;
+        let mut sender = sender(&server).await;
+        let uri = format!("http://{}/inference.GRPCInferenceService/ServerLive", server.grpc);
+        for (size, status) in [(MOST - 1, 200), (MOST, 431), (MOST - 1, 200)] {
+            // an empty message
+            let body = Body::from_stream(stream::iter([Ok::<_, std::io::Error>(Bytes::from_static(&[0; 5]))]));
+            let headers = [("content-type", "application/grpc"), ("te", "trailers")];
+            let answer = sender.send_request(head_of(size, ("POST", &uri), &headers, body)).await.unwrap();
+            assert_eq!(answer.status(), status, "{size}: {answer:?}");
+            assert!(answer.headers().get("grpc-status").is_none_or(|code| code == "0"), "{size}: {answer:?}");
+        }
     })
     .await;
 }

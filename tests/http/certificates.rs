@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, date_time_ymd,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DnType,
+    ExtendedKeyUsagePurpose, IsCa, KeyIdMethod, KeyPair, RevokedCertParams, SerialNumber, date_time_ymd,
 };
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -36,16 +37,45 @@ impl Authority {
 
     /// Signs a certificate of `localhost`, for servers and clients, which ends with this year.
     pub(crate) fn identity_until(&self, year: i32) -> Identity {
+        self.signed(year, None)
+    }
+
+    pub(crate) fn identity(&self) -> Identity {
+        self.identity_until(2090)
+    }
+
+    /// The same, with this serial number.
+    pub(crate) fn identity_of(&self, serial: u64) -> Identity {
+        self.signed(2090, Some(serial))
+    }
+
+    fn signed(&self, year: i32, serial: Option<u64>) -> Identity {
         let mut params = CertificateParams::new(["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         params.not_after = date_time_ymd(year, 12, 31);
+        params.serial_number = serial.map(SerialNumber::from);
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.0).unwrap();
         Identity { certificate: certificate.pem(), key: key.serialize_pem() }
     }
 
-    pub(crate) fn identity(&self) -> Identity {
-        self.identity_until(2090)
+    /// The list of its certificates with these serial numbers as revoked, in PEM, which is followed by another at the end of this year.
+    pub(crate) fn crl(&self, revoked: &[u64], year: i32) -> String {
+        let revoked = revoked.iter().map(|serial| RevokedCertParams {
+            serial_number: SerialNumber::from(*serial),
+            revocation_time: date_time_ymd(2019, 1, 1),
+            reason_code: None,
+            invalidity_date: None,
+        });
+        let params = CertificateRevocationListParams {
+            this_update: date_time_ymd(2019, 1, 1),
+            next_update: date_time_ymd(year, 12, 31),
+            crl_number: SerialNumber::from(1),
+            issuing_distribution_point: None,
+            revoked_certs: revoked.collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        params.signed_by(&self.0).unwrap().pem().unwrap()
     }
 
     /// A client that believes this authority, shows this certificate, and speaks these protocols.

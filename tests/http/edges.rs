@@ -7,14 +7,23 @@ use std::io::Write as _;
 use convnext_server::service::Limits;
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use http_body_util::Empty;
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::json;
+use tokio::net::TcpStream;
 
-use super::support::http::{Options, Server, base64, bounded, request};
+use super::support::http::{Options, Server, base64, bounded, head_of, request};
 use super::support::mock::image;
 use super::{POST, POST_FORM, form_data};
 
 /// Bytes of a head at most.
 const HEAD: usize = 64 << 10;
+
+/// Bytes of a head in HTTP/2, which must be fewer.
+const HEAD_OF_HTTP_2: usize = 16 << 10;
+/// Elements of a tensor of BYTES.
+const ELEMENTS: usize = 65_536;
 
 /// JSON for an image, filled up to so many bytes.
 fn json_of(bytes: usize) -> String {
@@ -114,6 +123,57 @@ async fn a_head_of_64_kib_is_read_and_one_that_has_not_ended_by_then_refused() {
         let mut client = server.connect().await;
         client.send(format!("{begin}{}", "x".repeat(HEAD - begin.len()))).await; // and nothing more
         assert!(client.answer().await.error(431).contains("64 KiB"));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn over_http_2_a_head_below_16_kib_is_read_one_of_them_refused_and_one_of_many_more_ends_its_connection() {
+    bounded(async {
+        let server = Server::start().await;
+        let connect = async || {
+            let io = TokioIo::new(TcpStream::connect(server.address).await.unwrap());
+            let (sender, connection) = http2::handshake(TokioExecutor::new(), io).await.unwrap();
+            tokio::spawn(connection);
+            sender
+        };
+        let uri = format!("http://{}/livez", server.address);
+        let of = |size: usize| head_of(size, ("GET", &uri), &[], Empty::<bytes::Bytes>::new());
+        let mut sender = connect().await;
+        // the connection outlives what it refuses
+        for (size, status) in [(HEAD_OF_HTTP_2 - 1, 200), (HEAD_OF_HTTP_2, 431), (3 * HEAD_OF_HTTP_2, 431), (1000, 200)]
+        {
+            assert_eq!(sender.send_request(of(size)).await.unwrap().status(), status, "{size}");
+        }
+        let error = sender.send_request(of(5 * HEAD_OF_HTTP_2)).await.unwrap_err();
+        assert!(!error.is_timeout(), "{error}");
+        assert_eq!(connect().await.send_request(of(1000)).await.unwrap().status(), 200);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_tensor_of_bytes_may_have_65_536_elements_and_not_one_more() {
+    bounded(async {
+        let server = Server::start().await;
+        let path = "POST /v2/models/first_image/infer HTTP/1.1";
+        for (elements, words) in
+            [(ELEMENTS, "65536 elements for shape [1, 1]"), (ELEMENTS + 1, "more than 65536 elements")]
+        {
+            let of = |rest: serde_json::Value| {
+                let mut tensor = json!({"name": "image", "datatype": "BYTES", "shape": [1, 1]});
+                tensor.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
+                json!({"inputs": [tensor]}).to_string()
+            };
+            let error = server.ask(path, of(json!({"data": vec!["aGk="; elements]}))).await.error(400);
+            assert!(error.contains(words), "JSON: {error}");
+            // each element of no bytes is its length alone
+            let tail = vec![0; 4 * elements];
+            let json = of(json!({"parameters": {"binary_data_size": tail.len()}}));
+            let head = format!("{path}\r\ninference-header-content-length: {}", json.len());
+            let error = server.ask(&head, [json.as_bytes(), &tail].concat()).await.error(400);
+            assert!(error.contains(words), "binary: {error}");
+        }
     })
     .await;
 }

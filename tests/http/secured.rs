@@ -152,6 +152,10 @@ fn what_cannot_be_used_is_refused_before_a_port_is_bound() {
     let wrong = folder.write("wrong.toml", "[[key]]\nname = 'a'\nsha256 = 'cvn_secret'\nscopes = ['infer']");
     let none = folder.path("none");
     let tls = |certificate, key| vec!["--tls-cert", certificate, "--tls-key", key];
+    let [ca, crl, old] =
+        [("ca.crt", authority.pem()), ("new.crl", authority.crl(&[], 2090)), ("old.crl", authority.crl(&[], 2020))]
+            .map(|(name, text)| folder.write(name, &text));
+    let of_clients = || vec!["--tls-cert", &*certificate, "--tls-key", &key, "--tls-client-ca", &ca];
     for (args, words) in [
         (vec!["--tls-cert", &certificate], "tls-cert"),
         (vec!["--tls-key", &key], "tls-key"),
@@ -161,6 +165,12 @@ fn what_cannot_be_used_is_refused_before_a_port_is_bound() {
         (tls(&empty, &key), "no BEGIN CERTIFICATE"),
         (tls(&certificate, &empty), "no BEGIN PRIVATE KEY"),
         ([tls(&certificate, &key), vec!["--tls-client-ca", &empty]].concat(), "authorities of clients"),
+        ([tls(&certificate, &key), vec!["--tls-client-crl", &crl]].concat(), "tls-client-crl"),
+        (
+            [of_clients(), vec!["--tls-client-crl", &old]].concat(),
+            "old.crl: the revocation list of clients: a list has expired",
+        ),
+        ([of_clients(), vec!["--tls-client-crl", &none]].concat(), "No such file"),
         (vec!["--api-keys", &none], "No such file"),
         (vec!["--api-keys", &empty], "no [[key]]"),
         (vec!["--api-keys", &wrong], "key a: sha256"),

@@ -41,6 +41,7 @@ fn pem<'a>(identity: &'a Identity, client_ca: Option<&'a str>) -> Pem<'a> {
         certificate: identity.certificate.as_bytes(),
         key: identity.key.as_bytes(),
         client_ca: client_ca.map(str::as_bytes),
+        client_crl: None,
     }
 }
 
@@ -310,6 +311,45 @@ async fn where_clients_need_a_certificate_strangers_get_no_connection() {
 }
 
 #[tokio::test]
+async fn a_revoked_certificate_gets_no_connection_nor_does_one_of_an_authority_without_a_list() {
+    bounded(async {
+        let (authority, clients, others) = (Authority::new("a"), Authority::new("b"), Authority::new("c"));
+        let both = clients.pem() + &others.pem();
+        let (lost, kept, other) = (clients.identity_of(7), clients.identity_of(8), others.identity_of(7));
+        let identity = authority.identity();
+        let with = |crl: &'static str| Pem { client_crl: Some(crl.as_bytes()), ..pem(&identity, Some(&both)) };
+        let leak = |crl: String| &*crl.leak();
+        let (none, one, old) = (clients.crl(&[], 2090), clients.crl(&[7], 2090), clients.crl(&[], 2020));
+        let (none, one, old) = (leak(none), leak(one), leak(old));
+        let (tls, _) = Tls::new(&with(one), ClientAuth::Require).unwrap();
+        let server = Server::with(tls, 100, Options::default()).await;
+        let answered =
+            async |identity: &Identity| match connect(&authority.client(Some(identity), &[]), server.address).await {
+                Err(_) => false,
+                Ok(mut stream) => {
+                    let _ = stream.write_all(ONE_REQUEST).await;
+                    rest(&mut stream).await.ends_with("hello")
+                }
+            };
+        let asked = async || [answered(&lost).await, answered(&kept).await, answered(&other).await];
+        assert_eq!(asked().await, [false, true, false]);
+        for (crl, words) in [(old, "has expired"), ("", "no BEGIN X509 CRL")] {
+            let error = server.tls.replace(&with(crl)).unwrap_err();
+            assert!(matches!(error, TlsError::ClientCrl(_)) && error.to_string().contains(words), "{error}");
+        }
+        assert_eq!(asked().await, [false, true, false], "those from before hold");
+        let of_both = leak(one.to_owned() + &others.crl(&[], 2090));
+        server.tls.replace(&with(of_both)).unwrap();
+        assert_eq!(asked().await, [false, true, true]);
+        server.tls.replace(&with(none)).unwrap();
+        assert_eq!(asked().await, [true, true, false]);
+        let text = String::from_utf8(server.metrics.encode().unwrap().0).unwrap();
+        assert!(text.contains("convnext_tls_handshakes_failed_total{reason=\"client_certificate\"} 6\n"), "{text}");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn where_probes_are_excepted_routes_learn_who_has_shown_a_certificate() {
     bounded(async {
         let (authority, clients, strangers) = (Authority::new("a"), Authority::new("b"), Authority::new("c"));
@@ -353,8 +393,8 @@ fn files_that_cannot_be_used_are_named_with_what_to_do() {
         (&one.certificate, &one.key, Some(""), "authorities of clients"),
         (&one.certificate, &one.key, Some(broken), "authorities of clients"),
     ] {
-        let pem =
-            Pem { certificate: certificate.as_bytes(), key: key.as_bytes(), client_ca: client_ca.map(str::as_bytes) };
+        let client_ca = client_ca.map(str::as_bytes);
+        let pem = Pem { certificate: certificate.as_bytes(), key: key.as_bytes(), client_ca, client_crl: None };
         let error = Tls::new(&pem, ClientAuth::Require).unwrap_err().to_string();
         assert!(error.contains(words), "{words}: {error}");
     }

@@ -201,6 +201,20 @@ pub fn request(head: &str, body: impl AsRef<[u8]>) -> Vec<u8> {
     [format!("{head}\r\nhost: test\r\n{length}\r\n").as_bytes(), body].concat()
 }
 
+/// A request whose head has this size in HTTP/2, which counts names, values, and 32 bytes for each pair: it is filled up.
+pub fn head_of<B>(size: usize, (method, uri): (&str, &str), headers: &[(&str, &str)], body: B) -> hyper::Request<B> {
+    let target: hyper::Uri = uri.parse().unwrap();
+    let (scheme, authority) = (target.scheme_str().unwrap(), target.authority().unwrap().as_str());
+    let pseudo =
+        [(":method", method), (":scheme", scheme), (":authority", authority), (":path", target.path()), ("x", "")];
+    let counted: usize = pseudo.iter().chain(headers).map(|(name, value)| name.len() + value.len() + 32).sum();
+    let mut request = hyper::Request::builder().method(method).uri(uri).header("x", "y".repeat(size - counted));
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    request.body(body).unwrap()
+}
+
 /// A connection.
 pub struct Client {
     stream: BufReader<TcpStream>,

@@ -3,7 +3,7 @@
 use std::env;
 use std::ffi::OsString;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, Result};
@@ -44,7 +44,7 @@ pub(crate) struct EmulateOptions {
 
 /// Builds the driver and prints its folder, alone on standard output.
 pub(crate) fn emulator() -> Result<()> {
-    let folder = build(Profile::Release)?;
+    let folder = build()?;
     #[expect(clippy::print_stdout, reason = "what the command is for")]
     {
         println!("{}", folder.display());
@@ -54,7 +54,7 @@ pub(crate) fn emulator() -> Result<()> {
 
 /// Runs convnext with the driver.
 pub(crate) fn emulate(options: &EmulateOptions) -> Result<ExitCode> {
-    let folder = build(Profile::Release)?;
+    let folder = build()?;
     step(&mut cargo(&["build", "--release", "--bin", "convnext"]))?;
     let program = target().join("release").join("convnext");
     let before = env::var_os("LD_LIBRARY_PATH").filter(|path| !path.is_empty());
@@ -75,30 +75,37 @@ pub(crate) fn emulate(options: &EmulateOptions) -> Result<ExitCode> {
     Ok(status.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from))
 }
 
-/// How the driver is compiled.
-#[derive(Clone, Copy)]
-pub(crate) enum Profile {
-    /// As tests are.
-    Dev,
-    /// To be fast.
-    Release,
+/// Driver and product as tests have them.
+pub(crate) struct Tested {
+    /// The driver's folder.
+    pub(crate) driver: PathBuf,
+    pub(crate) program: PathBuf,
 }
 
-/// Builds the driver under the names that programs look for; its folder.
-pub(crate) fn build(profile: Profile) -> Result<PathBuf> {
-    let (options, made, folder): (&[&str], _, _) = match profile {
-        Profile::Dev => (&[], "debug", "emulator/dev"),
-        Profile::Release => (&["--release"], "release", "emulator"),
-    };
-    step(cargo(&["build", "--package", "cuda-emulator"]).args(options))?;
-    let built = target().join(made).join("libcuda_emulator.so");
-    let folder = target().join(folder);
-    fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+/// Builds both as part of the tests: after a run of these nothing is left to compile. A build of either alone would compile half of what they depend on
+/// anew, for tests ask more of some crates.
+pub(crate) fn of_tests() -> Result<Tested> {
+    step(&mut cargo(&["test", "--workspace", "--no-run", "--test", "kernels"]))?;
+    let debug = target().join("debug");
+    let driver = laid_out(&debug.join("deps"), &target().join("emulator/dev"))?;
+    Ok(Tested { driver, program: debug.join("convnext") })
+}
+
+/// Builds the driver for release; its folder.
+fn build() -> Result<PathBuf> {
+    step(&mut cargo(&["build", "--release", "--package", "cuda-emulator"]))?;
+    laid_out(&target().join("release"), &target().join("emulator"))
+}
+
+/// Copies what was built to a folder, under the names that programs look for.
+fn laid_out(built: &Path, folder: &Path) -> Result<PathBuf> {
+    let built = built.join("libcuda_emulator.so");
+    fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
     for name in ["libcuda.so", "libcuda.so.1"] {
         // In place of the old file, not into it: a program may be running with that.
         let (target, new) = (folder.join(name), folder.join(format!("{name}.new")));
         fs::copy(&built, &new).with_context(|| format!("cannot copy {} to {}", built.display(), new.display()))?;
         fs::rename(&new, &target).with_context(|| format!("cannot replace {}", target.display()))?;
     }
-    Ok(folder)
+    Ok(folder.to_owned())
 }

@@ -38,6 +38,8 @@ struct TlsFiles {
     certificate: PathBuf,
     key: PathBuf,
     client_ca: Option<PathBuf>,
+    /// Only beside authorities.
+    client_crl: Option<PathBuf>,
 }
 
 impl Secrets {
@@ -49,7 +51,8 @@ impl Secrets {
         let tls = match (&config.tls_cert, &config.tls_key) {
             (Some(certificate), Some(key)) => {
                 let (certificate, key) = (certificate.clone(), key.clone());
-                let files = TlsFiles { certificate, key, client_ca: config.tls_client_ca.clone() };
+                let (client_ca, client_crl) = (config.tls_client_ca.clone(), config.tls_client_crl.clone());
+                let files = TlsFiles { certificate, key, client_ca, client_crl };
                 let contents = reload::read(&files.all())?;
                 let tls = Tls::new(&pem(&contents)?, config.tls_client_auth);
                 let (tls, end) = tls.map_err(|error| anyhow!(files.explain(&error)))?;
@@ -134,7 +137,8 @@ fn watched(
 
 impl TlsFiles {
     fn all(&self) -> Vec<PathBuf> {
-        [&self.certificate, &self.key].into_iter().chain(&self.client_ca).cloned().collect()
+        let of_clients = self.client_ca.iter().chain(&self.client_crl);
+        [&self.certificate, &self.key].into_iter().chain(of_clients).cloned().collect()
     }
 
     fn explain(&self, error: &TlsError) -> String {
@@ -142,6 +146,7 @@ impl TlsFiles {
             TlsError::Certificate(_) => ("tls-cert", Some(&self.certificate)),
             TlsError::Key(_) => ("tls-key", Some(&self.key)),
             TlsError::ClientCa(_) => ("tls-client-ca", self.client_ca.as_ref()),
+            TlsError::ClientCrl(_) => ("tls-client-crl", self.client_crl.as_ref()),
         };
         let path = path.map(|path| path.display().to_string()).unwrap_or_default();
         format!("{flag} {path}: {error}")
@@ -150,7 +155,10 @@ impl TlsFiles {
 
 fn pem(contents: &Contents) -> anyhow::Result<Pem<'_>> {
     match contents.as_slice() {
-        [certificate, key, rest @ ..] => Ok(Pem { certificate, key, client_ca: rest.first().map(Vec::as_slice) }),
+        [certificate, key, rest @ ..] => {
+            let of_clients = |index: usize| rest.get(index).map(Vec::as_slice);
+            Ok(Pem { certificate, key, client_ca: of_clients(0), client_crl: of_clients(1) })
+        }
         _ => bail!("a certificate and its key are needed"),
     }
 }

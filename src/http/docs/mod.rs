@@ -9,7 +9,6 @@ pub(crate) mod schemas;
 mod security;
 pub(super) mod ui;
 
-use axum::Extension;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -35,7 +34,7 @@ pub(crate) struct Port {
 }
 
 /// The document as text, made once.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub(crate) struct Document(Bytes);
 
 impl Document {
@@ -71,7 +70,7 @@ impl Document {
 }
 
 /// `GET /openapi.json`.
-pub(super) async fn openapi(Extension(Document(text)): Extension<Document>) -> Response {
+fn openapi(Document(text): Document) -> Response {
     let kind = HeaderValue::from_static("application/json");
     ([(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, HeaderValue::from_static("no-cache"))], text)
         .into_response()

@@ -1,9 +1,11 @@
 //! The table of a port's routes: each has its handlers and what the document says of them, and cannot have one without the other. Not here: what
 //! the routes are.
 
+use std::sync::{Arc, OnceLock};
+
+use axum::Router;
 use axum::handler::Handler;
 use axum::routing::{self, MethodRouter};
-use axum::{Extension, Router};
 use utoipa::openapi::HttpMethod;
 
 use super::{Document, Operation, Port};
@@ -72,8 +74,15 @@ impl Routes {
 
     /// The router, which serves the document of all its routes.
     pub(crate) fn documented(self, port: Port) -> Router<AppState> {
-        let routes = self.at("/openapi.json", get(super::openapi, super::of_openapi()));
-        let document = Document::of(port, &routes.said);
-        routes.router.layer(Extension(document))
+        // its own route is one of them, and no other pays for it
+        let written = Arc::new(OnceLock::new());
+        let shown = Arc::clone(&written);
+        let handler = move || {
+            let document = shown.get().cloned().unwrap_or_default();
+            async move { super::openapi(document) }
+        };
+        let routes = self.at("/openapi.json", get(handler, super::of_openapi()));
+        let _ = written.set(Document::of(port, &routes.said)); // the first and only one
+        routes.router
     }
 }

@@ -99,6 +99,13 @@ fn of(error: &std::io::Error) -> Failed {
         Some(E::NoCertificatesPresented) => Failed::Certificate("there is none".to_owned()),
         Some(E::InvalidCertificate(why)) => Failed::Certificate(match why {
             CertificateError::UnknownIssuer => "no authority of ours has signed it".to_owned(),
+            CertificateError::Revoked => "its authority has revoked it".to_owned(),
+            CertificateError::UnknownRevocationStatus => {
+                "there is no revocation list of the authority that has signed it".to_owned()
+            }
+            CertificateError::ExpiredRevocationList | CertificateError::ExpiredRevocationListContext { .. } => {
+                "the revocation list of its authority has expired".to_owned()
+            }
             why => why.to_string(),
         }),
         Some(E::AlertReceived(alert)) => Failed::Broken(told(*alert)),

@@ -3,6 +3,7 @@
 //! A new certificate holds for the connections that come after it. Not here: when files are read again (`reload`), and who may ask
 //! what (`auth`).
 
+mod crl;
 mod handshake;
 mod pem;
 mod stream;

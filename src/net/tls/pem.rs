@@ -1,4 +1,5 @@
-//! Files in PEM: a certificate with its chain, its key, and the authorities of clients. Not here: reading files (`reload`).
+//! Files in PEM: a certificate with its chain, its key, and the authorities of clients. Not here: reading files (`reload`), and what a list of
+//! revoked certificates is (`crl`).
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -6,10 +7,11 @@ use std::time::{Duration, SystemTime};
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{ServerConfig, WebPkiClientVerifier};
 use rustls::{InconsistentKeys, RootCertStore};
 
-use super::ClientAuth;
+use super::{ClientAuth, crl};
 
 /// What clients may speak, the best first.
 const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
@@ -23,6 +25,8 @@ pub struct Pem<'a> {
     pub key: &'a [u8],
     /// The authorities of clients; None: clients show no certificate.
     pub client_ca: Option<&'a [u8]>,
+    /// Which of their certificates they have revoked; None: nobody asks. Means something beside authorities only.
+    pub client_crl: Option<&'a [u8]>,
 }
 
 /// Why a file cannot be used.
@@ -37,6 +41,9 @@ pub enum TlsError {
     /// That of the authorities of clients.
     #[error("the authorities of clients: {0}")]
     ClientCa(String),
+    /// That of the revoked certificates of clients.
+    #[error("the revocation list of clients: {0}")]
+    ClientCrl(String),
 }
 
 impl Pem<'_> {
@@ -53,7 +60,7 @@ impl Pem<'_> {
             .map_err(|error| TlsError::Certificate(error.to_string()))?;
         let builder = match self.client_ca {
             None => builder.with_no_client_auth(),
-            Some(pem) => builder.with_client_cert_verifier(verifier(pem, client_auth, provider)?),
+            Some(pem) => builder.with_client_cert_verifier(self.verifier(pem, client_auth, provider)?),
         };
         let mut config = builder.with_single_cert(chain, key).map_err(|error| match error {
             rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
@@ -63,6 +70,34 @@ impl Pem<'_> {
         })?;
         config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).to_vec();
         Ok(Arc::new(config))
+    }
+
+    fn verifier(
+        &self,
+        authorities: &[u8],
+        client_auth: ClientAuth,
+        provider: Arc<CryptoProvider>,
+    ) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+        let wrong = |why: String| TlsError::ClientCa(why);
+        let mut roots = RootCertStore::empty();
+        let found = certificates(authorities);
+        for certificate in found.map_err(|_| wrong("the file has no valid BEGIN CERTIFICATE".to_owned()))? {
+            roots.add(certificate).map_err(|error| wrong(error.to_string()))?;
+        }
+        let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+        let builder = match client_auth {
+            ClientAuth::Require => builder,
+            ClientAuth::ExceptProbes => builder.allow_unauthenticated(),
+        };
+        let builder = match self.client_crl {
+            None => builder,
+            // of a certificate whose authority has no list nobody knows whether it was revoked: rustls then refuses it
+            Some(pem) => {
+                let lists = crl::lists(pem, SystemTime::now()).map_err(TlsError::ClientCrl)?;
+                builder.with_crls(lists).enforce_revocation_expiration()
+            }
+        };
+        builder.build().map_err(|error| wrong(error.to_string()))
     }
 
     /// When the first certificate of the chain ends.
@@ -103,23 +138,4 @@ fn key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, &'static str> {
             "is not there: the file has no BEGIN PRIVATE KEY (PKCS #8), RSA PRIVATE KEY or EC PRIVATE KEY"
         }
     })
-}
-
-fn verifier(
-    pem: &[u8],
-    client_auth: ClientAuth,
-    provider: Arc<CryptoProvider>,
-) -> Result<Arc<dyn rustls::server::danger::ClientCertVerifier>, TlsError> {
-    let wrong = |why: String| TlsError::ClientCa(why);
-    let mut roots = RootCertStore::empty();
-    let found = certificates(pem).map_err(|_| wrong("the file has no valid BEGIN CERTIFICATE".to_owned()))?;
-    for certificate in found {
-        roots.add(certificate).map_err(|error| wrong(error.to_string()))?;
-    }
-    let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
-    let builder = match client_auth {
-        ClientAuth::Require => builder,
-        ClientAuth::ExceptProbes => builder.allow_unauthenticated(),
-    };
-    builder.build().map_err(|error| wrong(error.to_string()))
 }

@@ -192,12 +192,12 @@ fn nobody_waits_for_batches_that_take_no_time() {
     for _ in 0..20 {
         stand.push(0);
     }
-    assert_eq!(stand.scheduler.estimated_wait(stand.models[0], 20), NONE);
+    assert_eq!(stand.scheduler.estimated_wait(stand.models[0], 20, stand.now), NONE);
     let mut sizes = Vec::new();
     while let Next::Run(charge, entries) = stand.scheduler.next(DEVICE, stand.now) {
         sizes.push(entries.len());
         stand.scheduler.done(charge, NONE);
     }
     assert_eq!(sizes, [8, 8, 4]);
-    assert_eq!(stand.scheduler.estimated_wait(stand.models[0], 1000), NONE);
+    assert_eq!(stand.scheduler.estimated_wait(stand.models[0], 1000, stand.now), NONE);
 }

@@ -182,7 +182,7 @@ impl<'a> Fleet<'a> {
         let counts = due >= self.start + *warm_up;
         let Some(replica) = self.replicas.get_mut(index) else { return };
         // as `admission::check`
-        let wait = replica.dispatcher.estimated_wait(replica.model, replica.permits.used() as usize);
+        let wait = replica.dispatcher.estimated_wait(replica.model, replica.permits.used() as usize, due);
         let permit = if too_long(wait, model.deadline).is_some() { None } else { replica.permits.take(1) };
         let mut pages = self.book.open();
         let Some(permit) = permit else {

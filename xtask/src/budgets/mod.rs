@@ -10,14 +10,12 @@ mod row;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::emulator::{self, Profile};
-use crate::run::{cargo, output, root, step, target};
+use crate::emulator::{self, Tested};
+use crate::run::{on_all_cores, output, root, target};
 use row::Row;
 
 /// Budgets of the kernels: counts every network on every card on the emulator, and writes kernels/budgets.
@@ -152,32 +150,16 @@ fn spills() -> Result<Vec<String>> {
 
 /// All networks on all cards, as many at once as there are cores.
 fn count() -> Result<Vec<Row>> {
-    // the profile of the tests: in CI it is built already
-    let driver = emulator::build(Profile::Dev)?;
-    step(&mut cargo(&["build", "--bin", "convnext"]))?;
+    let tested = emulator::of_tests()?;
     let scratch = target().join("budgets");
     fs::create_dir_all(&scratch).with_context(|| format!("cannot make {}", scratch.display()))?;
     let jobs: Vec<(&str, &Card)> =
         NETWORKS.iter().flat_map(|(network, _)| CARDS.iter().map(|card| (*network, card))).collect();
     eprintln!("\n▸ {} networks on {} cards", NETWORKS.len(), CARDS.len());
     let began = Instant::now();
-    let (next, results) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
-    let work = || {
-        loop {
-            let number = next.fetch_add(1, Ordering::Relaxed);
-            let Some((network, card)) = jobs.get(number) else { break };
-            let rows = on_card(&driver, &scratch, network, card);
-            if let Ok(mut results) = results.lock() {
-                results.push((number, rows));
-            }
-        }
-    };
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    std::thread::scope(|scope| (0..cores).for_each(|_| drop(scope.spawn(work))));
-    let mut results = results.into_inner().unwrap_or_default();
-    results.sort_by_key(|(number, _)| *number);
+    let counted = on_all_cores(&jobs, |(network, card)| on_card(&tested, &scratch, network, card));
     let mut all = Vec::new();
-    for (_, rows) in results {
+    for rows in counted {
         all.extend(rows?);
     }
     eprintln!("  done in {:.1} s", began.elapsed().as_secs_f64());
@@ -185,17 +167,17 @@ fn count() -> Result<Vec<Row>> {
 }
 
 /// A network on a card, at all batches.
-fn on_card(driver: &Path, scratch: &Path, network: &str, card: &Card) -> Result<Vec<Row>> {
+fn on_card(tested: &Tested, scratch: &Path, network: &str, card: &Card) -> Result<Vec<Row>> {
     let report = scratch.join(format!("{network}.{}.json", card.name.replace(' ', "_")));
     let batches = BATCHES.map(|batch| batch.to_string()).join(",");
-    let mut bench = Command::new(target().join("debug/convnext"));
+    let mut bench = Command::new(&tested.program);
     bench.args(["bench", "--device", "cuda", "--precision", "f16", "--json", "--models", network, "--batch", &batches]);
     for inherited in ["CHECKS", "FAULT", "SEED", "STRICT", "MULTIPROCESSORS"] {
         bench.env_remove(format!("CUDA_EMULATOR_{inherited}"));
     }
     bench
         .current_dir(root())
-        .env("LD_LIBRARY_PATH", driver)
+        .env("LD_LIBRARY_PATH", &tested.driver)
         .env("CUDA_EMULATOR_SM", card.capability.to_string())
         .env("CUDA_EMULATOR_BLOCKS", BLOCKS.to_string())
         .env("CUDA_EMULATOR_THREADS", "1")

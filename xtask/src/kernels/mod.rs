@@ -8,13 +8,14 @@ mod sass;
 mod table;
 mod toolchain;
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::run::root;
+use crate::run::{on_all_cores, root};
 use toolchain::Toolchain;
 
 /// CUDA kernels: compiles and assembles them all, and writes kernels/ptx.
@@ -78,26 +79,55 @@ fn build(toolchain: &Toolchain) -> Result<Files> {
     let sources = texts(&root().join("kernels"), |name| name.ends_with(".cu") || name.ends_with(".cuh"))?;
     let mut files = Files::new();
     let mut kernels = Vec::new();
-    for source in sources.keys().filter(|name| name.ends_with(".cu")) {
-        let stem = source.trim_end_matches(".cu");
-        for target in &TARGETS {
-            let name = format!("{stem}.sm_{}.ptx", target.compute);
-            eprintln!("▸ {name}");
-            let ptx = toolchain.compile(source, target.compute).with_context(|| format!("{name} cannot be made"))?;
-            let (ptx, cubins) = toolchain.assemble(&name, &ptx, target.architectures)?;
-            let (shipped, places) = ptx::without_positions(&ptx);
-            for (architecture, assembled) in target.architectures.iter().zip(cubins) {
-                let listing = toolchain.disassemble(&assembled.cubin)?;
-                let of = table::Of { source, ptx: &name, architecture: *architecture, places: &places };
-                kernels.extend(table::kernels(&of, &ptx, &assembled.log, &listing)?);
-            }
-            files.insert(name, shipped);
-        }
+    let mut jobs: Vec<Job> = sources
+        .keys()
+        .filter_map(|source| Some((source, source.strip_suffix(".cu")?)))
+        .flat_map(|(source, stem)| TARGETS.iter().map(move |target| (source, stem, target)))
+        .map(|(source, stem, target)| Job { source, target, name: format!("{stem}.sm_{}.ptx", target.compute) })
+        .collect();
+    // the longest first, so that none of them is alone at the end; what is new may be long
+    let folder = root().join("kernels/ptx");
+    jobs.sort_by_cached_key(|job| Reverse(fs::metadata(folder.join(&job.name)).map_or(u64::MAX, |file| file.len())));
+    let mut made = on_all_cores(&jobs, |job| make(toolchain, job)).into_iter().collect::<Result<Vec<_>>>()?;
+    made.sort_by(|a, b| a.name.cmp(&b.name));
+    for Made { name, shipped, kernels: of } in made {
+        kernels.extend(of);
+        files.insert(name, shipped);
     }
     files.insert("README.md".to_owned(), table::page(&kernels));
     let json = table::json(&toolchain.pins, &sources, &files, &kernels);
     files.insert("table.json".to_owned(), json);
     Ok(files)
+}
+
+/// A source for a target.
+struct Job<'a> {
+    source: &'a str,
+    target: &'a Target,
+    /// Of the PTX.
+    name: String,
+}
+
+/// What a job gives: the PTX that is shipped, and what is told of its kernels.
+struct Made {
+    name: String,
+    shipped: String,
+    kernels: Vec<table::Kernel>,
+}
+
+fn make(toolchain: &Toolchain, job: &Job<'_>) -> Result<Made> {
+    let Job { source, target, name } = job;
+    eprintln!("▸ {name}");
+    let ptx = toolchain.compile(source, target.compute).with_context(|| format!("{name} cannot be made"))?;
+    let (ptx, cubins) = toolchain.assemble(name, &ptx, target.architectures)?;
+    let (shipped, places) = ptx::without_positions(&ptx);
+    let mut kernels = Vec::new();
+    for (architecture, assembled) in target.architectures.iter().zip(cubins) {
+        let listing = toolchain.disassemble(&assembled.cubin)?;
+        let of = table::Of { source, ptx: name, architecture: *architecture, places: &places };
+        kernels.extend(table::kernels(&of, &ptx, &assembled.log, &listing)?);
+    }
+    Ok(Made { name: name.clone(), shipped, kernels })
 }
 
 /// The texts of a folder's files, by name.

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context as _, Result, bail};
 
@@ -71,8 +72,12 @@ pub(super) fn unpacked(package: &str) -> Result<PathBuf> {
     Ok(folder)
 }
 
+/// apt gives up where another has its lists.
+static APT: Mutex<()> = Mutex::new(());
+
 /// Tries once more with fresh package lists, which a new machine lacks and only root can fetch.
 fn with_update(attempt: impl Fn() -> Result<()>) -> Result<()> {
+    let _alone = APT.lock().unwrap_or_else(PoisonError::into_inner);
     match attempt() {
         Err(_) if is_root() => {
             step(&mut apt(&["update"]))?;

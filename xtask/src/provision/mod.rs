@@ -133,9 +133,12 @@ pub(crate) fn with_image<'a>(tests: &'a mut Command, root: &Path) -> &'a mut Com
 }
 
 impl Provisions {
-    /// Adds the container image, which is built now.
-    pub(crate) fn add_image(&mut self) -> Result<()> {
-        self.add("CONVNEXT_TEST_IMAGE", "the container image", crate::image::built());
+    /// Adds the container image, if it could be built.
+    ///
+    /// # Errors
+    /// In CI, when it could not.
+    pub(crate) fn add_image(&mut self, built: Result<PathBuf>) -> Result<()> {
+        self.add("CONVNEXT_TEST_IMAGE", "the container image", built);
         self.missing.last().filter(|_| in_ci()).map_or(Ok(()), |missing| bail!("{missing}"))
     }
 
