@@ -25,8 +25,29 @@ const MAX_LANES: usize = 16;
 /// Multiplies the tile's rows by one block of a weight's depth. The first block writes the tile, the others add to it, after the last the epilogue runs.
 ///
 /// As of floats: `rows` and the residual start with the tile's first row. The columns of `rows` are a head and the block's bytes.
+pub(super) struct Product<'a, 'b, Q> {
+    pub(super) quads: Q,
+    pub(super) rows: Rows<'a>,
+    pub(super) weight: (PackedMatrix<'a>, usize),
+    pub(super) tile: &'a mut Tile<'b>,
+    /// With the residual.
+    pub(super) after: (Option<&'a Epilogue>, Option<Rows<'a>>),
+    /// The panel that is multiplied next, where that is known.
+    pub(super) then: &'a [f32],
+}
+
+impl<Q: Quads> pulp::WithSimd for Product<'_, '_, Q> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { quads, rows, weight, tile, after, then } = self;
+        multiply(simd, quads, rows, weight, tile, after, then);
+    }
+}
+
 #[inline(always)]
-pub(super) fn multiply<S: Simd, Q: Quads>(
+fn multiply<S: Simd, Q: Quads>(
     simd: S,
     quads: Q,
     rows: Rows<'_>,

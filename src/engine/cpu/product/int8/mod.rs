@@ -94,7 +94,8 @@ impl Bytes {
         after: (Option<&Epilogue>, Option<Rows<'_>>),
         then: &[f32],
     ) {
-        with!(self, quads => kernel::multiply(simd, quads, rows, weight, tile, after, then));
+        // one function for all callers, which would each have kernels and epilogue anew
+        with!(self, quads => quads.vectorize(simd, kernel::Product { quads, rows, weight, tile, after, then }));
     }
 
     /// Runs a kernel of vectors, with what multiplies their bytes.
