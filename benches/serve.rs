@@ -143,6 +143,7 @@ async fn serve(name: &str, program: Program, max_batch: usize) -> Uri {
         labels,
         scores: ScoreFunction::Softmax,
         origin: "random weights".to_owned(),
+        quantized: false,
     };
     // it is opened once
     let checkpoint = std::sync::Mutex::new(Some(checkpoint));

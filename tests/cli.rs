@@ -75,6 +75,67 @@ fn classify_names_the_file_that_it_cannot_read_or_decode() {
     assert!(error.contains("Cargo.toml") && error.contains("not an image"), "{error}");
 }
 
+/// As a user does it: quantise a model, look at it, and classify with it.
+#[test]
+fn a_quantised_model_is_a_folder_that_says_how_it_was_made_and_answers_as_before() {
+    let folder = tempfile::tempdir().unwrap();
+    for model in ["convnext_atto", "swin_atto"] {
+        let out = folder.path().join(format!("{model}-int8"));
+        let out = out.to_str().unwrap();
+        let args = ["quantize", model, "--images", IMAGES, "--out", out];
+        let report: Value = serde_json::from_str(&stdout(&[&args[..], &["--json"]].concat())).unwrap();
+        assert_eq!((&report["images"], &report["agreement"]), (&10.into(), &1.0.into()), "{report}");
+        let error = report["worst_relative_error"].as_f64().unwrap();
+        assert!(error > 0.0 && error < 0.1, "{report}");
+
+        let config: Value =
+            serde_json::from_str(&std::fs::read_to_string(format!("{out}/config.json")).unwrap()).unwrap();
+        let made = &config["quantization_config"];
+        assert_eq!(made["found"]["images"], 10, "{made}");
+        let digest = made["source"]["files"][0]["sha256"].as_str().unwrap();
+        let stored = std::fs::read(format!("{}/models/{model}/model.safetensors", env!("CARGO_MANIFEST_DIR"))).unwrap();
+        let expected: String = ring::digest::digest(&ring::digest::SHA256, &stored)
+            .as_ref()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        assert_eq!(digest, expected);
+        let size = std::fs::metadata(format!("{out}/model.safetensors")).unwrap().len() as f64;
+        assert!(size < 0.6 * stored.len() as f64, "{size} bytes of {}", stored.len()); // the source is in f16 or f32
+
+        assert!(stdout(&["inspect", out]).contains("weights of products in int8"));
+        // int8 by itself; and by name what is read as floats
+        let image = format!("{IMAGES}/bag.png");
+        for precision in ["auto", "int8", "f32", "bf16"] {
+            let answer = stdout(&[
+                "classify",
+                "--device",
+                "cpu",
+                "--precision",
+                precision,
+                "--model",
+                out,
+                "--top-k",
+                "1",
+                &image,
+            ]);
+            assert!(answer.trim().ends_with("Bag"), "{precision}: {answer}");
+        }
+        let report: Value =
+            serde_json::from_str(&stdout(&["verify", out, "--device", "cpu", "--images", "1", "--json"])).unwrap();
+        assert_eq!((&report["precision"], &report["passed"]), (&"int8".into(), &true.into()));
+        let (code, error) = failure(&args);
+        assert!(code == 64 && error.contains("it is there already"), "{error}");
+        let (code, error) = failure(&["quantize", out, "--images", IMAGES, "--out", &format!("{out}-twice")]);
+        assert!(code == 1 && error.contains("quantised already"), "{error}");
+    }
+    let none = folder.path().join("none");
+    let args =
+        ["quantize", "convnext_atto", "--images", folder.path().to_str().unwrap(), "--out", none.to_str().unwrap()];
+    let (code, error) = failure(&args);
+    assert!(code == 64 && error.contains("there is no image") && !none.exists(), "{error}");
+}
+
 #[test]
 fn inspect_tells_the_published_costs_of_an_architecture() {
     // parameters, MACs: the papers' tables and timm's

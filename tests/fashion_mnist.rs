@@ -28,6 +28,11 @@ const HITS_OF_THE_CARDS: [(&str, usize); 2] = [("convnext_atto", 9_071), ("swin_
 /// 0.1 points.
 const TOLERANCE: usize = 10;
 const BATCH: usize = 50;
+/// Images of every test run that are classified in int8 too; all of them, and in bf16, by the test that is left out of it.
+const IN_INT8: usize = 1_000;
+/// Least share of images whose best class stays, and the most that may be lost of those that were right.
+const KEPT: f64 = 0.98;
+const LOST: f64 = 0.003;
 
 #[test]
 fn the_demo_models_accuracy_on_fashion_mnist_is_their_cards() {
@@ -35,12 +40,42 @@ fn the_demo_models_accuracy_on_fashion_mnist_is_their_cards() {
     let images = idx(&folder.join("t10k-images-idx3-ubyte.gz"), &[IMAGES, 28, 28]);
     let labels = idx(&folder.join("t10k-labels-idx1-ubyte.gz"), &[IMAGES]);
     for (name, card) in HITS_OF_THE_CARDS {
-        let hits = hits(name, &images, &labels);
+        let logits = logits(&Cpu::default(), Precision::F32, BATCH, name, &images);
+        let hits = hits(&logits, &labels);
         assert!(
             hits.abs_diff(card) <= TOLERANCE,
             "{name}: {hits} of {IMAGES}; the card says {card} within {TOLERANCE}"
         );
+        let images = &images[..IN_INT8 * 28 * 28];
+        keeps_its_answers(Precision::Int8, name, images, (&logits, &labels), IN_INT8 as f64 * LOST);
     }
+}
+
+#[test]
+#[ignore = "takes a minute, of which every run of the suite does a part; run it with --run-ignored all"]
+fn in_bf16_and_int8_the_demo_models_lose_at_most_three_in_a_thousand_and_keep_nearly_all_answers() {
+    let Some(folder) = provisioned("CONVNEXT_TEST_FASHION_MNIST", "/usr/share/datasets/fashion-mnist") else { return };
+    let images = idx(&folder.join("t10k-images-idx3-ubyte.gz"), &[IMAGES, 28, 28]);
+    let labels = idx(&folder.join("t10k-labels-idx1-ubyte.gz"), &[IMAGES]);
+    for (name, _) in HITS_OF_THE_CARDS {
+        let logits = logits(&Cpu::default(), Precision::F32, BATCH, name, &images);
+        for precision in [Precision::Bf16, Precision::Int8] {
+            keeps_its_answers(precision, name, &images, (&logits, &labels), IMAGES as f64 * LOST);
+        }
+    }
+}
+
+/// Classifies images in a precision. `f32` are logits of these in f32, and labels, of both perhaps more.
+fn keeps_its_answers(precision: Precision, name: &str, images: &[u8], f32: (&[f32], &[u8]), may_lose: f64) {
+    let found = logits(&Cpu::default(), precision, BATCH, name, images);
+    let (expected, labels) = (&f32.0[..found.len()], &f32.1[..found.len() / 10]);
+    let count = labels.len();
+    let kept = found.chunks(10).zip(expected.chunks(10)).filter(|(a, b)| top_1(a) == top_1(b)).count();
+    let (before, after) = (hits(expected, labels), hits(&found, labels));
+    // shown with --nocapture
+    eprintln!("{name} in {precision}: {after} of {count} where f32 has {before}, {kept} answers are kept");
+    assert!(kept as f64 >= KEPT * count as f64, "{name}: {kept} of {count}");
+    assert!(before as f64 - after as f64 <= may_lose, "{name}: {after} of {count} where f32 has {before}");
 }
 
 /// Largest relative error of an image's logits in f16 on these networks: four of its rounding units.
@@ -69,9 +104,8 @@ fn a_hundred_images_get_the_cpus_answers_on_an_emulated_gpu() {
     });
 }
 
-/// How many images a demo model knows.
-fn hits(name: &str, images: &[u8], labels: &[u8]) -> usize {
-    let logits = logits(&Cpu::default(), Precision::F32, BATCH, name, images);
+/// How many images are right.
+fn hits(logits: &[f32], labels: &[u8]) -> usize {
     logits.chunks(10).zip(labels).filter(|(logits, label)| top_1(logits) == usize::from(**label)).count()
 }
 

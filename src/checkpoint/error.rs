@@ -57,7 +57,7 @@ pub enum CheckpointError {
         why: String,
     },
     /// A weight is stored in a type that is not read.
-    #[error("{}: tensor {tensor} is stored as {dtype}; F64, F32, F16 and BF16 can be read", path.display())]
+    #[error("{}: tensor {tensor} is stored as {dtype}; F64, F32, F16, BF16, and I8 with steps can be read", path.display())]
     Dtype {
         /// The file.
         path: PathBuf,

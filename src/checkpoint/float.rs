@@ -1,4 +1,4 @@
-//! The element types that can be weights, and their bytes as f32. Not here: where tensors lie (`safetensors`).
+//! The element types that can be weights, and their bytes as f32; whole bytes only with steps (`steps`). Not here: where tensors lie (`safetensors`).
 
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
@@ -11,6 +11,7 @@ pub(super) enum Float {
     F32,
     F16,
     Bf16,
+    I8,
 }
 
 impl Float {
@@ -21,6 +22,7 @@ impl Float {
             Dtype::F32 => Some(Self::F32),
             Dtype::F16 => Some(Self::F16),
             Dtype::BF16 => Some(Self::Bf16),
+            Dtype::I8 => Some(Self::I8),
             _ => None,
         }
     }
@@ -31,6 +33,7 @@ impl Float {
             Self::F64 => 8,
             Self::F32 => 4,
             Self::F16 | Self::Bf16 => 2,
+            Self::I8 => 1,
         }
     }
 
@@ -45,6 +48,7 @@ impl Float {
             Self::F32 => each(bytes, into, f32::from_le_bytes),
             Self::F16 => halves(bytes, into),
             Self::Bf16 => each(bytes, into, |element| bf16::from_le_bytes(element).to_f32()),
+            Self::I8 => each(bytes, into, |element| f32::from(i8::from_le_bytes(element))),
         }
     }
 }
@@ -113,7 +117,7 @@ mod tests {
 
     #[test]
     fn the_sizes_are_those_of_the_format() {
-        for dtype in [Dtype::F64, Dtype::F32, Dtype::F16, Dtype::BF16] {
+        for dtype in [Dtype::F64, Dtype::F32, Dtype::F16, Dtype::BF16, Dtype::I8] {
             assert_eq!(Float::of(dtype).map(|float| 8 * float.size()), Some(dtype.bitsize()));
         }
     }

@@ -14,10 +14,12 @@ mod labels;
 mod misplaced;
 mod names;
 mod preprocessing;
+mod quantize;
 mod safetensors;
 mod score_function;
 mod shards;
 mod source;
+mod steps;
 mod timm;
 mod transformers;
 mod weights;
@@ -30,6 +32,7 @@ pub use error::{CheckpointError, Misfit};
 use files::Files;
 use names::Naming;
 use preprocessing::Preprocessing;
+pub use quantize::Quantized;
 pub use score_function::{ScoreFunction, UnknownScoreFunction};
 pub use source::Source;
 use weights::StoredWeights;
@@ -54,6 +57,8 @@ pub struct Checkpoint {
     pub scores: ScoreFunction,
     /// Where it came from, in words: a folder, or built in.
     pub origin: String,
+    /// Whether its weights are stored in bytes, with steps: it was made to run in int8.
+    pub quantized: bool,
 }
 
 /// What a configuration says of a model.
@@ -74,6 +79,15 @@ pub fn open(folder: &Path) -> Result<Checkpoint, CheckpointError> {
 }
 
 fn open_files(files: Files<'_>, origin: String) -> Result<Checkpoint, CheckpointError> {
+    let (description, scores, stored, program) = found(files)?;
+    let Description { preprocessing, labels, .. } = description;
+    let labels = labels.unwrap_or_else(|| (0..program.classes()).map(labels::class).collect());
+    let (quantized, transform) = (stored.are_bytes(), preprocessing.transform);
+    Ok(Checkpoint { program, weights: Box::new(stored), transform, labels, scores, origin, quantized })
+}
+
+/// What the files of a checkpoint describe, its weights as they are stored, and its program.
+fn found(files: Files<'_>) -> Result<(Description, ScoreFunction, StoredWeights, Program), CheckpointError> {
     let path = files.path(CONFIG);
     let missing = || {
         let why = "a model is a folder with config.json and model.safetensors, in timm's format or transformers'";
@@ -89,10 +103,10 @@ fn open_files(files: Files<'_>, origin: String) -> Result<Checkpoint, Checkpoint
         let why = "it has neither architecture, as timm's has, nor architectures, as transformers' has".to_owned();
         return Err(CheckpointError::Config { path, why });
     };
-    let Description { spec, naming, preprocessing: Preprocessing { input, transform }, labels } = description;
-    let program = spec.program(input).map_err(|cause| CheckpointError::Architecture { path: path.clone(), cause })?;
-    let weights = Box::new(StoredWeights::open(files, &program, naming)?);
-    let labels = labels.unwrap_or_else(|| (0..program.classes()).map(labels::class).collect());
+    let (input, naming) = (description.preprocessing.input, description.naming);
+    let program =
+        description.spec.program(input).map_err(|cause| CheckpointError::Architecture { path: path.clone(), cause })?;
+    let weights = StoredWeights::open(files, &program, naming)?;
     let scores = ScoreFunction::of(config, program.classes())?;
-    Ok(Checkpoint { program, weights, transform, labels, scores, origin })
+    Ok((description, scores, weights, program))
 }

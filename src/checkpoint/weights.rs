@@ -10,6 +10,7 @@ use super::files::{File, Files};
 use super::float::Float;
 use super::names::{Naming, written};
 use super::shards::{self, Located, Shards};
+use super::steps::{self, Steps};
 use crate::program::{Program, WeightError, WeightSource};
 
 /// Bytes that are read at once: enough to hide the call, little beside a model.
@@ -20,6 +21,8 @@ pub(super) struct StoredWeights {
     files: Vec<File>,
     /// By canonical name: the one tensor, or the several that follow each other along the weight's first dimension.
     parts: HashMap<String, Vec<Part>>,
+    /// The naming of the files.
+    pub(super) naming: Naming,
 }
 
 /// Where a stored tensor lies.
@@ -31,6 +34,8 @@ struct Part {
     float: Float,
     offset: u64,
     elements: usize,
+    /// What whole bytes are multiplied with.
+    steps: Option<Steps>,
 }
 
 impl StoredWeights {
@@ -65,19 +70,62 @@ impl StoredWeights {
             let architecture = program.architecture.clone();
             return Err(CheckpointError::Tensors { path: shards.path, architecture, misfit: Box::new(misfit) });
         }
-        Ok(Self { files: shards.files, parts: parts_of })
+        Ok(Self { files: shards.files, parts: parts_of, naming })
+    }
+
+    /// Whether any of them is stored in bytes.
+    pub(super) fn are_bytes(&self) -> bool {
+        self.parts.values().flatten().any(|part| part.steps.is_some())
+    }
+
+    /// The files that they are in.
+    pub(super) fn files(&self) -> &[File] {
+        &self.files
     }
 }
 
-/// Takes a tensor of this name and shape out of those that are there; without one, tells the misfit.
+/// Takes a weight of this name and shape out of the tensors that are there, and with one in bytes its steps, which are tensors of their own.
 fn find(
     shards: &mut Shards,
-    stored: String,
+    name: String,
     shape: &[usize],
     misfit: &mut Misfit,
 ) -> Result<Option<Part>, CheckpointError> {
-    let Some(Located { file, tensor }) = shards.tensors.remove(&stored) else {
-        misfit.missing.push(stored);
+    let [rows, columns] = [steps::ROWS, steps::COLUMNS].map(|behind| format!("{name}{behind}"));
+    let part = match take(shards, name, shape, misfit)? {
+        Some(part) if part.float == Float::I8 => part,
+        other => return Ok(other),
+    };
+    let Some(rows) = take(shards, rows, &shape[..1], misfit)? else { return Ok(None) };
+    let columns = match shards.tensors.contains_key(&columns) {
+        true => take(shards, columns, shape.get(1..2).unwrap_or_default(), misfit)?,
+        false => None,
+    };
+    let read = |part: Part| {
+        let (file, mut into) = (&shards.files[part.file], vec![0.0; part.elements]);
+        if part.float == Float::I8 {
+            return Err(CheckpointError::Dtype {
+                path: file.path.clone(),
+                tensor: part.stored,
+                dtype: "I8".to_owned(),
+            });
+        }
+        part.read(file, &mut into).map_err(|cause| CheckpointError::Io { path: file.path.clone(), cause })?;
+        Ok(into)
+    };
+    let steps = Steps { rows: read(rows)?, columns: columns.map(read).transpose()? };
+    Ok(Some(Part { steps: Some(steps), ..part }))
+}
+
+/// Takes a tensor of this name and shape out of those that are there; without one, tells the misfit.
+fn take(
+    shards: &mut Shards,
+    name: String,
+    shape: &[usize],
+    misfit: &mut Misfit,
+) -> Result<Option<Part>, CheckpointError> {
+    let Some(Located { file, tensor }) = shards.tensors.remove(&name) else {
+        misfit.missing.push(name);
         return Ok(None);
     };
     let stored = tensor.name;
@@ -89,7 +137,7 @@ fn find(
         let path = shards.files[file].path.clone();
         return Err(CheckpointError::Dtype { path, tensor: stored, dtype: tensor.dtype.to_string() });
     };
-    Ok(Some(Part { stored, file, float, offset: tensor.offset, elements: shape.iter().product() }))
+    Ok(Some(Part { stored, file, float, offset: tensor.offset, elements: shape.iter().product(), steps: None }))
 }
 
 /// Whether shapes are the same but for dimensions of one, which move no element: a linear layer may be stored as a 1×1
@@ -135,6 +183,9 @@ impl Part {
             self.float.widen(bytes, chunk);
             offset += bytes.len() as u64;
         }
+        if let Some(steps) = &self.steps {
+            steps.multiply(into);
+        }
         Ok(())
     }
 }
@@ -151,7 +202,8 @@ mod tests {
         let bytes: Vec<u8> = [0xff; 6].into_iter().chain(numbers.iter().flat_map(|n| n.to_le_bytes())).collect();
         let len = bytes.len() as u64;
         let file = File::of(&*bytes.leak(), len);
-        let part = Part { stored: "t".into(), file: 0, float: Float::F32, offset: 6, elements: numbers.len() };
+        let part =
+            Part { stored: "t".into(), file: 0, float: Float::F32, offset: 6, elements: numbers.len(), steps: None };
         let mut read = vec![f32::NAN; numbers.len()];
         part.read(&file, &mut read).unwrap();
         assert!(read == numbers);

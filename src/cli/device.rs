@@ -9,7 +9,8 @@ use crate::config::precision::ChosenPrecision;
 use crate::engine::cpu::{Cpu, Instructions};
 use crate::engine::cuda::{Cuda, Gpus};
 use crate::engine::null::Null;
-use crate::engine::{Engine, Precision};
+use crate::engine::{self, Engine, Precision};
+use crate::program::Program;
 
 /// Which device computes, and in what.
 #[derive(Debug, clap::Args)]
@@ -17,7 +18,7 @@ pub(super) struct Choice {
     /// auto, cpu, cuda, cuda:N, cuda:all, or cpu:avx2 for instructions
     #[arg(long, default_value = "auto")]
     device: String,
-    /// auto, f16, bf16 or f32
+    /// auto, f16, bf16, int8 or f32
     #[arg(long, default_value = "auto")]
     precision: ChosenPrecision,
 }
@@ -28,9 +29,9 @@ impl Choice {
         engine(&self.device)
     }
 
-    /// The precision that was named, or the one that the engine prefers.
-    pub(super) fn precision(&self, engine: &dyn Engine) -> Precision {
-        self.named_precision().unwrap_or_else(|| engine.preferred_precision())
+    /// The precision that was named, or the one that the engine prefers for weights that are quantised or not.
+    pub(super) fn precision(&self, engine: &dyn Engine, program: &Program, quantized: bool) -> Precision {
+        self.named_precision().unwrap_or_else(|| engine::precision_for(engine, program, quantized))
     }
 
     /// The precision that was named.

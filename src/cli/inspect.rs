@@ -22,9 +22,12 @@ pub(super) struct Args {
 pub(super) fn run(args: Args) -> Result<(), Failure> {
     let network = model_ref::network(&args.model, args.size).map_err(Failure::Usage)?;
     let text = if args.json {
-        format!("{:#}\n", json(&network.program, &network.origin))
+        let mut json = json(&network.program, &network.origin);
+        json["quantized"] = network.quantized.into();
+        format!("{json:#}\n")
     } else {
-        table(&network.program, &network.origin)
+        let stored = if network.quantized { ", weights of products in int8" } else { "" };
+        table(&network.program, &format!("{}{stored}", network.origin))
     };
     print(&text)
 }

@@ -16,6 +16,7 @@ mod notify;
 mod plan;
 mod progress;
 mod pull;
+mod quantize;
 mod serve;
 mod svg;
 mod tls_client;
@@ -44,6 +45,7 @@ Try:
   convnext serve --model-repository ./models          every model in a folder of folders; changes are followed
   convnext pull timm/convnext_tiny.fb_in1k            a model of the Hugging Face hub into its cache
   convnext classify photo.jpg --top-k 3               labels on the terminal
+  convnext quantize ./cats --images ./photos          ./cats-int8, and how often it answers as before
   convnext inspect convnext_tiny                      operations, shapes, costs
   convnext bench --models convnext_tiny --batch 1,8   images per second on this machine
   convnext load --images ./photos --rate 100          latency of a server at 100 requests/s
@@ -58,6 +60,8 @@ enum Command {
     /// Fetch a model from the Hugging Face hub into its cache
     #[command(after_help = pull::VARIABLES)]
     Pull(pull::Args),
+    /// Write a model with weights in int8, and tell how often it answers as before
+    Quantize(quantize::Args),
     /// Show a model's operations, shapes and costs
     Inspect(inspect::Args),
     /// Measure images per second
@@ -117,6 +121,7 @@ pub fn run() -> ExitCode {
         Command::Serve(args) => serve::run(*args),
         Command::Classify(args) => classify::run(args),
         Command::Pull(args) => pull::run(args),
+        Command::Quantize(args) => quantize::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Load(args) => load::run(args),

@@ -91,6 +91,20 @@ pub(super) fn named_and_fetched(text: &str) -> Result<NamedModel, Failure> {
     named(text, Telling::Person).map_err(Failure::Usage)
 }
 
+/// A checkpoint's name and the files it is of; one of the hub is fetched.
+///
+/// # Errors
+/// As [`named_and_fetched`].
+pub(super) fn source(text: &str) -> Result<(String, Source), Failure> {
+    match checkpoint_of(text).map_err(Failure::Usage)? {
+        (name, Place::Here(source)) => Ok((name, source)),
+        (name, Place::Hub(reference)) => {
+            let snapshot = fetched(&reference, Telling::Person).map_err(anyhow::Error::from)?;
+            Ok((name, Source::Folder(snapshot.folder)))
+        }
+    }
+}
+
 /// Gives models the baselines of `given`, each as `MODEL=BASELINE`. Where `more` models may come, a baseline may be one of those.
 ///
 /// # Errors
@@ -129,6 +143,8 @@ pub(super) struct Network {
     pub(super) weights: Box<dyn WeightSource + Send + Sync>,
     /// Where it is from, in words.
     pub(super) origin: String,
+    /// As [`Checkpoint::quantized`].
+    pub(super) quantized: bool,
 }
 
 impl Network {
@@ -139,8 +155,8 @@ impl Network {
     }
 
     fn of(checkpoint: Checkpoint) -> Self {
-        let Checkpoint { program, weights, origin, .. } = checkpoint;
-        Self { program, weights, origin }
+        let Checkpoint { program, weights, origin, quantized, .. } = checkpoint;
+        Self { program, weights, origin, quantized }
     }
 }
 
@@ -168,7 +184,7 @@ pub(super) fn network(text: &str, side: Option<usize>) -> anyhow::Result<Network
             }
             let program = spec.program(InputSpec::imagenet(side))?;
             let weights = Box::new(RandomWeights::new(&program, SEED));
-            Ok(Network { program, weights, origin: RANDOM.to_owned() })
+            Ok(Network { program, weights, origin: RANDOM.to_owned(), quantized: false })
         }
     }
 }

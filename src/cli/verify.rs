@@ -21,7 +21,7 @@ use crate::engine::{Batch, DeviceId, Engine, Image, Options, PixelFormat, Precis
 use kernels::Kernel;
 
 /// Largest relative error of an image's logits, ‖out − ref‖ / ‖ref‖. In f16 and bf16 a quarter more than torch itself loses in the worst of the
-/// golden cases, whose networks are made to magnify errors.
+/// golden cases, whose networks are made to magnify errors; in int8 the same.
 fn bound(precision: Precision) -> f64 {
     match precision {
         Precision::F32 => 1e-4,
@@ -77,7 +77,7 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
         program.input.width,
         program.cost().macs as f64 / 1e9
     ));
-    let precision = args.device.precision(&*engine);
+    let precision = args.device.precision(&*engine, program, network.quantized);
     let options = Options { precision, max_batch: count.min(8), threads: threads(), profile: false };
     let executable = |engine: &dyn Engine, precision| {
         let loaded = engine.load(DeviceId(0), program, &*network.weights, &Options { precision, ..options });

@@ -77,7 +77,7 @@ flags! {
     /// auto computes the models; null computes nothing, to measure the server alone: its answers are no predictions
     #[arg(long, env = "CONVNEXT_ENGINE", value_name = "ENGINE", value_enum)]
     engine: ChosenEngine => engine,
-    /// In what the models are computed: auto, f16, bf16 or f32
+    /// In what the models are computed: auto, f16, bf16, int8 or f32
     #[arg(long, env = "CONVNEXT_PRECISION", value_name = "PRECISION")]
     precision: ChosenPrecision => settings.model.precision,
     /// Address of HTTP, as 127.0.0.1:8080, localhost:8080, or :8080 for all; port 0 takes a free one

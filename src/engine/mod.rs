@@ -62,6 +62,15 @@ pub trait Engine: Send + Sync {
     }
 }
 
+/// The precision in which an engine computes a program where nobody names one: int8 where the weights were made for it and the engine has it, else what it prefers.
+#[must_use]
+pub fn precision_for(engine: &dyn Engine, program: &Program, quantized: bool) -> Precision {
+    match quantized && engine.unsupported(program, Precision::Int8).is_empty() {
+        true => Precision::Int8,
+        false => engine.preferred_precision(),
+    }
+}
+
 /// A program whose weights are on a device. Executables made of it share them.
 pub trait Loaded: Send + Sync {
     /// Bytes of the device's memory that it takes.

@@ -7,6 +7,7 @@
 
 mod cost;
 mod fold;
+pub mod int8;
 mod op;
 mod squares;
 mod tensor;

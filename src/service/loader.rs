@@ -16,7 +16,7 @@ use super::model::{Model, OnDevice};
 use super::options::ModelOptions;
 use super::scheduler::{DeviceIndex, ModelId};
 use crate::checkpoint::{Checkpoint, CheckpointError};
-use crate::engine::{DeviceId, DeviceInfo, Engine, LoadError, MemoryUse, Options, Precision};
+use crate::engine::{self, DeviceId, DeviceInfo, Engine, LoadError, MemoryUse, Options, Precision};
 use crate::metrics::{Metrics, ModelMetrics, Statistics};
 use crate::panics;
 use crate::program::{Program, WeightSource};
@@ -71,8 +71,13 @@ impl Loader {
         options: &ModelOptions,
     ) -> Result<Model, String> {
         let began = Instant::now();
-        let Checkpoint { program, weights, transform, labels, scores, origin } =
+        let Checkpoint { program, weights, transform, labels, scores, origin, quantized } =
             open().map_err(|error| error.to_string())?;
+        let named = options.precision;
+        let precision = named.unwrap_or_else(|| engine::precision_for(&*self.engine, &program, quantized));
+        if quantized && precision != Precision::Int8 {
+            tracing::info!(model = name, version, %precision, "weights that were quantised to int8 are computed with as floats");
+        }
         let (program, weights): (_, Arc<dyn WeightSource + Send + Sync>) = (Arc::new(program), Arc::from(weights));
         let devices = self.devices(options)?;
         // what was unloaded before is to have left its memory
@@ -83,7 +88,8 @@ impl Loader {
         let (mut leases, mut on, mut lost) = (Vec::new(), Vec::new(), None);
         for (index, info) in devices {
             let put = Instant::now();
-            let (bytes, waiting) = self.put(id, index, (&program, &weights), options, (&metrics, &statistics))?;
+            let (bytes, waiting) =
+                self.put(id, index, (&program, &weights), (options, precision), (&metrics, &statistics))?;
             let loaded = put.elapsed();
             let added = waiting.blocking_recv().unwrap_or_else(|_| {
                 let why = self.dispatcher.failure(index).unwrap_or_else(|| "its thread has ended".to_owned());
@@ -129,7 +135,7 @@ impl Loader {
             classes: labels.into_iter().map(Arc::from).collect(),
             scores,
             origin,
-            precision: self.precision(options),
+            precision,
             max_batch: options.max_batch,
             deadline: options.deadline,
             devices: on,
@@ -145,12 +151,12 @@ impl Loader {
         &self,
         id: ModelId,
         index: DeviceIndex,
-        (program, weights): (&Arc<Program>, &Arc<dyn WeightSource + Send + Sync>),
-        options: &ModelOptions,
+        network: (&Arc<Program>, &Arc<dyn WeightSource + Send + Sync>),
+        (options, precision): (&ModelOptions, Precision),
         (metrics, statistics): (&Arc<ModelMetrics>, &Arc<Statistics>),
     ) -> Result<(u64, oneshot::Receiver<Result<Added, LoadError>>), String> {
-        let (precision, max_batch) = (self.precision(options), options.max_batch);
-        let engine_options = Options { precision, max_batch, threads: self.threads, profile: false };
+        let (program, weights) = network;
+        let engine_options = Options { precision, max_batch: options.max_batch, threads: self.threads, profile: false };
         let loaded = self.engine.load(DeviceId(index.0), program, &**weights, &engine_options);
         let loaded = loaded.map_err(|error| error.to_string())?;
         let MemoryUse { weights: of_weights, executable } = loaded.memory();
@@ -166,10 +172,6 @@ impl Loader {
         };
         self.dispatcher.command(index, ModelCommand::Add(Box::new(addition)));
         Ok((of_weights + executable, waiting))
-    }
-
-    fn precision(&self, options: &ModelOptions) -> Precision {
-        options.precision.unwrap_or_else(|| self.engine.preferred_precision())
     }
 
     /// The devices that a model is to run on: the one that is named, or all that have not failed.

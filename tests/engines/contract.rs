@@ -57,9 +57,9 @@ fn neither_the_batch_nor_the_threads_move_a_bit_of_the_cpus_logits() {
     let programs: Vec<Program> = convnexts.into_iter().chain(swins).collect();
     let sets = Instructions::available();
     let subjects = programs.iter().flat_map(|program| sets.iter().map(move |set| (program, *set)));
-    let precisions = [Precision::F32, Precision::Bf16];
+    let precisions = [Precision::F32, Precision::Bf16, Precision::Int8];
     let cases = subjects.flat_map(|subject| precisions.map(|precision| (subject, precision)));
-    // plain vectors take bf16 by the same code as AVX2's, and a hundred times as long in builds for tests
+    // plain vectors take bf16 and int8 by the same code as AVX2's, and a hundred times as long in builds for tests
     for ((program, set), precision) in
         cases.filter(|((_, set), precision)| *precision == Precision::F32 || set.name() != "plain")
     {

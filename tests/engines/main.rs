@@ -49,9 +49,9 @@ impl Subject {
         Self { precisions: had.collect(), ..Self::new(engine, 1e-5) }
     }
 
-    /// The CPU with these instructions, in its two precisions.
+    /// The CPU with these instructions, in its three precisions. In int8 rows have 8 bits, or 7.
     fn cpu(instructions: Instructions) -> Self {
-        let precisions = vec![(Precision::F32, 1e-5), (Precision::Bf16, 2e-2)];
+        let precisions = vec![(Precision::F32, 1e-5), (Precision::Bf16, 2e-2), (Precision::Int8, 1e-1)];
         Self { precisions, ..Self::new(Cpu::new(instructions), 0.0) }
     }
 

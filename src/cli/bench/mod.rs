@@ -112,7 +112,9 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     let machine = Machine::this();
     let max_batch = batches.iter().copied().max().unwrap_or(1);
     let threads = args.threads.map_or(machine.cores, usize::from);
-    let precision = args.device.precision(&*engine);
+    // all models run in the same, so that they can be compared
+    let quantized = models.iter().all(|model| model.network.quantized);
+    let precision = args.device.precision(&*engine, &models[0].network.program, quantized);
     let options = Options { precision, max_batch, threads, profile: false };
     if engine.devices()[0].emulated {
         return print(&emulated::run(engine, &models, &batches, options, args.json)?);

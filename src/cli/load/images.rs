@@ -11,7 +11,7 @@ use crate::pixels;
 ///
 /// # Errors
 /// A folder or file that cannot be read, or without an image.
-pub(super) fn images(path: &Path) -> anyhow::Result<Vec<Bytes>> {
+pub(in crate::cli) fn images(path: &Path) -> anyhow::Result<Vec<Bytes>> {
     let shown = path.display();
     let paths: Vec<PathBuf> = if path.is_dir() {
         let entries = std::fs::read_dir(path).with_context(|| format!("--images {shown}"))?;

@@ -6,7 +6,7 @@ pub(super) mod arrivals;
 mod client;
 mod drive;
 mod grpc;
-mod images;
+pub(super) mod images;
 mod plot;
 mod record;
 mod report;

@@ -1,4 +1,4 @@
-//! The CPU engine: f32 or bf16, folded, threaded, for vectors of any length.
+//! The CPU engine: f32, bf16 or int8, folded, threaded, for vectors of any length.
 //!
 //! `plan/fuse` says what is fused, `parallel/tile` how an output is cut for threads, and `product` is where the time goes. A folder imports
 //! only those after it: `plan`, `fused`, `operations`, `product`, `parallel`, `simd`. A batch of n equals n singles bit for bit, whatever
@@ -55,11 +55,11 @@ impl Engine for Cpu {
         &self.devices
     }
 
-    /// Nothing in f32 and bf16: the engine has every operation. Without AVX512-BF16 the numbers of bf16 are multiplied as floats.
+    /// Nothing in f32, bf16 and int8: the engine has every operation. Without AVX512-BF16 the numbers of bf16 are multiplied as floats.
     fn unsupported(&self, _program: &Program, precision: Precision) -> Vec<String> {
         match precision {
-            Precision::F32 | Precision::Bf16 => Vec::new(),
-            Precision::F16 | Precision::Int8 => vec!["the CPU engine computes in f32 and bf16 only".to_owned()],
+            Precision::F32 | Precision::Bf16 | Precision::Int8 => Vec::new(),
+            Precision::F16 => vec!["the CPU engine computes in f32, bf16 and int8 only".to_owned()],
         }
     }
 
@@ -76,6 +76,14 @@ impl Engine for Cpu {
             tracing::warn!(
                 instructions = %self.instructions,
                 "bf16 without AVX512-BF16 is emulated: it is no faster than f32, takes as much memory, and loses digits"
+            );
+        }
+        if let Numbers::Bytes(bytes) = numbers
+            && !bytes.is_fast()
+        {
+            tracing::warn!(
+                instructions = %self.instructions,
+                "int8 without AVX2 is computed a number at a time: it takes a quarter of the memory, and longer than f32"
             );
         }
         let plan = Plan::new((self.instructions, numbers), &fold(program), weights).map_err(|error| match error {

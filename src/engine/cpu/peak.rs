@@ -13,6 +13,7 @@ use crate::engine::cpu::operations::linear::Linear;
 use crate::engine::cpu::parallel::threads::Threads;
 use crate::engine::cpu::parallel::tile::Tile;
 use crate::engine::cpu::product::epilogue::Epilogue;
+use crate::engine::cpu::product::int8::WithBytes;
 use crate::engine::cpu::product::multiply::{Floats, Multiply};
 use crate::engine::cpu::product::numbers::Numbers;
 use crate::engine::cpu::product::packed::PackedWeight;
@@ -52,6 +53,7 @@ fn registers((instructions, numbers): (Instructions, Numbers), threads: usize) -
         memory[0] = match numbers {
             Numbers::F32 | Numbers::Rounded => instructions.run(Registers { numbers: Floats, scale }),
             Numbers::Pairs(pairs) => pairs.vectorize(Registers { numbers: pairs, scale }),
+            Numbers::Bytes(bytes) => bytes.vectorize(instructions, OfBytes { scale }),
         };
     }))
 }
@@ -112,6 +114,20 @@ struct Registers<M> {
     numbers: M,
     /// Unknown to the compiler, which could otherwise compute the sums itself.
     scale: f32,
+}
+
+/// The same of bytes.
+struct OfBytes {
+    scale: f32,
+}
+
+impl WithBytes for OfBytes {
+    type Output = f32;
+
+    #[inline(always)]
+    fn with_bytes<S: Simd, M: Multiply>(self, simd: S, numbers: M) -> f32 {
+        Registers { numbers, scale: self.scale }.with_simd(simd)
+    }
 }
 
 impl<M: Multiply> WithSimd for Registers<M> {

@@ -37,6 +37,7 @@ pub fn checkpoint(architecture: &str) -> Checkpoint {
         },
         labels: (0..CLASSES).map(|class| format!("class {class}")).collect(),
         scores: ScoreFunction::Softmax,
+        quantized: false,
         origin: "mock".to_owned(),
     }
 }

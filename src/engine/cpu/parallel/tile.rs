@@ -1,6 +1,6 @@
 //! Tiles: the part of an output that one task writes, and the cut of an output into such parts. Not here: what is written.
 //!
-//! Apart from a prefetch and the instructions of bf16, all `unsafe` of this engine stands here. The cut depends on the batch and on the number of threads. The value
+//! Apart from a prefetch and the instructions of bf16 and int8, all `unsafe` of this engine stands here. The cut depends on the batch and on the number of threads. The value
 //! of an element must not depend on the tile that it lies in.
 
 #![allow(unsafe_code, reason = "safe slices cannot be cut by columns for several threads")]

@@ -111,7 +111,7 @@ impl Plan {
         let packed = self.steps.iter().flat_map(|step| step.kernel.packed());
         let saved = packed.map(|weight| {
             let Layout { depth, columns, .. } = weight.layout;
-            4 * columns * (depth - weight.layout.floats(depth))
+            4 * columns * depth.saturating_sub(weight.layout.floats(depth))
         });
         saved.sum::<usize>() as u64
     }

@@ -1,4 +1,4 @@
-//! What becomes of a product's sums: `act(sum + bias) · scale + residual`, written over the sums while they are in the cache.
+//! What becomes of a product's sums: `act(sum + bias) · scale + residual`, written over the sums while they are in the cache. Sums of bytes are in steps of their column: `sum · step + bias`.
 //!
 //! Not here: the sums (`multiply`).
 
@@ -25,7 +25,7 @@ pub(crate) struct Epilogue {
 
 impl Epilogue {
     /// Runs on the columns of one panel of a tile. `columns` are counted in the matrix; `residual` has the rows of the tile and the
-    /// columns of the matrix.
+    /// columns of the matrix, `steps` the columns of the panel.
     #[inline(always)]
     pub(crate) fn apply<S: Simd>(
         &self,
@@ -33,11 +33,12 @@ impl Epilogue {
         tile: &mut Tile<'_>,
         columns: Range<usize>,
         residual: Option<Rows<'_>>,
+        steps: Option<&[f32]>,
     ) {
         let of_tile = columns.start - tile.column_range().start..columns.end - tile.column_range().start;
         let residual = residual.map(|rows| rows.skip(columns.start));
         let scale = self.scale.as_ref().map(|scale| &scale[columns.clone()]);
-        let panel = Panel { bias: &self.bias[columns], scale, residual, columns: of_tile };
+        let panel = Panel { bias: &self.bias[columns], steps, scale, residual, columns: of_tile };
         let whole = panel.columns.len() == PANEL_VECTORS * S::F32_LANES;
         match (self.activation, whole) {
             (Some(Activation::Gelu), true) => panel.whole::<S, true>(simd, tile),
@@ -48,9 +49,18 @@ impl Epilogue {
     }
 }
 
+/// Bias, steps and scale of a panel of whole vectors.
+type OfColumns<'a, S> = (
+    &'a [<S as Simd>::f32s; PANEL_VECTORS],
+    &'a Option<[<S as Simd>::f32s; PANEL_VECTORS]>,
+    &'a Option<[<S as Simd>::f32s; PANEL_VECTORS]>,
+);
+
 /// The columns of one panel, and what is added to and multiplied with them.
 struct Panel<'a> {
     bias: &'a [f32],
+    /// What one of the sum is, where it is not one.
+    steps: Option<&'a [f32]>,
     scale: Option<&'a [f32]>,
     /// Starts with the panel's columns.
     residual: Option<Rows<'a>>,
@@ -65,13 +75,13 @@ impl Panel<'_> {
         let vectors = |of: &[f32]| -> [S::f32s; PANEL_VECTORS] {
             std::array::from_fn(|vector| load(simd, &of[vector * S::F32_LANES..]))
         };
-        let (bias, scale) = (vectors(self.bias), self.scale.map(vectors));
+        let (bias, steps, scale) = (vectors(self.bias), self.steps.map(vectors), self.scale.map(vectors));
         let rows = tile.height();
         for pair in 0..rows / 2 {
-            self.rows::<S, GELU, 2>(simd, tile, 2 * pair, (&bias, &scale));
+            self.rows::<S, GELU, 2>(simd, tile, 2 * pair, (&bias, &steps, &scale));
         }
         if rows % 2 == 1 {
-            self.rows::<S, GELU, 1>(simd, tile, rows - 1, (&bias, &scale));
+            self.rows::<S, GELU, 1>(simd, tile, rows - 1, (&bias, &steps, &scale));
         }
     }
 
@@ -82,14 +92,17 @@ impl Panel<'_> {
         simd: S,
         tile: &mut Tile<'_>,
         row: usize,
-        (bias, scale): (&[S::f32s; PANEL_VECTORS], &Option<[S::f32s; PANEL_VECTORS]>),
+        (bias, steps, scale): OfColumns<'_, S>,
     ) {
         let out = tile.rows::<R>(row, self.columns.clone());
         let mut x = [*bias; R];
         for row in 0..R {
             let out = &S::as_simd_f32s(out[row]).0[..PANEL_VECTORS];
             for vector in 0..PANEL_VECTORS {
-                x[row][vector] = simd.add_f32s(out[vector], x[row][vector]);
+                x[row][vector] = match steps {
+                    Some(steps) => multiply_add(simd, out[vector], steps[vector], x[row][vector]),
+                    None => simd.add_f32s(out[vector], x[row][vector]),
+                };
             }
         }
         if GELU {
@@ -126,7 +139,11 @@ impl Panel<'_> {
             let residual = self.residual.map(|rows| &rows.row(row)[..values.len()]);
             for (index, values) in values.chunks_mut(S::F32_LANES).enumerate() {
                 let vector = |of: &[f32]| load(simd, &of[index * S::F32_LANES..]);
-                let mut x = simd.add_f32s(load(simd, values), vector(self.bias));
+                let sum = load(simd, values);
+                let mut x = match self.steps {
+                    Some(steps) => multiply_add(simd, sum, vector(steps), vector(self.bias)),
+                    None => simd.add_f32s(sum, vector(self.bias)),
+                };
                 if GELU {
                     [x] = gelu(simd, [x]);
                 }

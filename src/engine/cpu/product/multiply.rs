@@ -31,6 +31,9 @@ pub(crate) fn multiply<S: Simd>(
     residual: Option<Rows<'_>>,
     then: &[f32],
 ) {
+    if let Numbers::Bytes(bytes) = weight.numbers {
+        return bytes.multiply(simd, rows, (weight, block), tile, (epilogue, residual), then);
+    }
     let layout = weight.layout;
     let epilogue = epilogue.filter(|_| block + 1 == layout.blocks());
     let depth = layout.floats(layout.depths(block).len());
@@ -53,7 +56,7 @@ pub(crate) fn multiply<S: Simd>(
             }
         }
         if let Some(epilogue) = epilogue {
-            epilogue.apply(simd, tile, columns, residual);
+            epilogue.apply(simd, tile, columns, residual, None);
         }
     }
 }
@@ -71,17 +74,17 @@ const fn kernel_rows<S: Simd>() -> usize {
 
 /// RowGroups of rows of the same size. A kernel computes one group.
 #[derive(Clone, Copy)]
-struct RowGroups {
+pub(super) struct RowGroups {
     /// The first group's first row.
-    first: usize,
-    count: usize,
+    pub(super) first: usize,
+    pub(super) count: usize,
     /// Rows of a group.
-    rows: usize,
+    pub(super) rows: usize,
 }
 
 impl RowGroups {
     /// Cuts rows into groups that are nearly equal: a last one of a single row would cost as much as one of four.
-    fn of(rows: usize, most: usize) -> [Self; 2] {
+    pub(super) fn of(rows: usize, most: usize) -> [Self; 2] {
         let count = rows.div_ceil(most).max(1);
         let (small, larger) = (rows / count, rows % count);
         [
@@ -92,7 +95,7 @@ impl RowGroups {
 }
 
 /// Depths that a kernel takes at a time, so that the addresses of its rows are computed once for all of them.
-const STEP: usize = 4;
+pub(super) const STEP: usize = 4;
 
 /// What a kernel reads.
 #[derive(Clone, Copy)]
@@ -130,10 +133,10 @@ impl Multiply for Pairs {
 }
 
 /// What is prefetched into the L2 cache.
-struct Prefetch {
-    next: *const f32,
+pub(super) struct Prefetch {
+    pub(super) next: *const f32,
     /// Elements per step.
-    step: usize,
+    pub(super) step: usize,
 }
 
 /// Where kernels write in a tile.
@@ -181,6 +184,7 @@ fn whole_kernel<S: Simd, const V: usize>(
                     Numbers::Pairs(pairs) => {
                         pairs.vectorize(Kernel::<'_, '_, _, $count, V> { numbers: pairs, operands, ahead, tile, target });
                     }
+                    Numbers::Bytes(_) => unreachable!("`multiply` has a kernel of its own for bytes"),
                 },)*
                 _ => unreachable!("groups of at most 10 rows"),
             }

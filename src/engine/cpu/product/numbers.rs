@@ -1,14 +1,16 @@
-//! What numbers a product multiplies: floats, or bf16, in pairs where the machine multiplies pairs and widened to floats elsewhere. Sums are
-//! floats in each. Not here: the rounding (`simd/bf16`), the product (`multiply`).
+//! What numbers a product multiplies: floats, or bf16, in pairs where the machine multiplies pairs and widened to floats elsewhere, or bytes. What comes of a
+//! product are floats in each. Not here: the rounding (`simd/bf16`, `int8`), the product (`multiply`).
 
 use pulp::{Simd, WithSimd};
 
 use crate::engine::Precision;
 use crate::engine::cpu::parallel::context::Context;
 use crate::engine::cpu::parallel::tile::{Grid, Tile};
+use crate::engine::cpu::product::int8::{self, Bytes};
 use crate::engine::cpu::simd::bf16::{Pairs, pair, rounded};
 use crate::engine::cpu::simd::instructions::Instructions;
 use crate::engine::cpu::simd::vector::{load, store};
+use crate::program;
 
 /// The numbers of both operands of a product.
 #[derive(Clone, Copy, Debug)]
@@ -18,17 +20,31 @@ pub(crate) enum Numbers {
     Rounded,
     /// bf16, two in the place of a float.
     Pairs(Pairs),
+    /// Bytes with steps, four in the place of a float, behind a head.
+    Bytes(Bytes),
 }
 
 impl Numbers {
     /// Those of a precision that the engine has.
     pub(crate) fn of(instructions: Instructions, precision: Precision) -> Self {
-        if precision == Precision::F32 {
-            return Self::F32;
+        match precision {
+            Precision::F32 => return Self::F32,
+            Precision::Int8 => return Self::Bytes(Bytes::of(instructions)),
+            Precision::F16 | Precision::Bf16 => (),
         }
         // the kernels of pairs are compiled for vectors of 16 alone
         let pairs = Pairs::available().filter(|_| instructions.lanes() == 16);
         pairs.map_or(Self::Rounded, Self::Pairs)
+    }
+
+    /// Those of a layer of this depth. Of a short row the head of bytes would not fit in its own place.
+    pub(crate) fn of_layer(self, depth: usize) -> Self {
+        if matches!(self, Self::Bytes(_)) && depth < program::int8::MIN_DEPTH { Self::F32 } else { self }
+    }
+
+    /// Floats before the numbers of each block of a row.
+    pub(crate) fn head(self) -> usize {
+        if matches!(self, Self::Bytes(_)) { int8::HEAD } else { 0 }
     }
 
     /// Numbers in the place of a float.
@@ -36,13 +52,14 @@ impl Numbers {
         match self {
             Self::F32 | Self::Rounded => 1,
             Self::Pairs(_) => 2,
+            Self::Bytes(_) => int8::PER_FLOAT,
         }
     }
 
-    /// Writes numbers as a product reads them.
+    /// Writes numbers as a product reads them, of any kind but bytes, which need a step.
     pub(crate) fn put<'a>(self, numbers: &[f32], into: impl Iterator<Item = &'a mut f32>) {
         match self {
-            Self::F32 => into.zip(numbers).for_each(|(to, from)| *to = *from),
+            Self::F32 | Self::Bytes(_) => into.zip(numbers).for_each(|(to, from)| *to = *from),
             Self::Rounded => into.zip(numbers).for_each(|(to, from)| *to = rounded(*from)),
             Self::Pairs(_) => into.zip(numbers.chunks(2)).for_each(|(to, from)| {
                 *to = pair(from[0], from.get(1).copied().unwrap_or(0.0));
@@ -50,13 +67,14 @@ impl Numbers {
         }
     }
 
-    /// Makes each row of a tile what a product reads, in its own place. Pairs fill the first half of a row.
+    /// Makes each row of a tile what a product reads, in its own place. Pairs fill the first half of a row, bytes a quarter and their heads.
     #[inline(always)]
     pub(crate) fn round<S: Simd>(self, simd: S, tile: &mut Tile<'_>) {
         match self {
             Self::F32 => (),
             Self::Rounded => simd.vectorize(RoundRows { tile }),
             Self::Pairs(pairs) => pairs.vectorize(PairRows { pairs, tile }),
+            Self::Bytes(bytes) => bytes.quantize(simd, tile),
         }
     }
 

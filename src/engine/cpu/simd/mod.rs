@@ -7,4 +7,5 @@ pub(crate) mod bf16;
 pub(crate) mod exp;
 pub(crate) mod gelu;
 pub(crate) mod instructions;
+pub(crate) mod int8;
 pub(crate) mod vector;

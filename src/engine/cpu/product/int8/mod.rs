@@ -1,0 +1,149 @@
+//! Products of bytes: rows of unsigned bytes by a weight of signed ones, in sums of 32 bits, which are exact.
+//!
+//! A row is quantised where it is made, to a step and a zero of its own (`rows`); a weight when it is loaded, to a step per column
+//! (`packed`). What comes of a product are floats (`kernel`), so that everything beside products is what it is in f32. Not here: the instructions (`simd/int8`).
+//!
+//! A deep row is cut as its weight is: each block of its depth has a step of its own. So the hidden layer of a block need not be whole
+//! before a part of it is multiplied, and one large number spoils the digits of its block alone.
+
+pub(crate) mod kernel;
+pub(crate) mod packed;
+pub(crate) mod rows;
+
+use pulp::Simd;
+
+use crate::engine::cpu::parallel::tile::Tile;
+use crate::engine::cpu::product::epilogue::Epilogue;
+use crate::engine::cpu::product::multiply::Multiply;
+use crate::engine::cpu::product::packed::PackedMatrix;
+use crate::engine::cpu::product::rows::Rows;
+use crate::engine::cpu::simd::instructions::Instructions;
+#[cfg(target_arch = "x86_64")]
+use crate::engine::cpu::simd::int8::{Avx2, Avx512, Vnni};
+use crate::engine::cpu::simd::int8::{Portable, Quads};
+
+/// Bytes in the place of a float.
+pub(crate) const PER_FLOAT: usize = 4;
+/// Floats before the bytes of a row, and rows of floats before those of a panel: of a row its step and its offset, of a panel the sums of its columns and their steps.
+pub(crate) const HEAD: usize = 2;
+
+/// The instructions that multiply bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Bytes {
+    #[cfg(target_arch = "x86_64")]
+    Vnni(Vnni),
+    #[cfg(target_arch = "x86_64")]
+    Avx512(Avx512),
+    #[cfg(target_arch = "x86_64")]
+    Avx2(Avx2),
+    Portable(Portable),
+}
+
+/// Evaluates an expression with the instructions of a [`Bytes`].
+macro_rules! with {
+    ($bytes:expr, $quads:ident => $result:expr) => {
+        match $bytes {
+            #[cfg(target_arch = "x86_64")]
+            Bytes::Vnni($quads) => $result,
+            #[cfg(target_arch = "x86_64")]
+            Bytes::Avx512($quads) => $result,
+            #[cfg(target_arch = "x86_64")]
+            Bytes::Avx2($quads) => $result,
+            Bytes::Portable($quads) => $result,
+        }
+    };
+}
+
+impl Bytes {
+    /// The fastest with the vectors of an instruction set.
+    pub(crate) fn of(instructions: Instructions) -> Self {
+        #[cfg(target_arch = "x86_64")]
+        {
+            let found = match instructions.lanes() {
+                16 => Vnni::available().map(Self::Vnni).or(Avx512::available().map(Self::Avx512)),
+                8 => Avx2::available().map(Self::Avx2),
+                _ => None,
+            };
+            if let Some(found) = found {
+                return found;
+            }
+        }
+        let _ = instructions;
+        Self::Portable(Portable)
+    }
+
+    /// Whether these instructions are faster than floats.
+    pub(crate) fn is_fast(self) -> bool {
+        !matches!(self, Self::Portable(_))
+    }
+
+    /// Quantises each row of a tile, in its own place.
+    #[inline(always)]
+    pub(crate) fn quantize<S: Simd>(self, simd: S, tile: &mut Tile<'_>) {
+        with!(self, quads => quads.vectorize(simd, rows::QuantizeRows { quads, tile }));
+    }
+
+    /// As [`multiply`](crate::engine::cpu::product::multiply::multiply).
+    #[inline(always)]
+    pub(crate) fn multiply<S: Simd>(
+        self,
+        simd: S,
+        rows: Rows<'_>,
+        weight: (PackedMatrix<'_>, usize),
+        tile: &mut Tile<'_>,
+        after: (Option<&Epilogue>, Option<Rows<'_>>),
+        then: &[f32],
+    ) {
+        // one function for all callers, which would each have kernels and epilogue anew
+        with!(self, quads => quads.vectorize(simd, kernel::Product { quads, rows, weight, tile, after, then }));
+    }
+
+    /// Runs a kernel of vectors, with what multiplies their bytes.
+    pub(crate) fn vectorize<K: WithBytes>(self, instructions: Instructions, kernel: K) -> K::Output {
+        with!(self, quads => instructions.run(Outer { quads, kernel }))
+    }
+}
+
+/// A kernel over instructions that multiply bytes.
+pub(crate) trait WithBytes {
+    type Output;
+    /// Runs it, compiled for these instructions.
+    fn with_bytes<S: Simd, M: Multiply>(self, simd: S, bytes: M) -> Self::Output;
+}
+
+struct Outer<Q, K> {
+    quads: Q,
+    kernel: K,
+}
+
+impl<Q: Quads, K: WithBytes> pulp::WithSimd for Outer<Q, K> {
+    type Output = K::Output;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> K::Output {
+        self.quads.vectorize(simd, Inner(self))
+    }
+}
+
+struct Inner<Q, K>(Outer<Q, K>);
+
+impl<Q: Quads, K: WithBytes> pulp::WithSimd for Inner<Q, K> {
+    type Output = K::Output;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> K::Output {
+        let Outer { quads, kernel } = self.0;
+        kernel.with_bytes(simd, Dots(quads))
+    }
+}
+
+/// Multiplies bytes in the place of floats.
+#[derive(Clone, Copy)]
+struct Dots<Q>(Q);
+
+impl<Q: Quads> Multiply for Dots<Q> {
+    #[inline(always)]
+    fn multiply_add<S: Simd>(self, _simd: S, a: S::f32s, b: S::f32s, sum: S::f32s) -> S::f32s {
+        self.0.dot::<S>(a, b, sum)
+    }
+}
