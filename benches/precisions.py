@@ -18,7 +18,7 @@ import sys
 
 PRECISIONS = ["f32", "bf16", "int8"]
 COLOURS = {"f32": "#9aa5b1", "bf16": "#4c78a8", "int8": "#e4572e"}
-TEST = ["cargo", "nextest", "run", "-p", "convnext-server", "--test", "fashion_mnist", "--run-ignored", "only", "--no-capture"]
+TEST = ["cargo", "nextest", "run", "--workspace", "--test", "fashion_mnist", "--run-ignored", "only", "--no-capture"]
 
 
 def main():
