@@ -132,7 +132,7 @@ impl Multiply for Pairs {
     }
 }
 
-/// What is prefetched into the L2 cache.
+/// What is prefetched into the first cache. Into the second alone, products from memory were a sixth slower on a Zen 4.
 pub(super) struct Prefetch {
     pub(super) next: *const f32,
     /// Elements per step.
