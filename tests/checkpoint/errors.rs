@@ -67,7 +67,10 @@ fn dimensions_of_one_make_no_other_shape() {
 fn a_weight_of_integers_is_an_error_that_names_file_tensor_and_type() {
     let mut fixture = Fixture::timm();
     fixture.tensor("head.fc.bias").1 = "I64";
-    assert_says(&fixture.error(), &["model.safetensors: tensor head.fc.bias is stored as I64; F64, F32, F16, BF16, and I8 with steps"]);
+    assert_says(
+        &fixture.error(),
+        &["model.safetensors: tensor head.fc.bias is stored as I64; F64, F32, F16, BF16, and I8 with steps"],
+    );
 }
 
 // ---- safetensors
