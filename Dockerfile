@@ -15,8 +15,8 @@ ARG RUST
 ENV RUSTUP_TOOLCHAIN=${RUST}
 WORKDIR /src
 COPY . .
-# No path of the machine that builds may reach the binary, so that two builds give the same one.
-RUN RUSTFLAGS="--remap-path-prefix=${CARGO_HOME:-/usr/local/cargo}=/cargo --remap-path-prefix=/src=/src" \
+# No path of the machine that builds may reach the binary, nor the time, which the allocator's C would write into it, so that two builds give the same one.
+RUN SOURCE_DATE_EPOCH=1 RUSTFLAGS="--remap-path-prefix=${CARGO_HOME:-/usr/local/cargo}=/cargo --remap-path-prefix=/src=/src" \
     cargo build --locked --release --package convnext-server --bin convnext
 RUN sh deploy/image/root.sh target/release/convnext /root-of-image
 
