@@ -1,6 +1,9 @@
 //! Each fast kernel against its naive twin in `engine/reference`: with every instruction set of this machine, and on shapes that end
 //! inside vectors, panels, tiles and maps. Not here: whole networks (`tests/engines`).
 
+mod attention;
+mod bytes;
+
 use std::sync::Arc;
 
 use proptest::prelude::*;
@@ -91,105 +94,6 @@ fn linear_of(
     let epilogue = Epilogue { bias: bias.to_vec(), activation, scale };
     let numbers = Numbers::of(instructions, precision);
     Linear { weight: PackedWeight::pack(instructions, numbers, weight, depth).unwrap(), epilogue }
-}
-
-/// What a product of bytes reads of rows of floats, by the product's own quantisation: each byte times its step, and the step.
-fn quantized(context: Context<'_>, linear: &Linear, rows: &[f32]) -> Vec<(f64, f64)> {
-    let layout = linear.weight.layout;
-    let mut matrix = rows.to_vec();
-    linear.weight.numbers.round_all(context, layout.depth, &mut matrix);
-    let mut read = Vec::with_capacity(rows.len());
-    for row in matrix.chunks_exact(layout.depth) {
-        for depths in (0..layout.blocks()).map(|block| layout.depths(block)) {
-            let piece = &row[layout.floats(depths.start)..];
-            let (step, offset) = (f64::from(piece[0]), f64::from(piece[1]));
-            let bytes = piece[2..].iter().flat_map(|float| float.to_bits().to_le_bytes());
-            read.extend(bytes.take(depths.len()).map(|byte| (step * f64::from(byte) + offset, step)));
-        }
-    }
-    read
-}
-
-/// A weight as a product of bytes reads it.
-fn bytes_of(weight: &[f32], depth: usize) -> Vec<f32> {
-    let row = |row: &[f32]| {
-        let step = int8::step(row);
-        row.iter().map(|x| f32::from(int8::byte(*x, step)) * step).collect::<Vec<f32>>()
-    };
-    weight.chunks_exact(depth).flat_map(row).collect()
-}
-
-/// Compares a product of bytes with the same sums in f64 of the same bytes: it may differ as a product of floats does, for its sums are exact. And each
-/// byte stands for its number within half a step.
-fn check_bytes((rows, depth, out): (usize, usize, usize), bound: f64) {
-    let (input, weight, bias) = (numbers(rows * depth, 1), numbers(out * depth, 2), numbers(out, 3));
-    let (scale, residual) = (numbers(out, 4), numbers(rows * out, 5));
-    let gelu = Some(Activation::Gelu);
-    for (instructions, count) in Instructions::available().into_iter().flat_map(|set| [(set, 1), (set, 2)]) {
-        let threads = Threads::new(count, THREAD_MEMORY).unwrap();
-        let context = Context { instructions, threads: &threads, clock: Clock(None) };
-        let linear = linear_of((instructions, Precision::Int8), &weight, &bias, gelu, Some(&scale));
-        let what = format!("{rows} rows of {depth} to {out}, {instructions}, {count} threads");
-        let read = quantized(context, &linear, &input);
-        for (x, (found, step)) in input.iter().zip(&read) {
-            assert!((f64::from(*x) - found).abs() <= 0.5001 * step, "{what}: {x} as {found}, in steps of {step}");
-        }
-        let map =
-            Map { values: read.into_iter().map(|(x, _)| x).collect(), ..Map::new(Shape::map(1, rows, depth), &input) };
-        let added = Map::new(Shape::map(1, rows, out), &residual);
-        let expected = reference::linear(&map, &bytes_of(&weight, depth), &bias, gelu, Some(&scale), Some(&added));
-        let mut shared = Aligned::zeros(linear.shared_memory(count)).unwrap();
-        let mut found = vec![f32::NAN; rows * out];
-        linear.run(context, 0, &input, Some(&residual), &mut shared, &mut found);
-        for (index, (found, expected)) in found.iter().zip(&expected.values).enumerate() {
-            let error = (f64::from(*found) - expected).abs();
-            assert!(error <= bound, "{what}: element {index} is {found} where its twin gives {expected}");
-        }
-    }
-}
-
-#[test]
-fn products_of_bytes() {
-    for (rows, depth, out) in [
-        (1, 16, 1),
-        (50, 40, 160),
-        (49, 96, 33),
-        (143, 48, 200),
-        (5, 801, 37),
-        (6, 1600, 70),
-        (1, 768, 1000),
-        (33, 100, 16),
-    ] {
-        check_bytes((rows, depth, out), if depth > 96 { 4e-5 } else { 1e-5 });
-    }
-}
-
-#[test]
-fn products_of_bytes_hide_nothing_that_is_not_finite() {
-    let (weight, bias) = (numbers(20 * 900, 2), numbers(20, 3));
-    for instructions in Instructions::available() {
-        let threads = Threads::new(1, THREAD_MEMORY).unwrap();
-        let context = Context { instructions, threads: &threads, clock: Clock(None) };
-        let run = |weight: &[f32], input: &[f32]| {
-            let linear = linear_of((instructions, Precision::Int8), weight, &bias, None, None);
-            let mut shared = Aligned::zeros(linear.shared_memory(1)).unwrap();
-            let mut out = vec![0.0; input.len() / 900 * 20];
-            linear.run(context, 0, input, None, &mut shared, &mut out);
-            out
-        };
-        for (index, wrong) in [(0, f32::NAN), (700, f32::INFINITY), (899, f32::NEG_INFINITY)] {
-            let (mut input, mut broken) = (numbers(2 * 900, 1), weight.clone());
-            input[index] = wrong;
-            let out = run(&weight, &input);
-            assert!(out[..20].iter().all(|x| !x.is_finite()), "{instructions}: {wrong} at {index}: {out:?}");
-            assert!(out[20..].iter().all(|x| x.is_finite()), "{instructions}: the row beside it");
-            broken[index] = wrong;
-            let out = run(&broken, &numbers(900, 1));
-            assert!(!out[0].is_finite() && out[1].is_finite(), "{instructions}: {wrong} in the weight: {out:?}");
-        }
-        // a row of zeros has no range
-        assert_eq!(run(&weight, &[0.0; 900]), bias, "{instructions}");
-    }
 }
 
 /// Compares a depthwise convolution, alone and with its norm, with its twin.
@@ -334,7 +238,7 @@ proptest! {
 
     #[test]
     fn products_of_bytes_of_any_size((rows, depth, out) in (1usize..=80, 16usize..=1000, 1usize..=80)) {
-        check_bytes((rows, depth, out), 2e-6 + 2f64.powi(-24) * 2.0 / 3.0 * (depth as f64).powf(1.5));
+        bytes::check_bytes((rows, depth, out), 2e-6 + 2f64.powi(-24) * 2.0 / 3.0 * (depth as f64).powf(1.5));
     }
 
     #[test]
@@ -562,77 +466,5 @@ fn pointwise() {
             Pointwise::Offset(weight.clone()).run(context, input, out);
         };
         compare(&format!("offset of {shape}"), (2, shape), 1e-7, fast, |_, input| reference::offset(input, &weight));
-    }
-}
-
-/// Compares attention with its twin. Outputs are averages of values of at most one, so that errors come from the rounding of scores.
-fn check_attention(images: usize, (height, width): (usize, usize), (heads, dim): (usize, usize), windows: Windows) {
-    let map = Shape::map(height, width, heads * dim);
-    let table = numbers(windows.differences() * heads, 2);
-    let padding = if windows.pads(map) { numbers(3 * map.channels, 3) } else { Vec::new() };
-    let fast = |context: Context<'_>, input: &[f32], out: &mut [f32]| {
-        let geometry = Arc::new(Geometry::new(context.instructions, map, &windows).unwrap());
-        let of = (map.channels, heads);
-        Attention::new(context.instructions, geometry, of, &table, padding.clone()).unwrap().run(context, input, out);
-    };
-    let twin = |_, input: &Map| {
-        reference::attention(input, heads, &windows, &table, Some(&padding[..]).filter(|padding| !padding.is_empty()))
-    };
-    let input = Shape { channels: 3 * map.channels, ..map };
-    compare(&format!("{windows:?} on {images} of {map}, {heads} heads"), (images, input), 5e-6, fast, twin);
-}
-
-#[test]
-fn attention() {
-    let square = |size: usize, shift: usize, pads_first| Windows { size: [size; 2], shift: [shift; 2], pads_first };
-    check_attention(2, (14, 14), (3, 32), square(7, 3, false));
-    check_attention(1, (7, 7), (5, 32), square(7, 0, false));
-    check_attention(1, (10, 9), (2, 16), square(4, 2, true));
-    check_attention(1, (10, 9), (2, 16), square(4, 2, false));
-    check_attention(1, (12, 24), (1, 24), square(12, 6, false));
-    check_attention(3, (5, 3), (2, 5), Windows { size: [5, 2], shift: [0, 1], pads_first: false });
-    check_attention(1, (1, 1), (1, 1), square(1, 0, false));
-}
-
-#[test]
-fn attention_hides_nothing_that_is_not_finite() {
-    let (map, windows) = (Shape::map(4, 4, 8), Windows { size: [4, 4], shift: [0, 0], pads_first: false });
-    let output = |instructions: Instructions, values: &[f32], table: &[f32]| {
-        let (threads, mut out) = (Threads::new(1, THREAD_MEMORY).unwrap(), vec![0.0; map.len()]);
-        let geometry = Arc::new(Geometry::new(instructions, map, &windows).unwrap());
-        let context = Context { instructions, threads: &threads, clock: Clock(None) };
-        Attention::new(instructions, geometry, (8, 2), table, Vec::new()).unwrap().run(context, values, &mut out);
-        out
-    };
-    let (values, table) = (numbers(3 * map.len(), 1), numbers(49 * 2, 2));
-    for instructions in Instructions::available() {
-        assert!(output(instructions, &values, &table).iter().all(|x| x.is_finite()), "{instructions}");
-        // a query, a key and a value of the first pixel and head; a product that overflows; below, a bias
-        for (index, wrong) in [(0, f32::NAN), (8, f32::NAN), (16, f32::NAN), (0, f32::INFINITY), (8, 1e38)] {
-            let mut values = values.clone();
-            values[index] = wrong;
-            if wrong == 1e38 {
-                values[0] = 1e38;
-            }
-            let out = output(instructions, &values, &table);
-            assert!(!out[0].is_finite(), "{instructions}, {wrong} at {index}: {out:?}");
-        }
-        let mut table = table.clone();
-        table[24 * 2] = f32::NAN; // of a pixel and itself
-        assert!(output(instructions, &values, &table)[0].is_nan(), "{instructions}");
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
-
-    #[test]
-    fn attention_of_any_size(
-        (images, height, width, heads, dim) in (1usize..=3, 1usize..=12, 1usize..=12, 1usize..=3, 1usize..=40),
-        (down, across, shift_down, shift_across, pads_first) in (1usize..=8, 1usize..=8, 0usize..8, 0usize..8, any::<bool>()),
-    ) {
-        let size = [down.min(height), across.min(width)];
-        let shift = [shift_down % size[0], shift_across % size[1]];
-        check_attention(images, (height, width), (heads, dim), Windows { size, shift, pads_first });
     }
 }
