@@ -2,20 +2,25 @@
 """The simulation of `convnext plan` against a real server on this machine: the same arrivals, p50 and p99 of both, as a table in Markdown.
 
     cargo build --release && python3 benches/plan.py            # 5 minutes, on a machine that does nothing else
+    python3 benches/plan.py --write deploy/CAPACITY.md          # the same, and puts it there
+
+A priority of real time does not make a machine quiet: Linux gives others 50 ms of every second in one piece (its fair server), of which the simulation knows nothing.
 
 Two cores are needed. The engine's thread computes on one; the rest of the server and the load generator share the other, as a GPU's host does. The model is a
 ConvNeXt-T with random weights at 64 × 64: a batch takes 10 ms and more, beside which what the host does for a request is little, as on a GPU. Images come as tensors, so
 that nothing is decoded.
 
-Before each load the benchmark and a closed loop run, so that the load is a share of what the machine can do in that minute. The same seed gives `convnext load` and
-`convnext plan` the same arrivals. What batches take is an input of the simulation, and is told to it twice: as the server's own statistics had it for batches of each
-size at that very load, which judges the simulation alone, its arrivals, queue and scheduler; and as `convnext bench --pauses` measured it, which judges a forecast from
-a benchmark. It passes when each ratio is within 20 %. Beside it stands what the simulation gives with the arrivals of other seeds: how much such a run says by itself.
+Before each load the benchmark and a closed loop run, so that the load is a share of what the machine can do in that minute, and behind it the benchmark once more, so
+that a machine which becomes slower meanwhile does so for it too. The same seed gives `convnext load` and
+`convnext plan` the same arrivals. What batches take is an input of the simulation, and is told to it twice: as the server's own statistics, read many times a second, had
+it for batches of each size at that very load, which judges the simulation alone, its arrivals, queue and scheduler; and as `convnext bench --pauses` measured it, which
+judges a forecast from a benchmark. It passes when each ratio is within 20 %. Beside it stands what the simulation gives with the arrivals of other seeds: how much such a run says by itself.
 Not here: how it is simulated (src/service/simulation).
 """
 
 import argparse
 import array
+import http.client
 import json
 import math
 import os
@@ -25,26 +30,35 @@ import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-import urllib.request
 
 MODEL = "convnext_tiny"
 SIDE = 64
 DEPTHS, WIDTHS = [3, 3, 9, 3], [96, 192, 384, 768]
 BATCHES = [1, 2, 4, 8, 16, 32]
-LOADS = [0.3, 0.6, 0.9]
+# shares of the capacity, and of the time: near saturation a queue takes long to forget
+LOADS = {0.3: 0.5, 0.6: 0.75, 0.9: 1.75}
+# of the runs whose times a report tells, as src/service/simulation/speed.rs has them
+SHARES = [0.0, 0.05, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999, 1.0]
+# sizes that ran less often have no spread of their own
+FEWEST_RUNS = 20
+# between two looks at the statistics: about a batch
+LOOK_EVERY = 0.02
 # how far off a percentile may be
 TOLERANCE = 0.2
 OTHER_SEEDS = range(101, 111)
+MARKS = "<!-- measured by benches/plan.py -->\n", "<!-- end of what was measured -->\n"
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--convnext", default="target/release/convnext", help="the binary")
     parser.add_argument("--demo", action="store_true", help="the demo model instead, whose batches take no longer than its requests take of the host")
-    parser.add_argument("--seconds", type=float, default=60, help="of each load")
+    parser.add_argument("--seconds", type=float, default=60, help="of a load, on average")
     parser.add_argument("--rounds", type=int, default=1, help="seeds, one after the other")
     parser.add_argument("--keep", help="a folder for all reports")
+    parser.add_argument("--write", metavar="FILE", help="the document to put it in, between its two marks")
     args = parser.parse_args()
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) < 2:
@@ -56,6 +70,7 @@ def main():
         if lost > 0.02:
             print("That is no quiet machine: what follows compares its stalls with a simulation that has none.")
     print()
+    lines = []
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(args.keep or folder)
         folder.mkdir(exist_ok=True, parents=True)
@@ -65,40 +80,57 @@ def main():
             random_weights(folder / "model", SIDE)
             subject = Subject(MODEL, f"{MODEL}={folder / 'model'}", f"{MODEL}={folder / 'model'}", SIDE)
         with Server(machine, subject) as server:
-            sys.exit(compare(machine, server, subject, folder, args))
+            # what looks at the server's statistics shares its core
+            os.sched_setaffinity(0, {machine.rest})
+            off = compare(machine, server, subject, folder, args, lambda line: lines.append(line) or print(line, flush=True))
+    if args.write:
+        write(pathlib.Path(args.write), lines)
+    sys.exit(1 if off else 0)
 
 
-def compare(machine, server, subject, folder, args):
-    """Prints a row for each percentile of each load; how many are off."""
+def write(document, lines):
+    text = document.read_text()
+    before, rest = text.split(MARKS[0])
+    _, behind = rest.split(MARKS[1])
+    document.write_text(before + MARKS[0] + "\n" + "\n".join(lines) + "\n" + MARKS[1] + behind)
+
+
+def compare(machine, server, subject, folder, args, tell):
+    """Tells a row for each percentile of each load; how many are off."""
 
     def load(*words):
-        """A report of the load generator, and the batches that the server ran meanwhile."""
-        before = server.batches()
-        report = machine.json(machine.rest, "load", server.url, "--route", "oip", "--model", subject.name, "--json", *words)
+        """A report of the load generator, and what each batch took that the server ran meanwhile, by size."""
+        with Watch(server) as watch:
+            report = machine.json(machine.rest, "load", server.url, "--route", "oip", "--model", subject.name, "--json", *words)
         if report["failed"]:
             sys.exit(f"{report['failed']} requests failed")
-        return report, since(before, server.batches())
+        return report, watch.took
 
     load("--clients", "64", "--seconds", "2")  # as a server that has served a while
     # so far apart that none waits for another
-    alone, batches = load("--rate", "15", "--seconds", "8")
-    host = alone["latency_ms"]["mean"] - mean_ms(batches[1])
+    alone, took = load("--rate", "15", "--seconds", "8")
+    host = alone["latency_ms"]["mean"] - mean(took[1])
     verdicts = []
     for seed in range(1, args.rounds + 1):
-        for share in LOADS:
+        for share, longer in LOADS.items():
             stem = f"{seed}-{share:.0%}"
-            bench = machine.json(machine.engine, "bench", "--models", subject.bench, *subject.size, "--threads", "1", "--seconds", "2", "--json",
-                                 "--device", "cpu", "--batch", ",".join(map(str, BATCHES)), "--pauses")
+
+            def bench():
+                return machine.json(machine.engine, "bench", "--models", subject.bench, *subject.size, "--threads", "1", "--seconds", "1", "--json",
+                                    "--device", "cpu", "--batch", ",".join(map(str, BATCHES)), "--pauses")
+
+            before = bench()
             capacity = load("--clients", "64", "--seconds", "6")[0]["images_per_second"]
             if not verdicts:
-                print(f"{bench['machine']['cpu']}; {subject.name} at {subject.side} × {subject.side} on one core: {mean_ms(batches[1]):.1f} ms alone, "
+                tell(f"{before['machine']['cpu']}; {subject.name} at {subject.side} × {subject.side} on one core: {mean(took[1]):.1f} ms alone, "
                       f"{host:.2f} ms of host\n")
-                print("| load | images/s | | real, ms | simulated, times of this load, ms | ratio | simulated, times of bench, ms | ratio | other arrivals, ms | |")
-                print("|--:|--:|---|--:|--:|--:|--:|--:|--:|---|", flush=True)
-            rate = ["--rate", f"{capacity * share:.2f}", "--arrivals", "poisson", "--seconds", f"{args.seconds:g}", "--warm-up", "2s"]
-            real, batches_there = load(*rate, "--seed", str(seed))
-            files = {"bench": bench, "served": served(subject.name, bench, batches_there), "real": real,
-                     "batches": batches_there, "capacity": capacity, "host": host}
+                tell("| load | images/s | | real, ms | simulated, times of this load, ms | ratio | simulated, times of bench, ms | ratio | other arrivals, ms | |")
+                tell("|--:|--:|---|--:|--:|--:|--:|--:|--:|---|")
+            rate = ["--rate", f"{capacity * share:.2f}", "--arrivals", "poisson", "--seconds", f"{args.seconds * longer:g}", "--warm-up", "2s"]
+            real, took_there = load(*rate, "--seed", str(seed))
+            both = middle(before, bench())
+            files = {"bench": both, "served": served(subject.name, both, took_there), "real": real,
+                     "took": took_there, "capacity": capacity, "host": host}
             for name, content in files.items():
                 (folder / f"{stem}-{name}.json").write_text(json.dumps(content))
 
@@ -116,10 +148,10 @@ def compare(machine, server, subject, folder, args):
                 other = sorted(one[name] for one in others)
                 cells = [f"{share * 100:.0f} %", f"{capacity * share:.0f}", name, f"{here:.1f}", f"{of_load[name]:.1f}", f"{ratios[0]:.2f}",
                          f"{of_bench[name]:.1f}", f"{ratios[1]:.2f}", f"{other[0]:.1f} to {other[-1]:.1f}", said(verdicts[-1])]
-                print("| " + " | ".join(cells) + " |", flush=True)
+                tell("| " + " | ".join(cells) + " |")
     off = [sum(not one[index] for one in verdicts) for index in range(2)]
-    print(f"\nOf {len(verdicts)} percentiles {off[0]} are more than {TOLERANCE * 100:.0f} % off with the times of the load, {off[1]} with those of bench.")
-    return 1 if any(off) else 0
+    tell(f"\nOf {len(verdicts)} percentiles {off[0]} are more than {TOLERANCE * 100:.0f} % off with the times of the load, {off[1]} with those of bench.")
+    return sum(off)
 
 
 def said(verdict):
@@ -159,18 +191,51 @@ class Machine:
         return json.loads(done.stdout)
 
 
-def mean_ms(batches):
-    count, seconds = batches
-    return 1e3 * seconds / count
+class Watch(threading.Thread):
+    """Looks at the server's statistics so often that nearly every batch is seen by itself; of two of a size between two looks each has half of their time."""
+
+    def __init__(self, server):
+        super().__init__(daemon=True)
+        self.server, self.ended, self.took = server, threading.Event(), {}
+
+    def __enter__(self):
+        self.last = self.server.batches()
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.ended.set()
+        self.join()
+        self.look()
+
+    def run(self):
+        while not self.ended.wait(LOOK_EVERY):
+            self.look()
+
+    def look(self):
+        now = self.server.batches()
+        for size, (count, seconds) in now.items():
+            count_before, seconds_before = self.last.get(size, (0, 0.0))
+            if count > count_before:
+                runs = count - count_before
+                self.took.setdefault(size, []).extend([1e3 * (seconds - seconds_before) / runs] * runs)
+        self.last = now
 
 
-def since(before, after):
-    """Batches of each size, and their seconds, from one look at the statistics to the next."""
-    counts = {size: (count - before.get(size, (0, 0))[0], seconds - before.get(size, (0, 0))[1]) for size, (count, seconds) in after.items()}
-    return {size: (count, seconds) for size, (count, seconds) in counts.items() if count}
+def mean(values):
+    return sum(values) / len(values)
 
 
-def served(model, bench, batches):
+def middle(one, other):
+    """A report whose times are in the middle of two of the same cases."""
+    if isinstance(one, dict):
+        return {key: middle(value, other[key]) for key, value in one.items()}
+    if isinstance(one, list) and len(one) == len(other):
+        return [middle(*pair) for pair in zip(one, other)]
+    return (one + other) / 2 if isinstance(one, float) else one
+
+
+def served(model, bench, took):
     """The report of the benchmark with the times that the server's batches had; sizes that it hardly ran get the benchmark's, as much longer as the others were."""
     # by size, each row of quantiles with the mean before it
     known = {case["batch"]: [1e3 * case["batch"] / case["images_per_second"], *case["quantiles_ms"]] for case in bench["results"]}
@@ -180,16 +245,14 @@ def served(model, bench, batches):
         share = (size - below) / max(above - below, 1)
         return [low + (high - low) * share for low, high in zip(known[below], known[above])]
 
-    means = {}
-    for size, of_size in batches.items():
-        if of_size[0] >= 20 and size <= max(known):
-            means[size] = (mean_ms(of_size), of_size[0])
-    longer = sum(runs * mean / between(size)[0] for size, (mean, runs) in means.items()) / sum(runs for _, runs in means.values())
+    often = {size: sorted(times) for size, times in took.items() if len(times) >= FEWEST_RUNS and size <= max(known)}
+    longer = mean([mean(times) / between(size)[0] for size, times in often.items() for _ in times])
     results = []
-    for size in sorted(set(means) | set(known)):
-        mean, *quantiles = between(size)
-        factor = means[size][0] / mean if size in means else longer
-        results.append({"model": model, "batch": size, "quantiles_ms": [one * factor for one in quantiles]})
+    for size in sorted(set(often) | set(known)):
+        times = often.get(size)
+        # the nearest rank, as the benchmark has it
+        quantiles = [times[max(math.ceil(share * len(times)), 1) - 1] for share in SHARES] if times else [one * longer for one in between(size)[1:]]
+        results.append({"model": model, "batch": size, "quantiles_ms": quantiles})
     return {"device": bench["device"], "results": results}
 
 
@@ -199,7 +262,7 @@ class Server:
     def __init__(self, machine, subject):
         words = ["serve", "--models", subject.served, "--device", "cpu", "--engine-threads", "1", "--calibrate", "off", "--log", "off", "--drain-delay", "0s"]
         ports = ["--http-addr", "127.0.0.1:0", "--grpc-addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0"]
-        self.model = subject.name
+        self.model, self.connection = subject.name, None
         self.process = subprocess.Popen(machine.words(machine.rest, *words, *ports), stdout=subprocess.PIPE, text=True, env=clean())
         for line in self.process.stdout:
             if line.startswith("listening on "):
@@ -223,8 +286,10 @@ class Server:
 
     def batches(self):
         """By size: how many batches there were, and their seconds on the device."""
-        with urllib.request.urlopen(f"{self.url}/v2/models/{self.model}/stats", timeout=10) as answer:
-            [model] = json.load(answer)["model_stats"]
+        if self.connection is None:
+            self.connection = http.client.HTTPConnection(self.url.removeprefix("http://"), timeout=10)
+        self.connection.request("GET", f"/v2/models/{self.model}/stats")
+        [model] = json.load(self.connection.getresponse())["model_stats"]
         return {one["batch_size"]: (one["compute_infer"]["count"], one["compute_infer"]["ns"] / 1e9) for one in model["batch_stats"]}
 
     def __enter__(self):
