@@ -61,7 +61,7 @@ pub struct Speed {
     /// By rising size, the first of one image. Sizes between two are on the line between them.
     pub(in crate::service) times: Vec<BatchTime>,
     /// By rising pause, what it adds to a batch; pauses between two are on the line between them, longer ones add what the longest does.
-    pauses: Vec<AfterPause>,
+    pub(in crate::service) pauses: Vec<AfterPause>,
     /// The sizes that run without padding.
     pub(in crate::service) buckets: Buckets,
     /// Batches that are launched and not finished, at most.

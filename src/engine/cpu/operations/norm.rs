@@ -78,10 +78,10 @@ fn sum<S: Simd, const SQUARES: bool>(simd: S, values: &[f32], mean: f32) -> f32 
             sums[part] = add(sums[part], chunk[part]);
         }
     }
-    // by constant indices: sums that are found by a variable one would be kept in memory
-    for part in 0..SUMS {
+    // over all sums, not over the last vectors: sums that are found by a variable index would be kept in memory
+    for (part, sum) in sums.iter_mut().enumerate() {
         if let Some(x) = last.get(part) {
-            sums[part] = add(sums[part], *x);
+            *sum = add(*sum, *x);
         }
     }
     let all = simd.add_f32s(simd.add_f32s(sums[0], sums[1]), simd.add_f32s(sums[2], sums[3]));
