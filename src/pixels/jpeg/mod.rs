@@ -24,6 +24,7 @@ mod bits;
 mod colour;
 mod cosine;
 mod frame;
+mod plain;
 mod planes;
 mod reduced;
 mod scan;
@@ -82,7 +83,7 @@ impl<'a> Opened<'a> {
         expect_all_scans(segments.clone(), &first, &frame)?;
         let ids: Vec<u8> = frame.components.iter().map(|component| component.id).collect();
         let colours = Colours::of(&ids, segments.jfif, segments.adobe);
-        let turn = orientation::found(segments.exif.as_deref(), segments.xmp);
+        let turn = orientation::found(Some(&segments.exif.concat()[..]).filter(|exif| !exif.is_empty()), segments.xmp);
         Ok(Self { segments, first, frame, colours, turn })
     }
 }
@@ -228,6 +229,8 @@ fn decode_one(segments: &Segments, scan: &Scan, frame: &Frame, area: &Area) -> R
     let mut planes = planes_of(frame, area);
     let mut steps = vec![None; planes.len()];
     note_steps(scan, frame, &segments.tables, &mut steps)?;
+    let mut row = Coefficients::of_one_row(frame, area.columns.len());
+    row.iter_mut().zip(&planes).for_each(|(row, plane)| row.last = plane.last_coefficient());
     let mut finish = |row: usize, coefficients: &mut [Coefficients]| {
         for ((plane, coefficients), steps) in planes.iter_mut().zip(coefficients).zip(&steps) {
             if let Some(steps) = steps {
@@ -236,7 +239,6 @@ fn decode_one(segments: &Segments, scan: &Scan, frame: &Frame, area: &Area) -> R
             coefficients.blocks.fill([0; 64]);
         }
     };
-    let mut row = Coefficients::of_one_row(frame, area.columns.len());
     let take_rows = TakeRows { area, take: &mut finish };
     scan::read(segments.rest(), scan, &segments.tables, frame, &mut row, Some(take_rows))?;
     Ok(planes)

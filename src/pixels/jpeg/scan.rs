@@ -2,11 +2,13 @@
 //!
 //! Not here: what the coefficients become (`planes`), arithmetic coding, which is refused.
 
+use std::sync::Arc;
+
 use super::bits::Bits;
 use super::frame::{Component, Frame, Scan};
 use super::planes::Area;
 use super::segments::Tables;
-use super::tables::{Huffman, ZIGZAG};
+use super::tables::{Alternating, Huffman, Listed, ZIGZAG};
 
 /// Coefficients of a block, row by row.
 pub(super) type Block = [i16; 64];
@@ -22,6 +24,8 @@ pub(super) struct Coefficients {
     own: (usize, usize),
     /// Blocks of an MCU of several components: columns, rows.
     of_mcu: (usize, usize),
+    /// The last coefficient that is wanted, in zigzag order.
+    pub(super) last: usize,
 }
 
 impl Coefficients {
@@ -46,6 +50,7 @@ impl Coefficients {
                 stride,
                 own: (own(frame.width, component.columns, most_columns), own(frame.height, component.rows, most_rows)),
                 of_mcu: (component.columns, component.rows),
+                last: 63,
             }
         };
         frame.components.iter().map(of_component).collect()
@@ -90,43 +95,48 @@ pub(super) fn read(
         return Err(format!("it interleaves more than {MAX_BLOCKS} blocks"));
     }
     let mut unwanted: Block = [0; 64];
-    for mcu in 0..columns * rows {
-        if tables.restart > 0 && mcu > 0 && mcu % tables.restart == 0 {
-            let number = ((mcu / tables.restart - 1) % 8) as u8;
-            coder.bits.restart(number)?;
-            (coder.predicted, coder.run) = ([0; 4], 0);
-        }
-        let (column, row) = (mcu % columns, mcu / columns);
-        // where in the coefficients the MCU lies
-        let place = match &take_rows {
-            None => Some((column, row)),
-            Some(TakeRows { area, .. }) => {
-                let wanted = area.columns.contains(&column) && area.rows.contains(&row);
-                wanted.then(|| (column - area.columns.start, 0))
-            }
-        };
-        for (number, &(index, ..)) in scan.components.iter().enumerate() {
-            let (wide, high) = of_mcu(index, coefficients);
-            let component = &mut coefficients[index];
-            let Some((column, row)) = place else {
-                for _ in 0..wide * high {
-                    coder.block(&mut unwanted, scan, &codes[number], number)?;
+    let mut to_restart = tables.restart;
+    let mut restarts = 0;
+    for row in 0..rows {
+        for column in 0..columns {
+            if tables.restart > 0 {
+                if to_restart == 0 {
+                    coder.bits.restart(restarts)?;
+                    (coder.predicted, coder.run) = ([0; 4], 0);
+                    (to_restart, restarts) = (tables.restart, (restarts + 1) % 8);
                 }
-                continue;
+                to_restart -= 1;
+            }
+            // where in the coefficients the MCU lies
+            let place = match &take_rows {
+                None => Some((column, row)),
+                Some(TakeRows { area, .. }) => {
+                    let wanted = area.columns.contains(&column) && area.rows.contains(&row);
+                    wanted.then(|| (column - area.columns.start, 0))
+                }
             };
-            for y in row * high..(row + 1) * high {
-                for x in column * wide..(column + 1) * wide {
-                    coder.block(&mut component.blocks[y * component.stride + x], scan, &codes[number], number)?;
+            for (number, &(index, ..)) in scan.components.iter().enumerate() {
+                let (wide, high) = of_mcu(index, coefficients);
+                let component = &mut coefficients[index];
+                let Some((column, row)) = place else {
+                    for _ in 0..wide * high {
+                        coder.block(&mut unwanted, scan, &codes[number], number, 0)?;
+                    }
+                    continue;
+                };
+                for y in row * high..(row + 1) * high {
+                    for x in column * wide..(column + 1) * wide {
+                        let block = &mut component.blocks[y * component.stride + x];
+                        coder.block(block, scan, &codes[number], number, component.last)?;
+                    }
                 }
             }
         }
-        if column + 1 == columns {
-            coder.bits.check()?;
-            if let Some(TakeRows { area, take }) = &mut take_rows
-                && area.rows.contains(&row)
-            {
-                take(row, coefficients);
-            }
+        coder.bits.check()?;
+        if let Some(TakeRows { area, take }) = &mut take_rows
+            && area.rows.contains(&row)
+        {
+            take(row, coefficients);
         }
     }
     coder.bits.check()?;
@@ -134,27 +144,40 @@ pub(super) fn read(
 }
 
 /// The codes of a component in a scan, those that it needs.
-struct Codes {
-    dc: Option<Huffman>,
-    ac: Option<Huffman>,
+enum Codes {
+    Sequential(Huffman, Arc<Alternating>),
+    Progressive { dc: Option<Huffman>, ac: Option<Huffman> },
 }
 
 fn codes(scan: &Scan, tables: &Tables, frame: &Frame) -> Result<Vec<Codes>, String> {
-    let find = |table: &Option<Huffman>, alternating: bool, id: usize| match table {
-        Some(codes) => Ok(Some(codes.clone())),
+    let find = |table: &Option<Listed>, alternating: bool, id: usize| match table {
+        Some(listed) => Ok(*listed),
         // as libjpeg-turbo: of sequential images only, and of the two that there are
-        None if !frame.progressive && id < 2 => Huffman::standard(alternating, id).map(Some),
+        None if !frame.progressive && id < 2 => Ok(Listed::standard(alternating, id)),
         None => Err("a Huffman table of it is missing".to_owned()),
     };
-    let of_component = |&(_, dc, ac): &(usize, usize, usize)| {
-        let (needs_dc, needs_ac) = (scan.band.0 == 0 && scan.before == 0, scan.band.1 > 0);
-        let dc = if needs_dc { find(&tables.dc[dc], false, dc)? } else { None };
-        if dc.as_ref().is_some_and(|codes| codes.symbols.iter().any(|&length| length > 15)) {
+    let find_dc = |id: usize| {
+        let listed = find(&tables.dc[id], false, id)?;
+        if listed.symbols().iter().any(|&length| length > 15) {
             return Err("a Huffman table of it is broken".to_owned());
         }
-        Ok(Codes { dc, ac: if needs_ac { find(&tables.ac[ac], true, ac)? } else { None } })
+        Ok(Huffman::new(&listed))
     };
-    scan.components.iter().map(of_component).collect()
+    let mut alternating: [Option<Arc<Alternating>>; 4] = Default::default();
+    let mut of_component = |&(_, dc, ac): &(usize, usize, usize)| {
+        if frame.progressive {
+            let dc = if scan.band.0 == 0 && scan.before == 0 { Some(find_dc(dc)?) } else { None };
+            let ac = if scan.band.1 > 0 { Some(Huffman::new(&find(&tables.ac[ac], true, ac)?)) } else { None };
+            return Ok(Codes::Progressive { dc, ac });
+        }
+        let dc = find_dc(dc)?;
+        let codes = match &alternating[ac] {
+            Some(codes) => codes.clone(),
+            None => alternating[ac].insert(Alternating::of(&find(&tables.ac[ac], true, ac)?)).clone(),
+        };
+        Ok(Codes::Sequential(dc, codes))
+    };
+    scan.components.iter().map(&mut of_component).collect()
 }
 
 /// The state from block to block.
@@ -167,18 +190,27 @@ struct Coder<'a> {
 }
 
 impl Coder<'_> {
-    fn block(&mut self, block: &mut Block, scan: &Scan, codes: &Codes, number: usize) -> Result<(), String> {
-        if let Codes { dc: Some(dc), ac: Some(ac) } = codes {
-            return self.bits.block((dc, ac), &mut self.predicted[number], block); // all of it: a sequential scan
-        }
-        if let Some(dc) = &codes.dc {
+    fn block(
+        &mut self,
+        block: &mut Block,
+        scan: &Scan,
+        codes: &Codes,
+        number: usize,
+        last: usize,
+    ) -> Result<(), String> {
+        let (dc, ac) = match codes {
+            Codes::Sequential(dc, ac) => return self.bits.block((dc, ac), &mut self.predicted[number], block, last),
+            Codes::Progressive { dc, ac } => (dc, ac),
+        };
+        self.bits.ready()?;
+        if let Some(dc) = dc {
             let length = self.bits.symbol(dc)?;
             self.predicted[number] = self.predicted[number].wrapping_add(self.bits.number(length.into()));
             block[0] = self.predicted[number].wrapping_shl(scan.after.into()) as i16;
         } else if scan.band.0 == 0 && self.bits.bit() {
             block[0] |= 1 << scan.after;
         }
-        match &codes.ac {
+        match ac {
             Some(ac) if scan.before > 0 => self.refine(block, scan, ac),
             Some(ac) => self.first(block, scan, ac),
             None => Ok(()),
