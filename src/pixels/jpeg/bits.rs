@@ -4,7 +4,7 @@
 
 use super::plain::{MOST_OF_A_BLOCK, Plain};
 use super::scan::Block;
-use super::tables::{Alternating, Entry, Huffman, LOOK, WIDE, ZIGZAG_AND_BEYOND, signed};
+use super::tables::{Alternating, Entry, Huffman, LOOK, Numbers, WIDE, ZIGZAG_AND_BEYOND, signed};
 
 /// Reads the coded data between two markers.
 pub(super) struct Bits<'a> {
@@ -44,6 +44,7 @@ impl<'a> Bits<'a> {
     }
 
     /// The next `length` bits, 0 to 16.
+    #[inline(always)]
     pub(super) fn take(&mut self, length: u32) -> i32 {
         self.held.fill_to_32(self.plain.bytes());
         let taken = (self.held.bits >> 1 >> (63 - length)) as i32;
@@ -52,17 +53,20 @@ impl<'a> Bits<'a> {
     }
 
     /// The next bit.
+    #[inline(always)]
     pub(super) fn bit(&mut self) -> bool {
         self.take(1) == 1
     }
 
     /// A number of `length` bits, 0 to 15, whose first bit is its sign (T.81, F.2.2.1).
+    #[inline(always)]
     pub(super) fn number(&mut self, length: u32) -> i32 {
         let bits = self.take(length);
         if length > 0 { signed(bits, length) } else { 0 }
     }
 
     /// The symbol of the next code.
+    #[inline(always)]
     pub(super) fn symbol(&mut self, codes: &Huffman) -> Result<u8, String> {
         self.held.fill_to_32(self.plain.bytes());
         let (mut length, mut symbol) = codes.short[(self.held.bits >> (64 - LOOK)) as usize];
@@ -73,28 +77,32 @@ impl<'a> Bits<'a> {
         Ok(symbol)
     }
 
-    /// The coefficients of a block of a sequential scan, by the codes of DC and AC and the DC of the block before: those up to the one that
-    /// is `last` in zigzag order, and maybe more. Most of decoding's time is spent here.
-    pub(super) fn block(
-        &mut self,
-        codes: (&Huffman, &Alternating),
-        predicted: &mut i32,
-        block: &mut Block,
-        last: usize,
-    ) -> Result<(), String> {
-        #[cfg(target_arch = "x86_64")]
-        if let Some(instructions) = pulp::x86::V3::try_new() {
-            // not for its vectors: there are better shifts
-            return instructions.vectorize(
-                #[inline(always)]
-                || self.block_plain(codes, predicted, block, last),
-            );
+    /// The next number of a band of a progressive scan, and coefficients to it; or 0 of these, and so many blocks behind this one of which
+    /// the band is empty.
+    #[inline(always)]
+    pub(super) fn number_of_band(&mut self, numbers: &Numbers) -> Result<(i32, usize), String> {
+        self.held.fill_to_32(self.plain.bytes());
+        let entry = numbers.wide[self.held.look()];
+        if entry.is_whole() {
+            self.held.take(entry.bits());
+            return Ok((entry.number(), entry.advance()));
         }
-        self.block_plain(codes, predicted, block, last)
+        let (length, symbol) = match entry.end() {
+            Some(code) => code,
+            None => self.next(self.held.bits, entry, &numbers.codes)?,
+        };
+        self.held.take(length);
+        let (zeros, size) = (u32::from(symbol >> 4), u32::from(symbol & 15));
+        if size > 0 || zeros == 15 {
+            return Ok((self.number(size), zeros as usize + 1));
+        }
+        Ok(((1 << zeros) - 1 + self.take(zeros), 0))
     }
 
+    /// The coefficients of a block of a sequential scan, by the codes of DC and AC and the DC of the block before: those up to the one that
+    /// is `last` in zigzag order, and maybe more. Most of decoding's time is spent here.
     #[inline(always)]
-    fn block_plain(
+    pub(super) fn block(
         &mut self,
         (dc, ac): (&Huffman, &Alternating),
         predicted: &mut i32,
@@ -122,7 +130,7 @@ impl<'a> Bits<'a> {
             held.fill(self.plain.bytes());
             // two looks at whole numbers leave as many bits as any code and its number have
             for _ in 0..3 {
-                let entry = ac.wide[held.look()];
+                let entry = ac.numbers.wide[held.look()];
                 let number = if entry.is_whole() {
                     held.take(entry.bits());
                     k += entry.advance();
@@ -132,7 +140,7 @@ impl<'a> Bits<'a> {
                     k = 64;
                     break 'coefficients;
                 } else {
-                    let (length, symbol) = self.next(held.bits, entry, &ac.codes)?;
+                    let (length, symbol) = self.next(held.bits, entry, &ac.numbers.codes)?;
                     let (zeros, size) = (u32::from(symbol >> 4), u32::from(symbol & 15));
                     if size == 0 && zeros != 15 {
                         held.take(length);
@@ -154,14 +162,14 @@ impl<'a> Bits<'a> {
                 }
             }
         }
-        self.pass_plain(&mut held, ac, k)?;
+        self.pass(&mut held, ac, k)?;
         self.held = held;
         Ok(())
     }
 
     /// Passes the coefficients of a block behind the `k`th.
     #[inline(always)]
-    fn pass_plain(&self, held: &mut Held, ac: &Alternating, mut k: usize) -> Result<(), String> {
+    fn pass(&self, held: &mut Held, ac: &Alternating, mut k: usize) -> Result<(), String> {
         while k < 63 {
             held.fill(self.plain.bytes());
             for _ in 0..3 {
@@ -179,12 +187,12 @@ impl<'a> Bits<'a> {
                     }
                     continue;
                 }
-                let entry = ac.wide[held.look()];
+                let entry = ac.numbers.wide[held.look()];
                 if entry.is_whole() || entry.is_end() {
                     held.take(entry.bits());
                     k += if entry.is_end() { 64 } else { entry.advance() };
                 } else {
-                    let (length, symbol) = self.next(held.bits, entry, &ac.codes)?;
+                    let (length, symbol) = self.next(held.bits, entry, &ac.numbers.codes)?;
                     held.take(length + u32::from(symbol & 15));
                     // all of no number but fifteen zeros end the block, as to libjpeg
                     k += if symbol & 15 == 0 && symbol >> 4 != 15 { 64 } else { usize::from(symbol >> 4) + 1 };

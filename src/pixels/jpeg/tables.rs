@@ -128,13 +128,41 @@ impl Huffman {
 /// Bits that one look finds numbers of AC by.
 pub(super) const WIDE: u32 = 11;
 
-/// Codes of AC of a sequential scan, and the numbers behind them.
+/// Codes of AC, and the numbers behind them.
 #[derive(Debug)]
-pub(super) struct Alternating {
+pub(super) struct Numbers {
     pub(super) codes: Huffman,
     /// By the next [`WIDE`] bits: what they begin with.
     pub(super) wide: [Entry; 1 << WIDE],
-    /// By the same bits: how many of them are codes and numbers of one block, 0x80 if with its end, and from 8 on coefficients that these pass.
+}
+
+impl Numbers {
+    pub(super) fn new(listed: &Listed) -> Self {
+        let mut wide = [Entry(Entry::NONE); 1 << WIDE];
+        listed.for_each(|code, length, symbol| {
+            let Some(spare) = WIDE.checked_sub(length) else { return };
+            let of_code = &mut wide[(code as usize) << spare..(code as usize + 1) << spare];
+            let (size, zeros) = (u32::from(symbol & 15), u32::from(symbol >> 4));
+            if size > spare {
+                of_code.fill(Entry::of_code(length, symbol));
+            } else if size == 0 {
+                of_code.fill(if zeros == 15 { Entry::whole(length, zeros, 0) } else { Entry::end_of(length, symbol) });
+            } else {
+                for (bits, entries) in (0..).zip(of_code.chunks_exact_mut(1 << (spare - size))) {
+                    entries.fill(Entry::whole(length + size, zeros, signed(bits, size)));
+                }
+            }
+        });
+        Self { codes: Huffman::new(listed), wide }
+    }
+}
+
+/// Codes of AC of a sequential scan.
+#[derive(Debug)]
+pub(super) struct Alternating {
+    pub(super) numbers: Numbers,
+    /// By the next [`WIDE`] bits: how many of them are codes and numbers of one block, 0x80 if with its end, and from 8 on coefficients that
+    /// these pass.
     pub(super) several: [u16; 1 << WIDE],
 }
 
@@ -152,27 +180,12 @@ impl Alternating {
     }
 
     fn new(listed: &Listed) -> Self {
-        let mut wide = [Entry(Entry::NONE); 1 << WIDE];
-        listed.for_each(|code, length, symbol| {
-            let Some(spare) = WIDE.checked_sub(length) else { return };
-            let of_code = &mut wide[(code as usize) << spare..(code as usize + 1) << spare];
-            let (size, zeros) = (u32::from(symbol & 15), u32::from(symbol >> 4));
-            if size > spare {
-                of_code.fill(Entry::of_code(length, symbol));
-            } else if size == 0 {
-                // whatever zeros but fifteen there are: a sequential scan has no more ends than one
-                of_code.fill(if zeros == 15 { Entry::whole(length, zeros, 0) } else { Entry::end(length) });
-            } else {
-                for (bits, entries) in (0..).zip(of_code.chunks_exact_mut(1 << (spare - size))) {
-                    entries.fill(Entry::whole(length + size, zeros, signed(bits, size)));
-                }
-            }
-        });
+        let numbers = Numbers::new(listed);
         let mut several = [0; 1 << WIDE];
         for (look, several) in several.iter_mut().enumerate() {
             let (mut taken, mut past, mut end) = (0, 0, 0);
             while end == 0 {
-                let entry = wide[look << taken & ((1 << WIDE) - 1)];
+                let entry = numbers.wide[look << taken & ((1 << WIDE) - 1)];
                 if !entry.is_whole() && !entry.is_end() || taken + entry.bits() > WIDE {
                     break;
                 }
@@ -182,7 +195,7 @@ impl Alternating {
             }
             *several = (past as u16) << 8 | end | taken as u16;
         }
-        Self { codes: Huffman::new(listed), wide, several }
+        Self { numbers, several }
     }
 }
 
@@ -202,8 +215,9 @@ impl Entry {
         Self((number as u32) << 16 | (zeros + 1) << 8 | bits)
     }
 
-    const fn end(bits: u32) -> Self {
-        Self(Self::END | bits)
+    /// The end of a block, or of several of a progressive scan.
+    const fn end_of(length: u32, symbol: u8) -> Self {
+        Self((symbol as u32) << 16 | Self::END | length)
     }
 
     const fn of_code(length: u32, symbol: u8) -> Self {
@@ -235,6 +249,12 @@ impl Entry {
     #[inline(always)]
     pub(super) fn number(self) -> i32 {
         self.0.cast_signed() >> 16
+    }
+
+    /// Length of the code of an end, and its symbol.
+    #[inline(always)]
+    pub(super) fn end(self) -> Option<(u32, u8)> {
+        if self.is_end() { self.code() } else { None }
     }
 
     /// Length of a code, and its symbol.
