@@ -52,6 +52,15 @@ impl<'a> Bits<'a> {
         taken
     }
 
+    /// The next `length` bits, 1 to 32, the first on top, others behind them.
+    #[inline(always)]
+    pub(super) fn some(&mut self, length: u32) -> u64 {
+        self.held.fill_to_32(self.plain.bytes());
+        let bits = self.held.bits;
+        self.held.take(length);
+        bits
+    }
+
     /// The next bit.
     #[inline(always)]
     pub(super) fn bit(&mut self) -> bool {
@@ -126,7 +135,7 @@ impl<'a> Bits<'a> {
         block[0] = *predicted as i16;
 
         let mut k = 0; // the last one that was read
-        'coefficients: while k < last {
+        while k < last {
             held.fill(self.plain.bytes());
             // two looks at whole numbers leave as many bits as any code and its number have
             for _ in 0..3 {
@@ -138,26 +147,23 @@ impl<'a> Bits<'a> {
                 } else if entry.is_end() {
                     held.take(entry.bits());
                     k = 64;
-                    break 'coefficients;
+                    break;
                 } else {
                     let (length, symbol) = self.next(held.bits, entry, &ac.numbers.codes)?;
                     let (zeros, size) = (u32::from(symbol >> 4), u32::from(symbol & 15));
-                    if size == 0 && zeros != 15 {
-                        held.take(length);
-                        k = 64;
-                        break 'coefficients;
-                    }
                     let bits = (held.bits << length >> 1 >> (63 - size)) as i32;
                     held.take(length + size);
+                    if size == 0 {
+                        // all of no number but fifteen zeros end the block, as to libjpeg
+                        k += if zeros == 15 { 16 } else { 64 };
+                        break;
+                    }
                     k += zeros as usize + 1;
-                    if size == 0 { 0 } else { signed(bits, size) }
+                    signed(bits, size)
                 };
                 // one too far is the last one, as to libjpeg: there are encoders that write so
                 block[usize::from(ZIGZAG_AND_BEYOND[k & 127] & 63)] = number as i16;
-                if k >= last {
-                    break;
-                }
-                if !entry.is_whole() {
+                if k >= last || !entry.is_whole() {
                     break;
                 }
             }

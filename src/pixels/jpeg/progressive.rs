@@ -66,6 +66,11 @@ impl Layers {
         (&mut self.filled[row * self.stride + column], kept)
     }
 
+    /// How many blocks from one on have nothing in a band, of `most` of a row.
+    fn empty(&self, column: usize, row: usize, most: usize, band: u64) -> usize {
+        self.filled[row * self.stride + column..][..most].iter().take_while(|filled| *filled & band == 0).count()
+    }
+
     /// Makes the samples of a plane of them.
     pub(super) fn fill(&self, plane: &mut Plane, steps: &Quantisation, area: &Area) {
         let of_row = self.columns.len() * self.of_mcu.1;
@@ -104,6 +109,12 @@ pub(super) fn read(bytes: &[u8], scan: &Scan, tables: &Tables, layers: &mut [Lay
     coder.read(scan, tables, layers)
 }
 
+/// The coefficients of a scan, as [`Layers`] has them.
+#[inline(always)]
+fn band(scan: &Scan) -> u64 {
+    u64::MAX << scan.band.0 & u64::MAX >> (63 - scan.band.1)
+}
+
 /// The state from block to block.
 struct Coder<'a> {
     bits: Bits<'a>,
@@ -122,7 +133,7 @@ enum Sent {
     /// A band for the first time.
     Band(Box<Numbers>),
     /// A bit of a band.
-    BandBit(Huffman),
+    BandBit(Box<Numbers>),
 }
 
 impl Sent {
@@ -135,7 +146,7 @@ impl Sent {
             }
             (true, true, _) | (.., None) => Self::DcBit,
             (false, false, Some(component)) => Self::Band(Box::new(Numbers::new(&ac(component)?))),
-            (false, true, Some(component)) => Self::BandBit(Huffman::new(&ac(component)?)),
+            (false, true, Some(component)) => Self::BandBit(Box::new(Numbers::new(&ac(component)?.of_bits()))),
         })
     }
 }
@@ -167,13 +178,20 @@ impl Coder<'_> {
                     (self.predicted, self.run) = ([0; 4], 0);
                     (to_restart, restarts) = (tables.restart, (restarts + 1) % 8);
                 }
-                if self.run > 0 && matches!(sent, Sent::Band(_)) {
-                    // many empty blocks are a few bits: they take no time either
+                if self.run > 0 {
+                    // many empty blocks are a few bits: they are to take little time as well
                     let most = if tables.restart > 0 { to_restart } else { usize::MAX };
-                    let passed = self.run.min(columns - column).min(most);
+                    let most = most.min(self.run).min(columns - column);
+                    let layers = &layers[scan.components[0].0];
+                    let passed = match sent {
+                        Sent::BandBit(_) => layers.empty(column, row, most, band(scan)),
+                        _ => most,
+                    };
                     (self.run, column) = (self.run - passed, column + passed);
                     to_restart = to_restart.saturating_sub(passed);
-                    continue;
+                    if passed > 0 {
+                        continue;
+                    }
                 }
                 for (number, &(index, ..)) in scan.components.iter().enumerate() {
                     let layers = &mut layers[index];
@@ -217,7 +235,7 @@ impl Coder<'_> {
                 }
             }
             Sent::Band(numbers) => self.first(numbers, scan, filled, kept)?,
-            Sent::BandBit(codes) => self.refine(codes, scan, filled, kept)?,
+            Sent::BandBit(numbers) => self.refine(numbers, scan, filled, kept)?,
         }
         Ok(())
     }
@@ -247,36 +265,28 @@ impl Coder<'_> {
 
     /// One more bit of the coefficients of a band (T.81, G.1.2.3).
     #[inline(always)]
-    fn refine(&mut self, codes: &Huffman, scan: &Scan, filled: &mut u64, kept: &mut [i16]) -> Result<(), String> {
+    fn refine(&mut self, numbers: &Numbers, scan: &Scan, filled: &mut u64, kept: &mut [i16]) -> Result<(), String> {
         let bit = 1_i16 << scan.after;
-        let (first, last) = scan.band;
-        let band = u64::MAX << first & u64::MAX >> (63 - last);
-        // those of it that are still to come
-        let mut left = band;
+        // those that are still to come
+        let mut left = band(scan);
         while self.run == 0 && left != 0 {
-            let symbol = self.bits.symbol(codes)?;
-            let (zeros, length) = (u32::from(symbol >> 4), symbol & 15);
-            let new = match length {
-                0 if zeros < 15 => {
-                    self.run = (1 << zeros) + self.bits.take(zeros) as usize;
-                    break;
-                }
-                0 => None,
-                _ if self.bits.bit() => Some(bit),
-                _ => Some(-bit),
-            };
+            let (number, advance) = self.bits.number_of_band(numbers)?;
+            if advance == 0 {
+                self.run = number as usize + 1; // this one too
+                break;
+            }
             // past so many coefficients that are still 0, each other one on the way with its next bit
             let mut empty = left & !*filled;
-            for _ in 0..zeros {
+            for _ in 1..advance {
                 empty &= empty.wrapping_sub(1);
             }
             let place = empty & empty.wrapping_neg(); // none at the end of the band
             let before = place.wrapping_sub(1);
             self.correct(left & *filled & before, kept, bit);
-            if let Some(new) = new {
+            if number != 0 {
                 *filled |= place;
                 if let Some(kept) = kept.get_mut(place.trailing_zeros() as usize) {
-                    *kept = new;
+                    *kept = number as i16 * bit;
                 }
             }
             left &= !(before | place);
@@ -290,27 +300,21 @@ impl Coder<'_> {
 
     /// The next bit of each of some coefficients.
     #[inline(always)]
-    fn correct(&mut self, places: u64, kept: &mut [i16], bit: i16) {
-        if places == 0 {
-            return;
-        }
-        let of_kept = 1_u64.checked_shl(kept.len() as u32).map_or(u64::MAX, |past| past - 1);
-        let mut wanted = places & of_kept;
-        let mut unwanted = (places & !of_kept).count_ones();
-        while wanted != 0 {
-            let next = i16::from(self.bits.bit());
-            if let Some(coefficient) = kept.get_mut(wanted.trailing_zeros() as usize) {
+    fn correct(&mut self, mut places: u64, kept: &mut [i16], bit: i16) {
+        let mut left = places.count_ones();
+        while left > 0 {
+            let some = left.min(32);
+            let mut bits = self.bits.some(some);
+            left -= some;
+            for _ in 0..some {
+                // those behind it are not kept either
+                let Some(coefficient) = kept.get_mut(places.trailing_zeros() as usize) else { break };
                 // bits of photos are noise: no branches
-                let is_new = next & i16::from(*coefficient & bit == 0);
+                let is_new = (bits >> 63) as i16 & i16::from(*coefficient & bit == 0);
                 let away = if *coefficient >= 0 { bit } else { -bit };
                 *coefficient = coefficient.wrapping_add(is_new * away);
+                (places, bits) = (places & places.wrapping_sub(1), bits << 1);
             }
-            wanted &= wanted - 1;
-        }
-        while unwanted > 0 {
-            let some = unwanted.min(16);
-            self.bits.take(some);
-            unwanted -= some;
         }
     }
 }

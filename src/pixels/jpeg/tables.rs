@@ -76,6 +76,12 @@ impl Listed {
         &self.symbols[..self.total()]
     }
 
+    /// The same with numbers of one bit where there are numbers: of a scan that sends bits, whatever it says, as libjpeg reads them.
+    pub(super) fn of_bits(mut self) -> Self {
+        self.symbols.iter_mut().for_each(|symbol| *symbol = *symbol & 0xF0 | u8::from(*symbol & 15 > 0));
+        self
+    }
+
     /// Calls `each` with every code, its length and its symbol.
     fn for_each(&self, mut each: impl FnMut(u32, u32, u8)) {
         let mut symbols = self.symbols.iter();
@@ -128,6 +134,9 @@ impl Huffman {
 /// Bits that one look finds numbers of AC by.
 pub(super) const WIDE: u32 = 11;
 
+/// Sixteen zeros and no number: where a component is sent again, what is there stays, as to libjpeg.
+const ZEROS: u8 = 0xF0;
+
 /// Codes of AC, and the numbers behind them.
 #[derive(Debug)]
 pub(super) struct Numbers {
@@ -143,10 +152,10 @@ impl Numbers {
             let Some(spare) = WIDE.checked_sub(length) else { return };
             let of_code = &mut wide[(code as usize) << spare..(code as usize + 1) << spare];
             let (size, zeros) = (u32::from(symbol & 15), u32::from(symbol >> 4));
-            if size > spare {
+            if size > spare || symbol == ZEROS {
                 of_code.fill(Entry::of_code(length, symbol));
             } else if size == 0 {
-                of_code.fill(if zeros == 15 { Entry::whole(length, zeros, 0) } else { Entry::end_of(length, symbol) });
+                of_code.fill(Entry::end_of(length, symbol));
             } else {
                 for (bits, entries) in (0..).zip(of_code.chunks_exact_mut(1 << (spare - size))) {
                     entries.fill(Entry::whole(length + size, zeros, signed(bits, size)));
