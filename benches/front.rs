@@ -12,6 +12,10 @@ use std::time::{Duration, Instant};
 use clap::Parser;
 use convnext_server::pixels::{CropRounding, Filter, Fit, Transform, decode, decode_for, probe};
 
+/// As the program has it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// As most models of ImageNet have it.
 const TRANSFORM: Transform = Transform {
     height: 224,

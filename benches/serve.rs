@@ -27,6 +27,10 @@ use hyper_util::client::legacy::{Client, connect::HttpConnector};
 use hyper_util::rt::TokioExecutor;
 use tokio::runtime::Runtime;
 
+/// As the program has it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// A photo of the astronaut Eileen Collins (NASA, public domain) as `tests/images/astronaut.png`, cropped, quality 90.
 const JPEG: &[u8] = include_bytes!("500x375.jpg");
 const SIDE: usize = 224;

@@ -46,9 +46,6 @@ pub(super) struct Scan {
     pub(super) after: u8,
 }
 
-/// The marker of a sequential frame that may have more tables than a baseline one.
-pub(super) const EXTENDED: u8 = 0xC1;
-
 impl Frame {
     /// By the segment behind a frame's marker (T.81, B.2.2).
     pub(super) fn new(marker: u8, segment: &[u8]) -> Result<Self, String> {
@@ -104,8 +101,8 @@ impl Component {
 }
 
 impl Scan {
-    /// By the segment behind a scan's marker (T.81, B.2.3), and whether it is as it should be.
-    pub(super) fn new(segment: &[u8], frame: &Frame) -> Result<(Self, bool), String> {
+    /// By the segment behind a scan's marker (T.81, B.2.3).
+    pub(super) fn new(segment: &[u8], frame: &Frame) -> Result<Self, String> {
         let (&count, rest) = segment.split_first().ok_or_else(broken)?;
         let (selectors, rest) = rest.split_at_checked(2 * usize::from(count)).ok_or_else(broken)?;
         let &[first, last, bits] = rest else { return Err(broken()) };
@@ -126,7 +123,7 @@ impl Scan {
         let band = (usize::from(first), usize::from(last));
         if !frame.progressive {
             // libjpeg takes it for the whole whatever it says
-            return Ok((Self { components, band: (0, 63), before: 0, after: 0 }, (first, last, bits) == (0, 63, 0)));
+            return Ok(Self { components, band: (0, 63), before: 0, after: 0 });
         }
         let is_band = match band {
             (0, last) => last == 0,
@@ -135,6 +132,6 @@ impl Scan {
         if !is_band || after > 13 || before > 0 && before != after + 1 {
             return Err("a scan in it sends a part that there is not".to_owned());
         }
-        Ok((Self { components, band, before, after }, true))
+        Ok(Self { components, band, before, after })
     }
 }

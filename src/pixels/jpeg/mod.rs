@@ -24,7 +24,9 @@ mod bits;
 mod colour;
 mod cosine;
 mod frame;
+mod plain;
 mod planes;
+mod progressive;
 mod reduced;
 mod scan;
 mod segments;
@@ -37,6 +39,7 @@ use image::metadata::Orientation;
 use self::colour::Colours;
 use self::frame::{Frame, Scan};
 use self::planes::{Area, Plane};
+use self::progressive::Layers;
 use self::scan::{Coefficients, TakeRows, mcus};
 use self::segments::{Segments, Tables};
 use self::tables::Quantisation;
@@ -82,7 +85,7 @@ impl<'a> Opened<'a> {
         expect_all_scans(segments.clone(), &first, &frame)?;
         let ids: Vec<u8> = frame.components.iter().map(|component| component.id).collect();
         let colours = Colours::of(&ids, segments.jfif, segments.adobe);
-        let turn = orientation::found(segments.exif.as_deref(), segments.xmp);
+        let turn = orientation::found(Some(&segments.exif.concat()[..]).filter(|exif| !exif.is_empty()), segments.xmp);
         Ok(Self { segments, first, frame, colours, turn })
     }
 }
@@ -202,7 +205,9 @@ fn decode_scans(segments: Segments, first: Scan, frame: &Frame, area: &Area) -> 
     let all = first.components.len() == frame.components.len();
     // of a component alone blocks that only fill an MCU are not sent
     let usual = first.components.len() > 1 || frame.sampling() == (1, 1);
-    if frame.progressive || !all || !usual {
+    if frame.progressive {
+        decode_progressive(segments, first, frame, area)
+    } else if !all || !usual {
         decode_each(segments, first, frame, area)
     } else {
         decode_one(&segments, &first, frame, area)
@@ -228,6 +233,8 @@ fn decode_one(segments: &Segments, scan: &Scan, frame: &Frame, area: &Area) -> R
     let mut planes = planes_of(frame, area);
     let mut steps = vec![None; planes.len()];
     note_steps(scan, frame, &segments.tables, &mut steps)?;
+    let mut row = Coefficients::of_one_row(frame, area.columns.len());
+    row.iter_mut().zip(&planes).for_each(|(row, plane)| row.last = plane.last_coefficient());
     let mut finish = |row: usize, coefficients: &mut [Coefficients]| {
         for ((plane, coefficients), steps) in planes.iter_mut().zip(coefficients).zip(&steps) {
             if let Some(steps) = steps {
@@ -236,36 +243,56 @@ fn decode_one(segments: &Segments, scan: &Scan, frame: &Frame, area: &Area) -> R
             coefficients.blocks.fill([0; 64]);
         }
     };
-    let mut row = Coefficients::of_one_row(frame, area.columns.len());
     let take_rows = TakeRows { area, take: &mut finish };
     scan::read(segments.rest(), scan, &segments.tables, frame, &mut row, Some(take_rows))?;
     Ok(planes)
 }
 
-/// Of any image, all coefficients first: they come in several scans.
-fn decode_each(mut segments: Segments, first: Scan, frame: &Frame, area: &Area) -> Result<Vec<Plane>, String> {
+/// Of a sequential image in several scans, all coefficients first.
+fn decode_each(segments: Segments, first: Scan, frame: &Frame, area: &Area) -> Result<Vec<Plane>, String> {
     let mut planes = planes_of(frame, area);
-    let mut steps = vec![None; planes.len()];
     let mut coefficients = Coefficients::of_frame(frame);
+    let steps = each_scan(segments, first, frame, |rest, scan, tables| {
+        scan::read(rest, scan, tables, frame, &mut coefficients, None)
+    })?;
+    for ((plane, coefficients), steps) in planes.iter_mut().zip(coefficients).zip(steps) {
+        let mcu_row = coefficients.blocks.len() / mcus(frame).1;
+        let rows = coefficients.blocks.chunks_exact(mcu_row).enumerate();
+        rows.for_each(|(row, blocks)| plane.fill(row, 0, blocks, &steps, area));
+    }
+    Ok(planes)
+}
+
+/// Of a progressive image, all coefficients first that the area is made of.
+fn decode_progressive(segments: Segments, first: Scan, frame: &Frame, area: &Area) -> Result<Vec<Plane>, String> {
+    let mut planes = planes_of(frame, area);
+    let layers = planes.iter().enumerate().map(|(index, plane)| Layers::new(frame, index, plane, area));
+    let mut layers: Vec<Layers> = layers.collect();
+    let steps =
+        each_scan(segments, first, frame, |rest, scan, tables| progressive::read(rest, scan, tables, &mut layers))?;
+    planes.iter_mut().zip(layers).zip(steps).for_each(|((plane, layers), steps)| layers.fill(plane, &steps, area));
+    Ok(planes)
+}
+
+/// Reads scan after scan; the quantisation of the components.
+fn each_scan(
+    mut segments: Segments,
+    first: Scan,
+    frame: &Frame,
+    mut read: impl FnMut(&[u8], &Scan, &Tables) -> Result<usize, String>,
+) -> Result<Vec<Quantisation>, String> {
+    let mut steps = vec![None; frame.components.len()];
     let mut next = Some(first);
     while let Some(scan) = next {
         note_steps(&scan, frame, &segments.tables, &mut steps)?;
-        let read = scan::read(segments.rest(), &scan, &segments.tables, frame, &mut coefficients, None)?;
-        segments.skip(read);
+        let taken = read(segments.rest(), &scan, &segments.tables)?;
+        segments.skip(taken);
         // libjpeg looks for no more
         let whole = !frame.progressive && scan.components.len() == frame.components.len();
         next = if whole { None } else { segments.next_scan()? };
     }
-    for ((plane, coefficients), steps) in planes.iter_mut().zip(coefficients).zip(steps) {
-        let steps = steps.ok_or("a component of it has no scan")?;
-        let mcu_row = coefficients.blocks.len() / mcus(frame).1;
-        coefficients
-            .blocks
-            .chunks_exact(mcu_row)
-            .enumerate()
-            .for_each(|(row, blocks)| plane.fill(row, 0, blocks, &steps, area));
-    }
-    Ok(planes)
+    let steps: Option<Vec<Quantisation>> = steps.into_iter().collect();
+    steps.ok_or_else(|| "a component of it has no scan".to_owned())
 }
 
 /// Pixels of a part of an image.
@@ -296,10 +323,10 @@ fn join(
         #[inline(always)]
         || {
             for (y, onto) in rows.zip(pixels.chunks_exact_mut(channels * columns.len())) {
-                planes.iter().zip(&mut of_planes).for_each(
-                    #[inline(always)]
-                    |(plane, row)| plane.row(y, columns.start, row, &mut scratch),
-                );
+                // no closure, which would be compiled without these vectors
+                for (plane, row) in planes.iter().zip(&mut of_planes) {
+                    plane.row(y, columns.start, row, &mut scratch);
+                }
                 convert(&of_planes, onto);
             }
         },

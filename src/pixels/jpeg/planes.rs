@@ -7,7 +7,7 @@ use super::cosine;
 use super::frame::Frame;
 use super::reduced::Reduced;
 use super::scan::{Block, mcus};
-use super::tables::Quantisation;
+use super::tables::{Quantisation, ZIGZAG};
 
 /// The samples of a component.
 pub(super) struct Plane {
@@ -89,6 +89,12 @@ impl Plane {
         let reduced = (of_block != (8, 8)).then(|| Reduced::new(of_block.0, of_block.1));
         let of_mcu = (component.columns, component.rows);
         Self { samples, stride, own, first, enlarged, of_block, reduced, of_mcu }
+    }
+
+    /// The last coefficient of a block that its samples are made of, in zigzag order.
+    pub(super) fn last_coefficient(&self) -> usize {
+        let read = |at: u8| usize::from(at) % 8 < self.of_block.0 && usize::from(at) / 8 < self.of_block.1;
+        ZIGZAG.iter().rposition(|&at| read(at)).unwrap_or(0)
     }
 
     /// Makes samples of those blocks of a row of MCUs, by its number, that lie in the area. `column` is the first MCU of the blocks.

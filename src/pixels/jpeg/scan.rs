@@ -1,12 +1,14 @@
-//! Coded data of scans to quantised coefficients: sequential and progressive, interleaved or a component at a time.
+//! Coded data of the scans of a sequential image to quantised coefficients, interleaved or a component at a time.
 //!
-//! Not here: what the coefficients become (`planes`), arithmetic coding, which is refused.
+//! Not here: progressive images (`progressive`), what the coefficients become (`planes`), arithmetic coding, which is refused.
+
+use std::sync::Arc;
 
 use super::bits::Bits;
 use super::frame::{Component, Frame, Scan};
 use super::planes::Area;
 use super::segments::Tables;
-use super::tables::{Huffman, ZIGZAG};
+use super::tables::{Alternating, Huffman, Listed};
 
 /// Coefficients of a block, row by row.
 pub(super) type Block = [i16; 64];
@@ -22,6 +24,8 @@ pub(super) struct Coefficients {
     own: (usize, usize),
     /// Blocks of an MCU of several components: columns, rows.
     of_mcu: (usize, usize),
+    /// The last coefficient that is wanted, in zigzag order.
+    pub(super) last: usize,
 }
 
 impl Coefficients {
@@ -46,6 +50,7 @@ impl Coefficients {
                 stride,
                 own: (own(frame.width, component.columns, most_columns), own(frame.height, component.rows, most_rows)),
                 of_mcu: (component.columns, component.rows),
+                last: 63,
             }
         };
         frame.components.iter().map(of_component).collect()
@@ -59,7 +64,7 @@ pub(super) fn mcus(frame: &Frame) -> (usize, usize) {
 }
 
 /// Blocks of an MCU, at most (T.81, B.2.3).
-const MAX_BLOCKS: usize = 10;
+pub(super) const MAX_BLOCKS: usize = 10;
 
 /// Takes the MCUs of an area one row after the other.
 pub(super) struct TakeRows<'a> {
@@ -75,86 +80,18 @@ pub(super) fn read(
     tables: &Tables,
     frame: &Frame,
     coefficients: &mut [Coefficients],
-    mut take_rows: Option<TakeRows<'_>>,
+    take_rows: Option<TakeRows<'_>>,
 ) -> Result<usize, String> {
-    let mut coder = Coder { bits: Bits::new(bytes), predicted: [0; 4], run: 0 };
-    let codes = codes(scan, tables, frame)?;
-    let interleaved = scan.components.len() > 1;
-    let (columns, rows) = match scan.components[..] {
-        [(index, ..)] => coefficients[index].own,
-        _ => mcus(frame),
-    };
-    let of_mcu = |index: usize, all: &[Coefficients]| if interleaved { all[index].of_mcu } else { (1, 1) };
-    let blocks = scan.components.iter().map(|&(index, ..)| of_mcu(index, coefficients)).map(|(w, h)| w * h);
-    if interleaved && blocks.sum::<usize>() > MAX_BLOCKS {
-        return Err(format!("it interleaves more than {MAX_BLOCKS} blocks"));
+    let coder = Coder { bits: Bits::new(bytes), predicted: [0; 4], codes: codes(scan, tables)? };
+    #[cfg(target_arch = "x86_64")]
+    if let Some(instructions) = pulp::x86::V3::try_new() {
+        // not for its vectors: there are better shifts
+        return instructions.vectorize(
+            #[inline(always)]
+            || coder.read(scan, tables.restart, frame, coefficients, take_rows),
+        );
     }
-    let mut unwanted: Block = [0; 64];
-    for mcu in 0..columns * rows {
-        if tables.restart > 0 && mcu > 0 && mcu % tables.restart == 0 {
-            let number = ((mcu / tables.restart - 1) % 8) as u8;
-            coder.bits.restart(number)?;
-            (coder.predicted, coder.run) = ([0; 4], 0);
-        }
-        let (column, row) = (mcu % columns, mcu / columns);
-        // where in the coefficients the MCU lies
-        let place = match &take_rows {
-            None => Some((column, row)),
-            Some(TakeRows { area, .. }) => {
-                let wanted = area.columns.contains(&column) && area.rows.contains(&row);
-                wanted.then(|| (column - area.columns.start, 0))
-            }
-        };
-        for (number, &(index, ..)) in scan.components.iter().enumerate() {
-            let (wide, high) = of_mcu(index, coefficients);
-            let component = &mut coefficients[index];
-            let Some((column, row)) = place else {
-                for _ in 0..wide * high {
-                    coder.block(&mut unwanted, scan, &codes[number], number)?;
-                }
-                continue;
-            };
-            for y in row * high..(row + 1) * high {
-                for x in column * wide..(column + 1) * wide {
-                    coder.block(&mut component.blocks[y * component.stride + x], scan, &codes[number], number)?;
-                }
-            }
-        }
-        if column + 1 == columns {
-            coder.bits.check()?;
-            if let Some(TakeRows { area, take }) = &mut take_rows
-                && area.rows.contains(&row)
-            {
-                take(row, coefficients);
-            }
-        }
-    }
-    coder.bits.check()?;
-    Ok(coder.bits.read())
-}
-
-/// The codes of a component in a scan, those that it needs.
-struct Codes {
-    dc: Option<Huffman>,
-    ac: Option<Huffman>,
-}
-
-fn codes(scan: &Scan, tables: &Tables, frame: &Frame) -> Result<Vec<Codes>, String> {
-    let find = |table: &Option<Huffman>, alternating: bool, id: usize| match table {
-        Some(codes) => Ok(Some(codes.clone())),
-        // as libjpeg-turbo: of sequential images only, and of the two that there are
-        None if !frame.progressive && id < 2 => Huffman::standard(alternating, id).map(Some),
-        None => Err("a Huffman table of it is missing".to_owned()),
-    };
-    let of_component = |&(_, dc, ac): &(usize, usize, usize)| {
-        let (needs_dc, needs_ac) = (scan.band.0 == 0 && scan.before == 0, scan.band.1 > 0);
-        let dc = if needs_dc { find(&tables.dc[dc], false, dc)? } else { None };
-        if dc.as_ref().is_some_and(|codes| codes.symbols.iter().any(|&length| length > 15)) {
-            return Err("a Huffman table of it is broken".to_owned());
-        }
-        Ok(Codes { dc, ac: if needs_ac { find(&tables.ac[ac], true, ac)? } else { None } })
-    };
-    scan.components.iter().map(of_component).collect()
+    coder.read(scan, tables.restart, frame, coefficients, take_rows)
 }
 
 /// The state from block to block.
@@ -162,102 +99,106 @@ struct Coder<'a> {
     bits: Bits<'a>,
     /// The last DC of each component of the scan.
     predicted: [i32; 4],
-    /// Blocks of which the band is empty, to come.
-    run: u32,
+    /// Of each component of the scan.
+    codes: Vec<(Huffman, Arc<Alternating>)>,
 }
 
 impl Coder<'_> {
-    fn block(&mut self, block: &mut Block, scan: &Scan, codes: &Codes, number: usize) -> Result<(), String> {
-        if let Codes { dc: Some(dc), ac: Some(ac) } = codes {
-            return self.bits.block((dc, ac), &mut self.predicted[number], block); // all of it: a sequential scan
+    #[inline(always)]
+    fn read(
+        mut self,
+        scan: &Scan,
+        restart: usize,
+        frame: &Frame,
+        coefficients: &mut [Coefficients],
+        mut take_rows: Option<TakeRows<'_>>,
+    ) -> Result<usize, String> {
+        let interleaved = scan.components.len() > 1;
+        let (columns, rows) = match scan.components[..] {
+            [(index, ..)] => coefficients[index].own,
+            _ => mcus(frame),
+        };
+        let of_mcu = |index: usize, all: &[Coefficients]| if interleaved { all[index].of_mcu } else { (1, 1) };
+        let blocks = scan.components.iter().map(|&(index, ..)| of_mcu(index, coefficients)).map(|(w, h)| w * h);
+        if interleaved && blocks.sum::<usize>() > MAX_BLOCKS {
+            return Err(format!("it interleaves more than {MAX_BLOCKS} blocks"));
         }
-        if let Some(dc) = &codes.dc {
-            let length = self.bits.symbol(dc)?;
-            self.predicted[number] = self.predicted[number].wrapping_add(self.bits.number(length.into()));
-            block[0] = self.predicted[number].wrapping_shl(scan.after.into()) as i16;
-        } else if scan.band.0 == 0 && self.bits.bit() {
-            block[0] |= 1 << scan.after;
-        }
-        match &codes.ac {
-            Some(ac) if scan.before > 0 => self.refine(block, scan, ac),
-            Some(ac) => self.first(block, scan, ac),
-            None => Ok(()),
-        }
-    }
-
-    /// Coefficients of a band that come for the first time (T.81, G.1.2.2).
-    fn first(&mut self, block: &mut Block, scan: &Scan, ac: &Huffman) -> Result<(), String> {
-        if self.run > 0 {
-            self.run -= 1;
-            return Ok(());
-        }
-        let mut k = scan.band.0.max(1);
-        while k <= scan.band.1 {
-            let symbol = self.bits.symbol(ac)?;
-            let (zeros, length) = (usize::from(symbol >> 4), u32::from(symbol & 15));
-            k += zeros;
-            if length > 0 {
-                let at = ZIGZAG.get(k).copied().unwrap_or(63);
-                block[usize::from(at)] = (self.bits.number(length) << scan.after) as i16;
-            } else if zeros < 15 {
-                self.run = (1 << zeros) + self.bits.take(zeros as u32) as u32 - 1;
-                break;
-            }
-            k += 1;
-        }
-        Ok(())
-    }
-
-    /// One more bit of the coefficients of a band (T.81, G.1.2.3).
-    fn refine(&mut self, block: &mut Block, scan: &Scan, ac: &Huffman) -> Result<(), String> {
-        if self.run > 0 && block[1..] == [0; 63] {
-            self.run -= 1; // nothing to refine: the usual case of scans that are sent to take time
-            return Ok(());
-        }
-        let bit = 1_i16 << scan.after;
-        let mut k = scan.band.0;
-        while self.run == 0 && k <= scan.band.1 {
-            let symbol = self.bits.symbol(ac)?;
-            let (mut zeros, length) = (u32::from(symbol >> 4), symbol & 15);
-            let new = match length {
-                0 if zeros < 15 => {
-                    self.run = (1 << zeros) + self.bits.take(zeros) as u32;
-                    break;
+        let mut unwanted: Block = [0; 64];
+        let (mut to_restart, mut restarts) = (restart, 0);
+        for row in 0..rows {
+            for column in 0..columns {
+                if restart > 0 {
+                    if to_restart == 0 {
+                        self.bits.restart(restarts)?;
+                        self.predicted = [0; 4];
+                        (to_restart, restarts) = (restart, (restarts + 1) % 8);
+                    }
+                    to_restart -= 1;
                 }
-                0 => None,
-                _ if self.bits.bit() => Some(bit),
-                _ => Some(-bit),
-            };
-            // past so many coefficients that are still 0, each other one on the way with its next bit
-            while k <= scan.band.1 {
-                let coefficient = &mut block[usize::from(ZIGZAG[k])];
-                if *coefficient != 0 {
-                    self.correct(coefficient, bit);
-                } else if zeros == 0 {
-                    *coefficient = new.unwrap_or(0);
-                    break;
-                } else {
-                    zeros -= 1;
-                }
-                k += 1;
-            }
-            k += 1;
-        }
-        if self.run > 0 {
-            for &at in &ZIGZAG[k..=scan.band.1] {
-                let coefficient = &mut block[usize::from(at)];
-                if *coefficient != 0 {
-                    self.correct(coefficient, bit);
+                // where in the coefficients the MCU lies
+                let place = match &take_rows {
+                    None => Some((column, row)),
+                    Some(TakeRows { area, .. }) => {
+                        let wanted = area.columns.contains(&column) && area.rows.contains(&row);
+                        wanted.then(|| (column - area.columns.start, 0))
+                    }
+                };
+                for ((&(index, ..), (dc, ac)), predicted) in
+                    scan.components.iter().zip(&self.codes).zip(&mut self.predicted)
+                {
+                    let (wide, high) = of_mcu(index, coefficients);
+                    let component = &mut coefficients[index];
+                    for number in 0..wide * high {
+                        let (block, last) = match place {
+                            Some((column, row)) => {
+                                let (x, y) = (column * wide + number % wide, row * high + number / wide);
+                                (&mut component.blocks[y * component.stride + x], component.last)
+                            }
+                            None => (&mut unwanted, 0),
+                        };
+                        self.bits.block((dc, ac), predicted, block, last)?;
+                    }
                 }
             }
-            self.run -= 1;
+            self.bits.check()?;
+            if let Some(TakeRows { area, take }) = &mut take_rows
+                && area.rows.contains(&row)
+            {
+                take(row, coefficients);
+            }
         }
-        Ok(())
+        Ok(self.bits.read())
     }
+}
 
-    fn correct(&mut self, coefficient: &mut i16, bit: i16) {
-        if self.bits.bit() && *coefficient & bit == 0 {
-            *coefficient = coefficient.wrapping_add(if *coefficient >= 0 { bit } else { -bit });
-        }
+/// The codes of DC and AC of each component in a scan.
+fn codes(scan: &Scan, tables: &Tables) -> Result<Vec<(Huffman, Arc<Alternating>)>, String> {
+    let find = |table: &Option<Listed>, alternating: bool, id: usize| match table {
+        // as libjpeg-turbo: of sequential images only, and of the two that there are
+        None if id < 2 => Ok(Listed::standard(alternating, id)),
+        table => listed(table),
+    };
+    let mut known: [Option<Arc<Alternating>>; 4] = Default::default();
+    let of_component = |&(_, dc, ac): &(usize, usize, usize)| {
+        let dc = dc_codes(&find(&tables.dc[dc], false, dc)?)?;
+        let codes = match &known[ac] {
+            Some(codes) => codes.clone(),
+            None => known[ac].insert(Alternating::of(&find(&tables.ac[ac], true, ac)?)).clone(),
+        };
+        Ok((dc, codes))
+    };
+    scan.components.iter().map(of_component).collect()
+}
+
+/// The codes of a table that a scan names.
+pub(super) fn listed(table: &Option<Listed>) -> Result<Listed, String> {
+    table.ok_or_else(|| "a Huffman table of it is missing".to_owned())
+}
+
+/// To be found by their bits, of DC.
+pub(super) fn dc_codes(listed: &Listed) -> Result<Huffman, String> {
+    if listed.symbols().iter().any(|&length| length > 15) {
+        return Err("a Huffman table of it is broken".to_owned());
     }
+    Ok(Huffman::new(listed))
 }

@@ -2,8 +2,8 @@
 //!
 //! Not here: what the headers of frames and scans say (`frame`), the coded data of a scan (`scan`), what its samples mean (`colour`).
 
-use super::frame::{EXTENDED, Frame, Scan};
-use super::tables::{Huffman, Quantisation, ZIGZAG};
+use super::frame::{Frame, Scan};
+use super::tables::{Listed, Quantisation, ZIGZAG};
 
 /// Markers of ITU-T T.81, table B.1.
 mod marker {
@@ -36,8 +36,8 @@ const MAX_SCANS: usize = 100;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tables {
     pub(super) quantisation: [Option<Quantisation>; 4],
-    pub(super) dc: [Option<Huffman>; 4],
-    pub(super) ac: [Option<Huffman>; 4],
+    pub(super) dc: [Option<Listed>; 4],
+    pub(super) ac: [Option<Listed>; 4],
     /// MCUs from restart to restart; 0 for no restarts.
     pub(super) restart: usize,
 }
@@ -54,12 +54,10 @@ pub(super) struct Segments<'a> {
     pub(super) jfif: bool,
     /// The transform of a whole Adobe segment.
     pub(super) adobe: Option<u8>,
-    /// Blocks of EXIF, one behind the other, as Pillow joins them.
-    pub(super) exif: Option<Vec<u8>>,
+    /// Blocks of EXIF, which Pillow joins.
+    pub(super) exif: Vec<&'a [u8]>,
     /// The last XMP.
     pub(super) xmp: Option<&'a [u8]>,
-    /// Whether bytes were skipped, or segments were of a form that only libjpeg's rules give a sense.
-    pub(super) irregular: bool,
 }
 
 impl<'a> Segments<'a> {
@@ -73,9 +71,8 @@ impl<'a> Segments<'a> {
         if bytes.first_chunk() != Some(&[0xFF, marker::START_OF_IMAGE]) {
             return Err("it has no start of image".to_owned());
         }
-        let (jfif, irregular) = (false, false);
-        let (frame, adobe, exif, xmp) = (None, None, None, None);
-        Ok(Self { bytes, at: 2, scans: 0, tables, frame, jfif, adobe, exif, xmp, irregular })
+        let (frame, adobe, exif, xmp) = (None, None, Vec::new(), None);
+        Ok(Self { bytes, at: 2, scans: 0, tables, frame, jfif: false, adobe, exif, xmp })
     }
 
     /// Bytes behind what was walked.
@@ -147,15 +144,12 @@ impl<'a> Segments<'a> {
 
     /// The next marker, libjpeg's way: other bytes in front of it are skipped, fill bytes may precede it.
     fn next_marker(&mut self) -> Result<u8, String> {
-        let behind_scan = self.scans > 0;
         loop {
-            let skipped = first_mark(self.rest()).ok_or_else(truncated)?;
-            self.irregular |= skipped > 0 && !behind_scan;
-            self.at += skipped;
+            self.at += first_mark(self.rest()).ok_or_else(truncated)?;
             let fill = self.rest().iter().position(|&byte| byte != 0xFF).ok_or_else(truncated)?;
             self.at += fill + 1;
             match self.bytes[self.at - 1] {
-                marker::STUFFED => self.irregular |= !behind_scan,
+                marker::STUFFED => {}
                 code => return Ok(code),
             }
         }
@@ -178,18 +172,13 @@ impl<'a> Segments<'a> {
         const JFIF_BYTES: usize = 14;
         let before_scans = self.scans == 0;
         match code {
-            marker::JFIF if segment.starts_with(b"JFIF\0") => {
-                self.irregular |= segment.len() < JFIF_BYTES;
-                self.jfif |= segment.len() >= JFIF_BYTES;
+            marker::JFIF if segment.starts_with(b"JFIF\0") => self.jfif |= segment.len() >= JFIF_BYTES,
+            marker::ADOBE if segment.starts_with(b"Adobe") => {
+                self.adobe = segment.get(TRANSFORM_AT).copied().or(self.adobe);
             }
-            marker::ADOBE if segment.starts_with(b"Adobe") => match segment.get(TRANSFORM_AT) {
-                Some(&transform) => self.adobe = Some(transform),
-                None => self.irregular = true,
-            },
-            marker::EXIF if before_scans && segment.starts_with(EXIF) => match &mut self.exif {
-                Some(exif) => exif.extend_from_slice(&segment[EXIF.len()..]),
-                None => self.exif = Some(segment.to_vec()),
-            },
+            marker::EXIF if before_scans && segment.starts_with(EXIF) => {
+                self.exif.push(if self.exif.is_empty() { segment } else { &segment[EXIF.len()..] });
+            }
             marker::EXIF if before_scans => self.xmp = segment.strip_prefix(XMP).or(self.xmp),
             _ => {}
         }
@@ -199,7 +188,6 @@ impl<'a> Segments<'a> {
         if self.frame.is_some() {
             return Err("it has a second frame header".to_owned());
         }
-        self.irregular |= code == EXTENDED;
         self.frame = Some(Frame::new(code, segment)?);
         Ok(())
     }
@@ -210,9 +198,7 @@ impl<'a> Segments<'a> {
             return Err(format!("it has more than {MAX_SCANS} scans"));
         }
         let frame = self.frame.as_ref().ok_or("it has no frame header")?;
-        let (scan, usual) = Scan::new(segment, frame)?;
-        self.irregular |= !usual;
-        Ok(scan)
+        Scan::new(segment, frame)
     }
 
     fn quantisation(&mut self, mut segment: &[u8]) -> Result<(), String> {
@@ -233,10 +219,10 @@ impl<'a> Segments<'a> {
     fn huffman(&mut self, mut segment: &[u8]) -> Result<(), String> {
         while let Some((&head, rest)) = segment.split_first() {
             let (counts, symbols) = rest.split_first_chunk::<16>().ok_or_else(broken)?;
-            let table = Huffman::new(counts, symbols)?;
-            segment = &symbols[table.symbols.len()..];
+            let listed = Listed::new(*counts, symbols)?;
+            segment = &symbols[listed.total()..];
             let of_class = if head & 0x10 == 0 { &mut self.tables.dc } else { &mut self.tables.ac };
-            *of_class.get_mut(usize::from(head & !0x10)).ok_or_else(broken)? = Some(table);
+            *of_class.get_mut(usize::from(head & !0x10)).ok_or_else(broken)? = Some(listed);
         }
         Ok(())
     }
