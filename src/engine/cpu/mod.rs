@@ -14,6 +14,7 @@ mod plan;
 mod product;
 mod simd;
 
+pub use parallel::cores::Cores;
 pub use simd::instructions::Instructions;
 
 use std::sync::Arc;
