@@ -112,7 +112,7 @@ pub const DEFAULT_MODELS: &[&str] = &[DEFAULT_MODEL, "swin_atto"];
 /// The model that a command takes when none is named.
 pub const DEFAULT_MODEL: &str = "convnext_atto";
 
-/// What a server is without a word of configuration. `--help` and the README tell these values.
+/// What a server is without a word of configuration. `--help` and docs/configuration.md tell these values.
 impl Default for Config {
     fn default() -> Self {
         Self {

@@ -44,9 +44,9 @@ fn help_tells_the_default_of_every_flag_that_has_one() {
 }
 
 #[test]
-fn the_readme_tells_the_defaults_that_help_tells() {
-    let readme = include_str!("../../../README.md");
-    let (_, section) = readme.split_once("\n## Defaults\n").unwrap();
+fn the_page_of_configuration_tells_the_defaults_that_help_tells() {
+    let page = include_str!("../../../docs/configuration.md");
+    let (_, section) = page.split_once("\n## Defaults\n").unwrap();
     let table = section.lines().skip_while(|line| !line.starts_with('|')).take_while(|line| line.starts_with('|'));
     let mut told = BTreeMap::new();
     for row in table.skip(2) {
@@ -61,7 +61,7 @@ fn the_readme_tells_the_defaults_that_help_tells() {
     }
     let default_of = |flag: String| Some((flag.clone(), Flags::default_of(&flag.replace('-', "_"))?));
     let defaults: BTreeMap<String, String> = helps().into_keys().filter_map(default_of).collect();
-    assert_eq!(told, defaults, "README's table of defaults (left) and those of --help (right)");
+    assert_eq!(told, defaults, "the table of defaults (left) and those of --help (right)");
 }
 
 #[test]

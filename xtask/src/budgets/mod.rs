@@ -16,13 +16,14 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::emulator::{self, Tested};
 use crate::run::{on_all_cores, output, root, target};
+use page::PAGE;
 use row::Row;
 
 /// Budgets of the kernels: counts every network on every card on the emulator, and writes kernels/budgets.
 ///
 /// Runs ConvNeXt-T, ConvNeXt-B and Swin-T in f16 at batches of 1, 8, 64 and 256 on emulated T4, A100, A10, L4, RTX 4090 and H100, samples of the
 /// blocks of each launch, and writes what each operation moves, conflicts, keeps busy, and the interval of time that follows: a table a network in
-/// kernels/budgets, a page for people beside them, and the table of computed images/s in README.md. Two to four minutes on two cores.
+/// kernels/budgets, a page for people beside them, and the table of computed images/s in docs/gpu.md. Two to four minutes on two cores.
 ///
 /// No time is measured. The counts are the same on every machine.
 #[derive(clap::Args)]
@@ -67,7 +68,7 @@ pub(crate) fn budgets(options: &Options) -> Result<()> {
     let verdict = judge::compare(&committed, &counted, &spills);
     let pages = [
         (folder.join("README.md"), page::page(&counted)),
-        (root().join("README.md"), page::readme(&root().join("README.md"), &counted)?),
+        (root().join(PAGE), page::computed(&root().join(PAGE), &counted)?),
     ];
     if options.check {
         let mut worse = verdict.worse;
@@ -75,7 +76,7 @@ pub(crate) fn budgets(options: &Options) -> Result<()> {
         // pages are of what is committed: figures that became better leave them as they are
         let written = [
             (folder.join("README.md"), page::page(&committed)),
-            (root().join("README.md"), page::readme(&root().join("README.md"), &committed)?),
+            (root().join(PAGE), page::computed(&root().join(PAGE), &committed)?),
         ];
         for (path, text) in &written {
             if fs::read_to_string(path).is_ok_and(|found| found != *text) {
@@ -109,7 +110,7 @@ pub(crate) fn budgets(options: &Options) -> Result<()> {
     }
     let (worse, better, other) = (verdict.worse.len(), verdict.better, verdict.other.len());
     eprintln!(
-        "\nkernels/budgets and README.md are written; {worse} figures are worse than before, {better} better; {other} rows came or went"
+        "\nkernels/budgets and {PAGE} are written; {worse} figures are worse than before, {better} better; {other} rows came or went"
     );
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! What people read of the tables: the page beside them, and the part of README.md that has images per second. Both are compared with the tables,
+//! What people read of the tables: the page beside them, and the part of docs/gpu.md that has images per second. Both are compared with the tables,
 //! so that no figure is copied by hand.
 
 use std::fmt::Write as _;
@@ -12,7 +12,10 @@ use super::row::Row;
 use super::{BATCHES, CARDS, NETWORKS};
 use crate::run::root;
 
-/// Between these lines of README.md everything is written by `cargo xtask budgets`.
+/// The page that has images per second.
+pub(super) const PAGE: &str = "docs/gpu.md";
+
+/// Between these lines of it everything is written by `cargo xtask budgets`.
 const MARKS: [&str; 2] = ["<!-- written by cargo xtask budgets -->", "<!-- until here -->"];
 
 /// What torch was measured at.
@@ -137,21 +140,21 @@ fn thousands(number: u64) -> String {
     text
 }
 
-/// README.md with its part renewed.
-pub(super) fn readme(path: &Path, rows: &[Row]) -> Result<String> {
+/// That page with its part renewed.
+pub(super) fn computed(path: &Path, rows: &[Row]) -> Result<String> {
     let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     let peers = fs::read_to_string(root().join(PEERS)).with_context(|| format!("cannot read {PEERS}"))?;
     let [begin, end] = MARKS;
     let (Some((before, rest)), Some((_, after))) = (text.split_once(begin), text.split_once(end)) else {
-        bail!("README.md has not the lines {begin} and {end}, between which the computed times stand");
+        bail!("{PAGE} has not the lines {begin} and {end}, between which the computed times stand");
     };
     if !rest.contains(end) {
-        bail!("README.md has {end} before {begin}");
+        bail!("{PAGE} has {end} before {begin}");
     }
     Ok(format!("{before}{begin}\n{}{end}{after}", part(rows, &peers)?))
 }
 
-/// The part of README.md.
+/// The part.
 fn part(rows: &[Row], peers: &str) -> Result<String> {
     let mut text = String::from("\n| f16, images/s at batch | |");
     BATCHES.iter().for_each(|batch| text += &format!(" {batch} |"));
