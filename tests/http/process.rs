@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
 
 /// `convnext serve`, started by a shell that says something first; killed when dropped.
@@ -61,6 +62,13 @@ impl Process {
         let limits = std::fs::read_to_string(format!("/proc/{}/limits", self.child.id())).unwrap();
         let line = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap();
         line.split_whitespace().next().unwrap().parse().unwrap()
+    }
+
+    /// How many of its threads have a name that begins so.
+    fn threads(&self, prefix: &str) -> usize {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
+        let names = tasks.filter_map(|task| std::fs::read_to_string(task.unwrap().path().join("comm")).ok());
+        names.filter(|name| name.starts_with(prefix)).count()
     }
 
     /// Ends it as a supervisor does. The exit code and the log.
@@ -134,4 +142,85 @@ fn a_hard_limit_of_open_files_that_is_too_low_is_a_warning() {
     assert!(server.is_ready());
     let (_, log) = server.terminate();
     assert!(log.contains("WARN") && log.contains("ulimit -n") && log.contains("limit=300"), "{log}");
+}
+
+/// The cores that this process may use, each by its number.
+fn cores() -> Vec<usize> {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let list = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).unwrap();
+    let number = |text: &str| text.trim().parse::<usize>().unwrap();
+    let range = |part: &str| match part.split_once('-') {
+        Some((first, last)) => number(first)..=number(last),
+        None => number(part)..=number(part),
+    };
+    list.split(',').flat_map(range).collect()
+}
+
+/// A server of the two demo models on `count` cores has as many threads of each kind, and says why.
+fn has_threads_for(count: usize, why: &str, server: Process) {
+    assert!(server.is_ready());
+    let computing = server.threads("cpu-");
+    assert_eq!((computing, server.threads("decode-")), (2 * count, count));
+    let (code, log) = server.terminate();
+    assert_eq!(code, Some(0), "{log}");
+    let line = log.lines().find(|line| line.contains(" threads ")).unwrap_or_else(|| panic!("{log}"));
+    for words in [format!("engine={count}"), format!("decode={count}"), format!("network={count}"), why.to_owned()] {
+        assert!(line.contains(&words), "{words}: {line}");
+    }
+}
+
+#[test]
+fn a_server_that_is_bound_to_one_core_has_one_thread_of_each_kind() {
+    let cores = cores();
+    let server = Process::start(&format!("taskset -cp {} $$ >&2", cores[0]), "127.0.0.1:0");
+    has_threads_for(1, if cores.len() == 1 { "cores=1" } else { "affinity" }, server);
+}
+
+/// A control group with a quota, and one in it that has none; gone when dropped.
+struct QuotaGroup(PathBuf);
+
+impl QuotaGroup {
+    /// Of so many hundredths of a core; an error where groups cannot be made.
+    fn new(hundredths: usize) -> std::io::Result<Self> {
+        let (period, quota) = (100_000, 1_000 * hundredths);
+        let name = format!("convnext-test-{}", std::process::id());
+        let second = Path::new("/sys/fs/cgroup");
+        let first = ["cpu", "cpu,cpuacct"].map(|mount| second.join(mount)).into_iter().find(|mount| mount.is_dir());
+        let (files, root) = match first {
+            Some(root) => {
+                ([("cpu.cfs_period_us", period.to_string()), ("cpu.cfs_quota_us", quota.to_string())].to_vec(), root)
+            }
+            None => ([("cpu.max", format!("{quota} {period}"))].to_vec(), second.to_owned()),
+        };
+        let group = Self(root.join(name));
+        std::fs::create_dir_all(group.inner())?;
+        files.into_iter().try_for_each(|(file, value)| std::fs::write(group.0.join(file), value))?;
+        Ok(group)
+    }
+
+    fn inner(&self) -> PathBuf {
+        self.0.join("inner")
+    }
+}
+
+impl Drop for QuotaGroup {
+    fn drop(&mut self) {
+        drop(std::fs::remove_dir(self.inner()));
+        drop(std::fs::remove_dir(&self.0));
+    }
+}
+
+#[test]
+fn a_server_whose_group_lies_in_one_with_a_quota_has_as_many_threads_as_the_quota_has_whole_cores() {
+    // a core and a half, for one where there are more
+    let group = match QuotaGroup::new(150) {
+        Ok(group) => group,
+        Err(why) => {
+            eprintln!("\nSKIPPED, NOTHING WAS TESTED: no control group with a quota can be made here: {why}\n");
+            return;
+        }
+    };
+    let enter = format!("echo $$ > {}/cgroup.procs", group.inner().display());
+    let server = Process::start(&enter, "127.0.0.1:0");
+    has_threads_for(1, if cores().len() == 1 { "cores=1" } else { "a quota of the control group" }, server);
 }

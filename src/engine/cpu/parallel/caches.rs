@@ -32,7 +32,8 @@ fn asked() -> Option<usize> {
     (0..8).map(|index| format!("/sys/devices/system/cpu/cpu0/cache/index{index}")).find_map(|cache| {
         let read = |name: &str| std::fs::read_to_string(format!("{cache}/{name}")).ok();
         let kib: usize = read("size")?.trim().strip_suffix('K')?.parse().ok()?;
-        (read("level")?.trim() == "2").then_some((kib << 10) / super::cores::listed(read("shared_cpu_list")?.trim()).max(1))
+        (read("level")?.trim() == "2")
+            .then_some((kib << 10) / super::cores::listed(read("shared_cpu_list")?.trim()).max(1))
     })
 }
 
