@@ -4,8 +4,6 @@
 //!
 //!     cargo bench --bench serve -- --models convnext_tiny,convnext_atto --clients 8
 //!
-//! With `--together` one server has all of the models, and the clients go to all of them beside each other: what they make together stands beside
-//! what each makes when all clients go to it.
 //! With `--url` the clients go to a server that runs already, and nothing is compared.
 #![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a program for whoever builds the server")]
 
@@ -50,9 +48,6 @@ struct Args {
     /// Of each turn
     #[arg(long, default_value_t = 3.0)]
     seconds: f64,
-    /// One server with all of the models
-    #[arg(long)]
-    together: bool,
     /// A server that runs already, as http://127.0.0.1:8080
     #[arg(long)]
     url: Option<Uri>,
@@ -74,13 +69,10 @@ fn main() {
         return;
     }
     let server = Runtime::new().unwrap();
-    if args.together {
-        return together(&args, turn, &server, &clients);
-    }
     for name in &args.models {
-        let program = published(name);
+        let program = Spec::published(name).unwrap().program(InputSpec::imagenet(SIDE)).unwrap();
         let mut engine = executable(&program, args.clients.max(1));
-        let url = server.block_on(serve(vec![(name.clone(), program)], args.max_batch));
+        let url = server.block_on(serve(name, program, args.max_batch));
         let mut rounds = Vec::new();
         for round in 0..=args.rounds {
             let (batch, _) = alone(&mut *engine, args.clients, turn);
@@ -92,8 +84,11 @@ fn main() {
                 rounds.push([batch, served, served / batch, model, answer, answer - model]);
             }
         }
-        let [batch, served, share, model, answer, extra] =
-            std::array::from_fn(|column| median(rounds.iter().map(|round| round[column]).collect()));
+        let [batch, served, share, model, answer, extra] = std::array::from_fn(|column| {
+            let mut values: Vec<f64> = rounds.iter().map(|round| round[column]).collect();
+            values.sort_by(f64::total_cmp);
+            values[values.len() / 2]
+        });
         println!(
             "{name}: engine alone, batch {0}: {batch:.1} images/s; served to {0} clients: {served:.1}, {1:.0} %. \
              One image: model {model:.2} ms, answer {answer:.2} ms, {extra:.2} ms more",
@@ -101,47 +96,6 @@ fn main() {
             share * 100.0
         );
     }
-}
-
-/// Served by one server: each model alone, and all beside each other with as many clients in sum. A model that is named twice is served twice.
-fn together(args: &Args, turn: Duration, server: &Runtime, clients: &Runtime) {
-    let name = |(index, name): (usize, &String)| (format!("{index}_{name}"), published(name));
-    let models: Vec<(String, Program)> = args.models.iter().enumerate().map(name).collect();
-    let names: Vec<String> = models.iter().map(|(name, _)| name.clone()).collect();
-    let url = server.block_on(serve(models, args.max_batch));
-    let share = (args.clients / names.len()).max(1);
-    let mut rounds: Vec<Vec<f64>> = Vec::new();
-    for _ in 0..=args.rounds {
-        let alone = names.iter().map(|name| clients.block_on(load(&url, name, share * names.len(), turn)).0);
-        let mut round: Vec<f64> = alone.collect();
-        let all = names.iter().map(|name| load(&url, name, share, turn));
-        let beside = clients.block_on(futures_util::future::join_all(all));
-        round.extend(beside.into_iter().map(|(rate, _)| rate));
-        rounds.push(round);
-    }
-    // the first round is the warm-up
-    let of = |what: &dyn Fn(&[f64]) -> f64| median(rounds[1..].iter().map(|round| what(round)).collect());
-    let count = names.len();
-    for (index, name) in names.iter().enumerate() {
-        let (alone, beside) = (of(&|round| round[index]), of(&|round| round[count + index]));
-        println!(
-            "{name}: alone {alone:.1} images/s to {} clients, beside the others {beside:.1} to {share}",
-            share * count
-        );
-    }
-    let sum = of(&|round| round[count..].iter().sum());
-    // of what each would make in its share of the time
-    let ratio = of(&|round| round[count..].iter().zip(round).map(|(beside, alone)| beside / alone).sum());
-    println!("together {sum:.1} images/s, {ratio:.3} times what they make alone");
-}
-
-fn published(name: &str) -> Program {
-    Spec::published(name).unwrap().program(InputSpec::imagenet(SIDE)).unwrap()
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }
 
 fn threads() -> usize {
@@ -168,29 +122,10 @@ fn alone(executable: &mut dyn Executable, batch: usize, turn: Duration) -> (f64,
     (runs * batch as f64, median)
 }
 
-/// Serves models on a free port.
-async fn serve(models: Vec<(String, Program)>, max_batch: usize) -> Uri {
-    let models =
-        models.into_iter().enumerate().map(|(seed, (name, program))| named(name, program, seed as u64)).collect();
-    let model = ModelOptions { max_batch, ..ModelOptions::default() };
-    let settings = Settings { model, ..Settings::default() };
-    let (classifier, loading) = Classifier::start(Arc::new(Cpu::default()), models, settings).unwrap();
-    loading.done().await.unwrap();
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address: SocketAddr = listener.local_addr().unwrap();
-    let router = http::router(classifier.clone(), http::Options::default());
-    let port = Port { name: "http", listener, router, max_connections: Port::DEFAULT_MAX_CONNECTIONS, tls: None };
-    let stop = std::future::pending();
-    tokio::spawn(
-        async move { net::serve(vec![port], net::Options::default(), classifier.metrics(), || (), stop).await },
-    );
-    format!("http://{address}").parse().unwrap()
-}
-
-/// A model with weights of its own.
-fn named(name: String, program: Program, seed: u64) -> NamedModel {
+/// Serves a model on a free port.
+async fn serve(name: &str, program: Program, max_batch: usize) -> Uri {
     let labels = (0..program.classes()).map(|class| format!("class_{class}")).collect();
-    let weights = Box::new(RandomWeights::new(&program, seed));
+    let weights = Box::new(RandomWeights::new(&program, 0));
     let fit = Fit::ShortestEdge(256);
     let transform = Transform {
         height: SIDE,
@@ -213,7 +148,20 @@ fn named(name: String, program: Program, seed: u64) -> NamedModel {
     // it is opened once
     let checkpoint = std::sync::Mutex::new(Some(checkpoint));
     let source: ModelSource = Arc::new(move || Ok(checkpoint.lock().unwrap().take().unwrap()));
-    NamedModel { name, source, baseline: None }
+    let models = vec![NamedModel { name: name.to_owned(), source, baseline: None }];
+    let model = ModelOptions { max_batch, ..ModelOptions::default() };
+    let settings = Settings { model, ..Settings::default() };
+    let (classifier, loading) = Classifier::start(Arc::new(Cpu::default()), models, settings).unwrap();
+    loading.done().await.unwrap();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address: SocketAddr = listener.local_addr().unwrap();
+    let router = http::router(classifier.clone(), http::Options::default());
+    let port = Port { name: "http", listener, router, max_connections: Port::DEFAULT_MAX_CONNECTIONS, tls: None };
+    let stop = std::future::pending();
+    tokio::spawn(
+        async move { net::serve(vec![port], net::Options::default(), classifier.metrics(), || (), stop).await },
+    );
+    format!("http://{address}").parse().unwrap()
 }
 
 /// Images a second, and the median time of an answer in ms, of `count` clients who ask for this long and wait for what they asked.
