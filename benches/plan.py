@@ -1,109 +1,241 @@
 #!/usr/bin/env python3
 """The simulation of `convnext plan` against a real server on this machine: the same arrivals, p50 and p99 of both, as a table in Markdown.
 
-    cargo build --release && python3 benches/plan.py            # 3 minutes, on a machine that does nothing else
+    cargo build --release && python3 benches/plan.py            # 5 minutes, on a machine that does nothing else
+    python3 benches/plan.py --write deploy/CAPACITY.md          # the same, and puts it there
 
-Two cores are needed. The engine's thread computes on one; the rest of the server and the load generator share the other, as a GPU's host does. Images come as
-tensors, so that nothing is decoded. What a single request takes beyond its batch is measured first, at a light pace. Then the same seed gives `convnext load` and
-`convnext plan` the same arrivals at 30, 60 and 90 % of the capacity that a closed loop finds. What batches take is an input of the simulation, and is told to it
-twice: as the server's own statistics had it for batches of each size at that very load, which judges the simulation alone, its arrivals, queue and scheduler; and as
-`convnext bench` measured it without a pause, which judges a forecast from a benchmark. The spread is the benchmark's in both. Not here: how it is simulated (src/service/simulation).
+A priority of real time does not make a machine quiet: Linux gives others 50 ms of every second in one piece (its fair server), of which the simulation knows nothing.
+
+Two cores are needed. The engine's thread computes on one; the rest of the server and the load generator share the other, as a GPU's host does. The model is a
+ConvNeXt-T with random weights at 64 × 64: a batch takes 10 ms and more, beside which what the host does for a request is little, as on a GPU. Images come as tensors, so
+that nothing is decoded.
+
+Before each load the benchmark and a closed loop run, so that the load is a share of what the machine can do in that minute, and behind it the benchmark once more, so
+that a machine which becomes slower meanwhile does so for it too. The same seed gives `convnext load` and
+`convnext plan` the same arrivals. What batches take is an input of the simulation, and is told to it twice: as the server's own statistics, read many times a second, had
+it for batches of each size at that very load, which judges the simulation alone, its arrivals, queue and scheduler; and as `convnext bench --pauses` measured it, which
+judges a forecast from a benchmark. It passes when each ratio is within 20 %. Beside it stands what the simulation gives with the arrivals of other seeds: how much such a run says by itself.
+Not here: how it is simulated (src/service/simulation).
 """
 
 import argparse
+import array
+import http.client
 import json
+import math
 import os
 import pathlib
+import random
+import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-import urllib.request
 
-MODEL = "convnext_atto"  # the demo model; bench knows its network by the same name at 64 pixels
+MODEL = "convnext_tiny"
 SIDE = 64
+DEPTHS, WIDTHS = [3, 3, 9, 3], [96, 192, 384, 768]
 BATCHES = [1, 2, 4, 8, 16, 32]
-LOADS = [0.3, 0.6, 0.9]
+# shares of the capacity, and of the time: near saturation a queue takes long to forget
+LOADS = {0.3: 0.5, 0.6: 0.75, 0.9: 1.75}
+# of the runs whose times a report tells, as src/service/simulation/speed.rs has them
+SHARES = [0.0, 0.05, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999, 1.0]
+# sizes that ran less often have no spread of their own
+FEWEST_RUNS = 20
+# between two looks at the statistics: about a batch
+LOOK_EVERY = 0.02
+# how far off a percentile may be
+TOLERANCE = 0.2
+OTHER_SEEDS = range(101, 111)
+MARKS = "<!-- measured by benches/plan.py -->\n", "<!-- end of what was measured -->\n"
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--convnext", default="target/release/convnext", help="the binary")
-    parser.add_argument("--seconds", type=float, default=20, help="of each load")
-    parser.add_argument("--rounds", type=int, default=2, help="seeds, one after the other")
+    parser.add_argument("--demo", action="store_true", help="the demo model instead, whose batches take no longer than its requests take of the host")
+    parser.add_argument("--seconds", type=float, default=60, help="of a load, on average")
+    parser.add_argument("--rounds", type=int, default=1, help="seeds, one after the other")
+    parser.add_argument("--keep", help="a folder for all reports")
+    parser.add_argument("--write", metavar="FILE", help="the document to put it in, between its two marks")
     args = parser.parse_args()
-    binary = str(pathlib.Path(args.convnext).resolve())
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) < 2:
         sys.exit("two cores are needed: one for the engine's thread, one for the rest")
-    engine, rest = cores[0], cores[1]
-    for name, core in [("engine", engine), ("rest", rest)]:
+    machine = Machine(str(pathlib.Path(args.convnext).resolve()), cores[0], cores[1])
+    for name, core in [("engine", machine.engine), ("rest", machine.rest)]:
         lost, longest = taken_away(core)
         print(f"The core of the {name}: others had it {lost:.1%} of the time, {longest * 1e3:.1f} ms at once.")
         if lost > 0.02:
             print("That is no quiet machine: what follows compares its stalls with a simulation that has none.")
     print()
+    lines = []
+    with tempfile.TemporaryDirectory() as folder:
+        folder = pathlib.Path(args.keep or folder)
+        folder.mkdir(exist_ok=True, parents=True)
+        if args.demo:
+            subject = Subject("convnext_atto", "convnext_atto", "convnext_atto", SIDE)
+        else:
+            random_weights(folder / "model", SIDE)
+            subject = Subject(MODEL, f"{MODEL}={folder / 'model'}", f"{MODEL}={folder / 'model'}", SIDE)
+        with Server(machine, subject) as server:
+            # what looks at the server's statistics shares its core
+            os.sched_setaffinity(0, {machine.rest})
+            off = compare(machine, server, subject, folder, args, lambda line: lines.append(line) or print(line, flush=True))
+    if args.write:
+        write(pathlib.Path(args.write), lines)
+    sys.exit(1 if off else 0)
 
-    def convnext(core, *words):
-        done = subprocess.run(pinned(core, binary, *words), stdout=subprocess.PIPE, text=True, timeout=300, env=clean())
+
+def write(document, lines):
+    text = document.read_text()
+    before, rest = text.split(MARKS[0])
+    _, behind = rest.split(MARKS[1])
+    document.write_text(before + MARKS[0] + "\n" + "\n".join(lines) + "\n" + MARKS[1] + behind)
+
+
+def compare(machine, server, subject, folder, args, tell):
+    """Tells a row for each percentile of each load; how many are off."""
+
+    def load(*words):
+        """A report of the load generator, and what each batch took that the server ran meanwhile, by size."""
+        with Watch(server) as watch:
+            report = machine.json(machine.rest, "load", server.url, "--route", "oip", "--model", subject.name, "--json", *words)
+        if report["failed"]:
+            sys.exit(f"{report['failed']} requests failed")
+        return report, watch.took
+
+    load("--clients", "64", "--seconds", "2")  # as a server that has served a while
+    # so far apart that none waits for another
+    alone, took = load("--rate", "15", "--seconds", "8")
+    host = alone["latency_ms"]["mean"] - mean(took[1])
+    verdicts = []
+    for seed in range(1, args.rounds + 1):
+        for share, longer in LOADS.items():
+            stem = f"{seed}-{share:.0%}"
+
+            def bench():
+                return machine.json(machine.engine, "bench", "--models", subject.bench, *subject.size, "--threads", "1", "--seconds", "1", "--json",
+                                    "--device", "cpu", "--batch", ",".join(map(str, BATCHES)), "--pauses")
+
+            before = bench()
+            capacity = load("--clients", "64", "--seconds", "6")[0]["images_per_second"]
+            if not verdicts:
+                tell(f"{before['machine']['cpu']}; {subject.name} at {subject.side} × {subject.side} on one core: {mean(took[1]):.1f} ms alone, "
+                      f"{host:.2f} ms of host\n")
+                tell("| load | images/s | | real, ms | simulated, times of this load, ms | ratio | simulated, times of bench, ms | ratio | other arrivals, ms | |")
+                tell("|--:|--:|---|--:|--:|--:|--:|--:|--:|---|")
+            rate = ["--rate", f"{capacity * share:.2f}", "--arrivals", "poisson", "--seconds", f"{args.seconds * longer:g}", "--warm-up", "2s"]
+            real, took_there = load(*rate, "--seed", str(seed))
+            both = middle(before, bench())
+            files = {"bench": both, "served": served(subject.name, both, took_there), "real": real,
+                     "took": took_there, "capacity": capacity, "host": host}
+            for name, content in files.items():
+                (folder / f"{stem}-{name}.json").write_text(json.dumps(content))
+
+            def plan(name, seed):
+                found = machine.json(machine.rest, "plan", "--bench", str(folder / f"{stem}-{name}.json"), "--model", subject.name, "--replicas", "1",
+                                     "--only", "--json", "--host-ms", f"{host:.3f}", *rate, "--seed", str(seed))
+                return found["cases"][0]["at_rate"]["latency_ms"]
+
+            of_load, of_bench = plan("served", seed), plan("bench", seed)
+            others = [plan("served", other) for other in OTHER_SEEDS]
+            for name in ["p50", "p99"]:
+                here = real["latency_ms"][name]
+                ratios = [one[name] / here for one in [of_load, of_bench]]
+                verdicts.append([abs(ratio - 1) <= TOLERANCE for ratio in ratios])
+                other = sorted(one[name] for one in others)
+                cells = [f"{share * 100:.0f} %", f"{capacity * share:.0f}", name, f"{here:.1f}", f"{of_load[name]:.1f}", f"{ratios[0]:.2f}",
+                         f"{of_bench[name]:.1f}", f"{ratios[1]:.2f}", f"{other[0]:.1f} to {other[-1]:.1f}", said(verdicts[-1])]
+                tell("| " + " | ".join(cells) + " |")
+    off = [sum(not one[index] for one in verdicts) for index in range(2)]
+    tell(f"\nOf {len(verdicts)} percentiles {off[0]} are more than {TOLERANCE * 100:.0f} % off with the times of the load, {off[1]} with those of bench.")
+    return sum(off)
+
+
+def said(verdict):
+    match verdict:
+        case [True, True]:
+            return "pass"
+        case [False, False]:
+            return "fail"
+        case [False, True]:
+            return "fail with the times of the load"
+        case _:
+            return "fail with the times of bench"
+
+
+class Subject:
+    """The model, as the server and as the benchmark are told of it."""
+
+    def __init__(self, name, served, bench, side):
+        self.name, self.served, self.bench, self.side = name, served, bench, side
+        # the benchmark knows the demo model's network by its name, at 224 pixels
+        self.size = ["--size", str(side)] if bench == name else []
+
+
+class Machine:
+    """The binary and the cores that it runs on."""
+
+    def __init__(self, binary, engine, rest):
+        self.binary, self.engine, self.rest = binary, engine, rest
+
+    def words(self, core, *words):
+        return ["taskset", "-c", str(core), self.binary, *words]
+
+    def json(self, core, *words):
+        done = subprocess.run(self.words(core, *words), stdout=subprocess.PIPE, text=True, timeout=300, env=clean())
         if done.returncode:
             sys.exit(f"convnext {' '.join(words)} failed")
         return json.loads(done.stdout)
 
-    with tempfile.TemporaryDirectory() as folder:
-        bench_file, served_file = pathlib.Path(folder) / "bench.json", pathlib.Path(folder) / "served.json"
-        bench = convnext(engine, "bench", "--models", MODEL, "--size", str(SIDE), "--threads", "1", "--seconds", "2", "--json",
-                         "--device", "cpu", "--batch", ",".join(map(str, BATCHES)))
-        bench_file.write_text(json.dumps(bench))
-        with Server(binary, engine, rest) as server:
-            def load(*words):
-                """A report of the load generator, and the batches that the server ran meanwhile."""
-                before = server.batches()
-                report = convnext(rest, "load", server.url, "--route", "oip", "--model", MODEL, "--json", *words)
-                return report, since(before, server.batches())
 
-            load("--clients", "4", "--seconds", "1")  # as a server that has served a while
-            alone, batches = load("--rate", "50", "--arrivals", "poisson", "--seed", "9", "--seconds", "6")
-            host = alone["latency_ms"]["p50"] - 1e3 * batches[1][1] / batches[1][0]
-            capacity = load("--clients", "64", "--seconds", "6")[0]["images_per_second"]
-            print(f"{bench['machine']['cpu']}; {MODEL} at {SIDE} × {SIDE} on one core: {1e3 * batches[1][1] / batches[1][0]:.2f} ms alone, "
-                  f"{host:.2f} ms of host, capacity {capacity:.0f} images/s\n")
-            print("| load | seed | images/s | | real | simulated, times of this load | ratio | simulated, times of bench | ratio |")
-            print("|--:|--:|--:|---|--:|--:|--:|--:|--:|")
-            worst = [0.0, 0.0]
-            for seed in range(1, args.rounds + 1):
-                for share in LOADS:
-                    arrivals = ["--rate", f"{capacity * share:.1f}", "--arrivals", "poisson", "--seed", str(seed),
-                                "--seconds", f"{args.seconds:g}", "--warm-up", "2s"]
-                    real, batches = load(*arrivals)
-                    if real["failed"]:
-                        sys.exit(f"{real['failed']} requests failed")
-                    served_file.write_text(json.dumps(served(bench, batches)))
+class Watch(threading.Thread):
+    """Looks at the server's statistics so often that nearly every batch is seen by itself; of two of a size between two looks each has half of their time."""
 
-                    def plan(file):
-                        found = convnext(rest, "plan", "--bench", str(file), "--model", MODEL, "--replicas", "1", "--only", "--json",
-                                         "--host-ms", f"{host:.3f}", *arrivals)
-                        return found["cases"][0]["at_rate"]
+    def __init__(self, server):
+        super().__init__(daemon=True)
+        self.server, self.ended, self.took = server, threading.Event(), {}
 
-                    simulated = [plan(served_file), plan(bench_file)]
-                    for name in ["p50", "p99"]:
-                        here = real["latency_ms"][name]
-                        cells = [f"{share:.0%}".replace("%", " %"), str(seed), f"{capacity * share:.0f}", name, f"{here:.2f} ms"]
-                        for index, one in enumerate(simulated):
-                            there = one["latency_ms"][name]
-                            cells += [f"{there:.2f} ms", f"{there / here:.2f}"]
-                            worst[index] = max(worst[index], abs(there / here - 1))
-                        print("| " + " | ".join(cells) + " |", flush=True)
-            print(f"\nThe worst is {worst[0]:.0%} off with the times of the load, {worst[1]:.0%} with those of bench.".replace("%", " %"))
+    def __enter__(self):
+        self.last = self.server.batches()
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.ended.set()
+        self.join()
+        self.look()
+
+    def run(self):
+        while not self.ended.wait(LOOK_EVERY):
+            self.look()
+
+    def look(self):
+        now = self.server.batches()
+        for size, (count, seconds) in now.items():
+            count_before, seconds_before = self.last.get(size, (0, 0.0))
+            if count > count_before:
+                runs = count - count_before
+                self.took.setdefault(size, []).extend([1e3 * (seconds - seconds_before) / runs] * runs)
+        self.last = now
 
 
-def since(before, after):
-    """Batches of each size, and their seconds, from one look at the statistics to the next."""
-    counts = {size: (count - before.get(size, (0, 0))[0], seconds - before.get(size, (0, 0))[1]) for size, (count, seconds) in after.items()}
-    return {size: (count, seconds) for size, (count, seconds) in counts.items() if count}
+def mean(values):
+    return sum(values) / len(values)
 
 
-def served(bench, batches):
+def middle(one, other):
+    """A report whose times are in the middle of two of the same cases."""
+    if isinstance(one, dict):
+        return {key: middle(value, other[key]) for key, value in one.items()}
+    if isinstance(one, list) and len(one) == len(other):
+        return [middle(*pair) for pair in zip(one, other)]
+    return (one + other) / 2 if isinstance(one, float) else one
+
+
+def served(model, bench, took):
     """The report of the benchmark with the times that the server's batches had; sizes that it hardly ran get the benchmark's, as much longer as the others were."""
     # by size, each row of quantiles with the mean before it
     known = {case["batch"]: [1e3 * case["batch"] / case["images_per_second"], *case["quantiles_ms"]] for case in bench["results"]}
@@ -113,33 +245,32 @@ def served(bench, batches):
         share = (size - below) / max(above - below, 1)
         return [low + (high - low) * share for low, high in zip(known[below], known[above])]
 
-    means = {}
-    for size, (runs, took) in batches.items():
-        if runs >= 20 and size <= max(known):
-            means[size] = (took / runs * 1e3, runs)
-    longer = sum(runs * mean / between(size)[0] for size, (mean, runs) in means.items()) / sum(runs for _, runs in means.values())
+    often = {size: sorted(times) for size, times in took.items() if len(times) >= FEWEST_RUNS and size <= max(known)}
+    longer = mean([mean(times) / between(size)[0] for size, times in often.items() for _ in times])
     results = []
-    for size in sorted(set(means) | set(known)):
-        mean, *quantiles = between(size)
-        factor = means[size][0] / mean if size in means else longer
-        results.append({"model": MODEL, "batch": size, "quantiles_ms": [one * factor for one in quantiles]})
+    for size in sorted(set(often) | set(known)):
+        times = often.get(size)
+        # the nearest rank, as the benchmark has it
+        quantiles = [times[max(math.ceil(share * len(times)), 1) - 1] for share in SHARES] if times else [one * longer for one in between(size)[1:]]
+        results.append({"model": model, "batch": size, "quantiles_ms": quantiles})
     return {"device": bench["device"], "results": results}
 
 
 class Server:
-    """A server of the demo model: its engine's thread on one core, all its others on another."""
+    """A server of the model: its engine's thread on one core, all its others on another."""
 
-    def __init__(self, binary, engine, rest):
-        words = ["serve", "--models", MODEL, "--device", "cpu", "--engine-threads", "1", "--calibrate", "off", "--log", "off", "--drain-delay", "0s"]
+    def __init__(self, machine, subject):
+        words = ["serve", "--models", subject.served, "--device", "cpu", "--engine-threads", "1", "--calibrate", "off", "--log", "off", "--drain-delay", "0s"]
         ports = ["--http-addr", "127.0.0.1:0", "--grpc-addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0"]
-        self.process = subprocess.Popen(pinned(rest, binary, *words, *ports), stdout=subprocess.PIPE, text=True, env=clean())
+        self.model, self.connection = subject.name, None
+        self.process = subprocess.Popen(machine.words(machine.rest, *words, *ports), stdout=subprocess.PIPE, text=True, env=clean())
         for line in self.process.stdout:
             if line.startswith("listening on "):
                 self.url = line.removeprefix("listening on ").strip()
             if line.startswith("grpc on "):
                 break
-        subprocess.run([binary, "health", self.url], check=False, stdout=subprocess.DEVNULL, timeout=30)
-        self.pin(engine)
+        subprocess.run([machine.binary, "health", self.url], check=False, stdout=subprocess.DEVNULL, timeout=30)
+        self.pin(machine.engine)
 
     def pin(self, core):
         """Moves the engine's threads, once there are any."""
@@ -150,13 +281,15 @@ class Server:
                 for task in engine:
                     os.sched_setaffinity(int(task.name), {core})
                 return
-            subprocess.run(["sleep", "0.05"], check=True)
+            time.sleep(0.05)
         sys.exit("the server has no engine's thread")
 
     def batches(self):
         """By size: how many batches there were, and their seconds on the device."""
-        with urllib.request.urlopen(f"{self.url}/v2/models/{MODEL}/stats", timeout=10) as answer:
-            [model] = json.load(answer)["model_stats"]
+        if self.connection is None:
+            self.connection = http.client.HTTPConnection(self.url.removeprefix("http://"), timeout=10)
+        self.connection.request("GET", f"/v2/models/{self.model}/stats")
+        [model] = json.load(self.connection.getresponse())["model_stats"]
         return {one["batch_size"]: (one["compute_infer"]["count"], one["compute_infer"]["ns"] / 1e9) for one in model["batch_stats"]}
 
     def __enter__(self):
@@ -165,6 +298,43 @@ class Server:
     def __exit__(self, *_):
         self.process.terminate()
         self.process.wait(timeout=30)
+
+
+def random_weights(folder, side):
+    """A checkpoint of MODEL as timm writes it, whose weights are noise that repeats: what a batch takes does not depend on them."""
+    shapes = {}
+
+    def layer(name, *shape):
+        shapes[f"{name}.weight"], shapes[f"{name}.bias"] = shape, shape[:1]
+
+    layer("stem.0", WIDTHS[0], 3, 4, 4)
+    layer("stem.1", WIDTHS[0])
+    for stage, (depth, width) in enumerate(zip(DEPTHS, WIDTHS)):
+        if stage:
+            layer(f"stages.{stage}.downsample.0", WIDTHS[stage - 1])
+            layer(f"stages.{stage}.downsample.1", width, WIDTHS[stage - 1], 2, 2)
+        for block in (f"stages.{stage}.blocks.{index}" for index in range(depth)):
+            shapes[f"{block}.gamma"] = (width,)
+            layer(f"{block}.conv_dw", width, 1, 7, 7)
+            layer(f"{block}.norm", width)
+            layer(f"{block}.mlp.fc1", 4 * width, width)
+            layer(f"{block}.mlp.fc2", width, 4 * width)
+    layer("head.norm", WIDTHS[-1])
+    layer("head.fc", 1000, WIDTHS[-1])
+    lot = random.Random(1)
+    noise = array.array("f", [lot.gauss(0, 0.02) for _ in range(1 << 16)]).tobytes()
+    head, end = {}, 0
+    for name, shape in shapes.items():
+        begin, end = end, end + 4 * math.prod(shape)
+        head[name] = {"dtype": "F32", "shape": shape, "data_offsets": [begin, end]}
+    text = json.dumps(head).encode()
+    folder.mkdir(exist_ok=True)
+    with open(folder / "model.safetensors", "wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        for at in range(0, end, len(noise)):
+            file.write(noise[: end - at])
+    config = {"input_size": [3, side, side], "interpolation": "bicubic", "mean": [0.5] * 3, "std": [0.5] * 3, "crop_pct": 1.0}
+    (folder / "config.json").write_text(json.dumps({"architecture": MODEL, "num_classes": 1000, "pretrained_cfg": config}))
 
 
 def taken_away(core, seconds=2.0):
@@ -180,10 +350,6 @@ def taken_away(core, seconds=2.0):
         last = now
     os.sched_setaffinity(0, allowed)
     return lost / (last - began), longest
-
-
-def pinned(core, *words):
-    return ["taskset", "-c", str(core), *words]
 
 
 def clean():

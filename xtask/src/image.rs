@@ -31,8 +31,19 @@ pub(crate) fn image(options: &Options) -> Result<()> {
         let binary = root.join("usr/bin/convnext");
         let first = fs::read(&binary).context("cannot read the first binary")?;
         built()?;
-        if fs::read(&binary).context("cannot read the second binary")? != first {
-            bail!("two builds gave two binaries");
+        let second = fs::read(&binary).context("cannot read the second binary")?;
+        if second != first {
+            // to be looked at: what differs says what it came from
+            let kept = target().join("image/first");
+            fs::write(&kept, &first).context("cannot keep the first binary")?;
+            let differing = first.iter().zip(&second).filter(|(one, other)| one != other).count();
+            bail!(
+                "two builds gave two binaries, of {} and {} bytes, {differing} of which differ: compare {} with {}",
+                first.len(),
+                second.len(),
+                kept.display(),
+                binary.display()
+            );
         }
         eprintln!("\ntwo builds gave one binary, of {} bytes", first.len());
     }

@@ -9,6 +9,7 @@ use anyhow::Context;
 use super::Model;
 use super::machine::{Machine, peak_memory};
 use super::measure::{alternate, median};
+use super::pauses::{PAUSES, behind_pauses, rest};
 use super::profile::{self, Profile};
 use super::report::{Case, Report};
 use crate::cli::model_ref::Network;
@@ -28,6 +29,8 @@ pub(super) struct Bench<'a> {
     pub(super) batches: &'a [usize],
     pub(super) options: Options,
     pub(super) time: Duration,
+    /// The smallest batch is measured behind pauses too.
+    pub(super) pauses: bool,
 }
 
 impl Bench<'_> {
@@ -56,10 +59,17 @@ impl Bench<'_> {
             rounds = count;
         };
         let times = alternate(cases.len(), self.time, run, before)?;
-        let result = |((model, batch), times): (&(usize, usize), _)| {
-            let Model { name, network } = &self.models[*model];
-            Case::new(name, network, *batch, times)
-        };
+        let mut results = Vec::new();
+        for (&(model, batch), times) in cases.iter().zip(times) {
+            let Model { name, network } = &self.models[model];
+            let mut case = Case::new(name, network, batch, times);
+            if self.pauses && self.batches.iter().min() == Some(&batch) {
+                stages.begin(format!("{name}, batch {batch}, behind pauses"));
+                let time = self.time * PAUSES.len() as u32;
+                case.after_pauses = Some(behind_pauses(time, rest, || runners[model].time(batch))?);
+            }
+            results.push(case);
+        }
         Ok(Report {
             device: self.engine.devices()[0].to_string(),
             threads: self.options.threads,
@@ -69,7 +79,7 @@ impl Bench<'_> {
             rounds,
             peak: middle(&peaks),
             peak_memory: memory,
-            cases: cases.iter().zip(times).map(result).collect(),
+            cases: results,
             pairs: Vec::new(),
             profiles: None,
         })

@@ -7,6 +7,7 @@ mod execute;
 mod machine;
 mod measure;
 mod pair;
+mod pauses;
 mod plot;
 mod profile;
 mod report;
@@ -43,6 +44,9 @@ With --profile everything is run again with a clock at each operation, which the
 time of an operation is summed over threads. Its bound is the longer of two times: of its operations at the peak, and of its \
 bytes (activations in and out, weights once per batch, 4 bytes each) at the speed of a copy in memory. What fits in a cache can \
 be faster than that: more than 100 % of the bound is possible.
+
+With --pauses the smallest batch of each model is run again behind pauses of 1, 3, 10, 30 and 100 ms, as between the requests of a light load: caches go cold, cores \
+rest, and it takes longer. `convnext plan --bench` simulates with that.
 
 Try:
   convnext bench --models convnext_tiny,convnext_small --batch 1,8,32 --plot bench.svg
@@ -82,6 +86,9 @@ pub(super) struct Args {
     /// Draw a chart, an SVG file
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
+    /// Also tell what the smallest batch takes behind pauses, for `convnext plan`
+    #[arg(long)]
+    pauses: bool,
     /// Also tell what each operation takes
     #[arg(long)]
     profile: bool,
@@ -119,7 +126,8 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     if engine.devices()[0].emulated {
         return print(&emulated::run(engine, &models, &batches, options, args.json)?);
     }
-    let bench = Bench { engine: &*engine, models: &models, batches: &batches, options, time: args.seconds };
+    let (time, pauses) = (args.seconds, args.pauses);
+    let bench = Bench { engine: &*engine, models: &models, batches: &batches, options, time, pauses };
     let mut report = bench.measure(machine)?;
     report.pairs = pairs;
     if args.profile {

@@ -1,11 +1,14 @@
 //! The figures of a benchmark, and their two forms: a table made to be read, and JSON. Not here: the chart (`plot`).
 
+use std::time::Duration;
+
 use comfy_table::{CellAlignment, Table, presets};
 use serde_json::{Value, json};
 
 use super::machine::Machine;
 use super::measure::{Times, median};
 use super::pair::{self, Comparison, Pair};
+use super::pauses::PAUSES;
 use super::profile::Profile;
 use crate::cli::model_ref::Network;
 use crate::engine::{Peak, Precision};
@@ -45,6 +48,8 @@ pub(super) struct Case {
     /// The network that was published under this name, at the size of its figures.
     pub(super) published: bool,
     pub(super) times: Times,
+    /// Behind each of the pauses, where they were measured.
+    pub(super) after_pauses: Option<[Times; PAUSES.len()]>,
 }
 
 impl Case {
@@ -52,7 +57,8 @@ impl Case {
         let program = &network.program;
         let size = (program.input.height, program.input.width);
         let (family, macs) = (program.family.clone(), program.cost().macs);
-        Self { model: name.to_owned(), family, batch, size, macs, published: network.is_published(), times }
+        let (model, published) = (name.to_owned(), network.is_published());
+        Self { model, family, batch, size, macs, published, times, after_pauses: None }
     }
 
     /// The median over the rounds.
@@ -80,19 +86,39 @@ impl Case {
 
     fn json(&self, peak: Option<&Peak>) -> Value {
         let (height, width) = self.size;
-        json!({
+        // what `convnext plan` simulates with
+        let quantiles = |times: &Times| SHARES.map(|share| times.latency(share) * 1e3);
+        let mut case = json!({
             "model": self.model,
             "batch": self.batch,
             "image_size": if height == width { json!(height) } else { json!([height, width]) },
             "images_per_second": self.images_per_second(),
             "latency_ms": {"median": self.times.latency(0.5) * 1e3, "p99": self.times.latency(0.99) * 1e3},
-            // what `convnext plan` simulates with
-            "quantiles_ms": SHARES.map(|share| self.times.latency(share) * 1e3),
+            "quantiles_ms": quantiles(&self.times),
             "gflops": self.gflops(),
             "share_of_peak": peak.map(|peak| self.share_of_peak(peak)),
             "runs": self.times.runs(),
             "rounds": self.times.rates(self.batch),
-        })
+        });
+        if let Some(all) = &self.after_pauses {
+            let after = |(pause, times): (Duration, &Times)| json!({"pause_ms": pause.as_millis() as u64, "quantiles_ms": quantiles(times), "runs": times.runs()});
+            case["after_pauses"] = PAUSES.into_iter().zip(all).map(after).collect();
+        }
+        case
+    }
+
+    /// A line on what it takes behind pauses, where that was measured.
+    fn behind_pauses(&self) -> Option<String> {
+        let times = self.after_pauses.as_ref()?.iter().map(|times| figure(times.latency(0.5) * 1e3));
+        let pauses = PAUSES.map(|pause| pause.as_millis().to_string());
+        Some(format!(
+            "{}, batch {}, behind pauses of {} ms: median {} ms, and {} without one.\n",
+            self.model,
+            self.batch,
+            pauses.join(", "),
+            times.collect::<Vec<_>>().join(", "),
+            figure(self.times.latency(0.5) * 1e3)
+        ))
     }
 }
 
@@ -176,7 +202,8 @@ impl Report {
         let profiles: String = self.profiles.iter().flatten().map(|profile| format!("\n{}", profile.table())).collect();
         let comparisons = self.comparisons();
         let pairs = if comparisons.is_empty() { String::new() } else { format!("\n{}", pair::table(&comparisons)) };
-        format!("{}\n\n{table}\n\n{}\n{pairs}{profiles}", self.setting().join(", "), notes.join(" "))
+        let pauses: String = self.cases.iter().filter_map(Case::behind_pauses).collect();
+        format!("{}\n\n{table}\n\n{}\n{pauses}{pairs}{profiles}", self.setting().join(", "), notes.join(" "))
     }
 }
 
@@ -214,6 +241,7 @@ pub(super) mod tests {
             macs: 500_000_000,
             published: true,
             times: Times([0.9, 1.0, 1.25].map(|speed| vec![batch as f64 / (rate * speed)]).to_vec()),
+            after_pauses: None,
         };
         Report {
             device: "cpu".to_owned(),
@@ -243,6 +271,18 @@ pub(super) mod tests {
         assert!(near(&second["latency_ms"]["p99"], 8.0 / 4.5 * 1e3), "{second}");
         assert_eq!((&second["runs"], second["rounds"].as_array().unwrap().len()), (&json!(3), 3));
         assert_eq!(json.get("profile"), None);
+    }
+
+    #[test]
+    fn pauses_are_told_where_they_were_measured() {
+        let mut report = report(&[("a", "x", 1, 4.0)]);
+        report.cases[0].after_pauses = Some(PAUSES.map(|pause| Times(vec![vec![0.25 + pause.as_secs_f64(); 3]])));
+        let told = &report.json()["results"][0]["after_pauses"];
+        assert_eq!((&told[4]["pause_ms"], &told[4]["runs"]), (&json!(100), &json!(3)));
+        let quantiles = told[4]["quantiles_ms"].as_array().unwrap();
+        assert!(quantiles.len() == SHARES.len() && quantiles.iter().all(|ms| ms == &json!(350.0)), "{told}");
+        let line = "a, batch 1, behind pauses of 1, 3, 10, 30, 100 ms: median 251, 253, 260, 280, 350 ms, and 250";
+        assert!(report.table().contains(line), "{}", report.table());
     }
 
     #[test]

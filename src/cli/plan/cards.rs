@@ -7,7 +7,7 @@ use anyhow::{Context as _, anyhow, bail};
 use serde_json::Value;
 
 use crate::cli::budgets::{BATCHES, TABLES, computed};
-use crate::service::simulation::{BatchTime, Speed};
+use crate::service::simulation::{AfterPause, BatchTime, Quantiles, Speed};
 
 /// What a device's thread pays for a launch, for waiting, and for an image's answer; as the tests of the device's loop have it.
 const LAUNCH: Duration = Duration::from_micros(10);
@@ -121,11 +121,14 @@ fn of_report(text: &str, model: Option<&str>, max_batch: usize) -> anyhow::Resul
         (None, [only]) => only,
         _ => bail!("--model NAME is needed, one of those that were measured: {}", models.join(", ")),
     };
+    let quantiles = |of: &Value| -> Option<Quantiles> {
+        let known: Option<Vec<f64>> =
+            of["quantiles_ms"].as_array()?.iter().map(|ms| Some(ms.as_f64()? / 1e3)).collect();
+        known?.try_into().ok()
+    };
     let time = |result: &Value| {
         let images = usize::try_from(result["batch"].as_u64()?).ok()?;
-        let quantiles: Option<Vec<f64>> =
-            result["quantiles_ms"].as_array()?.iter().map(|ms| Some(ms.as_f64()? / 1e3)).collect();
-        Some(BatchTime { images, quantiles: quantiles?.try_into().ok()? })
+        Some(BatchTime { images, quantiles: quantiles(result)? })
     };
     let of_model = results.iter().filter(|result| result["model"] == model);
     let times = of_model.map(time).collect::<Option<Vec<_>>>().ok_or_else(no_report)?;
@@ -136,8 +139,13 @@ fn of_report(text: &str, model: Option<&str>, max_batch: usize) -> anyhow::Resul
         Speed::of_cpu(times, max_batch)
     };
     let speed = speed.map_err(|error| {
-        anyhow!("{error}: measure with `convnext bench --batch 1,2,4,…,{max_batch} --json`, or plan with a smaller --max-batch")
+        anyhow!("{error}: measure with `convnext bench --batch 1,2,4,…,{max_batch} --pauses --json`, or plan with a smaller --max-batch")
     })?;
+    let single = results.iter().find(|result| result["model"] == model && result["batch"] == 1);
+    let pauses = single.and_then(|result| result["after_pauses"].as_array()).map_or(&[][..], Vec::as_slice);
+    let after = |one: &Value| Some(AfterPause { pause: one["pause_ms"].as_f64()? / 1e3, quantiles: quantiles(one)? });
+    let pauses = pauses.iter().map(after).collect::<Option<Vec<_>>>().ok_or_else(no_report)?;
+    let speed = speed.with_pauses(pauses)?;
     Ok((model.to_owned(), Case { device: device.to_owned(), times: Times::Measured, speed }))
 }
 
@@ -163,6 +171,19 @@ mod tests {
         assert!(unknown.contains("t4, l4, a10"), "{unknown}");
         let too_large = computed_cases("swin_tiny", "t4", 512).unwrap_err().to_string();
         assert!(too_large.contains("up to 256"), "{too_large}");
+    }
+
+    #[test]
+    fn a_benchmark_with_pauses_makes_a_light_load_slower_and_a_wrong_one_is_refused() {
+        let report = |pause: f64, ms: f64| {
+            let after = json!([{"pause_ms": pause, "quantiles_ms": vec![ms; SHARES.len()]}]);
+            let result =
+                json!({"model": "a", "batch": 1, "quantiles_ms": vec![2.0; SHARES.len()], "after_pauses": after});
+            of_report(&json!({"device": "cpu", "results": [result]}).to_string(), None, 1)
+        };
+        let [slower, plain] = [3.0, 2.0].map(|ms| report(10.0, ms).unwrap().1.speed);
+        assert!(slower != plain && (slower.capacity() - plain.capacity()).abs() < 1e-9);
+        assert!(report(-1.0, 3.0).unwrap_err().to_string().contains("pause"));
     }
 
     #[test]

@@ -28,7 +28,7 @@ Requests of one image each come to servers behind a load balancer. Admission, qu
 driven by a simulated clock; a device takes, for each batch, the time that is known of it.
 
 For --card these times were computed and never measured: the shortest if all transfers hide behind arithmetic, the longest if none does (kernels/budgets). \
-The truth is expected between the two. With --bench they are those of a machine, as `convnext bench --batch 1,2,4,8,16,32 --json` tells them, with their spread.
+The truth is expected between the two. With --bench they are those of a machine, as `convnext bench --batch 1,2,4,8,16,32 --pauses --json` tells them, with their spread, and with what a pause of the device adds.
 
 A load is held when 99 of 100 requests are answered within --p99 and none is refused. load is the share of what the devices can do at most; busy the share of the time \
 in which they compute. The knee is where the curve of p99 bends up.
@@ -41,7 +41,7 @@ Left out: the network, other models, clients that leave, budgets of bytes and pi
 Try:
   convnext plan --model convnext_tiny --card t4,l4,a100,h100 --rate 50000 --p99 50ms --max-batch 64
   convnext plan --card l4 --rate 2000 --p99 30ms --decode-ms 2 --decode-threads 8 --plot capacity.svg
-  convnext bench --models convnext_tiny --batch 1,2,4,8,16,32 --json > bench.json
+  convnext bench --models convnext_tiny --batch 1,2,4,8,16,32 --pauses --json > bench.json
   convnext plan --bench bench.json --rate 15 --p99 500ms";
 
 /// Arguments of `plan`.

@@ -13,8 +13,8 @@ use crate::engine::cpu::operations::linear::Linear;
 use crate::engine::cpu::parallel::threads::Threads;
 use crate::engine::cpu::parallel::tile::Tile;
 use crate::engine::cpu::product::epilogue::Epilogue;
+use crate::engine::cpu::product::factors::{Factors, Floats};
 use crate::engine::cpu::product::int8::WithBytes;
-use crate::engine::cpu::product::multiply::{Floats, Multiply};
 use crate::engine::cpu::product::numbers::Numbers;
 use crate::engine::cpu::product::packed::PackedWeight;
 use crate::engine::cpu::product::rows::Rows;
@@ -110,8 +110,8 @@ fn best(threads: &Threads, amount: f64, work: impl Fn(&mut [f32]) + Sync) -> f64
 }
 
 /// Sums that are multiplied and added to, over and over.
-struct Registers<M> {
-    numbers: M,
+struct Registers<F> {
+    numbers: F,
     /// Unknown to the compiler, which could otherwise compute the sums itself.
     scale: f32,
 }
@@ -125,12 +125,12 @@ impl WithBytes for OfBytes {
     type Output = f32;
 
     #[inline(always)]
-    fn with_bytes<S: Simd, M: Multiply>(self, simd: S, numbers: M) -> f32 {
+    fn with_bytes<S: Simd, F: Factors>(self, simd: S, numbers: F) -> f32 {
         Registers { numbers, scale: self.scale }.with_simd(simd)
     }
 }
 
-impl<M: Multiply> WithSimd for Registers<M> {
+impl<F: Factors> WithSimd for Registers<F> {
     type Output = f32;
 
     #[inline(always)]

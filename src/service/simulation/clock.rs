@@ -86,6 +86,12 @@ impl SimulatedClock {
         shown.ends.front().map_or(shown.now, |end| shown.now.max(*end))
     }
 
+    /// For how long the device has computed nothing.
+    pub(super) fn pause(&self) -> Duration {
+        let shown = self.lock();
+        shown.now.saturating_duration_since(shown.computed)
+    }
+
     /// A batch was launched: it is copied behind those before it, and computed behind those before it.
     pub(super) fn launch(&self, images: usize, copy: Duration, compute: Duration) {
         let mut shown = self.lock();

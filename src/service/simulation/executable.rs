@@ -65,7 +65,7 @@ impl Executable for SimulatedExecutable {
             return Err(RunError::Input(format!("{images} images behind {} batches", self.running.len())));
         }
         self.clock.pass(*launch);
-        let compute = self.speed.compute(images, &mut self.random);
+        let compute = self.speed.compute(images, self.clock.pause(), &mut self.random);
         self.clock.launch(images, *copy * images as u32, compute);
         self.batches += 1;
         let id = BatchId(self.batches);

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use self::fleet::Fleet;
 pub use self::outcome::Outcome;
-pub use self::speed::{BatchTime, SHARES, Speed, SpeedError};
+pub use self::speed::{AfterPause, BatchTime, Quantiles, SHARES, Speed, SpeedError};
 use super::ModelOptions;
 use crate::model::Spec;
 use crate::program::{InputSpec, Program};

@@ -7,13 +7,16 @@ use crate::engine::Buckets;
 /// The shares of runs of which it is known what they took at most. Closer to the end, where few runs are long and weigh much.
 pub const SHARES: [f64; 12] = [0.0, 0.05, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999, 1.0];
 
+/// Seconds that runs took at most, of each of the [`SHARES`]; rising.
+pub type Quantiles = [f64; SHARES.len()];
+
 /// What batches of a size take.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BatchTime {
     /// Images of a batch.
     pub images: usize,
-    /// Seconds that the runs took at most, of each of the [`SHARES`]; rising.
-    pub quantiles: [f64; SHARES.len()],
+    /// Of its runs, one behind the other.
+    pub quantiles: Quantiles,
 }
 
 impl BatchTime {
@@ -31,11 +34,25 @@ impl BatchTime {
 
     /// What so large a share of the runs takes at most.
     fn at(&self, share: f64) -> f64 {
-        let above = SHARES.partition_point(|known| *known < share).clamp(1, SHARES.len() - 1);
-        let (from, to) = (SHARES[above - 1], SHARES[above]);
-        let (low, high) = (self.quantiles[above - 1], self.quantiles[above]);
-        low + (high - low) * (share - from) / (to - from)
+        at(&self.quantiles, share)
     }
+}
+
+/// What so large a share has at most, on the line between those that are known.
+fn at(quantiles: &Quantiles, share: f64) -> f64 {
+    let above = SHARES.partition_point(|known| *known < share).clamp(1, SHARES.len() - 1);
+    let (from, to) = (SHARES[above - 1], SHARES[above]);
+    let (low, high) = (quantiles[above - 1], quantiles[above]);
+    low + (high - low) * (share - from) / (to - from)
+}
+
+/// What a batch of one image takes behind a pause of its device, in which caches go cold and cores rest.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AfterPause {
+    /// Seconds without work.
+    pub pause: f64,
+    /// As those of a [`BatchTime`].
+    pub quantiles: Quantiles,
 }
 
 /// How fast a device runs a model.
@@ -43,6 +60,8 @@ impl BatchTime {
 pub struct Speed {
     /// By rising size, the first of one image. Sizes between two are on the line between them.
     pub(in crate::service) times: Vec<BatchTime>,
+    /// By rising pause, what it adds to a batch; pauses between two are on the line between them, longer ones add what the longest does.
+    pauses: Vec<AfterPause>,
     /// The sizes that run without padding.
     pub(in crate::service) buckets: Buckets,
     /// Batches that are launched and not finished, at most.
@@ -64,6 +83,9 @@ pub enum SpeedError {
     /// A time that is none.
     #[error("a batch of {0} takes no time that can be")]
     NoTime(usize),
+    /// A pause, or a time behind one, that is none.
+    #[error("a pause or what a batch takes behind it is no time that can be")]
+    NoPause,
     /// Nothing is known of the largest batch.
     #[error("batches of up to {wanted} images are to run, and times are known up to {known}")]
     Unknown {
@@ -82,7 +104,7 @@ impl Speed {
     pub fn of_cpu(times: Vec<BatchTime>, max_batch: usize) -> Result<Self, SpeedError> {
         let buckets = Buckets::Any(max_batch);
         let zero = Duration::ZERO;
-        Self { times, buckets, in_flight: 1, launch: zero, answer: zero, copy: zero }.checked()
+        Self { times, pauses: Vec::new(), buckets, in_flight: 1, launch: zero, answer: zero, copy: zero }.checked()
     }
 
     /// A GPU as the CUDA engine drives it: sizes that double up to `max_batch`, two batches in flight, of which one is copied while the other
@@ -97,7 +119,7 @@ impl Speed {
     ) -> Result<Self, SpeedError> {
         let doubling = std::iter::successors(Some(1), |size| Some(size * 2)).take_while(|size| *size < max_batch);
         let buckets = Buckets::Fixed(doubling.chain([max_batch]).collect());
-        Self { times, buckets, in_flight: 2, launch, answer, copy }.checked()
+        Self { times, pauses: Vec::new(), buckets, in_flight: 2, launch, answer, copy }.checked()
     }
 
     fn checked(mut self) -> Result<Self, SpeedError> {
@@ -105,16 +127,29 @@ impl Speed {
         if self.times.first().is_none_or(|first| first.images != 1) {
             return Err(SpeedError::NoSingle);
         }
-        let is_no_time = |time: &&BatchTime| {
-            let are_times = time.quantiles.iter().all(|seconds| seconds.is_finite() && *seconds > 0.0);
-            !are_times || !time.quantiles.is_sorted()
-        };
-        if let Some(wrong) = self.times.iter().find(is_no_time) {
+        if let Some(wrong) = self.times.iter().find(|time| !are_times(&time.quantiles)) {
             return Err(SpeedError::NoTime(wrong.images));
         }
         let known = self.times.last().map_or(0, |last| last.images);
         let wanted = self.buckets.max();
         if wanted > known { Err(SpeedError::Unknown { wanted, known }) } else { Ok(self) }
+    }
+
+    /// The same device, which takes longer behind pauses. A pause adds to larger batches what it adds to a batch of one: what went cold is the same.
+    ///
+    /// # Errors
+    /// [`SpeedError::NoPause`].
+    pub fn with_pauses(mut self, mut pauses: Vec<AfterPause>) -> Result<Self, SpeedError> {
+        let is_time = |after: &AfterPause| after.pause.is_finite() && after.pause > 0.0 && are_times(&after.quantiles);
+        let Some(single) = self.times.first().filter(|_| pauses.iter().all(is_time)) else {
+            return Err(SpeedError::NoPause);
+        };
+        for AfterPause { quantiles, .. } in &mut pauses {
+            *quantiles = std::array::from_fn(|index| quantiles[index] - single.quantiles[index]);
+        }
+        pauses.sort_by(|a, b| a.pause.total_cmp(&b.pause));
+        self.pauses = pauses;
+        Ok(self)
     }
 
     /// The batch sizes that run without padding.
@@ -147,10 +182,26 @@ impl Speed {
         BatchTime { images: size, quantiles: std::array::from_fn(between) }
     }
 
-    /// What a batch takes this time.
-    pub(super) fn compute(&self, images: usize, random: &mut fastrand::Rng) -> Duration {
-        Duration::try_from_secs_f64(self.time(images).at(random.f64())).unwrap_or(Duration::MAX)
+    /// What a batch takes this time, behind so long a pause.
+    pub(super) fn compute(&self, images: usize, pause: Duration, random: &mut fastrand::Rng) -> Duration {
+        let share = random.f64();
+        let seconds = self.time(images).at(share) + self.added(pause.as_secs_f64(), share);
+        Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX)
     }
+
+    /// What a pause adds to the runs of this share, in seconds.
+    fn added(&self, pause: f64, share: f64) -> f64 {
+        let above = self.pauses.partition_point(|after| after.pause < pause);
+        let known = |index: usize| self.pauses.get(index).map(|after| (after.pause, at(&after.quantiles, share)));
+        // no pause adds nothing
+        let low = above.checked_sub(1).and_then(known).unwrap_or((0.0, 0.0));
+        let Some(high) = known(above) else { return low.1 };
+        low.1 + (high.1 - low.1) * (pause - low.0) / (high.0 - low.0)
+    }
+}
+
+fn are_times(quantiles: &Quantiles) -> bool {
+    quantiles.iter().all(|seconds| seconds.is_finite() && *seconds > 0.0) && quantiles.is_sorted()
 }
 
 #[cfg(test)]
@@ -168,7 +219,7 @@ mod tests {
     fn sizes_between_are_on_the_line_and_a_gpu_pads_to_its_bucket() {
         let known = times(&[(8, 8.0), (1, 1.0), (4, 2.5)]);
         let mut random = fastrand::Rng::with_seed(0);
-        let mut seconds = |speed: &Speed, images| speed.compute(images, &mut random).as_secs_f64();
+        let mut seconds = |speed: &Speed, images| speed.compute(images, Duration::ZERO, &mut random).as_secs_f64();
         let cpu = Speed::of_cpu(known.clone(), 8).unwrap();
         assert_eq!((seconds(&cpu, 1), seconds(&cpu, 2), seconds(&cpu, 6)), (1.0, 1.5, 5.25));
         let gpu = Speed::of_gpu(known, 8, FREE).unwrap();
@@ -182,7 +233,8 @@ mod tests {
         let quantiles = [8.0, 9.0, 9.5, 10.0, 11.0, 13.0, 14.0, 15.0, 16.0, 18.0, 25.0, 60.0];
         let cpu = Speed::of_cpu(vec![BatchTime { images: 1, quantiles }], 1).unwrap();
         let mut random = fastrand::Rng::with_seed(3);
-        let mut taken: Vec<f64> = (0..100_000).map(|_| cpu.compute(1, &mut random).as_secs_f64()).collect();
+        let mut taken: Vec<f64> =
+            (0..100_000).map(|_| cpu.compute(1, Duration::ZERO, &mut random).as_secs_f64()).collect();
         let mean = taken.iter().sum::<f64>() / taken.len() as f64;
         taken.sort_by(f64::total_cmp);
         // beyond 0.995 too few are drawn to tell
@@ -191,6 +243,26 @@ mod tests {
             assert!((found / seconds - 1.0).abs() < 0.03, "{share}: {found}");
         }
         assert!((mean * cpu.capacity() - 1.0).abs() < 0.01, "{mean}");
+    }
+
+    #[test]
+    fn a_pause_adds_to_any_batch_what_it_adds_to_one_image() {
+        let after = |pause, seconds| AfterPause { pause, quantiles: [seconds; SHARES.len()] };
+        let cpu = Speed::of_cpu(times(&[(1, 1.0), (4, 2.5)]), 4).unwrap();
+        let capacity = cpu.capacity();
+        let cpu = cpu.with_pauses(vec![after(0.1, 1.6), after(0.01, 1.2)]).unwrap();
+        let mut random = fastrand::Rng::with_seed(0);
+        for (images, pause, seconds) in
+            [(1, 0, 1.0), (1, 5, 1.1), (1, 10, 1.2), (4, 10, 2.7), (1, 55, 1.4), (4, 100, 3.1), (1, 5000, 1.6)]
+        {
+            let took = cpu.compute(images, Duration::from_millis(pause), &mut random).as_secs_f64();
+            assert!((took - seconds).abs() < 1e-9, "{images} behind {pause} ms: {took}");
+        }
+        // a device that never rests never pays for it
+        assert!((cpu.capacity() - capacity).abs() < 1e-12);
+        for wrong in [after(0.0, 1.0), after(f64::NAN, 1.0), after(0.1, -1.0)] {
+            assert_eq!(cpu.clone().with_pauses(vec![wrong]), Err(SpeedError::NoPause));
+        }
     }
 
     #[test]

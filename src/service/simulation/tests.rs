@@ -57,6 +57,24 @@ fn one_device_without_batches_waits_as_long_as_theory_says() {
 }
 
 #[test]
+fn a_device_that_rests_between_requests_is_slower_and_one_that_is_full_is_not() {
+    let after = |pause, seconds| AfterPause { pause, quantiles: [seconds; SHARES.len()] };
+    let (plain, base) = (scenario(100), scenario(100).speed);
+    let speed = base.with_pauses(vec![after(0.001, 0.012), after(0.02, 0.015)]).unwrap();
+    let resting = Scenario { speed, ..plain.clone() };
+    let p50 = |scenario: &Scenario, rate| simulate(scenario, poisson(rate, 7)).unwrap().latency(0.5).as_secs_f64();
+    // at 5 a second nearly all come behind 20 ms of rest
+    close(p50(&plain, 5.0), 0.010, 0.001);
+    close(p50(&resting, 5.0), 0.015, 0.001);
+    // even arrivals behind 8 ms of rest: between 12 and 15 ms
+    let even = (0..).map(|index| Duration::from_millis(20) * index);
+    let outcome = simulate(&resting, even).unwrap();
+    assert!((12.5..13.5).contains(&(outcome.latency(0.9).as_secs_f64() * 1e3)), "{:?}", outcome.latency(0.9));
+    // a full one has no rest
+    close(p50(&resting, 200.0), p50(&plain, 200.0), 0.01);
+}
+
+#[test]
 fn batches_grow_with_the_load_and_carry_more_than_singles_could() {
     // 10 ms alone, 26 ms for 16: 615 images/s instead of 100
     let speed = Speed::of_cpu(vec![same(1, 0.01), same(16, 0.026)], 16).unwrap();

@@ -18,9 +18,9 @@ use crate::program::Shape;
 pub(crate) struct Depthwise {
     shape: Shape,
     kernel: usize,
-    /// `[c / lanes][kernel][kernel][lanes]`, the last vector padded with zeros.
+    /// `[vectors][kernel][kernel][lanes]`
     taps: Aligned,
-    /// `[c]`, padded likewise.
+    /// `[vectors][lanes]`
     bias: Aligned,
     norm: Option<Norm>,
 }
@@ -35,17 +35,19 @@ impl Depthwise {
         norm: Option<Norm>,
     ) -> Result<Self, NoMemory> {
         let (channels, lanes) = (shape.channels, instructions.lanes());
-        let padded_channels = channels.next_multiple_of(lanes);
-        let (mut taps, mut padded) =
-            (Aligned::zeros(kernel * kernel * padded_channels)?, Aligned::zeros(padded_channels)?);
-        padded[..channels].copy_from_slice(bias);
-        for (tap, weights) in weight.chunks_exact(channels).enumerate() {
-            for (vector, weights) in weights.chunks(lanes).enumerate() {
+        let vectors = channels.div_ceil(lanes);
+        let (mut taps, mut biases) =
+            (Aligned::zeros(kernel * kernel * vectors * lanes)?, Aligned::zeros(vectors * lanes)?);
+        for vector in 0..vectors {
+            let first = first_channel(vector, channels, lanes);
+            let of = first..channels.min(first + lanes);
+            biases[vector * lanes..][..of.len()].copy_from_slice(&bias[of.clone()]);
+            for (tap, weights) in weight.chunks_exact(channels).enumerate() {
                 let start = (vector * kernel * kernel + tap) * lanes;
-                taps[start..start + weights.len()].copy_from_slice(weights);
+                taps[start..start + of.len()].copy_from_slice(&weights[of.clone()]);
             }
         }
-        Ok(Self { shape, kernel, taps, bias: padded, norm })
+        Ok(Self { shape, kernel, taps, bias: biases, norm })
     }
 
     /// The shape of a map.
@@ -87,8 +89,9 @@ impl Depthwise {
             };
             let position = ((y, x), row);
             for (vector, taps) in taps.chunks_exact(self.kernel * self.kernel).enumerate() {
-                let channels = Channels { first: vector * S::F32_LANES, taps, bias: bias[vector] };
-                let partial = channels.first + S::F32_LANES > self.shape.channels;
+                let first = first_channel(vector, self.shape.channels, S::F32_LANES);
+                let channels = Channels { first, taps, bias: bias[vector] };
+                let partial = self.shape.channels < S::F32_LANES;
                 match (self.kernel, count) {
                     _ if partial => self.one_by_one(simd, image, &channels, position, tile, count),
                     (7, 8) => self.together::<S, 7, 8>(simd, image, &channels, position, tile),
@@ -173,6 +176,13 @@ impl Depthwise {
             store(simd, &mut tile.row(row + pixel)[channels.first..end], sum);
         }
     }
+}
+
+/// The first channel of a vector. The last vector of several ends with the last channel: what it has in common with the one before is computed twice,
+/// which takes less than half of what a vector takes that is a partial one.
+#[inline(always)]
+fn first_channel(vector: usize, channels: usize, lanes: usize) -> usize {
+    (vector * lanes).min(channels.saturating_sub(lanes))
 }
 
 /// A vector of channels, and their weights.

@@ -68,10 +68,20 @@ fn sum<S: Simd, const SQUARES: bool>(simd: S, values: &[f32], mean: f32) -> f32 
     let (vectors, rest) = S::as_simd_f32s(values);
     let means = simd.splat_f32s(mean);
     let mut sums = [simd.splat_f32s(0.0); SUMS];
-    for chunk in vectors.chunks(SUMS) {
-        for (sum, x) in sums.iter_mut().zip(chunk) {
-            let x = simd.sub_f32s(*x, means);
-            *sum = if SQUARES { multiply_add(simd, x, x, *sum) } else { simd.add_f32s(*sum, x) };
+    let add = |sum: S::f32s, x: S::f32s| {
+        let x = simd.sub_f32s(x, means);
+        if SQUARES { multiply_add(simd, x, x, sum) } else { simd.add_f32s(sum, x) }
+    };
+    let (chunks, last) = vectors.as_chunks::<SUMS>();
+    for chunk in chunks {
+        for part in 0..SUMS {
+            sums[part] = add(sums[part], chunk[part]);
+        }
+    }
+    // by constant indices: sums that are found by a variable one would be kept in memory
+    for part in 0..SUMS {
+        if let Some(x) = last.get(part) {
+            sums[part] = add(sums[part], *x);
         }
     }
     let all = simd.add_f32s(simd.add_f32s(sums[0], sums[1]), simd.add_f32s(sums[2], sums[3]));

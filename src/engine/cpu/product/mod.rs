@@ -3,6 +3,7 @@
 //! Not here: how a product is cut into tasks for threads (`operations/linear`, `fused`).
 
 pub(crate) mod epilogue;
+pub(crate) mod factors;
 pub(crate) mod int8;
 pub(crate) mod multiply;
 pub(crate) mod numbers;

@@ -2,19 +2,19 @@
 //!
 //! A kernel multiplies a few rows by one panel and keeps the sums in registers: 6×2 vectors of 16 registers, 10×2 of 32. Each element
 //! is summed in the order of the depth, block by block, whatever rows share its kernel. That is why a batch of n equals n singles bit
-//! for bit. Where the numbers are pairs of bf16, one instruction takes two depths; the kernel is the same. Not here: what becomes of the sums (`epilogue`).
+//! for bit. Not here: what it multiplies (`factors`, `int8`), what becomes of the products (`epilogue`).
 
 use std::ops::Range;
 
-use pulp::Simd;
+use pulp::{Simd, WithSimd};
 
 use crate::engine::cpu::parallel::tile::Tile;
 use crate::engine::cpu::product::epilogue::Epilogue;
+use crate::engine::cpu::product::factors::{Factors, Floats, MAX_ROWS};
 use crate::engine::cpu::product::numbers::Numbers;
 use crate::engine::cpu::product::packed::{PANEL_VECTORS, PackedMatrix};
 use crate::engine::cpu::product::rows::Rows;
-use crate::engine::cpu::simd::bf16::Pairs;
-use crate::engine::cpu::simd::vector::{multiply_add, prefetch};
+use crate::engine::cpu::simd::vector::prefetch;
 
 /// Multiplies the tile's rows by one block of a weight's depth. The first block writes the tile, the others add to it.
 ///
@@ -25,66 +25,100 @@ use crate::engine::cpu::simd::vector::{multiply_add, prefetch};
 pub(crate) fn multiply<S: Simd>(
     simd: S,
     rows: Rows<'_>,
-    (weight, block): (PackedMatrix<'_>, usize),
+    weight: (PackedMatrix<'_>, usize),
     tile: &mut Tile<'_>,
     epilogue: Option<&Epilogue>,
     residual: Option<Rows<'_>>,
     then: &[f32],
 ) {
-    if let Numbers::Bytes(bytes) = weight.numbers {
-        return bytes.multiply(simd, rows, (weight, block), tile, (epilogue, residual), then);
+    let numbers = weight.0.numbers;
+    let product = Product { rows, weight, tile, epilogue, residual, then };
+    match numbers {
+        Numbers::F32 | Numbers::Rounded => product.run(simd, Floats),
+        Numbers::Pairs(pairs) => product.run(simd, pairs),
+        Numbers::Bytes(bytes) => bytes.multiply(simd, product),
     }
-    let layout = weight.layout;
-    let epilogue = epilogue.filter(|_| block + 1 == layout.blocks());
-    let depth = layout.floats(layout.depths(block).len());
-    let panels = layout.panels_of(tile.column_range());
-    let row_groups = RowGroups::of(tile.height(), kernel_rows::<S>());
-    let steps = (row_groups[0].count + row_groups[1].count) * (depth / STEP).max(1);
-    for panel in panels.clone() {
-        let (values, columns) = (weight.panel(block, panel), layout.panel_columns(panel));
-        // each step prefetches a little of the next panel
-        let next = if panel + 1 < panels.end { weight.panel(block, panel + 1) } else { then };
-        let mut ahead = Prefetch { next: next.as_ptr(), step: next.len().div_ceil(steps.max(1)) };
-        let of_tile = columns.start - tile.column_range().start..columns.end - tile.column_range().start;
-        for groups in row_groups.iter().filter(|groups| groups.count > 0) {
-            let operands = Operands { rows, depth, panel: values, numbers: weight.numbers };
-            let target = Target { groups: *groups, columns: of_tile.clone(), first: block == 0 };
-            if columns.len() > S::F32_LANES {
-                panel_kernel::<S, PANEL_VECTORS>(simd, operands, &mut ahead, tile, target);
-            } else {
-                panel_kernel::<S, 1>(simd, operands, &mut ahead, tile, target);
+}
+
+/// What [`multiply`] is given.
+pub(super) struct Product<'a, 'b> {
+    rows: Rows<'a>,
+    /// With the block of its depth.
+    weight: (PackedMatrix<'a>, usize),
+    tile: &'a mut Tile<'b>,
+    epilogue: Option<&'a Epilogue>,
+    residual: Option<Rows<'a>>,
+    then: &'a [f32],
+}
+
+impl Product<'_, '_> {
+    /// Multiplies. It is one function for all callers, which would each have kernels and epilogue anew.
+    #[inline(always)]
+    pub(super) fn run<S: Simd, F: Factors>(self, simd: S, factors: F) {
+        factors.vectorize(simd, Of { factors, product: self });
+    }
+}
+
+/// A product of certain factors.
+struct Of<'a, 'b, F> {
+    factors: F,
+    product: Product<'a, 'b>,
+}
+
+impl<F: Factors> WithSimd for Of<'_, '_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { factors, product: Product { rows, weight: (weight, block), tile, epilogue, residual, then } } = self;
+        let layout = weight.layout;
+        let epilogue = epilogue.filter(|_| block + 1 == layout.blocks());
+        let floats = layout.floats(layout.depths(block).len());
+        let panels = layout.panels_of(tile.column_range());
+        let row_groups = RowGroups::of(tile.height(), F::most_rows::<S>());
+        let steps = (row_groups[0].count + row_groups[1].count) * (floats / STEP).max(1);
+        for panel in panels.clone() {
+            let (values, columns) = (weight.panel(block, panel), layout.panel_columns(panel));
+            // each step prefetches a little of the next panel
+            let next = if panel + 1 < panels.end { weight.panel(block, panel + 1) } else { then };
+            let mut ahead = Prefetch { next: next.as_ptr(), step: next.len().div_ceil(steps.max(1)) };
+            let of_tile = columns.start - tile.column_range().start..columns.end - tile.column_range().start;
+            for groups in row_groups.iter().filter(|groups| groups.count > 0) {
+                let operands = Operands { rows, floats, panel: values };
+                let target = Target { groups: *groups, columns: of_tile.clone(), first: block == 0 };
+                if columns.len() > S::F32_LANES {
+                    panel_kernel::<S, F, PANEL_VECTORS>(simd, factors, operands, &mut ahead, tile, target);
+                } else {
+                    panel_kernel::<S, F, 1>(simd, factors, operands, &mut ahead, tile, target);
+                }
+            }
+            if let Some(epilogue) = epilogue {
+                // the second row of a head
+                let steps = (F::HEAD > 0).then(|| &values[layout.panel_width(panel)..][..columns.len()]);
+                epilogue.apply(simd, tile, columns, residual, steps);
             }
         }
-        if let Some(epilogue) = epilogue {
-            epilogue.apply(simd, tile, columns, residual, None);
-        }
     }
 }
 
-/// Rows of the largest kernel. With 11 and more, of 32 registers too few are left for the factors: the compiler then loads those of several depths ahead and
-/// keeps them on the stack, which halves the speed.
-const MAX_ROWS: usize = 10;
 /// Floats of the longest vector.
 const MAX_LANES: usize = 16;
-
-/// The most rows of a kernel.
-const fn kernel_rows<S: Simd>() -> usize {
-    if S::REGISTER_COUNT >= 32 { MAX_ROWS } else { 6 }
-}
+/// Floats of a cache line.
+const LINE: usize = 16;
 
 /// RowGroups of rows of the same size. A kernel computes one group.
 #[derive(Clone, Copy)]
-pub(super) struct RowGroups {
+struct RowGroups {
     /// The first group's first row.
-    pub(super) first: usize,
-    pub(super) count: usize,
+    first: usize,
+    count: usize,
     /// Rows of a group.
-    pub(super) rows: usize,
+    rows: usize,
 }
 
 impl RowGroups {
     /// Cuts rows into groups that are nearly equal: a last one of a single row would cost as much as one of four.
-    pub(super) fn of(rows: usize, most: usize) -> [Self; 2] {
+    fn of(rows: usize, most: usize) -> [Self; 2] {
         let count = rows.div_ceil(most).max(1);
         let (small, larger) = (rows / count, rows % count);
         [
@@ -94,49 +128,24 @@ impl RowGroups {
     }
 }
 
-/// Depths that a kernel takes at a time, so that the addresses of its rows are computed once for all of them.
-pub(super) const STEP: usize = 4;
+/// Floats of depth that a kernel takes at a time, so that the addresses of its rows are computed once for all of them.
+const STEP: usize = 4;
 
 /// What a kernel reads.
 #[derive(Clone, Copy)]
 struct Operands<'a> {
     /// From the tile's first row on.
     rows: Rows<'a>,
-    /// In floats, each of which may be a pair.
-    depth: usize,
+    /// Floats of a row, with its head.
+    floats: usize,
     panel: &'a [f32],
-    numbers: Numbers,
-}
-
-/// Multiplies and adds the numbers of a vector.
-pub(crate) trait Multiply: Copy {
-    /// `a · b + sum`, of pairs both products.
-    fn multiply_add<S: Simd>(self, simd: S, a: S::f32s, b: S::f32s, sum: S::f32s) -> S::f32s;
-}
-
-/// Multiplies floats.
-#[derive(Clone, Copy)]
-pub(crate) struct Floats;
-
-impl Multiply for Floats {
-    #[inline(always)]
-    fn multiply_add<S: Simd>(self, simd: S, a: S::f32s, b: S::f32s, sum: S::f32s) -> S::f32s {
-        multiply_add(simd, a, b, sum)
-    }
-}
-
-impl Multiply for Pairs {
-    #[inline(always)]
-    fn multiply_add<S: Simd>(self, _simd: S, a: S::f32s, b: S::f32s, sum: S::f32s) -> S::f32s {
-        Pairs::multiply_add::<S>(self, a, b, sum)
-    }
 }
 
 /// What is prefetched into the first cache. Into the second alone, products from memory were a sixth slower on a Zen 4.
-pub(super) struct Prefetch {
-    pub(super) next: *const f32,
+struct Prefetch {
+    next: *const f32,
     /// Elements per step.
-    pub(super) step: usize,
+    step: usize,
 }
 
 /// Where kernels write in a tile.
@@ -144,30 +153,32 @@ struct Target {
     groups: RowGroups,
     /// Counted from the tile's left.
     columns: Range<usize>,
-    /// Whether the sums are written; otherwise they are added.
+    /// Whether the products are written; otherwise they are added.
     first: bool,
 }
 
 /// Multiplies groups of rows by a panel of at most `V` vectors.
 #[inline(always)]
-fn panel_kernel<S: Simd, const V: usize>(
+fn panel_kernel<S: Simd, F: Factors, const V: usize>(
     simd: S,
+    factors: F,
     operands: Operands<'_>,
     ahead: &mut Prefetch,
     tile: &mut Tile<'_>,
     target: Target,
 ) {
     if target.columns.len() < V * S::F32_LANES {
-        partial_kernel::<S, V>(simd, operands, ahead, tile, target);
+        partial_kernel::<S, F, V>(simd, factors, operands, ahead, tile, target);
     } else {
-        whole_kernel::<S, V>(simd, operands, ahead, tile, target);
+        whole_kernel::<S, F, V>(simd, factors, operands, ahead, tile, target);
     }
 }
 
 /// Multiplies groups of rows by a panel of whole vectors.
 #[inline(always)]
-fn whole_kernel<S: Simd, const V: usize>(
+fn whole_kernel<S: Simd, F: Factors, const V: usize>(
     simd: S,
+    factors: F,
     operands: Operands<'_>,
     ahead: &mut Prefetch,
     tile: &mut Tile<'_>,
@@ -177,30 +188,24 @@ fn whole_kernel<S: Simd, const V: usize>(
         ($($count:literal)*) => {
             match target.groups.rows {
                 0 => (),
-                $($count => match operands.numbers {
-                    Numbers::F32 | Numbers::Rounded => {
-                        simd.vectorize(Kernel::<'_, '_, _, $count, V> { numbers: Floats, operands, ahead, tile, target });
-                    }
-                    Numbers::Pairs(pairs) => {
-                        pairs.vectorize(Kernel::<'_, '_, _, $count, V> { numbers: pairs, operands, ahead, tile, target });
-                    }
-                    Numbers::Bytes(_) => unreachable!("`multiply` has a kernel of its own for bytes"),
-                },)*
+                $($count => factors.vectorize(simd, Kernel::<'_, '_, F, $count, V> { factors, operands, ahead, tile, target }),)*
                 _ => unreachable!("groups of at most 10 rows"),
             }
         };
     }
-    if kernel_rows::<S>() == MAX_ROWS {
-        kernels!(1 2 3 4 5 6 7 8 9 10);
-    } else {
-        kernels!(1 2 3 4 5 6);
+    // kernels that are never run are not compiled
+    match F::most_rows::<S>() {
+        ..=4 => kernels!(1 2 3 4),
+        5..=6 => kernels!(1 2 3 4 5 6),
+        _ => kernels!(1 2 3 4 5 6 7 8 9 10),
     }
 }
 
 /// Multiplies groups of rows by a last panel that ends inside a vector: into a tile of whole vectors, of which the columns are copied.
 #[inline(never)]
-fn partial_kernel<S: Simd, const V: usize>(
+fn partial_kernel<S: Simd, F: Factors, const V: usize>(
     simd: S,
+    factors: F,
     operands: Operands<'_>,
     ahead: &mut Prefetch,
     tile: &mut Tile<'_>,
@@ -214,50 +219,55 @@ fn partial_kernel<S: Simd, const V: usize>(
         let operands = Operands { rows: operands.rows.from(top), ..operands };
         let group = RowGroups { first: 0, count: 1, rows: groups.rows };
         let target = Target { groups: group, columns: 0..width, first: true };
-        whole_kernel::<S, V>(simd, operands, ahead, &mut whole_tile, target);
+        whole_kernel::<S, F, V>(simd, factors, operands, ahead, &mut whole_tile, target);
         for row in 0..groups.rows {
             let out = &mut tile.row(top + row)[columns.clone()];
-            for (out, sum) in out.iter_mut().zip(whole_tile.row(row)) {
-                *out = if first { *sum } else { *out + *sum };
+            for (out, product) in out.iter_mut().zip(whole_tile.row(row)) {
+                *out = if first { *product } else { *out + *product };
             }
         }
     }
 }
 
-/// RowGroups of `R` rows by a panel of `V` vectors.
-struct Kernel<'a, 'b, M, const R: usize, const V: usize> {
-    numbers: M,
+/// Groups of `R` rows by a panel of `V` vectors.
+struct Kernel<'a, 'b, F, const R: usize, const V: usize> {
+    factors: F,
     operands: Operands<'a>,
     ahead: &'a mut Prefetch,
     tile: &'a mut Tile<'b>,
     target: Target,
 }
 
-impl<M: Multiply, const R: usize, const V: usize> pulp::WithSimd for Kernel<'_, '_, M, R, V> {
+impl<F: Factors, const R: usize, const V: usize> WithSimd for Kernel<'_, '_, F, R, V> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { numbers, operands: Operands { rows, depth, panel, .. }, ahead, tile, target } = self;
+        let Self { factors, operands: Operands { rows, floats, panel }, ahead, tile, target } = self;
         let (panel, _) = S::as_simd_f32s(panel);
         let (panel, _) = panel.as_chunks::<V>();
-        let (steps, last) = panel[..depth].as_chunks::<STEP>();
+        let of_columns = if F::HEAD > 0 { panel[0] } else { [simd.splat_f32s(0.0); V] };
+        let (steps, last) = panel[F::HEAD..floats].as_chunks::<STEP>();
         for group in 0..target.groups.count {
             let top = target.groups.first + group * R;
-            let rows: [&[f32]; R] = std::array::from_fn(|row| &rows.row(top + row)[..depth]);
+            let rows: [&[f32]; R] = std::array::from_fn(|row| &rows.row(top + row)[..floats]);
             let mut sums = [[simd.splat_f32s(0.0); V]; R];
-            let of_steps: [&[[f32; STEP]]; R] = std::array::from_fn(|row| &rows[row].as_chunks().0[..steps.len()]);
+            let of_steps: [&[[f32; STEP]]; R] =
+                std::array::from_fn(|row| &rows[row][F::HEAD..].as_chunks().0[..steps.len()]);
             for (step, weights) in steps.iter().enumerate() {
-                prefetch(ahead.next.wrapping_add(step * ahead.step));
+                let next = ahead.next.wrapping_add(step * ahead.step);
+                for line in 0..F::LINES {
+                    prefetch(next.wrapping_add(line * LINE));
+                }
                 let xs: [&[f32; STEP]; R] = std::array::from_fn(|row| &of_steps[row][step]);
                 for k in 0..STEP {
-                    sums = accumulate(simd, numbers, sums, weights[k], std::array::from_fn(|row| xs[row][k]));
+                    sums = accumulate(simd, factors, sums, weights[k], std::array::from_fn(|row| xs[row][k]));
                 }
             }
             ahead.next = ahead.next.wrapping_add(steps.len() * ahead.step);
             for (k, weights) in last.iter().enumerate() {
-                let k = depth - last.len() + k;
-                sums = accumulate(simd, numbers, sums, *weights, std::array::from_fn(|row| rows[row][k]));
+                let k = floats - last.len() + k;
+                sums = accumulate(simd, factors, sums, *weights, std::array::from_fn(|row| rows[row][k]));
             }
             // by index, not by iterator: sums whose address is taken would be kept in memory
             let out = tile.rows::<R>(top, target.columns.clone());
@@ -266,22 +276,19 @@ impl<M: Multiply, const R: usize, const V: usize> pulp::WithSimd for Kernel<'_, 
                 let (vectors, _) = vectors.as_chunks_mut::<V>();
                 let vectors = &mut vectors[0];
                 for vector in 0..V {
-                    vectors[vector] = if target.first {
-                        sums[row][vector]
-                    } else {
-                        simd.add_f32s(vectors[vector], sums[row][vector])
-                    };
+                    let product = factors.product(simd, sums[row][vector], rows[row], of_columns[vector]);
+                    vectors[vector] = if target.first { product } else { simd.add_f32s(vectors[vector], product) };
                 }
             }
         }
     }
 }
 
-/// Adds the products of one depth.
+/// Adds the products of one float of depth.
 #[inline(always)]
-fn accumulate<S: Simd, M: Multiply, const R: usize, const V: usize>(
+fn accumulate<S: Simd, F: Factors, const R: usize, const V: usize>(
     simd: S,
-    numbers: M,
+    factors: F,
     mut sums: [[S::f32s; V]; R],
     weights: [S::f32s; V],
     xs: [f32; R],
@@ -289,7 +296,7 @@ fn accumulate<S: Simd, M: Multiply, const R: usize, const V: usize>(
     for row in 0..R {
         let x = simd.splat_f32s(xs[row]);
         for vector in 0..V {
-            sums[row][vector] = numbers.multiply_add(simd, x, weights[vector], sums[row][vector]);
+            sums[row][vector] = factors.multiply_add(simd, x, weights[vector], sums[row][vector]);
         }
     }
     sums

@@ -10,6 +10,8 @@ use pulp::{Simd, WithSimd};
 pub(crate) trait Quads: Copy + Send + Sync {
     /// The largest unsigned byte that may be multiplied.
     const MOST: f32;
+    /// Whether numbers beyond the bytes, as far as rounding takes them, become the nearest byte.
+    const SATURATES: bool;
     /// Rows of the largest kernel whose sums, factors and intermediate results fit the registers.
     const ROWS: usize;
 
@@ -22,7 +24,7 @@ pub(crate) trait Quads: Copy + Send + Sync {
     /// Sums of 32 bits as floats.
     fn floats<S: Simd>(self, sums: S::f32s) -> S::f32s;
 
-    /// Floats from 0 to 255 to the nearest bytes, in their order.
+    /// Floats from 0 to [`Quads::MOST`] to the nearest bytes, in their order; with [`Quads::SATURATES`] also those beyond.
     fn bytes<S: Simd>(self, numbers: [S::f32s; 4]) -> S::f32s;
 }
 
@@ -32,6 +34,7 @@ pub(crate) struct Portable;
 
 impl Quads for Portable {
     const MOST: f32 = 255.0;
+    const SATURATES: bool = true;
     const ROWS: usize = 4;
 
     #[inline(always)]
@@ -177,6 +180,7 @@ mod x86 {
 
     impl Quads for Vnni {
         const MOST: f32 = 255.0;
+        const SATURATES: bool = true;
         const ROWS: usize = 9;
 
         #[inline(always)]
@@ -210,6 +214,7 @@ mod x86 {
 
     impl Quads for Avx512 {
         const MOST: f32 = 127.0;
+        const SATURATES: bool = false; // a byte above 127 would be one
         const ROWS: usize = 9;
 
         #[inline(always)]
@@ -239,6 +244,7 @@ mod x86 {
 
     impl Quads for Avx2 {
         const MOST: f32 = 127.0;
+        const SATURATES: bool = false; // a byte above 127 would be one
         const ROWS: usize = 5;
 
         #[inline(always)]
@@ -322,7 +328,9 @@ mod tests {
                     .collect();
                 assert_eq!(bits, expected);
 
-                let numbers: Vec<f32> = (0..4 * lanes).map(|_| random.f32() * Q::MOST).collect();
+                let beyond = if Q::SATURATES { 2.0 } else { 0.0 };
+                let numbers: Vec<f32> =
+                    (0..4 * lanes).map(|_| random.f32() * (Q::MOST + 2.0 * beyond) - beyond).collect();
                 let of: [S::f32s; 4] = std::array::from_fn(|i| load(simd, &numbers[i * lanes..]));
                 store(simd, &mut bits, self.0.bytes::<S>(of));
                 let found: &[u8] = bytemuck::cast_slice(&bits);

@@ -1,28 +1,26 @@
 //! Products of bytes: rows of unsigned bytes by a weight of signed ones, in sums of 32 bits, which are exact.
 //!
 //! A row is quantised where it is made, to a step and a zero of its own (`rows`); a weight when it is loaded, to a step per column
-//! (`packed`). What comes of a product are floats (`kernel`), so that everything beside products is what it is in f32. Not here: the instructions (`simd/int8`).
+//! (`packed`). What comes of a product are floats, in steps of their column, which the epilogue multiplies; so that everything beside products is what it is in f32. Not here: the instructions (`simd/int8`).
 //!
 //! A deep row is cut as its weight is: each block of its depth has a step of its own. So the hidden layer of a block need not be whole
 //! before a part of it is multiplied, and one large number spoils the digits of its block alone.
 
-pub(crate) mod kernel;
 pub(crate) mod packed;
 pub(crate) mod rows;
 
-use pulp::Simd;
+use pulp::{Simd, WithSimd};
 
 use crate::engine::cpu::parallel::tile::Tile;
-use crate::engine::cpu::product::epilogue::Epilogue;
-use crate::engine::cpu::product::multiply::Multiply;
-use crate::engine::cpu::product::packed::PackedMatrix;
-use crate::engine::cpu::product::rows::Rows;
+use crate::engine::cpu::product::factors::Factors;
+use crate::engine::cpu::product::multiply::Product;
 use crate::engine::cpu::simd::instructions::Instructions;
 #[cfg(target_arch = "x86_64")]
 use crate::engine::cpu::simd::int8::{Avx2, Avx512, Vnni};
 #[cfg(target_arch = "aarch64")]
 use crate::engine::cpu::simd::int8::{Dotprod, I8mm, Neon};
 use crate::engine::cpu::simd::int8::{Portable, Quads};
+use crate::engine::cpu::simd::vector::multiply_add;
 
 /// Bytes in the place of a float.
 pub(crate) const PER_FLOAT: usize = 4;
@@ -104,19 +102,10 @@ impl Bytes {
         with!(self, quads => quads.vectorize(simd, rows::QuantizeRows { quads, tile }));
     }
 
-    /// As [`multiply`](crate::engine::cpu::product::multiply::multiply).
+    /// Multiplies rows by a weight, both of bytes.
     #[inline(always)]
-    pub(crate) fn multiply<S: Simd>(
-        self,
-        simd: S,
-        rows: Rows<'_>,
-        weight: (PackedMatrix<'_>, usize),
-        tile: &mut Tile<'_>,
-        after: (Option<&Epilogue>, Option<Rows<'_>>),
-        then: &[f32],
-    ) {
-        // one function for all callers, which would each have kernels and epilogue anew
-        with!(self, quads => quads.vectorize(simd, kernel::Product { quads, rows, weight, tile, after, then }));
+    pub(super) fn multiply<S: Simd>(self, simd: S, product: Product<'_, '_>) {
+        with!(self, quads => product.run(simd, Dots(quads)));
     }
 
     /// Runs a kernel of vectors, with what multiplies their bytes.
@@ -129,7 +118,7 @@ impl Bytes {
 pub(crate) trait WithBytes {
     type Output;
     /// Runs it, compiled for these instructions.
-    fn with_bytes<S: Simd, M: Multiply>(self, simd: S, bytes: M) -> Self::Output;
+    fn with_bytes<S: Simd, F: Factors>(self, simd: S, bytes: F) -> Self::Output;
 }
 
 struct Outer<Q, K> {
@@ -137,7 +126,7 @@ struct Outer<Q, K> {
     kernel: K,
 }
 
-impl<Q: Quads, K: WithBytes> pulp::WithSimd for Outer<Q, K> {
+impl<Q: Quads, K: WithBytes> WithSimd for Outer<Q, K> {
     type Output = K::Output;
 
     #[inline(always)]
@@ -148,7 +137,7 @@ impl<Q: Quads, K: WithBytes> pulp::WithSimd for Outer<Q, K> {
 
 struct Inner<Q, K>(Outer<Q, K>);
 
-impl<Q: Quads, K: WithBytes> pulp::WithSimd for Inner<Q, K> {
+impl<Q: Quads, K: WithBytes> WithSimd for Inner<Q, K> {
     type Output = K::Output;
 
     #[inline(always)]
@@ -158,13 +147,32 @@ impl<Q: Quads, K: WithBytes> pulp::WithSimd for Inner<Q, K> {
     }
 }
 
-/// Multiplies bytes in the place of floats.
+/// Four bytes.
 #[derive(Clone, Copy)]
 struct Dots<Q>(Q);
 
-impl<Q: Quads> Multiply for Dots<Q> {
+impl<Q: Quads> Factors for Dots<Q> {
+    const HEAD: usize = HEAD;
+    const LINES: usize = 2; // few rows have few steps
+
+    #[inline(always)]
+    fn most_rows<S: Simd>() -> usize {
+        Q::ROWS
+    }
+
+    #[inline(always)]
+    fn vectorize<S: Simd, K: WithSimd>(self, simd: S, kernel: K) -> K::Output {
+        self.0.vectorize(simd, kernel)
+    }
+
     #[inline(always)]
     fn multiply_add<S: Simd>(self, _simd: S, a: S::f32s, b: S::f32s, sum: S::f32s) -> S::f32s {
         self.0.dot::<S>(a, b, sum)
+    }
+
+    #[inline(always)]
+    fn product<S: Simd>(self, simd: S, sum: S::f32s, row: &[f32], column_sums: S::f32s) -> S::f32s {
+        let (step, offset) = (simd.splat_f32s(row[0]), simd.splat_f32s(row[1]));
+        multiply_add(simd, self.0.floats::<S>(sum), step, simd.mul_f32s(offset, column_sums))
     }
 }

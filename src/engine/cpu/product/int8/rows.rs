@@ -57,7 +57,7 @@ fn quantize<S: Simd, Q: Quads>(simd: S, quads: Q, row: &mut [f32], of: Range<usi
     let (least, most) = (simd.splat_f32s(0.0), simd.splat_f32s(Q::MOST));
     let byte = |x: S::f32s| {
         let scaled = multiply_add(simd, x, inverses, zeros);
-        simd.min_f32s(simd.max_f32s(scaled, least), most)
+        if Q::SATURATES { scaled } else { simd.min_f32s(simd.max_f32s(scaled, least), most) }
     };
     // bytes are written where numbers stood that were read before
     let group = PER_FLOAT * S::F32_LANES;
@@ -102,11 +102,12 @@ fn extremes<S: Simd>(simd: S, values: &[f32]) -> Extremes {
             fault[part] = multiply_add(simd, four[part], zero, fault[part]);
         }
     }
-    let last = [simd.partial_load_f32s(rest)]; // behind it are zeros
-    for (part, one) in ones.iter().chain(&last).enumerate() {
-        low[part] = simd.min_f32s(low[part], *one);
-        high[part] = simd.max_f32s(high[part], *one);
-        fault[part] = multiply_add(simd, *one, zero, fault[part]);
+    let last = simd.partial_load_f32s(rest); // behind it are zeros
+    for part in 0..PARTS {
+        let one = ones.get(part).copied().unwrap_or(if part == ones.len() { last } else { zero });
+        low[part] = simd.min_f32s(low[part], one);
+        high[part] = simd.max_f32s(high[part], one);
+        fault[part] = multiply_add(simd, one, zero, fault[part]);
     }
     for part in 1..PARTS {
         low[0] = simd.min_f32s(low[0], low[part]);
