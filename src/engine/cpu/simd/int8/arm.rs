@@ -90,6 +90,7 @@ fn bytes<T: bytemuck::Pod>(numbers: [T; 4]) -> T {
 
 impl Quads for I8mm {
     const MOST: f32 = 255.0;
+    const SATURATES: bool = false;
     const ROWS: usize = 9;
 
     #[inline(always)]
@@ -132,6 +133,7 @@ impl Quads for I8mm {
 
 impl Quads for Dotprod {
     const MOST: f32 = 127.0;
+    const SATURATES: bool = false;
     const ROWS: usize = 9;
 
     #[inline(always)]
@@ -174,6 +176,7 @@ impl Quads for Dotprod {
 
 impl Quads for Neon {
     const MOST: f32 = 127.0;
+    const SATURATES: bool = false;
     const ROWS: usize = 9;
 
     #[inline(always)]
