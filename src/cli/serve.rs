@@ -20,6 +20,7 @@ use crate::admin;
 use crate::config::engine::ChosenEngine;
 use crate::config::{Config, Flags};
 use crate::engine::Engine;
+use crate::engine::cpu::Cores;
 use crate::net::{self, Port};
 use crate::service::{Calibration, Classifier, NamedModel};
 use crate::telemetry::{self, LogLevel};
@@ -70,6 +71,14 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
         )));
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting tokio")?;
+    tracing::info!(
+        cores = %Cores::available(),
+        engine = config.settings.engine_threads,
+        decode = config.settings.decode_threads,
+        // of an environment variable of tokio's own, or as many as there are cores
+        network = runtime.metrics().num_workers(),
+        "threads"
+    );
     runtime.block_on(serve(config, secrets, engine, models, log_level))
 }
 

@@ -25,6 +25,7 @@ use super::threads::{Threads, WaitsFor};
 use super::ticket::Ticket;
 use super::{Limits, ModelStatus, ServiceError};
 use crate::checkpoint::{Checkpoint, CheckpointError};
+use crate::engine::cpu::Cores;
 use crate::engine::{DeviceId, DeviceInfo, Engine};
 use crate::metrics::{Form, Metrics, Statistics};
 
@@ -72,8 +73,8 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        // respects cgroup quotas and the affinity of the process
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        // as affinity and quotas leave them
+        let cores = Cores::available().usable;
         Self {
             limits: Limits::default(),
             model: ModelOptions::default(),

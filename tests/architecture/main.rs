@@ -45,6 +45,7 @@ const UNSAFE: &[&str] = &[
     "engine/cpu/parallel/tile.rs",
     "engine/cpu/simd/bf16.rs",
     "engine/cpu/simd/int8.rs",
+    "engine/cpu/simd/int8/arm.rs",
     "engine/cpu/simd/vector.rs",
     "engine/cuda/driver/gpu.rs",
     "engine/cuda/driver/launch.rs",

@@ -14,6 +14,7 @@ mod plan;
 mod product;
 mod simd;
 
+pub use parallel::cores::Cores;
 pub use simd::instructions::Instructions;
 
 use std::sync::Arc;
@@ -83,7 +84,7 @@ impl Engine for Cpu {
         {
             tracing::warn!(
                 instructions = %self.instructions,
-                "int8 without AVX2 is computed a number at a time: it takes a quarter of the memory, and longer than f32"
+                "int8 without AVX2 or NEON is computed a number at a time: it takes a quarter of the memory, and longer than f32"
             );
         }
         let plan = Plan::new((self.instructions, numbers), &fold(program), weights).map_err(|error| match error {

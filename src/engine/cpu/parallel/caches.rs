@@ -32,18 +32,9 @@ fn asked() -> Option<usize> {
     (0..8).map(|index| format!("/sys/devices/system/cpu/cpu0/cache/index{index}")).find_map(|cache| {
         let read = |name: &str| std::fs::read_to_string(format!("{cache}/{name}")).ok();
         let kib: usize = read("size")?.trim().strip_suffix('K')?.parse().ok()?;
-        (read("level")?.trim() == "2").then_some((kib << 10) / sharers(read("shared_cpu_list")?.trim()).max(1))
+        (read("level")?.trim() == "2")
+            .then_some((kib << 10) / super::cores::listed(read("shared_cpu_list")?.trim()).max(1))
     })
-}
-
-/// Processors of a list such as `0-3,8`.
-#[cfg(any(test, not(target_arch = "x86_64")))]
-fn sharers(list: &str) -> usize {
-    let range = |part: &str| match part.split_once('-') {
-        Some((first, last)) => Some(last.parse::<usize>().ok()?.checked_sub(first.parse().ok()?)? + 1),
-        None => part.parse::<usize>().ok().map(|_| 1),
-    };
-    list.split(',').filter_map(range).sum()
 }
 
 #[cfg(test)]
@@ -54,10 +45,5 @@ mod tests {
     fn the_size_is_one_that_processors_have() {
         assert!(PLAUSIBLE.contains(&l2_bytes()), "{} bytes", l2_bytes());
         assert_eq!(l2_bytes(), l2_bytes());
-    }
-
-    #[test]
-    fn processors_that_share_a_cache_are_counted() {
-        assert_eq!(["0", "0-3", "0-3,8", "0,4", ""].map(sharers), [1, 4, 5, 2, 0]);
     }
 }

@@ -5,6 +5,7 @@
 pub(crate) mod caches;
 pub(crate) mod clock;
 pub(crate) mod context;
+pub(crate) mod cores;
 pub(crate) mod strips;
 pub(crate) mod threads;
 pub(crate) mod tile;

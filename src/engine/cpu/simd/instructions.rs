@@ -72,6 +72,12 @@ impl Instructions {
         }
     }
 
+    /// Whether it is NEON, whose vectors are no longer than those of any machine.
+    #[cfg(target_arch = "aarch64")]
+    pub(crate) fn has_neon(self) -> bool {
+        matches!(self.0, Set::Neon(_))
+    }
+
     /// Floats of a vector.
     pub(crate) fn lanes(self) -> usize {
         struct Lanes;

@@ -76,6 +76,11 @@ impl Quads for Portable {
     }
 }
 
+#[cfg(target_arch = "aarch64")]
+mod arm;
+
+#[cfg(target_arch = "aarch64")]
+pub(crate) use arm::{Dotprod, I8mm, Neon};
 #[cfg(target_arch = "x86_64")]
 pub(crate) use x86::{Avx2, Avx512, Vnni};
 
@@ -352,6 +357,13 @@ mod tests {
             Vnni::available().into_iter().for_each(|quads| quads.vectorize(simd, Check(quads)));
             Avx512::available().into_iter().for_each(|quads| quads.vectorize(simd, Check(quads)));
             Avx2::available().into_iter().for_each(|quads| quads.vectorize(simd, Check(quads)));
+        }
+        #[cfg(target_arch = "aarch64")]
+        {
+            let simd = pulp::Scalar128b; // the proofs have vectors of their own
+            I8mm::available().into_iter().for_each(|quads| quads.vectorize(simd, Check(quads)));
+            Dotprod::available().into_iter().for_each(|quads| quads.vectorize(simd, Check(quads)));
+            Neon::available().into_iter().for_each(|quads| quads.vectorize(simd, Check(quads)));
         }
     }
 }

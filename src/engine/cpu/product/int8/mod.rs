@@ -17,6 +17,8 @@ use crate::engine::cpu::product::multiply::Product;
 use crate::engine::cpu::simd::instructions::Instructions;
 #[cfg(target_arch = "x86_64")]
 use crate::engine::cpu::simd::int8::{Avx2, Avx512, Vnni};
+#[cfg(target_arch = "aarch64")]
+use crate::engine::cpu::simd::int8::{Dotprod, I8mm, Neon};
 use crate::engine::cpu::simd::int8::{Portable, Quads};
 use crate::engine::cpu::simd::vector::multiply_add;
 
@@ -34,6 +36,12 @@ pub(crate) enum Bytes {
     Avx512(Avx512),
     #[cfg(target_arch = "x86_64")]
     Avx2(Avx2),
+    #[cfg(target_arch = "aarch64")]
+    I8mm(I8mm),
+    #[cfg(target_arch = "aarch64")]
+    Dotprod(Dotprod),
+    #[cfg(target_arch = "aarch64")]
+    Neon(Neon),
     Portable(Portable),
 }
 
@@ -47,6 +55,12 @@ macro_rules! with {
             Bytes::Avx512($quads) => $result,
             #[cfg(target_arch = "x86_64")]
             Bytes::Avx2($quads) => $result,
+            #[cfg(target_arch = "aarch64")]
+            Bytes::I8mm($quads) => $result,
+            #[cfg(target_arch = "aarch64")]
+            Bytes::Dotprod($quads) => $result,
+            #[cfg(target_arch = "aarch64")]
+            Bytes::Neon($quads) => $result,
             Bytes::Portable($quads) => $result,
         }
     };
@@ -63,6 +77,13 @@ impl Bytes {
                 _ => None,
             };
             if let Some(found) = found {
+                return found;
+            }
+        }
+        #[cfg(target_arch = "aarch64")]
+        if instructions.has_neon() {
+            let dot = I8mm::available().map(Self::I8mm).or(Dotprod::available().map(Self::Dotprod));
+            if let Some(found) = dot.or(Neon::available().map(Self::Neon)) {
                 return found;
             }
         }
