@@ -144,7 +144,7 @@ mod tests {
                 for behind in [&[][..], &[0xFF], &[0xFF, 0xD9], &[0xFF, 0xFF, 0]] {
                     let source = [&source, behind].concat();
                     let mut plain = Plain::new(&source);
-                    let mut all = Vec::new();
+                    let mut all = Vec::<u8>::new();
                     loop {
                         // as bits are read: some bytes stay for the next time
                         let at = plain.end().saturating_sub(random.usize(..9));
