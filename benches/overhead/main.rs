@@ -3,6 +3,7 @@
 //! cores. In each round every server has each load once, so that a machine that changes its speed changes it for all.
 //!
 //!     cargo bench --bench overhead -- --rounds 5 --clients 1,16,256,1024
+//!     cargo bench --bench overhead -- --against ../before/target/release/convnext
 //!
 //! Not here: what a network costs (`convnext bench`), and serving with one (`serve`).
 #![allow(
@@ -18,6 +19,7 @@ mod report;
 mod rivals;
 mod servers;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
@@ -45,6 +47,12 @@ struct Args {
     /// More flags for `convnext serve`
     #[arg(long, value_delimiter = ' ', allow_hyphen_values = true)]
     flags: Vec<String>,
+    /// Another build of `convnext`, in place of the servers by hand
+    #[arg(long, value_name = "PROGRAM")]
+    against: Option<PathBuf>,
+    /// Another build of `convnext`, in place of this one
+    #[arg(long, value_name = "PROGRAM", default_value = env!("CARGO_BIN_EXE_convnext"))]
+    ours: PathBuf,
     /// Rows of a table rather than JSON
     #[arg(long)]
     table: bool,
@@ -90,16 +98,17 @@ async fn measure(args: &Args) {
     let most = args.clients.iter().copied().max().unwrap_or(1);
     // ours and theirs, over HTTP and gRPC
     convnext_server::net::make_room(4 * most);
-    let (ours, axum, tonic) = (
-        Server::ours(args.side, most, &args.flags),
-        Server::rival("axum", args.side),
-        Server::rival("tonic", args.side),
-    );
+    let product = |program| Server::product(program, args.side, most, &args.flags);
+    let ours = product(&args.ours);
+    let theirs: Vec<Server> = match &args.against {
+        Some(program) => vec![product(program)],
+        None => ["axum", "tonic"].map(|name| Server::rival(name, args.side)).into(),
+    };
     let mut contests = Vec::new();
     for &call in &args.calls {
-        let rival = if call == Call::Grpc { &tonic } else { &axum };
+        let rival = if call == Call::Grpc { theirs.last() } else { theirs.first() };
         let mut both = Vec::new();
-        for server in [&ours, rival] {
+        for server in [Some(&ours), rival].into_iter().flatten() {
             let address = if call == Call::Grpc { server.grpc } else { server.http };
             both.push((server, Clients::connect(call, address, args.side, most).await));
         }

@@ -21,10 +21,10 @@ pub(crate) struct Server {
 
 impl Server {
     /// The product with the demo model and without a network, as it starts without flags but for a queue that has room for all clients.
-    pub(crate) fn ours(side: usize, clients: usize, flags: &[String]) -> Self {
+    pub(crate) fn product(program: &Path, side: usize, clients: usize, flags: &[String]) -> Self {
         let model = (side != DEMO_SIDE).then(|| of_side(side));
         let path = model.as_ref().map_or_else(|| DEMO.to_owned(), |folder| folder.path().display().to_string());
-        let mut command = Command::new(env!("CARGO_BIN_EXE_convnext"));
+        let mut command = Command::new(program);
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CONVNEXT_")) {
             command.env_remove(name);
         }
