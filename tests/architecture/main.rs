@@ -43,6 +43,7 @@ const RUNTIMES: &[&str] =
 /// The only files with `unsafe`, from `src`: cutting an output for several threads, a prefetch, instructions of bf16, and the CUDA driver.
 const UNSAFE: &[&str] = &[
     "engine/cpu/parallel/tile.rs",
+    "engine/cpu/simd/amx.rs",
     "engine/cpu/simd/bf16.rs",
     "engine/cpu/simd/int8.rs",
     "engine/cpu/simd/int8/arm.rs",

@@ -12,7 +12,7 @@ fn quantized(context: Context<'_>, linear: &Linear, rows: &[f32]) -> Vec<(f64, f
         for depths in (0..layout.blocks()).map(|block| layout.depths(block)) {
             let piece = &row[layout.floats(depths.start)..];
             let (step, offset) = (f64::from(piece[0]), f64::from(piece[1]));
-            let bytes = piece[2..].iter().flat_map(|float| float.to_bits().to_le_bytes());
+            let bytes = piece[layout.head..].iter().flat_map(|float| float.to_bits().to_le_bytes());
             read.extend(bytes.take(depths.len()).map(|byte| (step * f64::from(byte) + offset, step)));
         }
     }

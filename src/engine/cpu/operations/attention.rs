@@ -138,9 +138,16 @@ impl Attention {
                 *bias = if key < area { table[difference() * heads + head] } else { NO_KEY };
             }
         }
-        let keys = Layout { depth: dim, columns: geometry.keys, lanes, block: dim, per_float: 1, head: 0 };
-        let values =
-            Layout { depth: area, columns: dim.next_multiple_of(lanes), lanes, block: area, per_float: 1, head: 0 };
+        let keys = Layout { depth: dim, columns: geometry.keys, lanes, block: dim, per_float: 1, head: 0, multiple: 1 };
+        let values = Layout {
+            depth: area,
+            columns: dim.next_multiple_of(lanes),
+            lanes,
+            block: area,
+            per_float: 1,
+            head: 0,
+            multiple: 1,
+        };
         Ok(Self { geometry, channels, heads, bias, padding, keys, values })
     }
 

@@ -13,6 +13,23 @@ use crate::engine::cpu::simd::gelu::gelu;
 use crate::engine::cpu::simd::vector::{load, multiply_add, store};
 use crate::program::Activation;
 
+/// Where the sums are. Not a closure, which might not be inlined and would then be compiled for other instructions.
+pub(super) trait SumsOf<S: Simd>: Copy {
+    /// A vector of sums, of a row of the tile and a vector of the panel. `tile` is what the tile has there.
+    fn get(self, simd: S, tile: S::f32s, row: usize, vector: usize) -> S::f32s;
+}
+
+/// In the tile.
+#[derive(Clone, Copy)]
+pub(super) struct InTile;
+
+impl<S: Simd> SumsOf<S> for InTile {
+    #[inline(always)]
+    fn get(self, _simd: S, tile: S::f32s, _row: usize, _vector: usize) -> S::f32s {
+        tile
+    }
+}
+
 /// A linear layer without its product.
 pub(crate) struct Epilogue {
     /// `[out]`
@@ -24,27 +41,28 @@ pub(crate) struct Epilogue {
 }
 
 impl Epilogue {
-    /// Runs on the columns of one panel of a tile. `columns` are counted in the matrix; `residual` has the rows of the tile and the
+    /// Runs on rows of a tile and the columns of one panel. `columns` are counted in the matrix; `residual` has the rows of the tile and the
     /// columns of the matrix, `steps` the columns of the panel.
     #[inline(always)]
-    pub(crate) fn apply<S: Simd>(
+    pub(super) fn apply<S: Simd>(
         &self,
         simd: S,
         tile: &mut Tile<'_>,
-        columns: Range<usize>,
+        (rows, columns): (Range<usize>, Range<usize>),
         residual: Option<Rows<'_>>,
         steps: Option<&[f32]>,
+        sums: impl SumsOf<S>,
     ) {
         let of_tile = columns.start - tile.column_range().start..columns.end - tile.column_range().start;
         let residual = residual.map(|rows| rows.skip(columns.start));
         let scale = self.scale.as_ref().map(|scale| &scale[columns.clone()]);
-        let panel = Panel { bias: &self.bias[columns], steps, scale, residual, columns: of_tile };
+        let panel = Panel { bias: &self.bias[columns], steps, scale, residual, rows, columns: of_tile };
         let whole = panel.columns.len() == PANEL_VECTORS * S::F32_LANES;
         match (self.activation, whole) {
-            (Some(Activation::Gelu), true) => panel.whole::<S, true>(simd, tile),
-            (Some(Activation::Gelu), false) => panel.partial::<S, true>(simd, tile),
-            (None, true) => panel.whole::<S, false>(simd, tile),
-            (None, false) => panel.partial::<S, false>(simd, tile),
+            (Some(Activation::Gelu), true) => panel.whole::<S, true>(simd, tile, sums),
+            (Some(Activation::Gelu), false) => panel.partial::<S, true>(simd, tile, sums),
+            (None, true) => panel.whole::<S, false>(simd, tile, sums),
+            (None, false) => panel.partial::<S, false>(simd, tile, sums),
         }
     }
 }
@@ -64,6 +82,8 @@ struct Panel<'a> {
     scale: Option<&'a [f32]>,
     /// Starts with the panel's columns.
     residual: Option<Rows<'a>>,
+    /// Counted from the tile's top.
+    rows: Range<usize>,
     /// Counted from the tile's left.
     columns: Range<usize>,
 }
@@ -71,17 +91,17 @@ struct Panel<'a> {
 impl Panel<'_> {
     /// A panel of whole vectors: its bias and scale stay in registers.
     #[inline(always)]
-    fn whole<S: Simd, const GELU: bool>(self, simd: S, tile: &mut Tile<'_>) {
+    fn whole<S: Simd, const GELU: bool>(self, simd: S, tile: &mut Tile<'_>, sums: impl SumsOf<S>) {
         let vectors = |of: &[f32]| -> [S::f32s; PANEL_VECTORS] {
             std::array::from_fn(|vector| load(simd, &of[vector * S::F32_LANES..]))
         };
         let (bias, steps, scale) = (vectors(self.bias), self.steps.map(vectors), self.scale.map(vectors));
-        let rows = tile.height();
-        for pair in 0..rows / 2 {
-            self.rows::<S, GELU, 2>(simd, tile, 2 * pair, (&bias, &steps, &scale));
+        let Range { start, end } = self.rows;
+        for pair in 0..(end - start) / 2 {
+            self.rows::<S, GELU, 2>(simd, tile, start + 2 * pair, (&bias, &steps, &scale), sums);
         }
-        if rows % 2 == 1 {
-            self.rows::<S, GELU, 1>(simd, tile, rows - 1, (&bias, &steps, &scale));
+        if (end - start) % 2 == 1 {
+            self.rows::<S, GELU, 1>(simd, tile, end - 1, (&bias, &steps, &scale), sums);
         }
     }
 
@@ -93,15 +113,17 @@ impl Panel<'_> {
         tile: &mut Tile<'_>,
         row: usize,
         (bias, steps, scale): OfColumns<'_, S>,
+        sums: impl SumsOf<S>,
     ) {
         let out = tile.rows::<R>(row, self.columns.clone());
         let mut x = [*bias; R];
-        for row in 0..R {
-            let out = &S::as_simd_f32s(out[row]).0[..PANEL_VECTORS];
+        for index in 0..R {
+            let out = &S::as_simd_f32s(out[index]).0[..PANEL_VECTORS];
             for vector in 0..PANEL_VECTORS {
-                x[row][vector] = match steps {
-                    Some(steps) => multiply_add(simd, out[vector], steps[vector], x[row][vector]),
-                    None => simd.add_f32s(out[vector], x[row][vector]),
+                let (sum, x) = (sums.get(simd, out[vector], row + index, vector), &mut x[index][vector]);
+                *x = match steps {
+                    Some(steps) => multiply_add(simd, sum, steps[vector], *x),
+                    None => simd.add_f32s(sum, *x),
                 };
             }
         }
@@ -133,13 +155,13 @@ impl Panel<'_> {
 
     /// A last panel, of any width.
     #[inline(always)]
-    fn partial<S: Simd, const GELU: bool>(self, simd: S, tile: &mut Tile<'_>) {
-        for row in 0..tile.height() {
+    fn partial<S: Simd, const GELU: bool>(self, simd: S, tile: &mut Tile<'_>, sums: impl SumsOf<S>) {
+        for row in self.rows.clone() {
             let values = &mut tile.row(row)[self.columns.clone()];
             let residual = self.residual.map(|rows| &rows.row(row)[..values.len()]);
             for (index, values) in values.chunks_mut(S::F32_LANES).enumerate() {
                 let vector = |of: &[f32]| load(simd, &of[index * S::F32_LANES..]);
-                let sum = load(simd, values);
+                let sum = sums.get(simd, load(simd, values), row, index);
                 let mut x = match self.steps {
                     Some(steps) => multiply_add(simd, sum, vector(steps), vector(self.bias)),
                     None => simd.add_f32s(sum, vector(self.bias)),

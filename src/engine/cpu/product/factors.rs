@@ -2,6 +2,7 @@
 
 use pulp::{Simd, WithSimd};
 
+use crate::engine::cpu::simd::amx::{Amx, Operands};
 use crate::engine::cpu::simd::bf16::Pairs;
 use crate::engine::cpu::simd::vector::multiply_add;
 
@@ -14,6 +15,11 @@ pub(crate) trait Factors: Copy {
 
     /// The most rows of a kernel, whose sums and factors fit the registers.
     fn most_rows<S: Simd>() -> usize;
+
+    /// AMX, where it multiplies them, and how.
+    fn amx(self) -> Option<(Amx, Operands)> {
+        None
+    }
 
     /// Runs a kernel that is compiled for the instructions that multiply them.
     fn vectorize<S: Simd, K: WithSimd>(self, simd: S, kernel: K) -> K::Output;
@@ -57,6 +63,11 @@ impl Factors for Pairs {
     #[inline(always)]
     fn most_rows<S: Simd>() -> usize {
         MAX_ROWS
+    }
+
+    #[inline(always)]
+    fn amx(self) -> Option<(Amx, Operands)> {
+        Pairs::amx(self).map(|amx| (amx, Operands::Pairs))
     }
 
     #[inline(always)]

@@ -9,3 +9,4 @@ pub(crate) mod multiply;
 pub(crate) mod numbers;
 pub(crate) mod packed;
 pub(crate) mod rows;
+mod tiled;

@@ -9,11 +9,13 @@ use std::ops::Range;
 use pulp::{Simd, WithSimd};
 
 use crate::engine::cpu::parallel::tile::Tile;
-use crate::engine::cpu::product::epilogue::Epilogue;
+use crate::engine::cpu::product::epilogue::{Epilogue, InTile};
 use crate::engine::cpu::product::factors::{Factors, Floats, MAX_ROWS};
 use crate::engine::cpu::product::numbers::Numbers;
 use crate::engine::cpu::product::packed::{PANEL_VECTORS, PackedMatrix};
 use crate::engine::cpu::product::rows::Rows;
+use crate::engine::cpu::product::tiled::{self, Groups, PanelOf};
+use crate::engine::cpu::simd::amx::SIDE;
 use crate::engine::cpu::simd::vector::prefetch;
 
 /// Multiplies the tile's rows by one block of a weight's depth. The first block writes the tile, the others add to it.
@@ -76,13 +78,26 @@ impl<F: Factors> WithSimd for Of<'_, '_, F> {
         let floats = layout.floats(layout.depths(block).len());
         let panels = layout.panels_of(tile.column_range());
         let row_groups = RowGroups::of(tile.height(), F::most_rows::<S>());
-        let steps = (row_groups[0].count + row_groups[1].count) * (floats / STEP).max(1);
+        let amx = factors.amx();
+        let tiles = Groups::of(tile.height());
+        let steps = match amx {
+            Some(_) => tiles.kernels() * ((floats - layout.head) / SIDE),
+            None => (row_groups[0].count + row_groups[1].count) * (floats / STEP).max(1),
+        };
+        let mut memory = amx.map(|(amx, operands)| (tiled::Memory::new(amx, tiles), operands));
         for panel in panels.clone() {
             let (values, columns) = (weight.panel(block, panel), layout.panel_columns(panel));
             // each step prefetches a little of the next panel
             let next = if panel + 1 < panels.end { weight.panel(block, panel + 1) } else { then };
             let mut ahead = Prefetch { next: next.as_ptr(), step: next.len().div_ceil(steps.max(1)) };
             let of_tile = columns.start - tile.column_range().start..columns.end - tile.column_range().start;
+            if let Some((memory, operands)) = &mut memory {
+                let epilogue = epilogue.map(|epilogue| (epilogue, residual));
+                let is_first = block == 0;
+                let of = PanelOf { rows, groups: tiles, values, layout, columns, tile, is_first, epilogue };
+                tiled::panel(simd, (factors, *operands), memory, of, &mut ahead);
+                continue;
+            }
             for groups in row_groups.iter().filter(|groups| groups.count > 0) {
                 let operands = Operands { rows, floats, panel: values };
                 let target = Target { groups: *groups, columns: of_tile.clone(), first: block == 0 };
@@ -95,7 +110,7 @@ impl<F: Factors> WithSimd for Of<'_, '_, F> {
             if let Some(epilogue) = epilogue {
                 // the second row of a head
                 let steps = (F::HEAD > 0).then(|| &values[layout.panel_width(panel)..][..columns.len()]);
-                epilogue.apply(simd, tile, columns, residual, steps);
+                epilogue.apply(simd, tile, (0..tile.height(), columns), residual, steps, InTile);
             }
         }
     }
@@ -142,10 +157,17 @@ struct Operands<'a> {
 }
 
 /// What is prefetched into the first cache. Into the second alone, products from memory were a sixth slower on a Zen 4.
-struct Prefetch {
-    next: *const f32,
+pub(super) struct Prefetch {
+    pub(super) next: *const f32,
     /// Elements per step.
     step: usize,
+}
+
+impl Prefetch {
+    /// Whole cache lines of a step.
+    pub(super) fn lines(&self) -> usize {
+        self.step.div_ceil(LINE)
+    }
 }
 
 /// Where kernels write in a tile.

@@ -7,6 +7,7 @@ use crate::engine::Precision;
 use crate::engine::cpu::parallel::context::Context;
 use crate::engine::cpu::parallel::tile::{Grid, Tile};
 use crate::engine::cpu::product::int8::{self, Bytes};
+use crate::engine::cpu::simd::amx::SIDE;
 use crate::engine::cpu::simd::bf16::{Pairs, pair, rounded};
 use crate::engine::cpu::simd::instructions::Instructions;
 use crate::engine::cpu::simd::vector::{load, store};
@@ -32,19 +33,32 @@ impl Numbers {
             Precision::Int8 => return Self::Bytes(Bytes::of(instructions)),
             Precision::F16 | Precision::Bf16 => (),
         }
-        // the kernels of pairs are compiled for vectors of 16 alone
-        let pairs = Pairs::available().filter(|_| instructions.lanes() == 16);
-        pairs.map_or(Self::Rounded, Self::Pairs)
+        Pairs::of(instructions).map_or(Self::Rounded, Self::Pairs)
     }
 
-    /// Those of a layer of this depth. Of a short row the head of bytes would not fit in its own place.
+    /// Those of a layer of this depth. Of a short row neither the head of bytes nor what pads them for AMX would fit in its own place.
     pub(crate) fn of_layer(self, depth: usize) -> Self {
-        if matches!(self, Self::Bytes(_)) && depth < program::int8::MIN_DEPTH { Self::F32 } else { self }
+        match self {
+            Self::Bytes(_) if depth < program::int8::MIN_DEPTH => Self::F32,
+            Self::Bytes(bytes) if depth < 2 * SIDE => Self::Bytes(bytes.without_amx()),
+            Self::Pairs(pairs) if depth < 2 * SIDE => Self::Pairs(pairs.without_amx()),
+            _ => self,
+        }
+    }
+
+    /// The floats of each block of a row are a multiple of this, where AMX multiplies.
+    pub(crate) fn multiple(self) -> usize {
+        let amx = match self {
+            Self::F32 | Self::Rounded => None,
+            Self::Pairs(pairs) => pairs.amx(),
+            Self::Bytes(bytes) => bytes.amx(),
+        };
+        amx.map_or(1, |_| SIDE)
     }
 
     /// Floats before the numbers of each block of a row.
     pub(crate) fn head(self) -> usize {
-        if matches!(self, Self::Bytes(_)) { int8::HEAD } else { 0 }
+        if let Self::Bytes(bytes) = self { bytes.head() } else { 0 }
     }
 
     /// Numbers in the place of a float.
@@ -142,9 +156,14 @@ impl WithSimd for PairRows<'_, '_> {
                 let second = load(simd, &row[(2 * vector + 1) * S::F32_LANES..]);
                 store(simd, &mut row[vector * S::F32_LANES..], self.pairs.narrow::<S>(first, second));
             }
-            for index in vectors * S::F32_LANES..row.len().div_ceil(2) {
+            let floats = row.len().div_ceil(2);
+            for index in vectors * S::F32_LANES..floats {
                 let second = row.get(2 * index + 1).copied().unwrap_or(0.0);
                 row[index] = pair(row[2 * index], second);
+            }
+            if self.pairs.amx().is_some() {
+                // what pads a row is multiplied too, and must not be NaN
+                row[floats..floats.next_multiple_of(SIDE)].fill(0.0);
             }
         }
     }
@@ -160,10 +179,10 @@ mod tests {
     #[test]
     fn rows_in_their_own_place_are_what_a_weight_is_packed_to() {
         for instructions in Instructions::available() {
-            let numbers = Numbers::of(instructions, Precision::Bf16);
             let threads = Threads::new(2, 0).unwrap();
             let context = Context { instructions, threads: &threads, clock: Clock(None) };
             for columns in [1, 2, 3, 31, 32, 33, 64, 95, 97] {
+                let numbers = Numbers::of(instructions, Precision::Bf16).of_layer(columns);
                 let mut random = fastrand::Rng::with_seed(columns as u64);
                 let mut matrix: Vec<f32> = (0..3 * columns).map(|_| random.f32() - 0.5).collect();
                 let mut expected = matrix.clone();

@@ -30,6 +30,8 @@ pub(crate) struct Layout {
     pub(crate) per_float: usize,
     /// Floats before those of each block of depth.
     pub(crate) head: usize,
+    /// The floats of each block behind its head are a multiple of this, padded with zeros.
+    pub(crate) multiple: usize,
 }
 
 /// A packed matrix in borrowed memory.
@@ -67,8 +69,8 @@ impl PackedWeight {
     ) -> Result<Self, NoMemory> {
         let (columns, lanes) = (weight.len() / depth, instructions.lanes());
         let numbers = numbers.of_layer(depth);
-        let (per_float, head) = (numbers.per_float(), numbers.head());
-        let layout = Layout { depth, columns, lanes, block: block_depth(depth, lanes), per_float, head };
+        let (per_float, head, multiple) = (numbers.per_float(), numbers.head(), numbers.multiple());
+        let layout = Layout { depth, columns, lanes, block: block_depth(depth, lanes), per_float, head, multiple };
         let mut values = Aligned::zeros(layout.len())?;
         let steps = if head > 0 { int8::packed::steps(weight, depth) } else { Vec::new() };
         for block in 0..layout.blocks() {
@@ -126,7 +128,13 @@ impl Layout {
     /// Floats in whose place so many depths stand, with the heads of their blocks. They start with a block.
     #[inline(always)]
     pub(crate) fn floats(self, depths: usize) -> usize {
-        depths.div_ceil(self.per_float) + self.head * depths.div_ceil(self.block)
+        let (blocks, rest) = (depths / self.block, depths % self.block);
+        let of_rest = if rest > 0 { self.floats_of_block(rest) } else { 0 };
+        blocks * self.floats_of_block(self.block) + of_rest
+    }
+
+    fn floats_of_block(self, depth: usize) -> usize {
+        self.head + depth.div_ceil(self.per_float).next_multiple_of(self.multiple)
     }
 
     /// Columns of a whole panel.
@@ -194,13 +202,14 @@ mod tests {
 
     #[test]
     fn every_pair_is_where_its_panel_says() {
-        let Some(pairs) = Pairs::available() else { return };
+        let Some(pairs) = Pairs::of(Instructions::best()) else { return };
         for (depth, columns) in [(1, 1), (5, 19), (801, 45), (769, 64)] {
             let weight: Vec<f32> = (0..depth * columns).map(|i| (i % 251) as f32).collect(); // which bf16 holds
             let numbers = Numbers::Pairs(pairs);
             let matrix = PackedWeight::pack(Instructions::best(), numbers, &weight, depth).unwrap();
             let (mut seen, layout) = (0, matrix.layout);
-            assert_eq!(layout.len(), depth.div_ceil(2) * columns.next_multiple_of(16));
+            let floats = |block| layout.depths(block).len().div_ceil(2).next_multiple_of(matrix.numbers.multiple());
+            assert_eq!(layout.len(), (0..layout.blocks()).map(floats).sum::<usize>() * columns.next_multiple_of(16));
             for block in 0..layout.blocks() {
                 for panel in layout.panels_of(0..columns) {
                     let (values, columns) = (matrix.panels().panel(block, panel), layout.panel_columns(panel));
@@ -213,6 +222,8 @@ mod tests {
                         }
                         assert!(row[columns.len()..].iter().all(|value| value.to_bits() == 0));
                     }
+                    let padding = &values[layout.depths(block).len().div_ceil(2) * width..];
+                    assert!(padding.iter().all(|value| value.to_bits() == 0));
                 }
             }
             assert_eq!(seen, depth.div_ceil(2) * columns);

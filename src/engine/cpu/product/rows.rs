@@ -19,6 +19,12 @@ impl<'a> Rows<'a> {
         &self.values[row * self.stride..]
     }
 
+    /// Elements from a row to the next.
+    #[inline(always)]
+    pub(crate) fn stride(self) -> usize {
+        self.stride
+    }
+
     /// The same rows without their first columns.
     pub(crate) fn skip(self, columns: usize) -> Self {
         Self { values: &self.values[columns..], stride: self.stride }

@@ -4,6 +4,9 @@
 
 use pulp::{Simd, WithSimd};
 
+use crate::engine::cpu::simd::amx::Amx;
+use crate::engine::cpu::simd::instructions::Instructions;
+
 /// The nearest bf16, widened; of two that are as near, the one that ends with a zero bit. A NaN stays a NaN.
 #[inline(always)]
 pub(crate) fn rounded(x: f32) -> f32 {
@@ -21,9 +24,9 @@ pub(crate) fn pair(first: f32, second: f32) -> f32 {
     f32::from_bits(rounded(first).to_bits() >> 16 | rounded(second).to_bits())
 }
 
-/// Proof that this machine has AVX512-BF16, whose vectors are of 16 pairs.
+/// Proof that this machine has AVX512-BF16, whose vectors are of 16 pairs, and AMX where that is used beside it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Pairs(Vectors);
+pub(crate) struct Pairs(Vectors, Option<Amx>);
 
 #[cfg(target_arch = "x86_64")]
 type Vectors = pulp::x86::V4;
@@ -32,8 +35,16 @@ type Vectors = std::convert::Infallible;
 
 #[cfg(not(target_arch = "x86_64"))]
 impl Pairs {
-    pub(crate) fn available() -> Option<Self> {
+    pub(crate) fn of(_instructions: Instructions) -> Option<Self> {
         None
+    }
+
+    pub(crate) fn amx(self) -> Option<Amx> {
+        match self.0 {}
+    }
+
+    pub(crate) fn without_amx(self) -> Self {
+        match self.0 {}
     }
 
     pub(crate) fn vectorize<K: WithSimd>(self, _kernel: K) -> K::Output {
@@ -52,10 +63,19 @@ impl Pairs {
 #[cfg(target_arch = "x86_64")]
 #[allow(unsafe_code, reason = "pulp has no kernels of these instructions")]
 impl Pairs {
-    /// The proof, if it is true.
-    pub(crate) fn available() -> Option<Self> {
-        let there = is_x86_feature_detected!("avx512bf16");
-        pulp::x86::V4::try_new().filter(|_| there).map(Self)
+    /// The proof, if it is true, for an instruction set with vectors of that length.
+    pub(crate) fn of(instructions: Instructions) -> Option<Self> {
+        let there = is_x86_feature_detected!("avx512bf16") && instructions.lanes() == 16;
+        pulp::x86::V4::try_new().filter(|_| there).map(|simd| Self(simd, instructions.amx()))
+    }
+
+    /// AMX, where it multiplies.
+    pub(crate) fn amx(self) -> Option<Amx> {
+        self.1
+    }
+
+    pub(crate) fn without_amx(self) -> Self {
+        Self(self.0, None)
     }
 
     /// Runs a kernel that is compiled for these instructions beside AVX-512.
@@ -163,7 +183,7 @@ mod tests {
 
     #[test]
     fn the_instruction_rounds_alike_and_keeps_the_order() {
-        let Some(pairs) = Pairs::available() else { return };
+        let Some(pairs) = Pairs::of(Instructions::best()) else { return };
         let numbers = numbers();
         let found = pairs.vectorize(Narrow(pairs, &numbers));
         assert_eq!(found.len(), numbers.len() / 32 * 16);
@@ -195,7 +215,7 @@ mod tests {
 
     #[test]
     fn a_pair_is_multiplied_first_by_first_and_second_by_second() {
-        let Some(pairs) = Pairs::available() else { return };
+        let Some(pairs) = Pairs::of(Instructions::best()) else { return };
         let lane = |f: fn(f32) -> f32| std::array::from_fn(|lane| f(lane as f32));
         let operands = [lane(|i| pair(i, 2.0)), lane(|i| pair(0.5, i + 1.0)), lane(|i| 100.0 * i)];
         assert_eq!(pairs.vectorize(Product(pairs, operands)), lane(|i| 100.0 * i + 0.5 * i + 2.0 * (i + 1.0)));

@@ -7,12 +7,17 @@ use std::str::FromStr;
 
 use pulp::{Simd, WithSimd};
 
+use crate::engine::cpu::simd::amx::Amx;
+
 /// An instruction set that this machine has and that kernels are compiled for.
 #[derive(Clone, Copy, Debug)]
 pub struct Instructions(Set);
 
 #[derive(Clone, Copy, Debug)]
 enum Set {
+    /// AVX-512 with all that processors with AMX have: bf16 and VNNI, whose vectors and sums AMX shares.
+    #[cfg(target_arch = "x86_64")]
+    Amx(pulp::x86::V4, Amx),
     #[cfg(target_arch = "x86_64")]
     Avx512(pulp::x86::V4),
     #[cfg(target_arch = "x86_64")]
@@ -28,6 +33,8 @@ impl Instructions {
     #[must_use]
     pub fn available() -> Vec<Self> {
         let sets = [
+            #[cfg(target_arch = "x86_64")]
+            pulp::x86::V4::try_new().zip(Amx::available()).map(|(simd, amx)| Set::Amx(simd, amx)),
             #[cfg(target_arch = "x86_64")]
             pulp::x86::V4::try_new().map(Set::Avx512),
             #[cfg(target_arch = "x86_64")]
@@ -50,6 +57,8 @@ impl Instructions {
     pub fn name(self) -> &'static str {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
+            Set::Amx(..) => "amx",
+            #[cfg(target_arch = "x86_64")]
             Set::Avx512(_) => "avx512",
             #[cfg(target_arch = "x86_64")]
             Set::Avx2(_) => "avx2",
@@ -63,12 +72,21 @@ impl Instructions {
     pub(crate) fn run<K: WithSimd>(self, kernel: K) -> K::Output {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
-            Set::Avx512(simd) => Simd::vectorize(simd, kernel),
+            Set::Amx(simd, _) | Set::Avx512(simd) => Simd::vectorize(simd, kernel),
             #[cfg(target_arch = "x86_64")]
             Set::Avx2(simd) => Simd::vectorize(simd, kernel),
             #[cfg(target_arch = "aarch64")]
             Set::Neon(simd) => Simd::vectorize(simd, kernel),
             Set::Plain(simd) => Simd::vectorize(simd, kernel),
+        }
+    }
+
+    /// AMX, where it is one of these instructions.
+    pub(crate) fn amx(self) -> Option<Amx> {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Set::Amx(_, amx) => Some(amx),
+            _ => None,
         }
     }
 

@@ -6,6 +6,8 @@
 
 use pulp::{Simd, WithSimd};
 
+use crate::engine::cpu::simd::amx::Amx;
+
 /// Proof that this machine has certain instructions, and what they compute.
 pub(crate) trait Quads: Copy + Send + Sync {
     /// The largest unsigned byte that may be multiplied.
@@ -14,6 +16,11 @@ pub(crate) trait Quads: Copy + Send + Sync {
     const SATURATES: bool;
     /// Rows of the largest kernel whose sums, factors and intermediate results fit the registers.
     const ROWS: usize;
+
+    /// AMX, where it multiplies the same bytes.
+    fn amx(self) -> Option<Amx> {
+        None
+    }
 
     /// Runs a kernel that is compiled for these instructions. `simd` has the length of their vectors.
     fn vectorize<S: Simd, K: WithSimd>(self, simd: S, kernel: K) -> K::Output;
@@ -99,10 +106,11 @@ mod x86 {
     use pulp::{Simd, WithSimd};
 
     use super::Quads;
+    use crate::engine::cpu::simd::amx::Amx;
 
-    /// AVX512-VNNI: one instruction multiplies, and adds without a limit.
+    /// AVX512-VNNI: one instruction multiplies, and adds without a limit; and AMX, which multiplies the same bytes, where that is used beside it.
     #[derive(Clone, Copy, Debug)]
-    pub(crate) struct Vnni(V4);
+    pub(crate) struct Vnni(V4, Option<Amx>);
 
     /// AVX-512 without VNNI. Products are added in pairs of 16 bits, which 7 bits by 8 cannot overflow.
     #[derive(Clone, Copy, Debug)]
@@ -114,9 +122,13 @@ mod x86 {
 
     impl Vnni {
         /// The proof, if it is true.
-        pub(crate) fn available() -> Option<Self> {
+        pub(crate) fn available(amx: Option<Amx>) -> Option<Self> {
             let there = is_x86_feature_detected!("avx512vnni");
-            V4::try_new().filter(|_| there).map(Self)
+            V4::try_new().filter(|_| there).map(|simd| Self(simd, amx))
+        }
+
+        pub(crate) fn without_amx(self) -> Self {
+            Self(self.0, None)
         }
     }
 
@@ -182,6 +194,11 @@ mod x86 {
         const MOST: f32 = 255.0;
         const SATURATES: bool = true;
         const ROWS: usize = 9;
+
+        #[inline(always)]
+        fn amx(self) -> Option<Amx> {
+            self.1
+        }
 
         #[inline(always)]
         fn vectorize<S: Simd, K: WithSimd>(self, _simd: S, kernel: K) -> K::Output {
@@ -354,7 +371,7 @@ mod tests {
         #[cfg(target_arch = "x86_64")]
         {
             let simd = pulp::Scalar128b; // the proofs have vectors of their own
-            Vnni::available().into_iter().for_each(|quads| quads.vectorize(simd, Check(quads)));
+            Vnni::available(None).into_iter().for_each(|quads| quads.vectorize(simd, Check(quads)));
             Avx512::available().into_iter().for_each(|quads| quads.vectorize(simd, Check(quads)));
             Avx2::available().into_iter().for_each(|quads| quads.vectorize(simd, Check(quads)));
         }

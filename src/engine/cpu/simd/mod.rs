@@ -3,6 +3,7 @@
 //! Not here: operations of a network, threads.
 
 pub(crate) mod aligned;
+pub(crate) mod amx;
 pub(crate) mod bf16;
 pub(crate) mod exp;
 pub(crate) mod gelu;

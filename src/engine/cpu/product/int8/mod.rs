@@ -14,6 +14,7 @@ use pulp::{Simd, WithSimd};
 use crate::engine::cpu::parallel::tile::Tile;
 use crate::engine::cpu::product::factors::Factors;
 use crate::engine::cpu::product::multiply::Product;
+use crate::engine::cpu::simd::amx::{Amx, Operands, SIDE};
 use crate::engine::cpu::simd::instructions::Instructions;
 #[cfg(target_arch = "x86_64")]
 use crate::engine::cpu::simd::int8::{Avx2, Avx512, Vnni};
@@ -72,7 +73,7 @@ impl Bytes {
         #[cfg(target_arch = "x86_64")]
         {
             let found = match instructions.lanes() {
-                16 => Vnni::available().map(Self::Vnni).or(Avx512::available().map(Self::Avx512)),
+                16 => Vnni::available(instructions.amx()).map(Self::Vnni).or(Avx512::available().map(Self::Avx512)),
                 8 => Avx2::available().map(Self::Avx2),
                 _ => None,
             };
@@ -89,6 +90,25 @@ impl Bytes {
         }
         let _ = instructions;
         Self::Portable(Portable)
+    }
+
+    /// AMX, where it multiplies.
+    pub(crate) fn amx(self) -> Option<Amx> {
+        with!(self, quads => quads.amx())
+    }
+
+    /// Floats before the bytes of each block: a step and an offset, or a step of the weight and sums. AMX reads 16 rows at once, which are to start with cache lines.
+    pub(crate) fn head(self) -> usize {
+        self.amx().map_or(HEAD, |_| SIDE)
+    }
+
+    /// The same instructions without AMX.
+    pub(crate) fn without_amx(self) -> Self {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Vnni(vnni) => Self::Vnni(vnni.without_amx()),
+            _ => self,
+        }
     }
 
     /// Whether these instructions are faster than floats.
@@ -158,6 +178,11 @@ impl<Q: Quads> Factors for Dots<Q> {
     #[inline(always)]
     fn most_rows<S: Simd>() -> usize {
         Q::ROWS
+    }
+
+    #[inline(always)]
+    fn amx(self) -> Option<(Amx, Operands)> {
+        self.0.amx().map(|amx| (amx, Operands::Quads))
     }
 
     #[inline(always)]

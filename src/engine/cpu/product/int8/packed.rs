@@ -1,6 +1,6 @@
 //! Weights to bytes, with a step per column, in the panels that the kernel reads. Not here: rows (`rows`), the layout (`product/packed`).
 
-use super::{HEAD, PER_FLOAT};
+use super::PER_FLOAT;
 use crate::engine::cpu::product::packed::Layout;
 use crate::program::int8::{byte, step};
 
@@ -9,7 +9,7 @@ pub(crate) fn steps(weight: &[f32], depth: usize) -> Vec<f32> {
     weight.chunks_exact(depth).map(step).collect()
 }
 
-/// Packs one panel: a row of the sums of its columns, a row of their steps, and rows of bytes, four depths of a column in the place of a float.
+/// Packs one panel: a head that starts with a row of the sums of its columns and a row of their steps, and rows of bytes, four depths of a column in the place of a float.
 pub(crate) fn pack(
     layout: Layout,
     (block, panel): (usize, usize),
@@ -28,7 +28,7 @@ pub(crate) fn pack(
             for (whole, byte) in whole.iter_mut().zip(quad) {
                 *whole = *byte as u8;
             }
-            packed[(HEAD + index) * width + place] = f32::from_bits(u32::from_le_bytes(whole));
+            packed[(layout.head + index) * width + place] = f32::from_bits(u32::from_le_bytes(whole));
         }
     }
 }

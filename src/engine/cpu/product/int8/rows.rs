@@ -9,6 +9,7 @@ use pulp::{Simd, WithSimd};
 use super::{HEAD, PER_FLOAT};
 use crate::engine::cpu::parallel::tile::Tile;
 use crate::engine::cpu::product::packed::block_depth;
+use crate::engine::cpu::simd::amx::SIDE;
 use crate::engine::cpu::simd::int8::Quads;
 use crate::engine::cpu::simd::vector::{load, multiply_add, store};
 
@@ -33,12 +34,14 @@ impl<Q: Quads> WithSimd for QuantizeRows<'_, '_, Q> {
         let Self { quads, tile } = self;
         let depth = tile.column_range().len();
         let block = block_depth(depth, S::F32_LANES);
+        let (head, multiple) = quads.amx().map_or((HEAD, 1), |_| (SIDE, SIDE));
         for row in 0..tile.height() {
             let (row, mut into) = (tile.row(row), 0);
             for start in (0..depth).step_by(block) {
                 let of = start..depth.min(start + block);
-                let floats = HEAD + of.len().div_ceil(PER_FLOAT);
-                quantize(simd, quads, row, of, into);
+                // what pads them for AMX is multiplied by zeros
+                let floats = head + of.len().div_ceil(PER_FLOAT).next_multiple_of(multiple);
+                quantize(simd, quads, row, of, (into, head));
                 into += floats;
             }
         }
@@ -47,7 +50,7 @@ impl<Q: Quads> WithSimd for QuantizeRows<'_, '_, Q> {
 
 /// Quantises one block of a row to what starts at `into`, which is not behind its own start.
 #[inline(always)]
-fn quantize<S: Simd, Q: Quads>(simd: S, quads: Q, row: &mut [f32], of: Range<usize>, into: usize) {
+fn quantize<S: Simd, Q: Quads>(simd: S, quads: Q, row: &mut [f32], of: Range<usize>, (into, head): (usize, usize)) {
     let Extremes { low, high, fault } = extremes(simd, &row[of.clone()]);
     let range = (high - low).max(LEAST);
     let inverse = Q::MOST / range;
@@ -65,7 +68,7 @@ fn quantize<S: Simd, Q: Quads>(simd: S, quads: Q, row: &mut [f32], of: Range<usi
     for index in 0..groups {
         let (vectors, _) = S::as_simd_f32s(&row[of.start + index * group..][..group]);
         let bytes = quads.bytes::<S>([byte(vectors[0]), byte(vectors[1]), byte(vectors[2]), byte(vectors[3])]);
-        let (place, _) = S::as_mut_simd_f32s(&mut row[into + HEAD + index * S::F32_LANES..][..S::F32_LANES]);
+        let (place, _) = S::as_mut_simd_f32s(&mut row[into + head + index * S::F32_LANES..][..S::F32_LANES]);
         place[0] = bytes;
     }
     let rest = &row[of.start + groups * group..of.end];
@@ -75,7 +78,7 @@ fn quantize<S: Simd, Q: Quads>(simd: S, quads: Q, row: &mut [f32], of: Range<usi
         let vector = |index: usize| byte(load(simd, &numbers[index * S::F32_LANES..]));
         let bytes = quads.bytes::<S>([vector(0), vector(1), vector(2), vector(3)]);
         let floats = rest.len().div_ceil(PER_FLOAT);
-        store(simd, &mut row[into + HEAD + groups * S::F32_LANES..][..floats], bytes);
+        store(simd, &mut row[into + head + groups * S::F32_LANES..][..floats], bytes);
     }
     row[into] = step + fault;
     row[into + 1] = -step * zero;
