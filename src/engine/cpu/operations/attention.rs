@@ -23,7 +23,6 @@ use crate::engine::cpu::simd::aligned::Aligned;
 use crate::engine::cpu::simd::exp::exp;
 use crate::engine::cpu::simd::instructions::Instructions;
 use crate::engine::cpu::simd::vector::prefetch;
-use crate::program::{Shape, Windows};
 
 /// Added to scores of keys that only pad a row to whole vectors.
 const NO_KEY: f32 = -1e30;
