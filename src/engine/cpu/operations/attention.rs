@@ -1,5 +1,11 @@
 //! Attention in shifted windows. A task takes one window and some of its heads, and finds their pixels by index arithmetic: nothing is
-//! rolled. Scores stay in the thread's cache; both products use the kernel of `product`, in f32 whatever the precision. Not here: the arithmetic (`Windows`).
+//! rolled. Scores stay in the thread's cache; both products use the kernel of `product`, in floats, or in pairs of bf16 where the precision is lower and the
+//! machine multiplies them. The softmax is f32. Not here: the arithmetic (`Windows`).
+
+mod geometry;
+mod operands;
+
+pub(crate) use geometry::Geometry;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -17,10 +23,7 @@ use crate::engine::cpu::simd::aligned::Aligned;
 use crate::engine::cpu::simd::exp::exp;
 use crate::engine::cpu::simd::instructions::Instructions;
 use crate::engine::cpu::simd::vector::prefetch;
-use crate::program::{Shape, Windows};
 
-/// Added to scores between pixels that only the roll made neighbours, as in timm and transformers.
-const MASKED: f32 = -100.0;
 /// Added to scores of keys that only pad a row to whole vectors.
 const NO_KEY: f32 = -1e30;
 /// Tasks per thread, where windows are few.
@@ -29,81 +32,6 @@ const TASKS_PER_THREAD: usize = 2;
 const LINE_FLOATS: usize = 16;
 /// Vectors whose exponentials are computed side by side.
 const EXP_VECTORS: usize = 4;
-
-/// The windows of a map, as attention needs them. Blocks with the same windows share it.
-pub(crate) struct Geometry {
-    windows: Windows,
-    /// Rows and columns of a map.
-    sides: [usize; 2],
-    /// Windows down and across.
-    count: [usize; 2],
-    /// As [`Windows::lines`].
-    lines: [Vec<Option<usize>>; 2],
-    /// For each row of the map the index of its window, counted down; for each column the same, counted across.
-    windows_of: [Vec<usize>; 2],
-    /// Keys of a row of scores: the pixels of a window, padded to whole vectors.
-    keys: usize,
-    /// Masks `[area, keys]`. The first index is 1 for the last windows down, the second for the last across. None where all is zero.
-    masks: [[Option<Aligned>; 2]; 2],
-}
-
-impl Geometry {
-    /// Windows on a map.
-    pub(crate) fn new(instructions: Instructions, map: Shape, windows: &Windows) -> Result<Self, NoMemory> {
-        let (sides, lines) = ([map.height, map.width], windows.lines(map));
-        let windows_of = [0, 1].map(|axis: usize| {
-            let mut window_of = vec![0; sides[axis]];
-            for (position, source) in lines[axis].iter().enumerate() {
-                if let Some(source) = source {
-                    window_of[*source] = position / windows.size[axis];
-                }
-            }
-            window_of
-        });
-        let (count, area) = (windows.count(map), windows.area());
-        let keys = area.next_multiple_of(instructions.lanes());
-        let mask = |last: [bool; 2]| -> Result<Option<Aligned>, NoMemory> {
-            if !(0..2).any(|axis| last[axis] && windows.shift[axis] > 0) {
-                return Ok(None);
-            }
-            let region = |index: usize| {
-                let of_window = [index / windows.size[1], index % windows.size[1]];
-                [0, 1].map(|axis: usize| {
-                    let first = if last[axis] { (count[axis] - 1) * windows.size[axis] } else { 0 };
-                    if last[axis] { windows.region(map, axis, first + of_window[axis]) } else { 0 }
-                })
-            };
-            let regions: Vec<[usize; 2]> = (0..area).map(region).collect();
-            let mut mask = Aligned::zeros(area * keys)?;
-            for (row, query) in mask.chunks_exact_mut(keys).zip(&regions) {
-                for (value, key) in row.iter_mut().zip(&regions) {
-                    *value = if key == query { 0.0 } else { MASKED };
-                }
-            }
-            Ok(Some(mask))
-        };
-        let masks = [[mask([false, false])?, mask([false, true])?], [mask([true, false])?, mask([true, true])?]];
-        Ok(Self { windows: *windows, sides, count, lines, windows_of, keys, masks })
-    }
-
-    /// Whether it is for these windows on a map of this size.
-    pub(crate) fn fits(&self, map: Shape, windows: &Windows) -> bool {
-        self.windows == *windows && self.sides == [map.height, map.width]
-    }
-
-    /// The pixel of the map at a row and column of a window; None for padding.
-    #[inline(always)]
-    fn pixel(&self, [down, across]: [usize; 2], y: usize, x: usize) -> Option<(usize, usize)> {
-        let [height, width] = self.windows.size;
-        Some((self.lines[0][down * height + y]?, self.lines[1][across * width + x]?))
-    }
-
-    /// What is added to the scores of a window.
-    fn mask(&self, [down, across]: [usize; 2]) -> Option<&Aligned> {
-        let last = [down + 1 == self.count[0], across + 1 == self.count[1]].map(usize::from);
-        self.masks[last[0]][last[1]].as_ref()
-    }
-}
 
 /// `softmax(q·kᵀ / sqrt(d) + bias + mask) · v` in each window and head.
 pub(crate) struct Attention {
@@ -115,15 +43,16 @@ pub(crate) struct Attention {
     bias: Aligned,
     /// `[3c]`, of padding; empty where there is none.
     padding: Vec<f32>,
-    /// How the keys and the values of a head are packed for the product.
+    /// How the keys and the values of a head are packed for the product, and what numbers multiply both operands.
     keys: Layout,
     values: Layout,
+    numbers: [Numbers; 2],
 }
 
 impl Attention {
-    /// Attention on maps `[h, w, 3c]`; `table` is `[differences, heads]`, `padding` `[3c]`.
+    /// Attention on maps `[h, w, 3c]`, whose products are of floats or pairs; `table` is `[differences, heads]`, `padding` `[3c]`.
     pub(crate) fn new(
-        instructions: Instructions,
+        (instructions, numbers): (Instructions, Numbers),
         geometry: Arc<Geometry>,
         (channels, heads): (usize, usize),
         table: &[f32],
@@ -138,17 +67,14 @@ impl Attention {
                 *bias = if key < area { table[difference() * heads + head] } else { NO_KEY };
             }
         }
-        let keys = Layout { depth: dim, columns: geometry.keys, lanes, block: dim, per_float: 1, head: 0, multiple: 1 };
-        let values = Layout {
-            depth: area,
-            columns: dim.next_multiple_of(lanes),
-            lanes,
-            block: area,
-            per_float: 1,
-            head: 0,
-            multiple: 1,
+        let numbers = [dim, area].map(|depth| numbers.of_layer(depth));
+        let layout = |depth: usize, columns: usize, numbers: Numbers| {
+            let (per_float, multiple) = (numbers.per_float(), numbers.multiple());
+            Layout { depth, columns, lanes, block: depth, per_float, head: 0, multiple }
         };
-        Ok(Self { geometry, channels, heads, bias, padding, keys, values })
+        let keys = layout(dim, geometry.keys, numbers[0]);
+        let values = layout(area, dim.next_multiple_of(lanes), numbers[1]);
+        Ok(Self { geometry, channels, heads, bias, padding, keys, values, numbers })
     }
 
     /// Floats of memory that each thread needs of its own.
@@ -156,11 +82,11 @@ impl Attention {
         self.part_lens().iter().sum()
     }
 
-    /// Floats of the queries, keys, values, scores, results and factors of a head. Each part starts at a cache line.
-    fn part_lens(&self) -> [usize; 6] {
-        let (area, dim) = (self.values.depth, self.keys.depth);
+    /// Floats of the queries, keys and values of a head, of packed keys and values, of scores, results and factors. Each part starts at a cache line.
+    fn part_lens(&self) -> [usize; 8] {
+        let (area, rows) = (self.values.depth, self.values.depth * self.keys.depth);
         let (scores, results) = (area * self.keys.columns, area * self.values.columns);
-        let lens = [area * dim, self.keys.len(), self.values.len(), scores, results, area];
+        let lens = [rows, rows, rows, self.keys.len(), self.values.len(), scores, results, area];
         lens.map(|len| len.next_multiple_of(16))
     }
 
@@ -203,40 +129,20 @@ impl Attention {
         }
     }
 
-    /// Copies a head's queries, keys and values out of the map: queries as rows, keys and values packed.
+    /// Copies a head's queries, keys and values out of the map, as rows.
     #[inline(always)]
-    fn gather<S: Simd>(
-        &self,
-        simd: S,
-        input: &[f32],
-        window: [usize; 2],
-        head: Range<usize>,
-        [q, k, v]: [&mut [f32]; 3],
-    ) {
+    fn gather<S: Simd>(&self, simd: S, input: &[f32], window: [usize; 2], head: usize, mut rows: [&mut [f32]; 3]) {
         let (dim, channels, geometry) = (self.keys.depth, self.channels, &*self.geometry);
         let [height, width] = geometry.windows.size;
         let scale = 1.0 / (dim as f32).sqrt();
-        for y in 0..height {
-            for x in 0..width {
-                let index = y * width + x;
-                let pixel = match geometry.pixel(window, y, x) {
-                    Some((y, x)) => &input[(y * geometry.sides[1] + x) * 3 * channels..][..3 * channels],
-                    None => &self.padding,
-                };
-                scaled_copy(simd, &pixel[head.clone()], scale, &mut q[index * dim..][..dim]);
-                let panel = index / self.keys.panel();
-                let (range, panel_width) = (self.keys.panel_range(0, panel), self.keys.panel_width(panel));
-                let (key, column) = (&pixel[channels + head.start..][..dim], index % self.keys.panel());
-                for (row, from) in k[range].chunks_exact_mut(panel_width).zip(key) {
-                    row[column] = *from;
-                }
-                let value = &pixel[2 * channels + head.start..][..dim];
-                for panel in self.values.panels_of(0..dim) {
-                    let (range, columns) = (self.values.panel_range(0, panel), self.values.panel_columns(panel));
-                    let row = &mut v[range][index * self.values.panel_width(panel)..];
-                    let value = &value[columns.start..dim.min(columns.end)];
-                    scaled_copy(simd, value, 1.0, &mut row[..value.len()]);
-                }
+        for (index, (y, x)) in (0..height).flat_map(|y| (0..width).map(move |x| (y, x))).enumerate() {
+            let pixel = match geometry.pixel(window, y, x) {
+                Some((y, x)) => &input[(y * geometry.sides[1] + x) * 3 * channels..][..3 * channels],
+                None => &self.padding,
+            };
+            for (part, rows) in rows.iter_mut().enumerate() {
+                let from = &pixel[part * channels + head..][..dim];
+                scaled_copy(simd, from, if part == 0 { scale } else { 1.0 }, &mut rows[index * dim..][..dim]);
             }
         }
     }
@@ -319,24 +225,32 @@ impl WithSimd for Kernel<'_> {
         let Attention { geometry, keys, values, .. } = attention;
         let (keys, values, area, dim) = (*keys, *values, values.depth, keys.depth);
         let lens = attention.part_lens();
-        let [q, k, v, scores, results, factors]: [&mut [f32]; 6] = std::array::from_fn(|part| {
-            let (first, rest) = std::mem::take(&mut memory).split_at_mut(lens[part]);
-            memory = rest;
-            first
-        });
+        let [q, k, v, packed_keys, packed_values, scores, results, factors]: [&mut [f32]; 8] =
+            std::array::from_fn(|part| {
+                let (first, rest) = std::mem::take(&mut memory).split_at_mut(lens[part]);
+                memory = rest;
+                first
+            });
         // the padding of keys and values is multiplied too, and must not be NaN
-        k.fill(0.0);
-        v.fill(0.0);
+        packed_keys.fill(0.0);
+        packed_values.fill(0.0);
         let (window, channels) = (output.window(), output.channels());
         let mask = geometry.mask(window);
         attention.prefetch(input, window, &(channels.start..channels.start + dim));
         for head in channels.clone().step_by(dim) {
-            attention.gather(simd, input, window, head..head + dim, [&mut *q, &mut *k, &mut *v]);
+            attention.gather(simd, input, window, head, [&mut *q, &mut *k, &mut *v]);
             if head + dim < channels.end {
                 attention.prefetch(input, window, &(head + dim..head + 2 * dim));
             }
-            let keys_of = PackedMatrix { layout: keys, numbers: Numbers::F32, values: &k[..keys.len()] };
-            let values_of = PackedMatrix { layout: values, numbers: Numbers::F32, values: &v[..values.len()] };
+            let [numbers_of_keys, numbers_of_values] = attention.numbers;
+            for rows in [&mut *q, &mut *k] {
+                numbers_of_keys.round(simd, &mut Tile::over(rows, 0..area, 0..dim, dim));
+            }
+            operands::pack_keys(keys, &k[..area * dim], packed_keys);
+            operands::pack_values(simd, (values, numbers_of_values), v, dim, packed_values);
+            let keys_of = PackedMatrix { layout: keys, numbers: numbers_of_keys, values: &packed_keys[..keys.len()] };
+            let values_of =
+                PackedMatrix { layout: values, numbers: numbers_of_values, values: &packed_values[..values.len()] };
             let mut tile = Tile::over(scores, 0..area, 0..keys.columns, keys.columns);
             multiply(simd, Rows::new(q, dim), (keys_of, 0), &mut tile, None, None, &[]);
             let bias = &attention.bias[head / dim * area * keys.columns..][..area * keys.columns];
@@ -345,6 +259,7 @@ impl WithSimd for Kernel<'_> {
                 let mask = mask.map(|mask| &mask[row.clone()]);
                 *factor = 1.0 / attention.exponentials(simd, &mut scores[row.clone()], &bias[row], mask);
             }
+            numbers_of_values.round(simd, &mut Tile::over(scores, 0..area, 0..keys.columns, keys.columns));
             let mut tile = Tile::over(results, 0..area, 0..values.columns, values.columns);
             multiply(simd, Rows::new(scores, keys.columns), (values_of, 0), &mut tile, None, None, &[]);
             let [height, width] = geometry.windows.size;

@@ -92,7 +92,8 @@ impl<'a> Packer<'a> {
         };
         let padding = op.padding.map(|padding| self.weight(padding)).transpose()?.unwrap_or_default();
         let table = self.weight(op.bias)?;
-        Ok(Attention::new(self.instructions, geometry, (map.channels, op.heads), &table, padding)?)
+        let compiled = (self.instructions, self.numbers.of_attention(self.instructions));
+        Ok(Attention::new(compiled, geometry, (map.channels, op.heads), &table, padding)?)
     }
 
     pub(crate) fn offset(&self, op: &program::Offset) -> Result<Vec<f32>, PackError> {

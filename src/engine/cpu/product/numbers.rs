@@ -36,6 +36,15 @@ impl Numbers {
         Pairs::of(instructions).map_or(Self::Rounded, Self::Pairs)
     }
 
+    /// Those of both products of an attention: pairs for bf16 and int8 alike, where the machine has them, for bytes would need a step of each head's rows. Floats elsewhere.
+    pub(crate) fn of_attention(self, instructions: Instructions) -> Self {
+        match self {
+            Self::F32 | Self::Rounded => Self::F32,
+            Self::Pairs(_) => self,
+            Self::Bytes(_) => Pairs::of(instructions).map_or(Self::F32, Self::Pairs),
+        }
+    }
+
     /// Those of a layer of this depth. Of a short row neither the head of bytes nor what pads them for AMX would fit in its own place.
     pub(crate) fn of_layer(self, depth: usize) -> Self {
         match self {

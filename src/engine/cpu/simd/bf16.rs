@@ -58,6 +58,10 @@ impl Pairs {
     pub(crate) fn narrow<S: Simd>(self, _first: S::f32s, _second: S::f32s) -> S::f32s {
         match self.0 {}
     }
+
+    pub(crate) fn interleave<S: Simd>(self, _first: S::f32s, _second: S::f32s) -> S::f32s {
+        match self.0 {}
+    }
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -122,6 +126,34 @@ impl Pairs {
             ))
         };
         pulp::cast(pairs)
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[allow(unsafe_code, reason = "pulp has no kernels of these instructions")]
+impl Pairs {
+    /// 16 pairs, each of a number of the first vector and the one in its place of the second; rounded as [`Pairs::narrow`] does. Two instructions within [`Pairs::vectorize`].
+    #[inline(always)]
+    pub(crate) fn interleave<S: Simd>(self, first: S::f32s, second: S::f32s) -> S::f32s {
+        use std::arch::x86_64::{__m512i, _mm512_permutexvar_epi16};
+        use std::mem::transmute;
+        const ORDER: [u16; 32] = {
+            let mut order = [0; 32];
+            let mut lane = 0;
+            while lane < 32 {
+                order[lane] = (lane / 2 + 16 * (lane % 2)) as u16;
+                lane += 1;
+            }
+            order
+        };
+        let narrowed: pulp::f32x16 = pulp::cast(self.narrow::<S>(first, second));
+        // SAFETY: `self` is the proof of AVX-512 with words, which `V4` needs; all types are 64 bytes of which any bits are a value.
+        pulp::cast(unsafe {
+            transmute::<__m512i, pulp::f32x16>(_mm512_permutexvar_epi16(
+                transmute::<[u16; 32], __m512i>(ORDER),
+                transmute::<pulp::f32x16, __m512i>(narrowed),
+            ))
+        })
     }
 }
 
@@ -198,6 +230,29 @@ mod tests {
                 );
             }
         }
+    }
+
+    /// Interleaves two vectors.
+    struct Interleave(Pairs, [[f32; 16]; 2]);
+
+    impl WithSimd for Interleave {
+        type Output = [f32; 16];
+
+        #[inline(always)]
+        fn with_simd<S: Simd>(self, _simd: S) -> [f32; 16] {
+            let [first, second] = self.1.map(pulp::cast);
+            pulp::cast(self.0.interleave::<S>(first, second))
+        }
+    }
+
+    #[test]
+    fn numbers_of_two_vectors_become_pairs_lane_by_lane() {
+        let Some(pairs) = Pairs::of(Instructions::best()) else { return };
+        let mut random = fastrand::Rng::with_seed(1);
+        let [first, second] = [0; 2].map(|_| std::array::from_fn(|_| random.f32() - 0.5));
+        let expected: [f32; 16] = std::array::from_fn(|lane| pair(first[lane], second[lane]));
+        let found = pairs.vectorize(Interleave(pairs, [first, second]));
+        assert_eq!(found.map(f32::to_bits), expected.map(f32::to_bits));
     }
 
     /// One vector of sums of products.

@@ -1,0 +1,81 @@
+//! Keys and values of a head, packed from rows as the product's kernel reads them. Not here: their rows (`attention`).
+
+use pulp::{Simd, WithSimd};
+
+use super::scaled_copy;
+use crate::engine::cpu::product::numbers::Numbers;
+use crate::engine::cpu::product::packed::Layout;
+use crate::engine::cpu::simd::bf16::Pairs;
+use crate::engine::cpu::simd::vector::{load, store};
+
+/// Packs rows of keys, which are columns of the product, of the product's numbers already.
+#[inline(always)]
+pub(super) fn pack_keys(layout: Layout, rows: &[f32], packed: &mut [f32]) {
+    let (floats, count) = (layout.depth.div_ceil(layout.per_float), rows.len() / layout.depth);
+    for panel in layout.panels_of(0..count) {
+        let (range, columns, width) =
+            (layout.panel_range(0, panel), layout.panel_columns(panel), layout.panel_width(panel));
+        let packed = &mut packed[range];
+        let keys = rows.chunks_exact(layout.depth).skip(columns.start).take(columns.len());
+        for (column, key) in keys.enumerate() {
+            for (row, from) in packed.chunks_exact_mut(width).zip(&key[..floats]) {
+                row[column] = *from;
+            }
+        }
+    }
+}
+
+/// Packs rows of `dim` floats of values, which are rows of the product.
+#[inline(always)]
+pub(super) fn pack_values<S: Simd>(
+    simd: S,
+    (layout, numbers): (Layout, Numbers),
+    rows: &[f32],
+    dim: usize,
+    packed: &mut [f32],
+) {
+    if let Numbers::Pairs(pairs) = numbers {
+        return pairs.vectorize(PairValues { pairs, layout, rows, dim, packed });
+    }
+    for panel in layout.panels_of(0..dim) {
+        let (range, columns, width) =
+            (layout.panel_range(0, panel), layout.panel_columns(panel), layout.panel_width(panel));
+        let columns = columns.start..dim.min(columns.end);
+        let values = rows.chunks_exact(dim).take(layout.depth);
+        for (value, row) in values.zip(packed[range].chunks_exact_mut(width)) {
+            scaled_copy(simd, &value[columns.clone()], 1.0, &mut row[..columns.len()]);
+        }
+    }
+}
+
+/// Packs values as pairs of two rows and one column.
+struct PairValues<'a> {
+    pairs: Pairs,
+    layout: Layout,
+    rows: &'a [f32],
+    dim: usize,
+    packed: &'a mut [f32],
+}
+
+impl WithSimd for PairValues<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { pairs, layout, rows, dim, packed } = self;
+        let rows = &rows[..layout.depth * dim];
+        for panel in layout.panels_of(0..dim) {
+            let (range, width) = (layout.panel_range(0, panel), layout.panel_width(panel));
+            let columns = layout.panel_columns(panel).start..dim.min(layout.panel_columns(panel).end);
+            for (two, row) in rows.chunks(2 * dim).zip(packed[range].chunks_exact_mut(width)) {
+                let (first, second) = two.split_at(dim);
+                for column in columns.clone().step_by(S::F32_LANES) {
+                    // behind an odd number of rows is one of zeros
+                    let second = if second.is_empty() { simd.splat_f32s(0.0) } else { load(simd, &second[column..]) };
+                    let both = pairs.interleave::<S>(load(simd, &first[column..]), second);
+                    store(simd, &mut row[column - columns.start..], both);
+                }
+            }
+        }
+    }
+}
