@@ -19,23 +19,21 @@ Not here: how it is simulated (src/service/simulation).
 """
 
 import argparse
-import array
 import http.client
 import json
 import math
 import os
 import pathlib
-import random
-import struct
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 
-MODEL = "convnext_tiny"
+import served
+from served import MODEL, clean, random_weights
+
 SIDE = 64
-DEPTHS, WIDTHS = [3, 3, 9, 3], [96, 192, 384, 768]
 BATCHES = [1, 2, 4, 8, 16, 32]
 # shares of the capacity, and of the time: near saturation a queue takes long to forget
 LOADS = {0.3: 0.5, 0.6: 0.75, 0.9: 1.75}
@@ -129,7 +127,7 @@ def compare(machine, server, subject, folder, args, tell):
             rate = ["--rate", f"{capacity * share:.2f}", "--arrivals", "poisson", "--seconds", f"{args.seconds * longer:g}", "--warm-up", "2s"]
             real, took_there = load(*rate, "--seed", str(seed))
             both = middle(before, bench())
-            files = {"bench": both, "served": served(subject.name, both, took_there), "real": real,
+            files = {"bench": both, "served": with_times_of(subject.name, both, took_there), "real": real,
                      "took": took_there, "capacity": capacity, "host": host}
             for name, content in files.items():
                 (folder / f"{stem}-{name}.json").write_text(json.dumps(content))
@@ -235,7 +233,7 @@ def middle(one, other):
     return (one + other) / 2 if isinstance(one, float) else one
 
 
-def served(model, bench, took):
+def with_times_of(model, bench, took):
     """The report of the benchmark with the times that the server's batches had; sizes that it hardly ran get the benchmark's, as much longer as the others were."""
     # by size, each row of quantiles with the mean before it
     known = {case["batch"]: [1e3 * case["batch"] / case["images_per_second"], *case["quantiles_ms"]] for case in bench["results"]}
@@ -256,19 +254,12 @@ def served(model, bench, took):
     return {"device": bench["device"], "results": results}
 
 
-class Server:
+class Server(served.Server):
     """A server of the model: its engine's thread on one core, all its others on another."""
 
     def __init__(self, machine, subject):
-        words = ["serve", "--models", subject.served, "--device", "cpu", "--engine-threads", "1", "--calibrate", "off", "--log", "off", "--drain-delay", "0s"]
-        ports = ["--http-addr", "127.0.0.1:0", "--grpc-addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0"]
+        super().__init__(machine.words(machine.rest), [subject.served], "--engine-threads", "1", "--log", "off")
         self.model, self.connection = subject.name, None
-        self.process = subprocess.Popen(machine.words(machine.rest, *words, *ports), stdout=subprocess.PIPE, text=True, env=clean())
-        for line in self.process.stdout:
-            if line.startswith("listening on "):
-                self.url = line.removeprefix("listening on ").strip()
-            if line.startswith("grpc on "):
-                break
         subprocess.run([machine.binary, "health", self.url], check=False, stdout=subprocess.DEVNULL, timeout=30)
         self.pin(machine.engine)
 
@@ -292,50 +283,6 @@ class Server:
         [model] = json.load(self.connection.getresponse())["model_stats"]
         return {one["batch_size"]: (one["compute_infer"]["count"], one["compute_infer"]["ns"] / 1e9) for one in model["batch_stats"]}
 
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.process.terminate()
-        self.process.wait(timeout=30)
-
-
-def random_weights(folder, side):
-    """A checkpoint of MODEL as timm writes it, whose weights are noise that repeats: what a batch takes does not depend on them."""
-    shapes = {}
-
-    def layer(name, *shape):
-        shapes[f"{name}.weight"], shapes[f"{name}.bias"] = shape, shape[:1]
-
-    layer("stem.0", WIDTHS[0], 3, 4, 4)
-    layer("stem.1", WIDTHS[0])
-    for stage, (depth, width) in enumerate(zip(DEPTHS, WIDTHS)):
-        if stage:
-            layer(f"stages.{stage}.downsample.0", WIDTHS[stage - 1])
-            layer(f"stages.{stage}.downsample.1", width, WIDTHS[stage - 1], 2, 2)
-        for block in (f"stages.{stage}.blocks.{index}" for index in range(depth)):
-            shapes[f"{block}.gamma"] = (width,)
-            layer(f"{block}.conv_dw", width, 1, 7, 7)
-            layer(f"{block}.norm", width)
-            layer(f"{block}.mlp.fc1", 4 * width, width)
-            layer(f"{block}.mlp.fc2", width, 4 * width)
-    layer("head.norm", WIDTHS[-1])
-    layer("head.fc", 1000, WIDTHS[-1])
-    lot = random.Random(1)
-    noise = array.array("f", [lot.gauss(0, 0.02) for _ in range(1 << 16)]).tobytes()
-    head, end = {}, 0
-    for name, shape in shapes.items():
-        begin, end = end, end + 4 * math.prod(shape)
-        head[name] = {"dtype": "F32", "shape": shape, "data_offsets": [begin, end]}
-    text = json.dumps(head).encode()
-    folder.mkdir(exist_ok=True)
-    with open(folder / "model.safetensors", "wb") as file:
-        file.write(struct.pack("<Q", len(text)) + text)
-        for at in range(0, end, len(noise)):
-            file.write(noise[: end - at])
-    config = {"input_size": [3, side, side], "interpolation": "bicubic", "mean": [0.5] * 3, "std": [0.5] * 3, "crop_pct": 1.0}
-    (folder / "config.json").write_text(json.dumps({"architecture": MODEL, "num_classes": 1000, "pretrained_cfg": config}))
-
 
 def taken_away(core, seconds=2.0):
     """The share of the time that a program which only computes does not have a core, and the longest such time."""
@@ -350,11 +297,6 @@ def taken_away(core, seconds=2.0):
         last = now
     os.sched_setaffinity(0, allowed)
     return lost / (last - began), longest
-
-
-def clean():
-    """The environment without the configuration of whoever runs this."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("CONVNEXT_")}
 
 
 if __name__ == "__main__":
