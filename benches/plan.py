@@ -10,20 +10,25 @@ Two cores are needed. The engine's thread computes on one; the rest of the serve
 ConvNeXt-T with random weights at 64 × 64: a batch takes 10 ms and more, beside which what the host does for a request is little, as on a GPU. Images come as tensors, so
 that nothing is decoded.
 
-Before each load the benchmark and a closed loop run, so that the load is a share of what the machine can do in that minute, and behind it the benchmark once more, so
-that a machine which becomes slower meanwhile does so for it too. The same seed gives `convnext load` and
-`convnext plan` the same arrivals. What batches take is an input of the simulation, and is told to it twice: as the server's own statistics, read many times a second, had
-it for batches of each size at that very load, which judges the simulation alone, its arrivals, queue and scheduler; and as `convnext bench --pauses` measured it, which
-judges a forecast from a benchmark. It passes when each ratio is within 20 %. Beside it stands what the simulation gives with the arrivals of other seeds: how much such a run says by itself.
+Before each load the benchmark and a closed loop run, so that the load is a share of what the machine can do in that minute, and behind it the benchmark once
+more, so that a machine which becomes slower meanwhile does so for it too. The same seed gives `convnext load` and `convnext plan` the same arrivals. What
+batches take is an input of the simulation, and is told to it twice: as the server's own statistics, read many times a second, had it for batches of each size
+at that very load, and by how much all of them were slower in each second, which judges the simulation alone, its arrivals, queue and scheduler; and as
+`convnext bench --pauses` measured it, which judges a forecast from a benchmark. A machine that others share is slow for seconds at a time, and slow batches in
+a row make longer queues than as many that are spread evenly. In the report for the simulation the slowness stands beside the results: `slowness` with
+`every_s`, seconds of a stretch, and `factors`, one for each stretch since the first request, by which the times of `results` are multiplied. It passes when
+each ratio is within 20 %. Beside it stands what the simulation gives with the arrivals of other seeds: how much such a run says by itself.
 Not here: how it is simulated (src/service/simulation).
 """
 
 import argparse
+import collections
 import http.client
 import json
 import math
 import os
 import pathlib
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -43,6 +48,10 @@ SHARES = [0.0, 0.05, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999, 1.0]
 FEWEST_RUNS = 20
 # between two looks at the statistics: about a batch
 LOOK_EVERY = 0.02
+# seconds in which a machine is equally slow: long enough for many batches
+STRETCH = 1.0
+# turns of finding what sizes take and how slow stretches are from each other; neither changes then any more
+TURNS = 20
 # how far off a percentile may be
 TOLERANCE = 0.2
 OTHER_SEEDS = range(101, 111)
@@ -97,7 +106,7 @@ def compare(machine, server, subject, folder, args, tell):
     """Tells a row for each percentile of each load; how many are off."""
 
     def load(*words):
-        """A report of the load generator, and what each batch took that the server ran meanwhile, by size."""
+        """A report of the load generator, and what each batch took that the server ran meanwhile."""
         with Watch(server) as watch:
             report = machine.json(machine.rest, "load", server.url, "--route", "oip", "--model", subject.name, "--json", *words)
         if report["failed"]:
@@ -107,7 +116,9 @@ def compare(machine, server, subject, folder, args, tell):
     load("--clients", "64", "--seconds", "2")  # as a server that has served a while
     # so far apart that none waits for another
     alone, took = load("--rate", "15", "--seconds", "8")
-    host = alone["latency_ms"]["mean"] - mean(took[1])
+    single = mean([ms for _, size, ms in took if size == 1])
+    # of a machine that is disturbed the difference may be none
+    host = max(alone["latency_ms"]["mean"] - single, 0.0)
     verdicts = []
     for seed in range(1, args.rounds + 1):
         for share, longer in LOADS.items():
@@ -120,7 +131,7 @@ def compare(machine, server, subject, folder, args, tell):
             before = bench()
             capacity = load("--clients", "64", "--seconds", "6")[0]["images_per_second"]
             if not verdicts:
-                tell(f"{before['machine']['cpu']}; {subject.name} at {subject.side} × {subject.side} on one core: {mean(took[1]):.1f} ms alone, "
+                tell(f"{before['machine']['cpu']}; {subject.name} at {subject.side} × {subject.side} on one core: {single:.1f} ms alone, "
                       f"{host:.2f} ms of host\n")
                 tell("| load | images/s | | real, ms | simulated, times of this load, ms | ratio | simulated, times of bench, ms | ratio | other arrivals, ms | |")
                 tell("|--:|--:|---|--:|--:|--:|--:|--:|--:|---|")
@@ -194,7 +205,9 @@ class Watch(threading.Thread):
 
     def __init__(self, server):
         super().__init__(daemon=True)
-        self.server, self.ended, self.took = server, threading.Event(), {}
+        self.server, self.ended = server, threading.Event()
+        # of each batch in turn: seconds since the first began, images, milliseconds
+        self.took = []
 
     def __enter__(self):
         self.last = self.server.batches()
@@ -205,18 +218,21 @@ class Watch(threading.Thread):
         self.ended.set()
         self.join()
         self.look()
+        # requests begin to come when the first batch begins, but for the way there
+        first = self.took[0][0] if self.took else 0.0
+        self.took = [(began - first, size, ms) for began, size, ms in self.took]
 
     def run(self):
         while not self.ended.wait(LOOK_EVERY):
             self.look()
 
     def look(self):
-        now = self.server.batches()
+        now, ended = self.server.batches(), time.monotonic()
         for size, (count, seconds) in now.items():
             count_before, seconds_before = self.last.get(size, (0, 0.0))
-            if count > count_before:
-                runs = count - count_before
-                self.took.setdefault(size, []).extend([1e3 * (seconds - seconds_before) / runs] * runs)
+            for _ in range(count - count_before):
+                took = (seconds - seconds_before) / (count - count_before)
+                self.took.append((ended - took, size, 1e3 * took))
         self.last = now
 
 
@@ -233,8 +249,45 @@ def middle(one, other):
     return (one + other) / 2 if isinstance(one, float) else one
 
 
+def in_stretches(took):
+    """How slow the machine was in each stretch, as a factor, and by size what batches took divided by that.
+
+    Logarithms of times are a sum of one figure for the size and one for the stretch, by least squares: larger batches come where the machine is slow, and a stretch has
+    the sizes that it has, so that neither is known without the other. A stretch of few batches is slow or quick by chance too, and queues would grow that never did: what
+    chance alone may be of it is left out (the non-negative garrote; Breiman, 1995), which a stretch of twice the time hardly notices."""
+    rows = [(int(began / STRETCH), size, math.log(ms)) for began, size, ms in took]
+    slow = {}
+    for _ in range(TURNS):
+        usual = means((size, log - slow.get(stretch, 0.0)) for stretch, size, log in rows)
+        slow = means((stretch, log - usual[size]) for stretch, size, log in rows)
+    counts = collections.Counter(stretch for stretch, *_ in rows)
+    variance = mean([(log - usual[size] - slow[stretch]) ** 2 for stretch, size, log in rows])
+    usually = statistics.median(slow.values())
+    factors = []
+    for stretch in range(max(slow) + 1):
+        if stretch in slow:
+            beside, chance = slow[stretch] - usually, variance / counts[stretch]
+            factors.append(math.exp(beside * (1 - chance / beside**2)) if beside**2 > chance else 1.0)
+        else:
+            # without a batch it is as slow as before
+            factors.append(factors[-1])
+    without = {}
+    for stretch, size, log in rows:
+        without.setdefault(size, []).append(math.exp(log) / factors[stretch])
+    return factors, without
+
+
+def means(pairs):
+    """Of the values of each key."""
+    found = {}
+    for key, value in pairs:
+        found.setdefault(key, []).append(value)
+    return {key: mean(values) for key, values in found.items()}
+
+
 def with_times_of(model, bench, took):
-    """The report of the benchmark with the times that the server's batches had; sizes that it hardly ran get the benchmark's, as much longer as the others were."""
+    """The report of the benchmark with the times that the server's batches had, and when they were slow; sizes that it hardly ran get the benchmark's times, as much
+    longer as the others were."""
     # by size, each row of quantiles with the mean before it
     known = {case["batch"]: [1e3 * case["batch"] / case["images_per_second"], *case["quantiles_ms"]] for case in bench["results"]}
 
@@ -243,7 +296,8 @@ def with_times_of(model, bench, took):
         share = (size - below) / max(above - below, 1)
         return [low + (high - low) * share for low, high in zip(known[below], known[above])]
 
-    often = {size: sorted(times) for size, times in took.items() if len(times) >= FEWEST_RUNS and size <= max(known)}
+    factors, without = in_stretches(took)
+    often = {size: sorted(times) for size, times in without.items() if len(times) >= FEWEST_RUNS and size <= max(known)}
     longer = mean([mean(times) / between(size)[0] for size, times in often.items() for _ in times])
     results = []
     for size in sorted(set(often) | set(known)):
@@ -251,7 +305,7 @@ def with_times_of(model, bench, took):
         # the nearest rank, as the benchmark has it
         quantiles = [times[max(math.ceil(share * len(times)), 1) - 1] for share in SHARES] if times else [one * longer for one in between(size)[1:]]
         results.append({"model": model, "batch": size, "quantiles_ms": quantiles})
-    return {"device": bench["device"], "results": results}
+    return {"device": bench["device"], "results": results, "slowness": {"every_s": STRETCH, "factors": factors}}
 
 
 class Server(served.Server):
