@@ -249,16 +249,19 @@ def middle(one, other):
     return (one + other) / 2 if isinstance(one, float) else one
 
 
-def in_stretches(took):
-    """How slow the machine was in each stretch, as a factor, and by size what batches took divided by that.
+def in_stretches(took, often, expected):
+    """How slow the machine was in each stretch, as a factor, and by size what batches took divided by that. Sizes that ran `often` take what they take; the others as much
+    longer than `expected` as those do on average, for a size that ran in a slow stretch alone would hide it.
 
     Logarithms of times are a sum of one figure for the size and one for the stretch, by least squares: larger batches come where the machine is slow, and a stretch has
     the sizes that it has, so that neither is known without the other. A stretch of few batches is slow or quick by chance too, and queues would grow that never did: what
     chance alone may be of it is left out (the non-negative garrote; Breiman, 1995), which a stretch of twice the time hardly notices."""
-    rows = [(int(began / STRETCH), size, math.log(ms)) for began, size, ms in took]
+    rows = [(int(began / STRETCH), size, math.log(ms / expected(size))) for began, size, ms in took]
     slow = {}
     for _ in range(TURNS):
-        usual = means((size, log - slow.get(stretch, 0.0)) for stretch, size, log in rows)
+        usual = means((size, log - slow.get(stretch, 0.0)) for stretch, size, log in rows if size in often)
+        on_average = mean([usual[size] for _, size, _ in rows if size in often])
+        usual.update({size: on_average for _, size, _ in rows if size not in often})
         slow = means((stretch, log - usual[size]) for stretch, size, log in rows)
     counts = collections.Counter(stretch for stretch, *_ in rows)
     variance = mean([(log - usual[size] - slow[stretch]) ** 2 for stretch, size, log in rows])
@@ -272,8 +275,8 @@ def in_stretches(took):
             # without a batch it is as slow as before
             factors.append(factors[-1])
     without = {}
-    for stretch, size, log in rows:
-        without.setdefault(size, []).append(math.exp(log) / factors[stretch])
+    for began, size, ms in took:
+        without.setdefault(size, []).append(ms / factors[int(began / STRETCH)])
     return factors, without
 
 
@@ -296,8 +299,10 @@ def with_times_of(model, bench, took):
         share = (size - below) / max(above - below, 1)
         return [low + (high - low) * share for low, high in zip(known[below], known[above])]
 
-    factors, without = in_stretches(took)
-    often = {size: sorted(times) for size, times in without.items() if len(times) >= FEWEST_RUNS and size <= max(known)}
+    counts = collections.Counter(size for _, size, _ in took)
+    often = {size for size, count in counts.items() if count >= FEWEST_RUNS and size <= max(known)}
+    factors, without = in_stretches(took, often, lambda size: between(size)[0])
+    often = {size: sorted(without[size]) for size in often}
     longer = mean([mean(times) / between(size)[0] for size, times in often.items() for _ in times])
     results = []
     for size in sorted(set(often) | set(known)):
