@@ -10,32 +10,35 @@ Two cores are needed. The engine's thread computes on one; the rest of the serve
 ConvNeXt-T with random weights at 64 × 64: a batch takes 10 ms and more, beside which what the host does for a request is little, as on a GPU. Images come as tensors, so
 that nothing is decoded.
 
-Before each load the benchmark and a closed loop run, so that the load is a share of what the machine can do in that minute, and behind it the benchmark once more, so
-that a machine which becomes slower meanwhile does so for it too. The same seed gives `convnext load` and
-`convnext plan` the same arrivals. What batches take is an input of the simulation, and is told to it twice: as the server's own statistics, read many times a second, had
-it for batches of each size at that very load, which judges the simulation alone, its arrivals, queue and scheduler; and as `convnext bench --pauses` measured it, which
-judges a forecast from a benchmark. It passes when each ratio is within 20 %. Beside it stands what the simulation gives with the arrivals of other seeds: how much such a run says by itself.
+Before each load the benchmark and a closed loop run, so that the load is a share of what the machine can do in that minute, and behind it the benchmark once
+more, so that a machine which becomes slower meanwhile does so for it too. The same seed gives `convnext load` and `convnext plan` the same arrivals. What
+batches take is an input of the simulation, and is told to it twice: as the server's own statistics, read many times a second, had it for batches of each size
+at that very load, and by how much all of them were slower in each second, which judges the simulation alone, its arrivals, queue and scheduler; and as
+`convnext bench --pauses` measured it, which judges a forecast from a benchmark. A machine that others share is slow for seconds at a time, and slow batches in
+a row make longer queues than as many that are spread evenly. In the report for the simulation the slowness stands beside the results: `slowness` with
+`every_s`, seconds of a stretch, and `factors`, one for each stretch since the first request, by which the times of `results` are multiplied. It passes when
+each ratio is within 20 %. Beside it stands what the simulation gives with the arrivals of other seeds: how much such a run says by itself.
 Not here: how it is simulated (src/service/simulation).
 """
 
 import argparse
-import array
+import collections
 import http.client
 import json
 import math
 import os
 import pathlib
-import random
-import struct
+import statistics
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 
-MODEL = "convnext_tiny"
+import served
+from served import MODEL, clean, random_weights
+
 SIDE = 64
-DEPTHS, WIDTHS = [3, 3, 9, 3], [96, 192, 384, 768]
 BATCHES = [1, 2, 4, 8, 16, 32]
 # shares of the capacity, and of the time: near saturation a queue takes long to forget
 LOADS = {0.3: 0.5, 0.6: 0.75, 0.9: 1.75}
@@ -45,6 +48,10 @@ SHARES = [0.0, 0.05, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999, 1.0]
 FEWEST_RUNS = 20
 # between two looks at the statistics: about a batch
 LOOK_EVERY = 0.02
+# seconds in which a machine is equally slow: long enough for many batches
+STRETCH = 1.0
+# turns of finding what sizes take and how slow stretches are from each other; neither changes then any more
+TURNS = 20
 # how far off a percentile may be
 TOLERANCE = 0.2
 OTHER_SEEDS = range(101, 111)
@@ -99,7 +106,7 @@ def compare(machine, server, subject, folder, args, tell):
     """Tells a row for each percentile of each load; how many are off."""
 
     def load(*words):
-        """A report of the load generator, and what each batch took that the server ran meanwhile, by size."""
+        """A report of the load generator, and what each batch took that the server ran meanwhile."""
         with Watch(server) as watch:
             report = machine.json(machine.rest, "load", server.url, "--route", "oip", "--model", subject.name, "--json", *words)
         if report["failed"]:
@@ -109,7 +116,9 @@ def compare(machine, server, subject, folder, args, tell):
     load("--clients", "64", "--seconds", "2")  # as a server that has served a while
     # so far apart that none waits for another
     alone, took = load("--rate", "15", "--seconds", "8")
-    host = alone["latency_ms"]["mean"] - mean(took[1])
+    single = mean([ms for _, size, ms in took if size == 1])
+    # of a machine that is disturbed the difference may be none
+    host = max(alone["latency_ms"]["mean"] - single, 0.0)
     verdicts = []
     for seed in range(1, args.rounds + 1):
         for share, longer in LOADS.items():
@@ -122,14 +131,14 @@ def compare(machine, server, subject, folder, args, tell):
             before = bench()
             capacity = load("--clients", "64", "--seconds", "6")[0]["images_per_second"]
             if not verdicts:
-                tell(f"{before['machine']['cpu']}; {subject.name} at {subject.side} × {subject.side} on one core: {mean(took[1]):.1f} ms alone, "
+                tell(f"{before['machine']['cpu']}; {subject.name} at {subject.side} × {subject.side} on one core: {single:.1f} ms alone, "
                       f"{host:.2f} ms of host\n")
                 tell("| load | images/s | | real, ms | simulated, times of this load, ms | ratio | simulated, times of bench, ms | ratio | other arrivals, ms | |")
                 tell("|--:|--:|---|--:|--:|--:|--:|--:|--:|---|")
             rate = ["--rate", f"{capacity * share:.2f}", "--arrivals", "poisson", "--seconds", f"{args.seconds * longer:g}", "--warm-up", "2s"]
             real, took_there = load(*rate, "--seed", str(seed))
             both = middle(before, bench())
-            files = {"bench": both, "served": served(subject.name, both, took_there), "real": real,
+            files = {"bench": both, "served": with_times_of(subject.name, both, took_there), "real": real,
                      "took": took_there, "capacity": capacity, "host": host}
             for name, content in files.items():
                 (folder / f"{stem}-{name}.json").write_text(json.dumps(content))
@@ -196,7 +205,9 @@ class Watch(threading.Thread):
 
     def __init__(self, server):
         super().__init__(daemon=True)
-        self.server, self.ended, self.took = server, threading.Event(), {}
+        self.server, self.ended = server, threading.Event()
+        # of each batch in turn: seconds since the first began, images, milliseconds
+        self.took = []
 
     def __enter__(self):
         self.last = self.server.batches()
@@ -207,18 +218,21 @@ class Watch(threading.Thread):
         self.ended.set()
         self.join()
         self.look()
+        # requests begin to come when the first batch begins, but for the way there
+        first = self.took[0][0] if self.took else 0.0
+        self.took = [(began - first, size, ms) for began, size, ms in self.took]
 
     def run(self):
         while not self.ended.wait(LOOK_EVERY):
             self.look()
 
     def look(self):
-        now = self.server.batches()
+        now, ended = self.server.batches(), time.monotonic()
         for size, (count, seconds) in now.items():
             count_before, seconds_before = self.last.get(size, (0, 0.0))
-            if count > count_before:
-                runs = count - count_before
-                self.took.setdefault(size, []).extend([1e3 * (seconds - seconds_before) / runs] * runs)
+            for _ in range(count - count_before):
+                took = (seconds - seconds_before) / (count - count_before)
+                self.took.append((ended - took, size, 1e3 * took))
         self.last = now
 
 
@@ -235,8 +249,48 @@ def middle(one, other):
     return (one + other) / 2 if isinstance(one, float) else one
 
 
-def served(model, bench, took):
-    """The report of the benchmark with the times that the server's batches had; sizes that it hardly ran get the benchmark's, as much longer as the others were."""
+def in_stretches(took, often, expected):
+    """How slow the machine was in each stretch, as a factor, and by size what batches took divided by that. Sizes that ran `often` take what they take; the others as much
+    longer than `expected` as those do on average, for a size that ran in a slow stretch alone would hide it.
+
+    Logarithms of times are a sum of one figure for the size and one for the stretch, by least squares: larger batches come where the machine is slow, and a stretch has
+    the sizes that it has, so that neither is known without the other. A stretch of few batches is slow or quick by chance too, and queues would grow that never did: what
+    chance alone may be of it is left out (the non-negative garrote; Breiman, 1995), which a stretch of twice the time hardly notices."""
+    rows = [(int(began / STRETCH), size, math.log(ms / expected(size))) for began, size, ms in took]
+    slow = {}
+    for _ in range(TURNS):
+        usual = means((size, log - slow.get(stretch, 0.0)) for stretch, size, log in rows if size in often)
+        on_average = mean([usual[size] for _, size, _ in rows if size in often])
+        usual.update({size: on_average for _, size, _ in rows if size not in often})
+        slow = means((stretch, log - usual[size]) for stretch, size, log in rows)
+    counts = collections.Counter(stretch for stretch, *_ in rows)
+    variance = mean([(log - usual[size] - slow[stretch]) ** 2 for stretch, size, log in rows])
+    usually = statistics.median(slow.values())
+    factors = []
+    for stretch in range(max(slow) + 1):
+        if stretch in slow:
+            beside, chance = slow[stretch] - usually, variance / counts[stretch]
+            factors.append(math.exp(beside * (1 - chance / beside**2)) if beside**2 > chance else 1.0)
+        else:
+            # without a batch it is as slow as before
+            factors.append(factors[-1])
+    without = {}
+    for began, size, ms in took:
+        without.setdefault(size, []).append(ms / factors[int(began / STRETCH)])
+    return factors, without
+
+
+def means(pairs):
+    """Of the values of each key."""
+    found = {}
+    for key, value in pairs:
+        found.setdefault(key, []).append(value)
+    return {key: mean(values) for key, values in found.items()}
+
+
+def with_times_of(model, bench, took):
+    """The report of the benchmark with the times that the server's batches had, and when they were slow; sizes that it hardly ran get the benchmark's times, as much
+    longer as the others were."""
     # by size, each row of quantiles with the mean before it
     known = {case["batch"]: [1e3 * case["batch"] / case["images_per_second"], *case["quantiles_ms"]] for case in bench["results"]}
 
@@ -245,7 +299,10 @@ def served(model, bench, took):
         share = (size - below) / max(above - below, 1)
         return [low + (high - low) * share for low, high in zip(known[below], known[above])]
 
-    often = {size: sorted(times) for size, times in took.items() if len(times) >= FEWEST_RUNS and size <= max(known)}
+    counts = collections.Counter(size for _, size, _ in took)
+    often = {size for size, count in counts.items() if count >= FEWEST_RUNS and size <= max(known)}
+    factors, without = in_stretches(took, often, lambda size: between(size)[0])
+    often = {size: sorted(without[size]) for size in often}
     longer = mean([mean(times) / between(size)[0] for size, times in often.items() for _ in times])
     results = []
     for size in sorted(set(often) | set(known)):
@@ -253,22 +310,15 @@ def served(model, bench, took):
         # the nearest rank, as the benchmark has it
         quantiles = [times[max(math.ceil(share * len(times)), 1) - 1] for share in SHARES] if times else [one * longer for one in between(size)[1:]]
         results.append({"model": model, "batch": size, "quantiles_ms": quantiles})
-    return {"device": bench["device"], "results": results}
+    return {"device": bench["device"], "results": results, "slowness": {"every_s": STRETCH, "factors": factors}}
 
 
-class Server:
+class Server(served.Server):
     """A server of the model: its engine's thread on one core, all its others on another."""
 
     def __init__(self, machine, subject):
-        words = ["serve", "--models", subject.served, "--device", "cpu", "--engine-threads", "1", "--calibrate", "off", "--log", "off", "--drain-delay", "0s"]
-        ports = ["--http-addr", "127.0.0.1:0", "--grpc-addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0"]
+        super().__init__(machine.words(machine.rest), [subject.served], "--engine-threads", "1", "--log", "off")
         self.model, self.connection = subject.name, None
-        self.process = subprocess.Popen(machine.words(machine.rest, *words, *ports), stdout=subprocess.PIPE, text=True, env=clean())
-        for line in self.process.stdout:
-            if line.startswith("listening on "):
-                self.url = line.removeprefix("listening on ").strip()
-            if line.startswith("grpc on "):
-                break
         subprocess.run([machine.binary, "health", self.url], check=False, stdout=subprocess.DEVNULL, timeout=30)
         self.pin(machine.engine)
 
@@ -292,50 +342,6 @@ class Server:
         [model] = json.load(self.connection.getresponse())["model_stats"]
         return {one["batch_size"]: (one["compute_infer"]["count"], one["compute_infer"]["ns"] / 1e9) for one in model["batch_stats"]}
 
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.process.terminate()
-        self.process.wait(timeout=30)
-
-
-def random_weights(folder, side):
-    """A checkpoint of MODEL as timm writes it, whose weights are noise that repeats: what a batch takes does not depend on them."""
-    shapes = {}
-
-    def layer(name, *shape):
-        shapes[f"{name}.weight"], shapes[f"{name}.bias"] = shape, shape[:1]
-
-    layer("stem.0", WIDTHS[0], 3, 4, 4)
-    layer("stem.1", WIDTHS[0])
-    for stage, (depth, width) in enumerate(zip(DEPTHS, WIDTHS)):
-        if stage:
-            layer(f"stages.{stage}.downsample.0", WIDTHS[stage - 1])
-            layer(f"stages.{stage}.downsample.1", width, WIDTHS[stage - 1], 2, 2)
-        for block in (f"stages.{stage}.blocks.{index}" for index in range(depth)):
-            shapes[f"{block}.gamma"] = (width,)
-            layer(f"{block}.conv_dw", width, 1, 7, 7)
-            layer(f"{block}.norm", width)
-            layer(f"{block}.mlp.fc1", 4 * width, width)
-            layer(f"{block}.mlp.fc2", width, 4 * width)
-    layer("head.norm", WIDTHS[-1])
-    layer("head.fc", 1000, WIDTHS[-1])
-    lot = random.Random(1)
-    noise = array.array("f", [lot.gauss(0, 0.02) for _ in range(1 << 16)]).tobytes()
-    head, end = {}, 0
-    for name, shape in shapes.items():
-        begin, end = end, end + 4 * math.prod(shape)
-        head[name] = {"dtype": "F32", "shape": shape, "data_offsets": [begin, end]}
-    text = json.dumps(head).encode()
-    folder.mkdir(exist_ok=True)
-    with open(folder / "model.safetensors", "wb") as file:
-        file.write(struct.pack("<Q", len(text)) + text)
-        for at in range(0, end, len(noise)):
-            file.write(noise[: end - at])
-    config = {"input_size": [3, side, side], "interpolation": "bicubic", "mean": [0.5] * 3, "std": [0.5] * 3, "crop_pct": 1.0}
-    (folder / "config.json").write_text(json.dumps({"architecture": MODEL, "num_classes": 1000, "pretrained_cfg": config}))
-
 
 def taken_away(core, seconds=2.0):
     """The share of the time that a program which only computes does not have a core, and the longest such time."""
@@ -350,11 +356,6 @@ def taken_away(core, seconds=2.0):
         last = now
     os.sched_setaffinity(0, allowed)
     return lost / (last - began), longest
-
-
-def clean():
-    """The environment without the configuration of whoever runs this."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("CONVNEXT_")}
 
 
 if __name__ == "__main__":

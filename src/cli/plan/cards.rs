@@ -7,7 +7,7 @@ use anyhow::{Context as _, anyhow, bail};
 use serde_json::Value;
 
 use crate::cli::budgets::{BATCHES, TABLES, computed};
-use crate::service::simulation::{AfterPause, BatchTime, Quantiles, Speed};
+use crate::service::simulation::{AfterPause, BatchTime, Quantiles, Slowness, Speed};
 
 /// What a device's thread pays for a launch, for waiting, and for an image's answer; as the tests of the device's loop have it.
 const LAUNCH: Duration = Duration::from_micros(10);
@@ -146,7 +146,18 @@ fn of_report(text: &str, model: Option<&str>, max_batch: usize) -> anyhow::Resul
     let after = |one: &Value| Some(AfterPause { pause: one["pause_ms"].as_f64()? / 1e3, quantiles: quantiles(one)? });
     let pauses = pauses.iter().map(after).collect::<Option<Vec<_>>>().ok_or_else(no_report)?;
     let speed = speed.with_pauses(pauses)?;
+    let speed = match &report["slowness"] {
+        Value::Null => speed,
+        told => speed.with_slowness(slowness(told).context("its slowness is none that can be")?),
+    };
     Ok((model.to_owned(), Case { device: device.to_owned(), times: Times::Measured, speed }))
+}
+
+/// How much longer all batches took, one stretch of so many seconds after the other.
+fn slowness(told: &Value) -> Option<Slowness> {
+    let every = Duration::try_from_secs_f64(told["every_s"].as_f64()?).ok()?;
+    let factors: Option<Vec<f64>> = told["factors"].as_array()?.iter().map(Value::as_f64).collect();
+    Slowness::new(every, factors?)
 }
 
 #[cfg(test)]
@@ -184,6 +195,29 @@ mod tests {
         let [slower, plain] = [3.0, 2.0].map(|ms| report(10.0, ms).unwrap().1.speed);
         assert!(slower != plain && (slower.capacity() - plain.capacity()).abs() < 1e-9);
         assert!(report(-1.0, 3.0).unwrap_err().to_string().contains("pause"));
+    }
+
+    #[test]
+    fn a_machine_that_is_slow_at_times_can_do_less_and_a_wrong_slowness_is_refused() {
+        let report = |slowness: Value| {
+            let result = json!({"model": "a", "batch": 1, "quantiles_ms": vec![2.0; SHARES.len()]});
+            let report = json!({"device": "cpu", "results": [result], "slowness": slowness});
+            of_report(&report.to_string(), None, 1).map(|(_, case)| case.speed.capacity())
+        };
+        let capacity = |slowness| report(slowness).unwrap();
+        assert!((capacity(Value::Null) - 500.0).abs() < 1e-9);
+        assert!((capacity(json!({"every_s": 0.5, "factors": [1.0, 2.0]})) - 375.0).abs() < 1e-9);
+        for wrong in [
+            json!({"every_s": 0.5, "factors": []}),
+            json!({"every_s": 0.0, "factors": [1.0]}),
+            json!({"every_s": -0.5, "factors": [1.0]}),
+            json!({"every_s": 0.5, "factors": [1.0, -2.0]}),
+            json!({"every_s": 0.5, "factors": ["1"]}),
+            json!({"factors": [1.0]}),
+            json!(2.0),
+        ] {
+            assert!(format!("{:#}", report(wrong.clone()).unwrap_err()).contains("slowness"), "{wrong}");
+        }
     }
 
     #[test]

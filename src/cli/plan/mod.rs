@@ -30,6 +30,10 @@ driven by a simulated clock; a device takes, for each batch, the time that is kn
 For --card these times were computed and never measured: the shortest if all transfers hide behind arithmetic, the longest if none does (kernels/budgets). \
 The truth is expected between the two. With --bench they are those of a machine, as `convnext bench --batch 1,2,4,8,16,32 --pauses --json` tells them, with their spread, and with what a pause of the device adds.
 
+A batch has its time by lot, whatever the one before took. A machine that others share is slow for seconds at a time, though, and then queues grow longer. A report may say so \
+beside its results, as \"slowness\": {\"every_s\": 1.0, \"factors\": [1.0, 1.8]}: batches take so many times as long in the first second, in the next, and again from the first one on. \
+The first server is slow then, and each other one as much later as chance has it.
+
 A load is held when 99 of 100 requests are answered within --p99 and none is refused. load is the share of what the devices can do at most; busy the share of the time \
 in which they compute. The knee is where the curve of p99 bends up.
 

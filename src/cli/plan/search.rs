@@ -63,7 +63,8 @@ impl Question {
 
     /// What becomes of a rate.
     pub(super) fn at(&self, case: &Case, servers: usize, rate: f64) -> Result<Loaded, SimulationError> {
-        let measured = self.seconds.unwrap_or_else(|| SHORTEST.max(Duration::from_secs_f64(REQUESTS / rate)));
+        let long_enough = || SHORTEST.max(Duration::from_secs_f64(REQUESTS / rate)).max(case.speed.period());
+        let measured = self.seconds.unwrap_or_else(long_enough);
         let warm_up = if self.seconds.is_some() { self.scenario.warm_up } else { measured / 5 };
         let speed = case.speed.clone();
         let scenario = Scenario { replicas: servers, speed, warm_up, measured, ..self.scenario.clone() };

@@ -333,3 +333,7 @@ fn join(
     );
     pixels
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests;

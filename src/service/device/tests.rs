@@ -31,7 +31,8 @@ fn current() -> SimulatedClock {
 fn simulated(clock: &SimulatedClock, image: Duration, in_flight: usize) -> Arc<SimulatedModel> {
     let time = |images: usize| BatchTime::constant(images, (20 * MICROSECOND + image * images as u32).as_secs_f64());
     let speed = Speed::of_gpu(vec![time(1), time(64)], 64, [LAUNCH, ANSWER, Duration::ZERO]).unwrap();
-    Arc::new(SimulatedModel { clock: clock.clone(), speed: Arc::new(Speed { in_flight, ..speed }), seed: 0 })
+    let (speed, ahead) = (Arc::new(Speed { in_flight, ..speed }), Duration::ZERO);
+    Arc::new(SimulatedModel { clock: clock.clone(), speed, seed: 0, ahead })
 }
 
 /// An image whose answer costs the host time and is counted by its model.

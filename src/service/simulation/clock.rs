@@ -13,6 +13,8 @@ pub(in crate::service) struct SimulatedClock(Arc<Mutex<Shown>>);
 
 #[derive(Debug)]
 struct Shown {
+    /// When requests begin to come.
+    start: Instant,
     /// What the device's thread sees.
     now: Instant,
     /// When the device is done with all that was launched.
@@ -42,6 +44,7 @@ pub(in crate::service) struct Worked {
 impl SimulatedClock {
     pub(in crate::service) fn new(start: Instant) -> Self {
         Self(Arc::new(Mutex::new(Shown {
+            start,
             now: start,
             computed: start,
             copied: start,
@@ -68,6 +71,12 @@ impl SimulatedClock {
         shown.now = shown.now.max(at);
     }
 
+    /// Requests begin to come at this time, which the thread waits for.
+    pub(in crate::service) fn start(&self, at: Instant) {
+        self.reach(at);
+        self.lock().start = at;
+    }
+
     /// From now on work in this window counts, and nothing before.
     pub(in crate::service) fn count(&self, window: Range<Instant>) {
         let mut shown = self.lock();
@@ -86,18 +95,14 @@ impl SimulatedClock {
         shown.ends.front().map_or(shown.now, |end| shown.now.max(*end))
     }
 
-    /// For how long the device has computed nothing.
-    pub(super) fn pause(&self) -> Duration {
-        let shown = self.lock();
-        shown.now.saturating_duration_since(shown.computed)
-    }
-
-    /// A batch was launched: it is copied behind those before it, and computed behind those before it.
-    pub(super) fn launch(&self, images: usize, copy: Duration, compute: Duration) {
+    /// A batch was launched: it is copied behind those before it, and computed behind those before it. `compute` is told for how long the device had
+    /// nothing to compute, and how long behind the start it begins, and says what it takes.
+    pub(super) fn launch(&self, images: usize, copy: Duration, compute: impl FnOnce(Duration, Duration) -> Duration) {
         let mut shown = self.lock();
+        let pause = shown.now.saturating_duration_since(shown.computed);
         shown.copied = shown.copied.max(shown.now) + copy;
         let begin = shown.computed.max(shown.copied);
-        let end = begin + compute;
+        let end = begin + compute(pause, begin.saturating_duration_since(shown.start));
         shown.computed = end;
         shown.ends.push_back(end);
         let Range { start, end: last } = shown.window;

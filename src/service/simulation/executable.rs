@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::clock::SimulatedClock;
 use super::speed::Speed;
@@ -13,6 +14,8 @@ pub(in crate::service) struct SimulatedModel {
     pub(in crate::service) speed: Arc<Speed>,
     /// Of the times' spread.
     pub(in crate::service) seed: u64,
+    /// How far its slowness is ahead of the clock.
+    pub(in crate::service) ahead: Duration,
 }
 
 impl Loaded for SimulatedModel {
@@ -24,6 +27,7 @@ impl Loaded for SimulatedModel {
         Ok(Box::new(SimulatedExecutable {
             clock: self.clock.clone(),
             speed: Arc::clone(&self.speed),
+            ahead: self.ahead,
             leases: LeasePool::plain(1, 1),
             random: fastrand::Rng::with_seed(self.seed),
             running: VecDeque::new(),
@@ -35,6 +39,7 @@ impl Loaded for SimulatedModel {
 struct SimulatedExecutable {
     clock: SimulatedClock,
     speed: Arc<Speed>,
+    ahead: Duration,
     leases: Arc<LeasePool>,
     random: fastrand::Rng,
     running: VecDeque<BatchId>,
@@ -59,14 +64,15 @@ impl Executable for SimulatedExecutable {
     }
 
     fn launch(&mut self, batch: Batch) -> Result<BatchId, RunError> {
-        let Speed { buckets, launch, copy, .. } = &*self.speed;
+        let speed = &*self.speed;
         let images = batch.len();
-        if self.running.len() == self.speed.in_flight || images > buckets.max() {
+        if self.running.len() == speed.in_flight || images > speed.buckets.max() {
             return Err(RunError::Input(format!("{images} images behind {} batches", self.running.len())));
         }
-        self.clock.pass(*launch);
-        let compute = self.speed.compute(images, self.clock.pause(), &mut self.random);
-        self.clock.launch(images, *copy * images as u32, compute);
+        self.clock.pass(speed.launch);
+        let (ahead, random) = (self.ahead, &mut self.random);
+        let compute = |pause, since: Duration| speed.compute(images, pause, since + ahead, random);
+        self.clock.launch(images, speed.copy * images as u32, compute);
         self.batches += 1;
         let id = BatchId(self.batches);
         self.running.push_back(id);

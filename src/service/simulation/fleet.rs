@@ -127,7 +127,7 @@ impl<'a> Fleet<'a> {
         fleet.start = clocks().map(|clock| clock.now()).max().unwrap_or(start);
         let window = fleet.start + scenario.warm_up..fleet.start + scenario.warm_up + scenario.measured;
         for clock in clocks() {
-            clock.reach(fleet.start);
+            clock.start(fleet.start);
             clock.count(window.clone());
         }
         Ok(fleet)
@@ -245,6 +245,10 @@ impl Replica {
         let model = dispatcher.add(scenario.model.max_delay);
         let metrics = Metrics::new().map_err(|error| SimulationError::Device(error.to_string()))?;
         let (program, speed) = (program()?, Arc::new(scenario.speed.clone()));
+        // the first server is slow when its series says so, the others at any other time: machines are not slow together
+        let slowness = speed.slowness.as_ref().filter(|_| index > 0);
+        let random = &mut fastrand::Rng::with_seed(scenario.seed.wrapping_add(index as u64));
+        let ahead = slowness.map_or(Duration::ZERO, |slowness| slowness.any(random));
         let mut devices = Vec::new();
         for device in 0..scenario.devices {
             let clock = SimulatedClock::new(start);
@@ -252,7 +256,7 @@ impl Replica {
             let (added, told) = oneshot::channel();
             let addition = Addition {
                 model,
-                loaded: Arc::new(SimulatedModel { clock: clock.clone(), speed: Arc::clone(&speed), seed }),
+                loaded: Arc::new(SimulatedModel { clock: clock.clone(), speed: Arc::clone(&speed), seed, ahead }),
                 program: Arc::clone(&program),
                 weights: None,
                 metrics: metrics.model("simulated"),

@@ -12,6 +12,7 @@ pub(in crate::service) mod executable;
 mod fleet;
 mod outcome;
 mod request;
+mod slowness;
 mod speed;
 
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use std::time::Duration;
 
 use self::fleet::Fleet;
 pub use self::outcome::Outcome;
+pub use self::slowness::Slowness;
 pub use self::speed::{AfterPause, BatchTime, Quantiles, SHARES, Speed, SpeedError};
 use super::ModelOptions;
 use crate::model::Spec;

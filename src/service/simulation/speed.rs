@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::slowness::Slowness;
 use crate::engine::Buckets;
 
 /// The shares of runs of which it is known what they took at most. Closer to the end, where few runs are long and weigh much.
@@ -62,6 +63,8 @@ pub struct Speed {
     pub(in crate::service) times: Vec<BatchTime>,
     /// By rising pause, what it adds to a batch; pauses between two are on the line between them, longer ones add what the longest does.
     pub(in crate::service) pauses: Vec<AfterPause>,
+    /// By how much all of this is longer at a time; None is never.
+    pub(in crate::service) slowness: Option<Slowness>,
     /// The sizes that run without padding.
     pub(in crate::service) buckets: Buckets,
     /// Batches that are launched and not finished, at most.
@@ -104,7 +107,17 @@ impl Speed {
     pub fn of_cpu(times: Vec<BatchTime>, max_batch: usize) -> Result<Self, SpeedError> {
         let buckets = Buckets::Any(max_batch);
         let zero = Duration::ZERO;
-        Self { times, pauses: Vec::new(), buckets, in_flight: 1, launch: zero, answer: zero, copy: zero }.checked()
+        let speed = Self {
+            times,
+            pauses: Vec::new(),
+            slowness: None,
+            buckets,
+            in_flight: 1,
+            launch: zero,
+            answer: zero,
+            copy: zero,
+        };
+        speed.checked()
     }
 
     /// A GPU as the CUDA engine drives it: sizes that double up to `max_batch`, two batches in flight, of which one is copied while the other
@@ -119,7 +132,7 @@ impl Speed {
     ) -> Result<Self, SpeedError> {
         let doubling = std::iter::successors(Some(1), |size| Some(size * 2)).take_while(|size| *size < max_batch);
         let buckets = Buckets::Fixed(doubling.chain([max_batch]).collect());
-        Self { times, pauses: Vec::new(), buckets, in_flight: 2, launch, answer, copy }.checked()
+        Self { times, pauses: Vec::new(), slowness: None, buckets, in_flight: 2, launch, answer, copy }.checked()
     }
 
     fn checked(mut self) -> Result<Self, SpeedError> {
@@ -152,17 +165,30 @@ impl Speed {
         Ok(self)
     }
 
+    /// The same device, which is slow at times. Only computing is: copies, launches and answers are not.
+    #[must_use]
+    pub fn with_slowness(self, slowness: Slowness) -> Self {
+        Self { slowness: Some(slowness), ..self }
+    }
+
+    /// Until its slowness begins again: less than this of it says little of the rest.
+    #[must_use]
+    pub fn period(&self) -> Duration {
+        self.slowness.as_ref().map_or(Duration::ZERO, Slowness::period)
+    }
+
     /// The batch sizes that run without padding.
     #[must_use]
     pub fn buckets(&self) -> &Buckets {
         &self.buckets
     }
 
-    /// Images a second at most: those of the best batch again and again.
+    /// Images a second at most, in the long run: those of the best batch again and again.
     #[must_use]
     pub fn capacity(&self) -> f64 {
+        let rate_at_times = self.slowness.as_ref().map_or(1.0, Slowness::rate);
         let rate = |images: usize| {
-            let compute = self.time(images).mean();
+            let compute = self.time(images).mean() / rate_at_times;
             let thread = 2.0 * self.launch.as_secs_f64() + self.answer.as_secs_f64() * images as f64;
             images as f64 / compute.max(thread).max(self.copy.as_secs_f64() * images as f64)
         };
@@ -182,11 +208,18 @@ impl Speed {
         BatchTime { images: size, quantiles: std::array::from_fn(between) }
     }
 
-    /// What a batch takes this time, behind so long a pause.
-    pub(super) fn compute(&self, images: usize, pause: Duration, random: &mut fastrand::Rng) -> Duration {
+    /// What a batch takes this time, behind so long a pause and so long behind the start.
+    pub(super) fn compute(
+        &self,
+        images: usize,
+        pause: Duration,
+        since: Duration,
+        random: &mut fastrand::Rng,
+    ) -> Duration {
         let share = random.f64();
         let seconds = self.time(images).at(share) + self.added(pause.as_secs_f64(), share);
-        Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX)
+        let factor = self.slowness.as_ref().map_or(1.0, |slowness| slowness.at(since));
+        Duration::try_from_secs_f64((seconds * factor).max(0.0)).unwrap_or(Duration::MAX)
     }
 
     /// What a pause adds to the runs of this share, in seconds.
@@ -219,7 +252,8 @@ mod tests {
     fn sizes_between_are_on_the_line_and_a_gpu_pads_to_its_bucket() {
         let known = times(&[(8, 8.0), (1, 1.0), (4, 2.5)]);
         let mut random = fastrand::Rng::with_seed(0);
-        let mut seconds = |speed: &Speed, images| speed.compute(images, Duration::ZERO, &mut random).as_secs_f64();
+        let zero = Duration::ZERO;
+        let mut seconds = |speed: &Speed, images| speed.compute(images, zero, zero, &mut random).as_secs_f64();
         let cpu = Speed::of_cpu(known.clone(), 8).unwrap();
         assert_eq!((seconds(&cpu, 1), seconds(&cpu, 2), seconds(&cpu, 6)), (1.0, 1.5, 5.25));
         let gpu = Speed::of_gpu(known, 8, FREE).unwrap();
@@ -234,7 +268,7 @@ mod tests {
         let cpu = Speed::of_cpu(vec![BatchTime { images: 1, quantiles }], 1).unwrap();
         let mut random = fastrand::Rng::with_seed(3);
         let mut taken: Vec<f64> =
-            (0..100_000).map(|_| cpu.compute(1, Duration::ZERO, &mut random).as_secs_f64()).collect();
+            (0..100_000).map(|_| cpu.compute(1, Duration::ZERO, Duration::ZERO, &mut random).as_secs_f64()).collect();
         let mean = taken.iter().sum::<f64>() / taken.len() as f64;
         taken.sort_by(f64::total_cmp);
         // beyond 0.995 too few are drawn to tell
@@ -255,7 +289,7 @@ mod tests {
         for (images, pause, seconds) in
             [(1, 0, 1.0), (1, 5, 1.1), (1, 10, 1.2), (4, 10, 2.7), (1, 55, 1.4), (4, 100, 3.1), (1, 5000, 1.6)]
         {
-            let took = cpu.compute(images, Duration::from_millis(pause), &mut random).as_secs_f64();
+            let took = cpu.compute(images, Duration::from_millis(pause), Duration::ZERO, &mut random).as_secs_f64();
             assert!((took - seconds).abs() < 1e-9, "{images} behind {pause} ms: {took}");
         }
         // a device that never rests never pays for it
@@ -263,6 +297,24 @@ mod tests {
         for wrong in [after(0.0, 1.0), after(f64::NAN, 1.0), after(0.1, -1.0)] {
             assert_eq!(cpu.clone().with_pauses(vec![wrong]), Err(SpeedError::NoPause));
         }
+    }
+
+    #[test]
+    fn a_slow_stretch_makes_its_batches_and_what_pauses_add_longer() {
+        let after = AfterPause { pause: 0.1, quantiles: [1.5; SHARES.len()] };
+        let cpu = Speed::of_cpu(times(&[(1, 1.0), (4, 2.5)]), 4).unwrap().with_pauses(vec![after]).unwrap();
+        let capacity = cpu.capacity();
+        let cpu = cpu.with_slowness(Slowness::new(Duration::from_secs(1), vec![1.0, 3.0]).unwrap());
+        let mut random = fastrand::Rng::with_seed(0);
+        for (images, pause, since, seconds) in
+            [(1, 0, 0, 1.0), (1, 0, 1000, 3.0), (4, 0, 3999, 7.5), (1, 100, 1500, 4.5)]
+        {
+            let [pause, since] = [pause, since].map(Duration::from_millis);
+            let took = cpu.compute(images, pause, since, &mut random).as_secs_f64();
+            assert!((took - seconds).abs() < 1e-9, "{images} behind {pause:?} at {since:?}: {took}");
+        }
+        // half of the time all of the images, and half of it a third
+        assert!((cpu.capacity() / capacity - 2.0 / 3.0).abs() < 1e-12);
     }
 
     #[test]

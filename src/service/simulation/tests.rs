@@ -75,6 +75,43 @@ fn a_device_that_rests_between_requests_is_slower_and_one_that_is_full_is_not() 
 }
 
 #[test]
+fn slow_batches_in_a_row_make_longer_queues_than_as_many_that_are_spread_evenly() {
+    let slowness = |every, factors| Slowness::new(every, factors).unwrap();
+    let p99 = |speed: Speed| {
+        let outcome = simulate(&Scenario { speed, ..scenario(800) }, poisson(30.0, 7)).unwrap();
+        // no request is lost, and the mean of the batches is the same
+        assert_eq!(outcome.failed(), 0.0);
+        close(outcome.busy, 30.0 * 0.0115, 0.05);
+        outcome.latency(0.99).as_secs_f64()
+    };
+    // 10 ms, and 30 ms for three of forty: in three seconds of forty, in which the device can just do its load, or at any time
+    let factors: Vec<f64> = [1.0; 37].into_iter().chain([3.0; 3]).collect();
+    let plain = scenario(1).speed;
+    let in_a_row = plain.clone().with_slowness(slowness(Duration::from_secs(1), factors));
+    let even = [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 3.0, 3.0, 3.0, 3.0, 3.0, 3.0].map(|factor| factor * 0.01);
+    let spread = Speed::of_cpu(vec![BatchTime { images: 1, quantiles: even }], 1).unwrap();
+    let (in_a_row, spread) = (p99(in_a_row), p99(spread));
+    assert!(in_a_row > 1.5 * spread, "{in_a_row} in a row, {spread} spread");
+    // a slowness that never changes is a slower device
+    let always = plain.with_slowness(slowness(Duration::from_secs(1), vec![1.15]));
+    let slower = Speed::of_cpu(vec![same(1, 0.0115)], 1).unwrap();
+    close(p99(always), p99(slower), 1e-6);
+}
+
+#[test]
+fn servers_of_a_fleet_are_slow_at_different_times() {
+    // half of the time four times as long, which is too slow for the load: nobody would take over if all were slow together
+    let speed = scenario(1).speed.with_slowness(Slowness::new(Duration::from_secs(2), vec![1.0, 4.0]).unwrap());
+    let p99 = |replicas, rate| {
+        let balancing = Balancing::LeastRequests;
+        let scenario = Scenario { replicas, balancing, speed: speed.clone(), ..scenario(200) };
+        simulate(&scenario, poisson(rate, 7)).unwrap().latency(0.99)
+    };
+    let (one, four) = (p99(1, 40.0), p99(4, 160.0));
+    assert!(four < one / 2, "{four:?} of four, {one:?} of one");
+}
+
+#[test]
 fn batches_grow_with_the_load_and_carry_more_than_singles_could() {
     // 10 ms alone, 26 ms for 16: 615 images/s instead of 100
     let speed = Speed::of_cpu(vec![same(1, 0.01), same(16, 0.026)], 16).unwrap();
@@ -162,7 +199,7 @@ fn the_same_scenario_has_the_same_outcome_to_the_nanosecond() {
         replicas: 3,
         devices: 2,
         balancing: Balancing::Random,
-        speed: speed.unwrap(),
+        speed: speed.unwrap().with_slowness(Slowness::new(Duration::from_millis(50), vec![1.0, 1.5]).unwrap()),
         decode: Some(Decode { threads: 8, time: Duration::from_micros(800) }),
         warm_up: Duration::ZERO,
         ..scenario(1)
