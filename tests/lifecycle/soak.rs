@@ -141,11 +141,17 @@ async fn the_resident_memory_after_200_reloads_is_that_after_20() {
         reload(&mut admin).await.ok();
         // its answer comes after the device has let go of the old model
         check(&ask(&mut http, CLASSIFY, IMAGE).await);
+        let mut least = server.resident();
         if [20, 200].contains(&reloads) {
-            // at rest: the allocator gives back within a second what nobody took again
-            tokio::time::sleep(Duration::from_millis(1500)).await;
+            // at rest: a second later the allocator gives back what nobody took again, when the next request comes by; on a busy machine not all of it at once
+            for _ in 0..3 {
+                tokio::time::sleep(Duration::from_millis(1500)).await;
+                least = least.min(server.resident());
+                check(&ask(&mut http, CLASSIFY, IMAGE).await);
+                least = least.min(server.resident());
+            }
         }
-        resident.push(server.resident());
+        resident.push(least);
     }
     let (early, late) = (resident[19], resident[199]);
     println!("resident after 20 reloads: {early} KiB, after 200: {late} KiB, at most {:?}", resident.iter().max());
