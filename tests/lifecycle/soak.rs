@@ -139,7 +139,7 @@ async fn the_resident_memory_after_200_reloads_is_that_after_20() {
     let server = Process::serve_with(&["--models", &checkpoint.named(), "--max-batch", "4"], &[allocator]);
     let (mut http, mut admin) = (Client::to(server.http).await, Client::to(server.admin).await);
     let mut resident = Vec::new();
-    for reloads in 1..=200 {
+    for _ in 1..=200 {
         reload(&mut admin).await.ok();
         // its answer comes after the device has let go of the old model
         check(&ask(&mut http, CLASSIFY, IMAGE).await);
