@@ -3,6 +3,9 @@
 
 use std::time::Duration;
 
+/// All stretches together: a simulation runs through each of them at least once.
+const LONGEST: Duration = Duration::from_secs(24 * 3600);
+
 /// How much longer than by their own times batches take, stretch after stretch; behind the last comes the first again.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Slowness {
@@ -13,11 +16,12 @@ pub struct Slowness {
 }
 
 impl Slowness {
-    /// None where this is no slowness that can be: no stretch, one of no length, a factor that is no positive number.
+    /// None where this is no slowness that can be: no stretch, one of no length, more than a day of them, a factor that is no positive number.
     #[must_use]
     pub fn new(every: Duration, factors: Vec<f64>) -> Option<Self> {
         let are_factors = factors.iter().all(|factor| factor.is_finite() && *factor > 0.0);
-        (are_factors && !factors.is_empty() && !every.is_zero()).then_some(Self { every, factors })
+        let slowness = Self { every, factors };
+        (are_factors && !every.is_zero() && (every..=LONGEST).contains(&slowness.period())).then_some(slowness)
     }
 
     /// How much longer a batch takes that begins so long behind the start.
@@ -70,6 +74,8 @@ mod tests {
     fn what_is_no_slowness_is_refused() {
         assert_eq!(Slowness::new(EVERY, Vec::new()), None);
         assert_eq!(Slowness::new(Duration::ZERO, vec![1.0]), None);
+        assert!(Slowness::new(LONGEST, vec![1.0]).is_some());
+        assert_eq!(Slowness::new(LONGEST, vec![1.0, 1.0]), None);
         for wrong in [0.0, -1.0, f64::NAN, f64::INFINITY] {
             assert_eq!(Slowness::new(EVERY, vec![1.0, wrong]), None, "{wrong}");
         }

@@ -156,7 +156,7 @@ mod tests {
     fn groups_cover_all_rows_once() {
         for rows in 1..200 {
             let groups = Groups::of(rows);
-            assert!(groups.size <= SIDE && groups.kernels() == rows.div_ceil(SIDE).div_ceil(2).max(groups.kernels()));
+            assert!(groups.size <= SIDE && groups.kernels() == rows.div_ceil(KERNEL), "{groups:?}");
             let covered: Vec<usize> = (0..groups.count())
                 .flat_map(|group| {
                     let (first, others) = groups.first(group);

@@ -17,7 +17,7 @@ pub(crate) enum Operands {
     Quads,
 }
 
-/// Sums, row by row. Rows and columns that were not multiplied are not written.
+/// Sums, row by row. Those of a second matrix of rows or of columns that is not there are zero; rows that the registers were not set up for are not written.
 #[repr(C, align(64))]
 pub(crate) struct Sums(pub(crate) [[f32; KERNEL]; KERNEL]);
 
@@ -57,6 +57,7 @@ mod none {
     use std::convert::Infallible;
 
     use super::{Ahead, Matrices, Operands, Panel, Sums};
+
     #[derive(Clone, Copy, Debug)]
     pub(crate) struct Amx(Infallible);
 
@@ -87,6 +88,7 @@ mod x86 {
     use std::sync::OnceLock;
 
     use super::{Ahead, KERNEL, Matrices, Operands, Panel, SIDE, Sums};
+
     /// Linux' number for the state of AMX' registers, of which a process must ask for the use: they are 8 KiB of each thread.
     const TILE_DATA: libc::c_ulong = 18;
     /// To ask.
