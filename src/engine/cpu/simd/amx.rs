@@ -3,6 +3,11 @@
 //! One instruction adds to `[16, 16]` sums the products of 16 rows and 16 columns: of 16 depths in which each number stands for two of bf16, or for four bytes. That is what
 //! rows and panels hold for AVX-512, so that they serve both.
 
+#![cfg_attr(
+    not(all(target_arch = "x86_64", target_os = "linux")),
+    allow(dead_code, reason = "where there is no AMX, nobody reads what it would multiply")
+)]
+
 /// Rows, columns, and depths in floats, of the largest matrix in a register.
 pub(crate) const SIDE: usize = 16;
 /// Rows and columns of the sums that a kernel keeps: 2×2 registers. Of the other four, two have rows and two have columns.

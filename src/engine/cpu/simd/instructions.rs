@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use pulp::{Simd, WithSimd};
 
+#[cfg(target_arch = "x86_64")]
 use crate::engine::cpu::simd::amx::Amx;
 
 /// An instruction set that this machine has and that kernels are compiled for.
@@ -82,9 +83,9 @@ impl Instructions {
     }
 
     /// AMX, where it is one of these instructions.
+    #[cfg(target_arch = "x86_64")]
     pub(crate) fn amx(self) -> Option<Amx> {
         match self.0 {
-            #[cfg(target_arch = "x86_64")]
             Set::Amx(_, amx) => Some(amx),
             _ => None,
         }
