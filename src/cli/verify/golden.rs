@@ -53,7 +53,10 @@ pub(super) fn compare(
         let all = [Precision::F32, Precision::F16, Precision::Bf16];
         let precisions = precision.map_or_else(|| all.into_iter().filter(has).collect(), |named| vec![named]);
         for precision in precisions {
-            let Some(bound) = golden.bound(precision) else { continue };
+            let Some(bound) = golden.bound(precision) else {
+                stages.line(&format!("{} in {precision}: not compared, for torch was not run in it", golden.name));
+                continue;
+            };
             let expected = golden.logits(precision);
             stages.begin(format!("{} in {precision}", golden.name));
             let options = Options { precision, max_batch: expected.len(), threads: super::threads(), profile: false };
