@@ -4,6 +4,7 @@
 //! is summed in the order of the depth, block by block, whatever rows share its kernel. That is why a batch of n equals n singles bit
 //! for bit. Not here: what it multiplies (`factors`, `int8`), what becomes of the products (`epilogue`).
 
+use std::hint::black_box;
 use std::ops::Range;
 
 use pulp::{Simd, WithSimd};
@@ -272,10 +273,16 @@ impl<F: Factors, const R: usize, const V: usize> WithSimd for Kernel<'_, '_, F, 
         let (steps, last) = panel[F::HEAD..floats].as_chunks::<STEP>();
         for group in 0..target.groups.count {
             let top = target.groups.first + group * R;
-            let rows: [&[f32]; R] = std::array::from_fn(|row| &rows.row(top + row)[..floats]);
+            // A loop, not closures: those were not inlined, and the rows went through memory, for which each group waited. But a compiler that sees how
+            // far apart rows lie loads the factors of several depths ahead and keeps them on the stack.
+            let mut of_rows: [&[f32]; R] = [&[]; R];
+            let mut of_steps: [&[[f32; STEP]]; R] = [&[]; R];
+            for row in 0..R {
+                of_rows[row] = black_box(&rows.row(top + row)[..floats]);
+                of_steps[row] = &of_rows[row][F::HEAD..].as_chunks().0[..steps.len()];
+            }
+            let rows = of_rows;
             let mut sums = [[simd.splat_f32s(0.0); V]; R];
-            let of_steps: [&[[f32; STEP]]; R] =
-                std::array::from_fn(|row| &rows[row][F::HEAD..].as_chunks().0[..steps.len()]);
             for (step, weights) in steps.iter().enumerate() {
                 let next = ahead.next.wrapping_add(step * ahead.step);
                 for line in 0..F::LINES {
