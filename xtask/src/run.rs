@@ -36,13 +36,12 @@ pub(crate) fn command<S: AsRef<OsStr>>(program: S, arguments: &[&str]) -> Comman
 /// The cargo that runs this, without what it says of this crate to this crate: build scripts ask for it, and would run again.
 pub(crate) fn cargo(arguments: &[&str]) -> Command {
     let mut cargo = command(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()), arguments);
-    let of_this_crate = |name: &OsStr| {
-        let name = name.to_string_lossy();
-        name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")
-    };
-    env::vars_os().map(|(name, _)| name).filter(|name| of_this_crate(name)).for_each(|name| {
-        cargo.env_remove(name);
-    });
+    for (name, _) in env::vars_os() {
+        let shown = name.to_string_lossy();
+        if shown.starts_with("CARGO_PKG_") || shown.starts_with("CARGO_MANIFEST_") {
+            cargo.env_remove(&name);
+        }
+    }
     cargo
 }
 
