@@ -278,7 +278,7 @@ impl<F: Factors, const R: usize, const V: usize> WithSimd for Kernel<'_, '_, F, 
             let mut of_rows: [&[f32]; R] = [&[]; R];
             let mut of_steps: [&[[f32; STEP]]; R] = [&[]; R];
             for row in 0..R {
-                of_rows[row] = black_box(&rows.row(top + row)[..floats]);
+                of_rows[row] = &black_box(rows.row(top + row))[..floats];
                 of_steps[row] = &of_rows[row][F::HEAD..].as_chunks().0[..steps.len()];
             }
             let rows = of_rows;
@@ -298,14 +298,20 @@ impl<F: Factors, const R: usize, const V: usize> WithSimd for Kernel<'_, '_, F, 
                 let k = floats - last.len() + k;
                 sums = accumulate(simd, factors, sums, *weights, std::array::from_fn(|row| rows[row][k]));
             }
-            // by index, not by iterator: sums whose address is taken would be kept in memory
+            // By index, not by iterator: sums whose address is taken would be kept in memory. In two loops: one of both is too long to be unrolled, and
+            // would take them from memory.
+            for row in 0..R {
+                for vector in 0..V {
+                    sums[row][vector] = factors.product(simd, sums[row][vector], rows[row], of_columns[vector]);
+                }
+            }
             let out = tile.rows::<R>(top, target.columns.clone());
             for row in 0..R {
                 let (vectors, _) = S::as_mut_simd_f32s(out[row]);
                 let (vectors, _) = vectors.as_chunks_mut::<V>();
                 let vectors = &mut vectors[0];
                 for vector in 0..V {
-                    let product = factors.product(simd, sums[row][vector], rows[row], of_columns[vector]);
+                    let product = sums[row][vector];
                     vectors[vector] = if target.first { product } else { simd.add_f32s(vectors[vector], product) };
                 }
             }
