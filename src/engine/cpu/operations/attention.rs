@@ -82,12 +82,19 @@ impl Attention {
         self.part_lens().iter().sum()
     }
 
-    /// Floats of the queries, keys and values of a head, of packed keys and values, of scores, results and factors. Each part starts at a cache line.
-    fn part_lens(&self) -> [usize; 8] {
-        let (area, rows) = (self.values.depth, self.values.depth * self.keys.depth);
-        let (scores, results) = (area * self.keys.columns, area * self.values.columns);
-        let lens = [rows, rows, rows, self.keys.len(), self.values.len(), scores, results, area];
-        lens.map(|len| len.next_multiple_of(16))
+    /// Floats of a head's queries, or results; of packed keys and values; of scores, or keys and values as rows; of factors. Each part starts at a cache line.
+    ///
+    /// What is never needed at the same time shares memory: all of it is to stay in the nearest cache.
+    fn part_lens(&self) -> [usize; 5] {
+        let area = self.values.depth;
+        let (results, scores) = (area * self.values.columns, area * self.keys.columns);
+        let scores = scores.max(2 * self.rows_len());
+        [results, self.keys.len(), self.values.len(), scores, area].map(|len| len.next_multiple_of(LINE_FLOATS))
+    }
+
+    /// Floats of a head's keys or values, up to the next cache line.
+    fn rows_len(&self) -> usize {
+        (self.values.depth * self.keys.depth).next_multiple_of(LINE_FLOATS)
     }
 
     /// Computes maps `[h, w, c]` of maps `[h, w, 3c]`.
@@ -225,12 +232,11 @@ impl WithSimd for Kernel<'_> {
         let Attention { geometry, keys, values, .. } = attention;
         let (keys, values, area, dim) = (*keys, *values, values.depth, keys.depth);
         let lens = attention.part_lens();
-        let [q, k, v, packed_keys, packed_values, scores, results, factors]: [&mut [f32]; 8] =
-            std::array::from_fn(|part| {
-                let (first, rest) = std::mem::take(&mut memory).split_at_mut(lens[part]);
-                memory = rest;
-                first
-            });
+        let [queries, packed_keys, packed_values, scores, factors]: [&mut [f32]; 5] = std::array::from_fn(|part| {
+            let (first, rest) = std::mem::take(&mut memory).split_at_mut(lens[part]);
+            memory = rest;
+            first
+        });
         // the padding of keys and values is multiplied too, and must not be NaN
         packed_keys.fill(0.0);
         packed_values.fill(0.0);
@@ -238,12 +244,13 @@ impl WithSimd for Kernel<'_> {
         let mask = geometry.mask(window);
         attention.prefetch(input, window, &(channels.start..channels.start + dim));
         for head in channels.clone().step_by(dim) {
-            attention.gather(simd, input, window, head, [&mut *q, &mut *k, &mut *v]);
+            let (k, v) = scores.split_at_mut(attention.rows_len());
+            attention.gather(simd, input, window, head, [&mut *queries, &mut *k, &mut *v]);
             if head + dim < channels.end {
                 attention.prefetch(input, window, &(head + dim..head + 2 * dim));
             }
             let [numbers_of_keys, numbers_of_values] = attention.numbers;
-            for rows in [&mut *q, &mut *k] {
+            for rows in [&mut *queries, &mut *k] {
                 numbers_of_keys.round(simd, &mut Tile::over(rows, 0..area, 0..dim, dim));
             }
             operands::pack_keys(keys, &k[..area * dim], packed_keys);
@@ -252,7 +259,7 @@ impl WithSimd for Kernel<'_> {
             let values_of =
                 PackedMatrix { layout: values, numbers: numbers_of_values, values: &packed_values[..values.len()] };
             let mut tile = Tile::over(scores, 0..area, 0..keys.columns, keys.columns);
-            multiply(simd, Rows::new(q, dim), (keys_of, 0), &mut tile, None, None, &[]);
+            multiply(simd, Rows::new(queries, dim), (keys_of, 0), &mut tile, None, None, &[]);
             let bias = &attention.bias[head / dim * area * keys.columns..][..area * keys.columns];
             for (query, factor) in factors[..area].iter_mut().enumerate() {
                 let row = query * keys.columns..(query + 1) * keys.columns;
@@ -260,6 +267,7 @@ impl WithSimd for Kernel<'_> {
                 *factor = 1.0 / attention.exponentials(simd, &mut scores[row.clone()], &bias[row], mask);
             }
             numbers_of_values.round(simd, &mut Tile::over(scores, 0..area, 0..keys.columns, keys.columns));
+            let results = &mut *queries;
             let mut tile = Tile::over(results, 0..area, 0..values.columns, values.columns);
             multiply(simd, Rows::new(scores, keys.columns), (values_of, 0), &mut tile, None, None, &[]);
             let [height, width] = geometry.windows.size;

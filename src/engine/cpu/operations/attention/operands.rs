@@ -8,19 +8,45 @@ use crate::engine::cpu::product::packed::Layout;
 use crate::engine::cpu::simd::bf16::Pairs;
 use crate::engine::cpu::simd::vector::{load, store};
 
+/// Rows and columns of the squares in which keys are transposed. The compiler keeps them in registers.
+const SQUARE: usize = 4;
+
 /// Packs rows of keys, which are columns of the product, of the product's numbers already.
 #[inline(always)]
 pub(super) fn pack_keys(layout: Layout, rows: &[f32], packed: &mut [f32]) {
-    let (floats, count) = (layout.depth.div_ceil(layout.per_float), rows.len() / layout.depth);
+    let (depth, floats, count) = (layout.depth, layout.depth.div_ceil(layout.per_float), rows.len() / layout.depth);
     for panel in layout.panels_of(0..count) {
         let (range, columns, width) =
             (layout.panel_range(0, panel), layout.panel_columns(panel), layout.panel_width(panel));
         let packed = &mut packed[range];
-        let keys = rows.chunks_exact(layout.depth).skip(columns.start).take(columns.len());
-        for (column, key) in keys.enumerate() {
-            for (row, from) in packed.chunks_exact_mut(width).zip(&key[..floats]) {
-                row[column] = *from;
+        let keys = &rows[columns.start * depth..columns.end.min(count) * depth];
+        for (square, keys) in keys.chunks(SQUARE * depth).enumerate() {
+            let column = square * SQUARE;
+            let mut transposed = 0;
+            if keys.len() == SQUARE * depth {
+                transposed = floats / SQUARE * SQUARE;
+                transpose(keys, depth, &mut packed[..transposed * width], width, column);
             }
+            for (column, key) in keys.chunks_exact(depth).enumerate().map(|(key, values)| (column + key, values)) {
+                for (row, from) in packed.chunks_exact_mut(width).zip(&key[..floats]).skip(transposed) {
+                    row[column] = *from;
+                }
+            }
+        }
+    }
+}
+
+/// Transposes `SQUARE` keys into columns of rows, which are as many as a multiple of `SQUARE`.
+#[inline(always)]
+fn transpose(keys: &[f32], depth: usize, rows: &mut [f32], width: usize, column: usize) {
+    let mut of_keys: [&[[f32; SQUARE]]; SQUARE] = [&[]; SQUARE];
+    for (of_key, key) in of_keys.iter_mut().zip(keys.chunks_exact(depth)) {
+        *of_key = key.as_chunks().0;
+    }
+    for (square, rows) in rows.chunks_exact_mut(SQUARE * width).enumerate() {
+        let [a, b, c, d] = [of_keys[0][square], of_keys[1][square], of_keys[2][square], of_keys[3][square]];
+        for (row, depth) in rows.chunks_exact_mut(width).zip(0..SQUARE) {
+            row[column..column + SQUARE].copy_from_slice(&[a[depth], b[depth], c[depth], d[depth]]);
         }
     }
 }
