@@ -3,7 +3,7 @@
     pip install pillow numpy opencv-python-headless torch torchvision
     python benches/front.py [--program target/release/deps/front-…] [--pillow-simd …/bin/python] [--rounds 5] [--seconds 0.5]
 
-Pillow-SIMD takes Pillow's place, so that it needs an environment of its own (CC="cc -mavx2" pip install --no-binary :all: pillow-simd), whose Python is named.
+Pillow-SIMD takes Pillow's place, so that it needs an environment of its own (CC="cc -mavx2" pip install --no-cache-dir --no-binary pillow-simd pillow-simd), whose Python is named.
 
 OpenCV's `linear` reads four pixels of many and is no antialiased resize; `area` is. Reduced decoding (Pillow's `draft`, OpenCV's
 `IMREAD_REDUCED_COLOR_4`) is listed at 1/4, of which ours takes what its bounds allow (2, 3 or 4 eighths). Prints medians, and of each how far its pixels are from

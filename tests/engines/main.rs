@@ -33,11 +33,14 @@ struct Subject {
     across_buckets: f64,
     /// The precisions that it supports, each with the largest relative error against the reference.
     precisions: Vec<(Precision, f64)>,
+    /// The largest byte of a row in int8, where it has int8.
+    largest_byte: Option<u8>,
 }
 
 impl Subject {
     fn new(engine: impl Engine + 'static, across_buckets: f64) -> Self {
-        Self { engine: Box::new(engine), across_buckets, precisions: vec![(Precision::F32, 1e-5)] }
+        let precisions = vec![(Precision::F32, 1e-5)];
+        Self { engine: Box::new(engine), across_buckets, precisions, largest_byte: None }
     }
 
     /// The first GPU, in all precisions that it has.
@@ -52,7 +55,8 @@ impl Subject {
     /// The CPU with these instructions, in its three precisions. In int8 rows have 8 bits, or 7.
     fn cpu(instructions: Instructions) -> Self {
         let precisions = vec![(Precision::F32, 1e-5), (Precision::Bf16, 2e-2), (Precision::Int8, 1e-1)];
-        Self { precisions, ..Self::new(Cpu::new(instructions), 0.0) }
+        let engine = Cpu::new(instructions);
+        Self { precisions, largest_byte: Some(engine.largest_byte()), ..Self::new(engine, 0.0) }
     }
 
     /// The device, with the instructions of a CPU.

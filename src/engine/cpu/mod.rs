@@ -22,6 +22,7 @@ use std::sync::Arc;
 use error::DEVICE;
 use executable::{CpuLoaded, Model};
 use plan::{PackError, Plan};
+use product::int8::Bytes;
 use product::numbers::Numbers;
 
 use super::host;
@@ -41,6 +42,12 @@ impl Cpu {
     pub fn new(instructions: Instructions) -> Self {
         let model = instructions.to_string();
         Self { instructions, devices: [DeviceInfo { model, ..DeviceInfo::named(DEVICE, DeviceKind::Cpu) }] }
+    }
+
+    /// The largest byte to which int8 quantises activations: 255, or 127 where the instructions add products in 16 bits, which more would overflow.
+    #[must_use]
+    pub fn largest_byte(&self) -> u8 {
+        Bytes::of(self.instructions).largest()
     }
 }
 

@@ -116,6 +116,14 @@ impl Bytes {
         !matches!(self, Self::Portable(_))
     }
 
+    /// The largest byte of a quantised row.
+    pub(crate) fn largest(self) -> u8 {
+        fn of<Q: Quads>(_: Q) -> u8 {
+            Q::MOST as u8
+        }
+        with!(self, quads => of(quads))
+    }
+
     /// Quantises each row of a tile, in its own place.
     #[inline(always)]
     pub(crate) fn quantize<S: Simd>(self, simd: S, tile: &mut Tile<'_>) {
