@@ -36,7 +36,7 @@ pub(super) fn pack_keys(layout: Layout, rows: &[f32], packed: &mut [f32]) {
     }
 }
 
-/// Transposes `SQUARE` keys into columns of rows, which are as many as a multiple of `SQUARE`.
+/// Transposes `SQUARE` keys into columns, from `column` on, of rows whose number is a multiple of `SQUARE`.
 #[inline(always)]
 fn transpose(keys: &[f32], depth: usize, rows: &mut [f32], width: usize, column: usize) {
     let mut of_keys: [&[[f32; SQUARE]]; SQUARE] = [&[]; SQUARE];
